@@ -1,0 +1,14 @@
+"""Cameras. A new kind is one module with a `Section` that has `kind` and `create()`, and its name in the union here."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from inspectd.camera.base import Camera
+from inspectd.camera.opencv import OpencvConfig
+from inspectd.camera.pylon import PylonConfig
+from inspectd.camera.replay import ReplayConfig
+
+CameraConfig = Annotated[PylonConfig | ReplayConfig | OpencvConfig, Field(discriminator="kind")]
+
+__all__ = ["Camera", "CameraConfig"]

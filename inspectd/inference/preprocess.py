@@ -1,0 +1,66 @@
+"""The one preprocessing of camera images, used by training, calibration and the line alike."""
+
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from inspectd.part import Image
+from inspectd.section import Section
+
+_INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Region(Section):
+    """Region of interest in shares of the image, so that it holds for any resolution."""
+
+    left: Share = 0.0
+    top: Share = 0.0
+    right: Share = 1.0
+    bottom: Share = 1.0
+
+
+class InputSpec(Section):
+    """What the network sees of a camera image."""
+
+    width: int = Field(ge=16, le=4096)
+    """px"""
+    height: int = Field(ge=16, le=4096)
+    """px"""
+    channels: Literal[1, 3]
+    """1: grey; 3: RGB."""
+    region: Region = Region()
+    resize: Literal["area", "linear"] = "area"
+    """The region is stretched to width x height; choose them in the region's aspect ratio."""
+    mean: tuple[float, ...]
+    """Per channel, of values in 0..1. The exported graph holds it; here for the record."""
+    std: tuple[float, ...]
+
+
+def preprocess(image: Image, spec: InputSpec) -> NDArray[np.uint8]:
+    """(h, w) grey or (h, w, 3) BGR uint8 -> (1, C, height, width) uint8, contiguous; C = 1 grey or 3 RGB.
+
+    Raises ValueError for any other dtype or shape, or an image too small for its region.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"expected (h, w) or (h, w, 3) uint8, got {image.shape} {image.dtype}")
+    height, width = image.shape[:2]
+    region = spec.region
+    cut = image[
+        round(region.top * height) : round(region.bottom * height),
+        round(region.left * width) : round(region.right * width),
+    ]
+    if cut.size == 0:
+        raise ValueError(f"the region of interest is empty in an image of {width}x{height} px")
+    if spec.channels == 1 and cut.ndim == 3:
+        cut = cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY)
+    if cut.shape[:2] != (spec.height, spec.width):
+        cut = cv2.resize(cut, (spec.width, spec.height), interpolation=_INTERPOLATION[spec.resize])
+    if spec.channels == 1:
+        return np.ascontiguousarray(cut)[np.newaxis, np.newaxis]
+    code = cv2.COLOR_GRAY2RGB if cut.ndim == 2 else cv2.COLOR_BGR2RGB
+    return np.ascontiguousarray(cv2.cvtColor(cut, code).transpose(2, 0, 1))[np.newaxis]

@@ -1,0 +1,102 @@
+"""The words everything else uses: a part (one label = one trigger), its shot, its verdict.
+
+All `*_ns` times are `time.monotonic_ns()` (CLOCK_MONOTONIC, shared by all processes of one machine)
+unless the name says `utc`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""(height, width) grey or (height, width, 3) BGR, uint8."""
+
+
+class MissedReason(StrEnum):
+    """Why a part has no inspection."""
+
+    LOST_FRAME = "lost_frame"  # gap in the camera's frame counter, or a trigger nothing answered
+    BAD_FRAME = "bad_frame"  # incomplete buffer
+    OVERRUN = "overrun"  # queue full: the oldest gave way
+    LATE = "late"  # due passed before the verdict
+    STALE_FRAME = "stale_frame"  # too old, or the very pixels of the one before
+    ENGINE_ERROR = "engine_error"
+    RECORD_ERROR = "record_error"  # the journal would not take the verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """What the camera gave for one trigger: an image, or the reason why there is none (never both)."""
+
+    number: int
+    """The camera's frame counter; the line turns a gap in it into `lost_frame` parts."""
+    t_trigger_ns: int
+    t_arrival_ns: int
+    image: Image | None
+    missed: MissedReason | None = None
+
+    def __post_init__(self) -> None:
+        if (self.image is None) == (self.missed is None):
+            raise ValueError("a Shot holds either an image or the reason why there is none")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One label. Scheduled for reject from the moment it exists."""
+
+    id: int
+    frame_number: int
+    t_trigger_ns: int
+    t_trigger_utc_ns: int
+    due_ns: int
+    """When the gate acts on it: `t_trigger_ns` + `gate.delay_ms`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the engine said: one kernel value K_c in 0..1 per class (softmax engines: the probability)."""
+
+    classes: tuple[str, ...]
+    values: tuple[float, ...]
+
+    @property
+    def certainty(self) -> float:
+        """max_c K_c"""
+        return max(self.values)
+
+    @property
+    def predicted(self) -> str:
+        return self.classes[self.values.index(self.certainty)]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The pass class, certain enough: the only verdict that may open the gate."""
+
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault class, certain enough to name it."""
+
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """Certainty below the engine's threshold, whatever the class: unknown is not good."""
+
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """No inspection took place."""
+
+    reason: MissedReason
+
+
+Verdict = Pass | Fault | Uncertain | Missed

@@ -1,0 +1,1 @@
+"""The renderer of printed filter labels."""

@@ -1,0 +1,1 @@
+"""Models, data and loops shared by the training tools."""
