@@ -15,8 +15,8 @@ from inspectd.errors import ConfigError
 from inspectd.gate import GateConfig
 from inspectd.inference import InferenceConfig
 from inspectd.journal import JournalConfig
+from inspectd.progress import WatchdogConfig
 from inspectd.section import ConfigPath, Section
-from inspectd.service import ServiceConfig
 
 
 class Config(Section):
@@ -32,7 +32,7 @@ class Config(Section):
     journal: JournalConfig
     archive: ArchiveConfig | None = None
     """Leave out to keep no images."""
-    service: ServiceConfig = ServiceConfig()
+    watchdog: WatchdogConfig = WatchdogConfig()
 
     @model_validator(mode="after")
     def _frames_expire_before_the_gate_acts(self) -> "Config":
@@ -42,7 +42,9 @@ class Config(Section):
                 "an older frame could never be judged in time"
             )
         if self.gate.output.kind == "camera" and self.camera.kind != "pylon":
-            raise ValueError("gate.output.kind 'camera' drives the output line of a Basler camera: it needs camera.kind 'pylon'")
+            raise ValueError(
+                "gate.output.kind 'camera' drives the output line of a Basler camera: it needs camera.kind 'pylon'"
+            )
         return self
 
 

@@ -100,5 +100,7 @@ class Manifest(Section):
             raise ValueError(f"pass_class: {self.pass_class!r} is none of {', '.join(self.classes)}")
         for golden in self.golden:
             if len(golden.scores) != len(self.classes):
-                raise ValueError(f"golden: {golden.path} has {len(golden.scores)} scores for {len(self.classes)} classes")
+                raise ValueError(
+                    f"golden: {golden.path} has {len(golden.scores)} scores for {len(self.classes)} classes"
+                )
         return self

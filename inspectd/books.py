@@ -1,0 +1,87 @@
+"""The books of a line: triggers = pass + fault + uncertain + missed + still open, checked at every entry."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+from inspectd.errors import LineFault
+from inspectd.part import Fault, MissedReason, Pass, Uncertain, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The books at one moment."""
+
+    triggers: int
+    passed: int
+    faults: dict[str, int]
+    uncertain: int
+    missed: dict[str, int]
+    open: int
+
+    @property
+    def rejected(self) -> int:
+        return sum(self.faults.values()) + self.uncertain + sum(self.missed.values())
+
+
+class Books:
+    """Every part is opened once by its trigger and closed once by its verdict. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._triggers = 0
+        self._open: set[int] = set()
+        self._passed = 0
+        self._faults: Counter[str] = Counter()
+        self._uncertain = 0
+        self._missed: Counter[str] = Counter()
+
+    def trigger(self, part_id: int) -> None:
+        """A part exists. Raises LineFault if it did before."""
+        with self._lock:
+            if part_id in self._open:
+                raise LineFault(f"part {part_id} was triggered twice")
+            self._triggers += 1
+            self._open.add(part_id)
+
+    def decide(self, part_id: int, verdict: Verdict) -> None:
+        """The part's verdict. Raises LineFault if it has one already or was never triggered."""
+        with self._lock:
+            if part_id not in self._open:
+                raise LineFault(f"part {part_id} got a verdict but is not open")
+            self._open.remove(part_id)
+            match verdict:
+                case Pass():
+                    self._passed += 1
+                case Fault(scores):
+                    self._faults[scores.predicted] += 1
+                case Uncertain():
+                    self._uncertain += 1
+                case _:
+                    self._missed[verdict.reason] += 1
+            self._balance()
+
+    def withdraw_pass(self) -> None:
+        """The gate rejected a part whose pass was recorded: it counts as missed (late)."""
+        with self._lock:
+            self._passed -= 1
+            self._missed[MissedReason.LATE] += 1
+            self._balance()
+
+    def tally(self) -> Tally:
+        with self._lock:
+            return Tally(
+                self._triggers,
+                self._passed,
+                dict(self._faults),
+                self._uncertain,
+                dict(self._missed),
+                len(self._open),
+            )
+
+    def _balance(self) -> None:
+        closed = self._passed + self._faults.total() + self._uncertain + self._missed.total()
+        if self._passed < 0 or self._triggers != closed + len(self._open):
+            raise LineFault(
+                f"the books don't balance: {self._triggers} triggers, {closed} closed, {len(self._open)} open"
+            )

@@ -1,0 +1,165 @@
+"""`inspectd check`: looks at everything a line needs, one row each, with a fix for what fails.
+
+The service must be stopped meanwhile: camera and output have one owner at a time.
+"""
+
+import os
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from inspectd.camera import Camera
+from inspectd.config import Config, load_config
+from inspectd.errors import CameraError, EngineError, OutputError
+from inspectd.inference import load_bundle, load_engine
+
+_MARKS = {True: "[green]ok", False: "[red]FAIL", None: "[yellow]warn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`ok` None: works, but the engineer should know."""
+
+    what: str
+    ok: bool | None
+    detail: str
+    fix: str = ""
+
+
+def run(path: Path) -> int:
+    """Print the table; exit code 0 if nothing failed, 1 otherwise. Raises ConfigError if the config can't be used."""
+    config = load_config(path)
+    table = Table("what", "", "found", "fix", title=f"{config.name}: {path}")
+    failed = False
+    for finding in _findings(config):
+        table.add_row(finding.what, _MARKS[finding.ok], finding.detail, finding.fix)
+        failed |= finding.ok is False
+    Console().print(table)
+    return int(failed)
+
+
+def _findings(config: Config) -> Iterator[Finding]:
+    yield Finding("config", True, "every key known, every value allowed")
+    yield _engine(config)
+    camera = config.camera.create()
+    try:
+        yield _camera(camera)
+        yield from _output(config, camera)
+    finally:
+        camera.close()
+    yield _real_time(config)
+    yield _disk("journal", config.journal.path.parent, config.journal.max_mb / 1000)
+    if config.archive is not None:
+        yield _disk("archive", config.archive.folder, config.archive.max_gb)
+    yield _clock()
+
+
+def _engine(config: Config) -> Finding:
+    try:
+        engine = load_engine(load_bundle(config.engine), config.inference)
+    except EngineError as error:
+        return Finding(
+            "engine",
+            False,
+            str(error),
+            "build or copy the bundle again; `inspectd engines` lists what is there",
+        )
+    manifest = engine.manifest
+    return Finding(
+        "engine",
+        True,
+        f"{manifest.name} {manifest.version} on {engine.backend_name}: hashes and {len(manifest.golden)} golden images agree, "
+        f"{engine.service_ms:.1f} ms a label",
+    )
+
+
+def _camera(camera: Camera) -> Finding:
+    try:
+        camera.open()
+    except CameraError as error:
+        return Finding(
+            "camera",
+            False,
+            str(error),
+            "is it powered, on this network or USB port, and is the service stopped?",
+        )
+    return Finding("camera", True, "every setting applied and read back, one image delivered")
+
+
+def _output(config: Config, camera: Camera) -> Iterator[Finding]:
+    output = config.gate.output.create(camera)
+    try:
+        output.open()
+    except OutputError as error:
+        yield Finding("output", False, str(error), "check address, wiring and rights; is the service stopped?")
+        return
+    try:
+        yield Finding("output", True, f"{config.gate.output.kind}: reachable, safe state written and read back")
+        for warning in output.warnings():
+            yield Finding("output", None, warning)
+    finally:
+        output.close()
+
+
+def _real_time(config: Config) -> Finding:
+    wanted = config.gate.realtime_priority
+    if wanted == 0:
+        return Finding(
+            "real time",
+            None,
+            "switched off: pulses may be tens of ms late under load",
+            "set gate.realtime_priority: 50",
+        )
+    allowed, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    if os.geteuid() == 0 or allowed == resource.RLIM_INFINITY or allowed >= wanted:
+        return Finding("real time", True, f"the gate may run at SCHED_FIFO {wanted}")
+    return Finding(
+        "real time",
+        False,
+        f"SCHED_FIFO {wanted} wanted, the limit is {allowed}: pulses may be tens of ms late under load",
+        "run it from the systemd unit (LimitRTPRIO=), or raise rtprio in /etc/security/limits.conf",
+    )
+
+
+def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    if not os.access(existing, os.W_OK):
+        return Finding(
+            what,
+            False,
+            f"{folder} can't be written by this user",
+            f"chown it, or set {what}'s folder elsewhere",
+        )
+    if free_gb < wanted_gb:
+        return Finding(
+            what,
+            False,
+            f"{free_gb:.1f} GB free, {wanted_gb:.1f} GB may be used",
+            "free some space or lower the limit in the config",
+        )
+    return Finding(what, True, f"{folder}: {free_gb:.0f} GB free of {wanted_gb:.1f} GB that may be used")
+
+
+def _clock() -> Finding:
+    fix = "enable time synchronisation: timedatectl set-ntp true"
+    timedatectl = shutil.which("timedatectl")
+    if timedatectl is None:
+        return Finding("clock", None, f"{time.strftime('%F %T %Z')}; whether it is synchronised can't be told", fix)
+    answer = subprocess.run(
+        [timedatectl, "show", "--property=NTPSynchronized", "--value"],
+        capture_output=True,
+        text=True,
+        timeout=5,
+        check=False,
+    ).stdout.strip()
+    if answer == "yes":
+        return Finding("clock", True, f"{time.strftime('%F %T %Z')}, synchronised")
+    return Finding("clock", None, f"{time.strftime('%F %T %Z')}, not synchronised: records may bear wrong times", fix)

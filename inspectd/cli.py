@@ -1,0 +1,144 @@
+"""The `inspectd` command. Each verb lives in a module of its own, imported only when it is asked for."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from inspectd import __version__
+from inspectd.errors import InspectdError
+from inspectd.logs import configure_logs
+
+_EPILOG = """\
+a first look, without camera or rejector:
+  inspectd demo out/labels --config config/demo.yaml
+on a line:
+  inspectd check --config /etc/inspectd/line.yaml && inspectd run --config /etc/inspectd/line.yaml
+
+exit codes (sysexits.h):
+  0   done                     70  the line can't vouch for its parts any more
+  1   the verb's own finding   74  the journal can't be opened
+  2   wrong usage              75  camera or output gone; worth a restart
+                               78  bad configuration or engine; not worth one"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code. Errors raised on purpose end in their message, not in a traceback."""
+    args = _parser().parse_args(arguments)
+    configure_logs()
+    try:
+        return int(args.verb(args))
+    except InspectdError as error:
+        print(f"inspectd: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="inspectd",
+        description="Line-side print inspection: a label is guilty until proven good.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"inspectd {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_run(verbs)
+    _add_check(verbs)
+    _add_demo(verbs)
+    _add_engines(verbs)
+    _add_report(verbs)
+    _add_schema(verbs)
+    return parser
+
+
+Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the line's YAML file")
+
+
+def _add_run(verbs: Verbs) -> None:
+    parser = verbs.add_parser("run", help="inspect labels until told to stop (what the service does)")
+    _add_config(parser)
+    parser.set_defaults(verb=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from inspectd.service import run
+
+    try:
+        run(args.config)
+    except InspectdError as error:
+        print(f"inspectd: {error}", file=sys.stderr, flush=True)
+        # A driver thread that hangs must not be able to hold up the end of the process: the gate waits for it.
+        os._exit(error.exit_code)
+    return 0
+
+
+def _add_check(verbs: Verbs) -> None:
+    parser = verbs.add_parser(
+        "check",
+        help="is everything the line needs there? with a fix for what is not; exit code 1 if something fails",
+    )
+    _add_config(parser)
+    parser.set_defaults(verb=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from inspectd.check import run
+
+    return run(args.config)
+
+
+def _add_demo(verbs: Verbs) -> None:
+    parser = verbs.add_parser(
+        "demo",
+        help="run the real daemon on a folder of images whose truth is known, and compare",
+        description="Serves the images of FOLDER (with its truth.csv) through the configured camera, runs the real daemon "
+        "beside a live view, and ends with a table against the truth. Exit code 1 if a faulty label was passed.",
+    )
+    _add_config(parser)
+    parser.add_argument("folder", type=Path, help="rendered by tools/synthesize.py, with its truth.csv")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="journal, archive and contact sheet go here")
+    parser.set_defaults(verb=_demo)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from inspectd.demo import run
+
+    return run(args.config, args.folder, args.out)
+
+
+def _add_engines(verbs: Verbs) -> None:
+    parser = verbs.add_parser("engines", help="list engine bundles and what they are worth")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("engines"), help="default: engines")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(verb=_engines)
+
+
+def _engines(args: argparse.Namespace) -> int:
+    from inspectd.engines import run
+
+    return run(args.folder, as_json=args.json)
+
+
+def _add_report(verbs: Verbs) -> None:
+    from inspectd.report import add_arguments, run
+
+    parser = verbs.add_parser("report", help="what the journal says about an hour, a day or any range")
+    add_arguments(parser)
+    parser.set_defaults(verb=run)
+
+
+def _add_schema(verbs: Verbs) -> None:
+    parser = verbs.add_parser("schema", help="print the JSON schema of the config file, for editors")
+    parser.set_defaults(verb=_schema)
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from inspectd.config import config_schema
+
+    print(config_schema())
+    return 0

@@ -1,0 +1,84 @@
+"""`inspectd engines`: the bundles of a folder and their figures, as their manifests state them."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from inspectd.errors import EngineError
+from inspectd.inference import Bundle, load_bundle
+
+
+def run(folder: Path, *, as_json: bool) -> int:
+    """Print one row per bundle; exit code 1 if one is refused or none is there."""
+    bundles = {path.parent.name: _load(path.parent) for path in sorted(folder.glob("*/engine.yaml"))}
+    if as_json:
+        print(json.dumps([_figures(name, bundle) for name, bundle in bundles.items()], indent=2))
+    elif bundles:
+        Console().print(_table(bundles))
+    if not bundles:
+        Console(stderr=True).print(f"no engine bundle (a folder with an engine.yaml) in {folder}")
+    return int(not bundles or any(isinstance(bundle, EngineError) for bundle in bundles.values()))
+
+
+def _load(folder: Path) -> Bundle | EngineError:
+    try:
+        return load_bundle(folder)
+    except EngineError as error:
+        return error
+
+
+def _figures(name: str, bundle: Bundle | EngineError) -> dict[str, object]:
+    if isinstance(bundle, EngineError):
+        return {"engine": name, "refused": str(bundle)}
+    manifest = bundle.manifest
+    threshold = manifest.threshold
+    return {
+        "engine": name,
+        "version": manifest.version,
+        "hash": bundle.hash,
+        "created": manifest.created.isoformat(),
+        "architecture": manifest.architecture,
+        "classes": list(manifest.classes),
+        "pass_class": manifest.pass_class,
+        "backends": sorted({file.backend for file in manifest.files}),
+        "threshold": threshold.value,
+        "false_accept_bound": threshold.false_accept_bound,
+        "confidence": threshold.confidence,
+        "false_reject_rate": threshold.false_reject_rate,
+        "calibrated_on": threshold.n_good + threshold.n_bad,
+    }
+
+
+def _table(bundles: dict[str, Bundle | EngineError]) -> Table:
+    table = Table(
+        "engine",
+        "version",
+        "hash",
+        "made",
+        "network",
+        "classes",
+        "backends",
+        "threshold",
+        "false accepts",
+        "false rejects",
+    )
+    for name, bundle in bundles.items():
+        if isinstance(bundle, EngineError):
+            table.add_row(name, f"[red]refused: {bundle}")
+            continue
+        manifest, threshold = bundle.manifest, bundle.manifest.threshold
+        table.add_row(
+            name,
+            manifest.version,
+            bundle.hash[:12],
+            f"{manifest.created:%Y-%m-%d}",
+            manifest.architecture,
+            ", ".join(manifest.classes),
+            ", ".join(sorted({file.backend for file in manifest.files})),
+            f"{threshold.value:.3f}",
+            f"<= {threshold.false_accept_bound:.2%} at {threshold.confidence:.0%} (n={threshold.n_bad})",
+            f"{threshold.false_reject_rate:.2%} (n={threshold.n_good})",
+        )
+    return table

@@ -1,0 +1,55 @@
+"""The bounded queue between camera and inspection. Overflow strategy: the oldest image gives way."""
+
+import threading
+from collections import deque
+from dataclasses import replace
+
+from inspectd.part import MissedReason, Part, Shot
+
+
+class FrameQueue:
+    """At most `depth` images wait. When one more comes, the oldest loses its image and becomes `overrun`: it keeps
+    its place, so that it is still recorded, in order, and no part is ever dropped."""
+
+    def __init__(self, depth: int) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self.depth = depth
+        self._entries: deque[tuple[Part, Shot]] = deque()
+        self._images = 0
+        self._changed = threading.Condition()
+
+    def put(self, part: Part, shot: Shot) -> None:
+        """Never blocks."""
+        with self._changed:
+            self._entries.append((part, shot))
+            if shot.image is not None:
+                self._images += 1
+                if self._images > self.depth:
+                    self._overrun_oldest()
+            self._changed.notify()
+
+    def get(self, timeout_s: float) -> tuple[Part, Shot] | None:
+        """The oldest entry, or None if nothing came within `timeout_s`."""
+        with self._changed:
+            if not self._entries and not self._changed.wait_for(lambda: self._entries, timeout_s):
+                return None
+            part, shot = self._entries.popleft()
+            if shot.image is not None:
+                self._images -= 1
+            return part, shot
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _overrun_oldest(self) -> None:
+        for place, (part, shot) in enumerate(self._entries):
+            if shot.image is not None:
+                self._entries[place] = part, replace(shot, image=None, missed=MissedReason.OVERRUN)
+                self._images -= 1
+                return
+
+
+def depth_for(deadline_ms: float, service_ms: float) -> int:
+    """How many waiting images can still be judged in time: the last one waits depth x service time (both in ms)."""
+    return max(1, int(deadline_ms / service_ms) - 1)

@@ -1,0 +1,147 @@
+"""The inspection worker: queue -> preprocess -> engine -> verdict -> journal -> gate. The only owner of the journal.
+
+The order of the last two steps is the product: a pass is recorded first, then the gate is told.
+"""
+
+import threading
+import time
+
+import structlog
+
+from inspectd.archive import Archive
+from inspectd.books import Books
+from inspectd.errors import InferenceError, JournalError
+from inspectd.frame_queue import FrameQueue
+from inspectd.gate import GateLink
+from inspectd.inference import Engine
+from inspectd.journal import Journal, Stages
+from inspectd.part import Image, Missed, MissedReason, Part, Pass, Shot, Verdict
+from inspectd.progress import Progress
+
+log = structlog.get_logger()
+
+_WARM_EVERY_S = 0.06
+"""Idle this long, the engine gets a dummy image: CPU caches and thread pools cool down within a second, and a
+real part that comes meanwhile waits for one inference at most."""
+
+
+class Inspection:
+    """Judges one part after another. Between two parts it may change its engine."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        queue: FrameQueue,
+        gate: GateLink,
+        books: Books,
+        journal: Journal,
+        archive: Archive | None,
+        max_age_ms: float,
+    ) -> None:
+        self.progress = Progress()
+        self._engine = engine
+        self._next_engine: Engine | None = None
+        self._proven_engine = engine
+        """The last one that judged a part; a new engine that fails on its first part gives way to it."""
+        self._queue = queue
+        self._gate = gate
+        self._books = books
+        self._journal = journal
+        self._archive = archive
+        self._max_age_ns = round(max_age_ms * 1e6)
+        self._stopping = threading.Event()
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def swap_engine(self, engine: Engine) -> None:
+        """Judge the next part with `engine`, which has passed its golden images and is warm."""
+        self._next_engine = engine
+
+    def stop(self) -> None:
+        """Finish what is queued, then return from `run`."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        while True:
+            entry = self._queue.get(_WARM_EVERY_S)
+            self.progress.tick()
+            self._flip_engine()
+            if entry is not None:
+                self._handle(*entry)
+            elif self._stopping.is_set():
+                return
+            else:
+                self._idle()
+
+    def _flip_engine(self) -> None:
+        engine, self._next_engine = self._next_engine, None
+        if engine is not None:
+            self._journal.use_engine(engine.manifest.name, engine.hash)
+            self._engine = engine
+            log.info("engine in use", engine=engine.manifest.name, version=engine.manifest.version)
+
+    def _handle(self, part: Part, shot: Shot) -> None:
+        t_taken_ns = time.monotonic_ns()
+        stages = Stages(
+            acquire_us=(shot.t_arrival_ns - shot.t_trigger_ns) // 1000,
+            queue_us=(t_taken_ns - shot.t_arrival_ns) // 1000,
+        )
+        verdict: Verdict
+        if shot.image is None:
+            verdict = Missed(shot.missed or MissedReason.BAD_FRAME)
+        elif t_taken_ns - shot.t_trigger_ns > self._max_age_ns:
+            verdict = Missed(MissedReason.STALE_FRAME)
+        else:
+            verdict, stages = self._judge(shot.image, stages)
+            if time.monotonic_ns() >= part.due_ns:
+                verdict = Missed(MissedReason.LATE)
+        verdict = self._record(part, verdict, stages)
+        self._books.decide(part.id, verdict)
+        if isinstance(verdict, Pass):
+            self._gate.clear(part.id)
+        if self._archive is not None and shot.image is not None:
+            self._archive.offer(part, verdict, shot.image)
+
+    def _judge(self, image: Image, stages: Stages) -> tuple[Verdict, Stages]:
+        engine = self._engine
+        t_start_ns = time.monotonic_ns()
+        try:
+            batch = engine.preprocess(image)
+            t_preprocessed_ns = time.monotonic_ns()
+            verdict = engine.policy.judge(engine.infer(batch))
+        except (InferenceError, ValueError) as error:
+            log.error("inference failed", engine=engine.manifest.name, error=str(error))
+            if engine is not self._proven_engine:
+                log.error("engine failed on its first part, back to the one before", engine=engine.manifest.name)
+                self._next_engine = self._proven_engine
+            return Missed(MissedReason.ENGINE_ERROR), stages
+        self._proven_engine = engine
+        return verdict, Stages(
+            acquire_us=stages.acquire_us,
+            queue_us=stages.queue_us,
+            preprocess_us=(t_preprocessed_ns - t_start_ns) // 1000,
+            infer_us=(time.monotonic_ns() - t_preprocessed_ns) // 1000,
+        )
+
+    def _record(self, part: Part, verdict: Verdict, stages: Stages) -> Verdict:
+        """Commits the verdict; what can't be recorded is no pass."""
+        t_begin_ns = time.monotonic_ns()
+        try:
+            self._journal.append(part, verdict, stages)
+        except JournalError as error:
+            self._journal.unrecorded(part)
+            log.error("verdict can't be recorded", part=part.id, error=str(error))
+            return Missed(MissedReason.RECORD_ERROR)
+        self._journal.amend_recorded(part.id, (time.monotonic_ns() - t_begin_ns) // 1000)
+        return verdict
+
+    def _idle(self) -> None:
+        self._engine.warm()
+        try:
+            self._journal.heartbeat()
+            self._journal.flush()
+        except JournalError as error:
+            log.warning("journal can't be written while idle", error=str(error))

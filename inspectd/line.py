@@ -1,0 +1,201 @@
+"""The line: acquire thread -> bounded queue -> inspection thread, wired to gate, journal and archive.
+
+The line's owner (`service`) calls `beat` every few ms from the main thread: it collects what the gate did, passes the
+first error of any stage on, and tells the gate whether the line sees every trigger.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from inspectd.acquisition import Acquisition
+from inspectd.archive import Archive
+from inspectd.books import Books
+from inspectd.camera import Camera
+from inspectd.config import Config
+from inspectd.errors import LineFault
+from inspectd.frame_queue import FrameQueue, depth_for
+from inspectd.gate import GateLink
+from inspectd.gate.messages import GateState, Kind, Message, Outcome
+from inspectd.inference import Engine
+from inspectd.inspection import Inspection
+from inspectd.journal import Journal
+from inspectd.progress import Progress
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What each stage has to say for itself."""
+
+    camera_delivers: bool
+    acquire_age_ms: float
+    inspect_age_ms: float
+    gate_age_ms: float
+    gate_state: GateState
+
+    def stalled(self, limit_ms: float) -> list[str]:
+        """Names of the stages without progress for longer than `limit_ms`."""
+        ages = {"acquire": self.acquire_age_ms, "inspect": self.inspect_age_ms, "gate": self.gate_age_ms}
+        return [stage for stage, age_ms in ages.items() if age_ms > limit_ms]
+
+
+class Line:
+    """One camera, one engine, one gate. `start`, then `beat` until `ended`, then `stop`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        camera: Camera,
+        engine: Engine,
+        gate: GateLink,
+        journal: Journal,
+        archive: Archive | None,
+    ) -> None:
+        self.books = Books()
+        self._gate = gate
+        self._journal = journal
+        self._stall_ms = config.watchdog.stall_ms
+        self._drain_s = config.gate.delay_ms / 1000 + config.watchdog.stall_ms / 1000
+        queue = FrameQueue(depth_for(config.camera.max_age_ms, engine.service_ms))
+        log.info(
+            "queue",
+            depth=queue.depth,
+            max_age_ms=config.camera.max_age_ms,
+            service_ms=round(engine.service_ms, 2),
+        )
+        self._acquisition = Acquisition(
+            camera=camera,
+            queue=queue,
+            gate=gate,
+            books=self.books,
+            delay_ms=config.gate.delay_ms,
+            first_part_id=journal.next_part_id,
+            on_camera=self._camera_changed,
+        )
+        self._inspection = Inspection(
+            engine=engine,
+            queue=queue,
+            gate=gate,
+            books=self.books,
+            journal=journal,
+            archive=archive,
+            max_age_ms=config.camera.max_age_ms,
+        )
+        self._threads = [
+            threading.Thread(target=self._guard(self._acquisition.run), name="acquire", daemon=True),
+            threading.Thread(target=self._guard(self._inspection.run), name="inspect", daemon=True),
+        ]
+        self._failure: BaseException | None = None
+        self._gate_alive = Progress()
+        self._gate_state = GateState.STARTING
+        self._sees_every_trigger = False
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def beat(self) -> Health:
+        """Call at least every `gate.stall_ms` / 4. Raises the first error of any stage, LineFault if the gate died."""
+        if self._failure is not None:
+            raise LineFault(f"{type(self._failure).__name__}: {self._failure}") from self._failure
+        for message in self._gate.receive():
+            self._collect(message)
+        health = self.health()
+        self._sees_every_trigger = health.camera_delivers and not health.stalled(self._stall_ms)
+        self._gate.heartbeat(self._sees_every_trigger)
+        return health
+
+    def health(self) -> Health:
+        return Health(
+            camera_delivers=self._acquisition.delivers.is_set(),
+            acquire_age_ms=self._acquisition.progress.age_ms(),
+            inspect_age_ms=self._inspection.progress.age_ms(),
+            gate_age_ms=self._gate_alive.age_ms(),
+            gate_state=self._gate_state,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """A finite camera has no more images."""
+        return self._acquisition.ended.is_set()
+
+    @property
+    def engine(self) -> Engine:
+        return self._inspection.engine
+
+    def swap_engine(self, engine: Engine) -> None:
+        self._inspection.swap_engine(engine)
+
+    def reset(self) -> None:
+        """An operator has looked: latched stops of the gate are cleared."""
+        self._gate.reset()
+
+    def stop(self) -> None:
+        """Run permit off, no new parts, judge what is queued, let the gate finish its dues, close the books.
+
+        Bounded in time: what hangs is left behind, and the journal then shows an unclean end."""
+        self._acquisition.stop()
+        self._gate.heartbeat(False)
+        acquire, inspect = self._threads
+        acquire.join(self._drain_s)
+        self._inspection.stop()
+        inspect.join(self._drain_s)
+        for message in self._gate.stop(self._drain_s):
+            self._collect(message)
+        hung = [thread.name for thread in self._threads if thread.is_alive()]
+        if hung:
+            raise LineFault(f"did not stop in time: {', '.join(hung)}")
+        if self._failure is not None:
+            raise LineFault(f"{type(self._failure).__name__}: {self._failure}") from self._failure
+        tally = self.books.tally()
+        if tally.open:
+            raise LineFault(f"{tally.open} parts have no verdict after the line stopped")
+
+    def _collect(self, message: Message) -> None:
+        if message.kind is Kind.ALIVE:
+            self._gate_alive.tick()
+            self._gate_changed(GateState(message.code))
+            return
+        outcome = Outcome(message.code)
+        if outcome in (Outcome.REJECTED_LATE, Outcome.REJECTED_STOPPED):
+            self.books.withdraw_pass()
+        self._journal.amend_outcome(message.part, outcome, message.lateness_ns // 1000)
+
+    def _gate_changed(self, state: GateState) -> None:
+        if state is self._gate_state:
+            return
+        if state is GateState.RUNNING:
+            log.info("run permit on")
+        else:
+            log.warning("run permit off", reason=state.name.lower())
+        if state is GateState.OUTPUT_FAILED:
+            self._journal.outage_begin("output", "the reject output can't be driven")
+        elif self._gate_state is GateState.OUTPUT_FAILED:
+            self._journal.outage_end("output")
+        self._gate_state = state
+
+    def _camera_changed(self, lost: str | None) -> None:
+        if lost is None:
+            log.info("camera delivers")
+            self._journal.outage_end("camera")
+            return
+        self._gate.heartbeat(False)
+        log.error("camera lost", error=lost)
+        self._journal.outage_begin("camera", lost)
+
+    def _guard(self, run: Callable[[], None]) -> Callable[[], None]:
+        """A stage that dies takes the line with it: the end of its process is what the gate understands best."""
+
+        def guarded() -> None:
+            try:
+                run()
+            except BaseException as error:
+                log.critical("stage died", error=f"{type(error).__name__}: {error}", exc_info=error)
+                self._failure = error
+
+        return guarded
