@@ -31,6 +31,8 @@ class Books:
         self._lock = threading.Lock()
         self._triggers = 0
         self._open: set[int] = set()
+        self._on_the_way: set[int] = set()
+        """Parts with a recorded pass whose label has not reached the gate yet."""
         self._passed = 0
         self._faults: Counter[str] = Counter()
         self._uncertain = 0
@@ -53,6 +55,7 @@ class Books:
             match verdict:
                 case Pass():
                     self._passed += 1
+                    self._on_the_way.add(part_id)
                 case Fault(scores):
                     self._faults[scores.predicted] += 1
                 case Uncertain():
@@ -61,12 +64,16 @@ class Books:
                     self._missed[verdict.reason] += 1
             self._balance()
 
-    def withdraw_pass(self) -> None:
-        """The gate rejected a part whose pass was recorded: it counts as missed (late)."""
+    def gate_acted(self, part_id: int, *, passed: bool) -> None:
+        """What the gate did with the label. A recorded pass that it did not let through counts as missed (late)."""
         with self._lock:
-            self._passed -= 1
-            self._missed[MissedReason.LATE] += 1
-            self._balance()
+            if part_id not in self._on_the_way:
+                return
+            self._on_the_way.remove(part_id)
+            if not passed:
+                self._passed -= 1
+                self._missed[MissedReason.LATE] += 1
+                self._balance()
 
     def tally(self) -> Tally:
         with self._lock:

@@ -162,8 +162,7 @@ class Line:
             self._gate_changed(GateState(message.code))
             return
         outcome = Outcome(message.code)
-        if outcome in (Outcome.REJECTED_LATE, Outcome.REJECTED_STOPPED):
-            self.books.withdraw_pass()
+        self.books.gate_acted(message.part, passed=outcome is Outcome.PASSED)
         self._journal.amend_outcome(message.part, outcome, message.lateness_ns // 1000)
 
     def _gate_changed(self, state: GateState) -> None:

@@ -18,7 +18,8 @@ from inspectd.config import Config, load_config
 from inspectd.errors import LineFault
 from inspectd.gate import GateLink
 from inspectd.inference import load_bundle, load_engine
-from inspectd.journal import Housekeeper, Journal
+from inspectd.housekeeping import Housekeeper
+from inspectd.journal import Journal
 from inspectd.line import Health, Line
 from inspectd.notify import Notifier
 from inspectd.reload import Reload
@@ -51,7 +52,7 @@ def run(path: Path) -> None:
             archive = stack.enter_context(Archive(config.archive, journal.amend_image))
         line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
         _supervise(path, config, line, requests)
-    journal.close(clean=True)
+    journal.close()
 
 
 class _Requests:

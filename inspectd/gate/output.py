@@ -39,3 +39,10 @@ class Output(Protocol):
 
     def warnings(self) -> list[str]:
         """What `inspectd check` should tell about an open output, e.g. a bus coupler's watchdog that is off."""
+
+
+class HasUserOutput(Protocol):
+    """A camera with an output line of its own. Called from the gate's thread while the camera grabs."""
+
+    def set_user_output(self, line: str, level: bool) -> None:
+        """Raises CameraError."""

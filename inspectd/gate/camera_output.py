@@ -1,0 +1,58 @@
+"""The reject output on the camera itself: its user output line drives the rejector. For lines without any other I/O."""
+
+from typing import Literal
+
+from inspectd.errors import CameraError, OutputError
+from inspectd.gate.output import SAFE, HasUserOutput, Signals
+from inspectd.section import Section
+
+
+class CameraOutputConfig(Section):
+    kind: Literal["camera"]
+    line: str = "UserOutput1"
+    """The camera's user output for the actuator; route it to a physical line in the feature file (LineSource)."""
+    permit_line: str | None = None
+    """A second user output for run permit, where the camera has one."""
+    active_high: bool = True
+
+    def create(self, camera: HasUserOutput | None) -> "CameraOutput":
+        if camera is None:
+            raise OutputError("gate.output.kind 'camera' needs the line's camera")
+        return CameraOutput(self, camera)
+
+
+class CameraOutput:
+    """Lives in the line's process, in the gate's thread."""
+
+    def __init__(self, config: CameraOutputConfig, camera: HasUserOutput) -> None:
+        self._config = config
+        self._camera = camera
+
+    def open(self) -> None:
+        self.write(SAFE)
+
+    def write(self, signals: Signals) -> None:
+        try:
+            self._camera.set_user_output(self._config.line, signals.actuator is self._config.active_high)
+            if self._config.permit_line is not None:
+                self._camera.set_user_output(
+                    self._config.permit_line, signals.run_permit is self._config.active_high
+                )
+        except CameraError as error:
+            raise OutputError(f"camera output: {error}") from error
+
+    def confirmed(self) -> bool:
+        raise OutputError("a camera output has no confirmation input")
+
+    def close(self) -> None:
+        try:
+            self.write(SAFE)
+        except OutputError:
+            pass  # the camera is closed or gone; its lines are off
+
+    def warnings(self) -> list[str]:
+        notes = ["the camera output shares the line's process: pulses are some ms less exact than from other outputs"]
+        if self._config.permit_line is None:
+            notes.append("run permit is not wired: nothing stops the belt when the camera is gone; prefer pulse_to_release")
+        notes.append("the heartbeat is not wired: the plant can't see that the line is alive")
+        return notes

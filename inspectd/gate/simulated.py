@@ -1,0 +1,68 @@
+"""An output that only writes down what it would have done: for demo and tests, and for a line's first days in parallel."""
+
+import json
+import os
+import time
+from typing import Literal
+
+from inspectd.errors import OutputError
+from inspectd.gate.output import SAFE, HasUserOutput, Signals
+from inspectd.section import ConfigPath, Section
+
+
+class SimulatedConfig(Section):
+    kind: Literal["simulated"]
+    record: ConfigPath
+    """One JSON line per change of a signal: t_ns (monotonic), t_utc_ns, actuator, run_permit, heartbeat."""
+    confirms: bool = True
+    """Level of the simulated confirmation input while the actuator is on."""
+
+    def create(self, _: HasUserOutput | None) -> "SimulatedOutput":
+        return SimulatedOutput(self)
+
+
+class SimulatedOutput:
+    def __init__(self, config: SimulatedConfig) -> None:
+        self._config = config
+        self._file: int | None = None
+        self._written: Signals | None = None
+
+    def open(self) -> None:
+        try:
+            self._config.record.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._config.record, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise OutputError(f"{self._config.record}: can't be written: {error.strerror}") from error
+        self.write(SAFE)
+
+    def write(self, signals: Signals) -> None:
+        if signals == self._written or self._file is None:
+            return
+        line = {
+            "t_ns": time.monotonic_ns(),
+            "t_utc_ns": time.time_ns(),
+            "actuator": signals.actuator,
+            "run_permit": signals.run_permit,
+            "heartbeat": signals.heartbeat,
+        }
+        try:
+            os.write(self._file, json.dumps(line).encode() + b"\n")
+        except OSError as error:
+            raise OutputError(f"{self._config.record}: {error.strerror}") from error
+        self._written = signals
+
+    def confirmed(self) -> bool:
+        return self._config.confirms and self._written is not None and self._written.actuator
+
+    def close(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self.write(SAFE)
+        except OutputError:
+            pass
+        os.close(self._file)
+        self._file = None
+
+    def warnings(self) -> list[str]:
+        return ["nothing is rejected for real: gate.output.kind is 'simulated'"]
