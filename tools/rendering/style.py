@@ -1,0 +1,35 @@
+"""What one rendered world looks like: ranges from which every label draws. Another world is another `Style`."""
+
+from dataclasses import dataclass
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Grey values are 0..255, lengths px at 640x480, angles degrees."""
+
+    fonts: tuple[str, ...] = ("dots", "sans")
+    belt_grey: Range = (55, 85)
+    filter_grey: Range = (188, 222)
+    cylinder_grey: Range = (18, 38)
+    ink_grey: Range = (40, 85)
+    ink_density: Range = (0.86, 1.0)
+    weave_contrast: Range = (5, 11)
+    weave_period_px: Range = (3.5, 5.5)
+    pose_shift_px: float = 12
+    pose_angle_deg: float = 0.8
+    label_shift_px: float = 7
+    good_angle_deg: float = 1.5
+    crooked_angle_deg: Range = (3, 15)
+    half_missing_share: Range = (0.15, 0.6)
+    exposure: Range = (0.88, 1.1)
+    light_slope: float = 0.16
+    vignetting: Range = (0.02, 0.16)
+    motion_blur_px: Range = (0, 3.5)
+    defocus_px: Range = (0.4, 0.95)
+    read_noise: Range = (1.0, 2.4)
+    shot_noise: Range = (0.12, 0.3)
+
+
+TRAINING = Style()

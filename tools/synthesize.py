@@ -1,0 +1,100 @@
+"""Synthetic labels.
+
+`render` draws filters with printed labels from nothing: four classes of print and twelve kinds of unknowns, each with
+its whole truth. Unknowns are there to test a model, never to train it.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from inspectd_tools.rendering.dataset import folders_of_classes, mixed_stream, write
+
+_EXAMPLES = """\
+examples:
+  one folder a class, to train with:
+    python tools/synthesize.py render out/train --count-per-class 500 --seed 1
+  one flat folder in random order, a tenth of it unknown, as a line sees it:
+    python tools/synthesize.py render out/labels --flat --count 400 --unknown-share 0.1 --seed 2
+
+exit codes: 0 done, 1 the disk refused, 2 wrong usage"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_render(verbs)
+    args = parser.parse_args(arguments)
+    return int(args.verb(args, parser))
+
+
+def _add_render(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser(
+        "render",
+        help="draw labels from nothing, with their truth",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", type=Path, help="a new or empty folder")
+    parser.add_argument("--count-per-class", type=_count, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--unknowns-per-kind", type=_count, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--flat", action="store_true", help="one folder in random order; takes --count, --unknown-share"
+    )
+    parser.add_argument("--count", type=_count, default=400, metavar="N", help="with --flat; default: 400")
+    parser.add_argument("--unknown-share", type=_share, default=0.1, metavar="X", help="with --flat; default: 0.1")
+    parser.add_argument("--masks", action="store_true", help="write masks/ too: 255 where the fault shows")
+    parser.add_argument("--seed", type=_count, default=0, help="same seed, same bytes; default: 0")
+    parser.add_argument(
+        "--workers", type=_count, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
+    )
+    parser.set_defaults(verb=_render)
+
+
+def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        parser.error(f"{args.out}: is not empty; give a new folder, so that nothing is mixed up or lost")
+    if args.flat:
+        orders = mixed_stream(args.count, args.unknown_share, args.seed)
+    else:
+        orders = folders_of_classes(args.count_per_class, args.unknowns_per_kind, args.seed)
+    if not orders:
+        parser.error("nothing to render: all counts are 0")
+    start_s = time.monotonic()
+    try:
+        with _progress() as progress:
+            task = progress.add_task("render", total=len(orders))
+            for _ in write(orders, args.out, masks=args.masks, workers=max(1, args.workers)):
+                progress.advance(task)
+    except OSError as error:
+        print(f"synthesize: {error}", file=sys.stderr)
+        return 1
+    seconds = time.monotonic() - start_s
+    print(f"{len(orders)} images in {seconds:.1f} s ({len(orders) / seconds:.0f}/s) -> {args.out}")
+    return 0
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text}: must not be negative")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be between 0 and 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
