@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,18 @@ import yaml
 from rich.console import Console
 from rich.live import Live
 
-from inspectd.comparison import Comparison, Row, compare, read_rows, read_truth
+from inspectd.comparison import UNKNOWN, Comparison, Row, Truth, compare, read_rows, read_truth
 from inspectd.config import load_config
 from inspectd.contact_sheet import write_contact_sheet
 from inspectd.demo_view import live_view, result_tables
-from inspectd.errors import ConfigError, LineFault
-from inspectd.journal import open_for_reading
+from inspectd.errors import ConfigError, JournalError, LineFault
+from inspectd.inference import load_bundle
 
 _POLL_S = 0.25
 _SILENCE_S = 30.0
 """A daemon that records nothing new for this long has failed."""
+_SHEET = 60
+_RED, _ORANGE = (0, 0, 200), (0, 140, 255)
 
 
 def run(config_path: Path, folder: Path, out: Path) -> int:
@@ -37,13 +38,13 @@ def run(config_path: Path, folder: Path, out: Path) -> int:
     """
     truth = read_truth(folder)
     line = _place(config_path, folder, out)
-    journal = load_config(line).journal.path
-    if journal.exists():
-        raise ConfigError(f"{journal} holds an earlier run; remove {out} or give another --out")
-    _inspect(line, journal, len(truth))
-    rows = read_rows(journal)
-    comparison = compare(rows, truth)
-    _show(comparison, rows, out)
+    config = load_config(line)
+    if config.journal.path.exists():
+        raise ConfigError(f"{config.journal.path} holds an earlier run; remove {out} or give another --out")
+    pass_class = load_bundle(config.engine).manifest.pass_class
+    _inspect(line, config.journal.path, len(truth))
+    comparison = compare(read_rows(config.journal.path), truth, pass_class)
+    _show(comparison, folder, out)
     return int(comparison.faulty_passed > 0)
 
 
@@ -52,7 +53,9 @@ def _place(config_path: Path, folder: Path, out: Path) -> Path:
     load_config(config_path)
     values: dict[str, Any] = yaml.safe_load(config_path.read_text(encoding="utf-8"))
     if "emulated" not in values["camera"]:
-        raise ConfigError(f"{config_path}: camera.emulated: missing; the demo serves images through the emulated camera")
+        raise ConfigError(
+            f"{config_path}: camera.emulated: missing; the demo serves images through the emulated camera"
+        )
     values["engine"] = str((config_path.parent / values["engine"]).resolve())
     values["camera"]["emulated"]["images"] = str(folder.resolve())
     values["gate"]["output"]["record"] = str(out.resolve() / "output.jsonl")
@@ -96,18 +99,26 @@ def _watch(daemon: subprocess.Popen[bytes], journal: Path, parts: int) -> None:
 def _rows_so_far(journal: Path) -> list[Row]:
     try:
         return read_rows(journal)
-    except sqlite3.OperationalError:  # the daemon has not made it yet
+    except (JournalError, sqlite3.OperationalError):  # the daemon has not made it yet
         return []
 
 
-def _show(comparison: Comparison, rows: list[Row], out: Path) -> None:
+def _show(comparison: Comparison, folder: Path, out: Path) -> None:
     console = Console()
     for table in result_tables(comparison):
         console.print(table)
     (out / "summary.json").write_text(json.dumps(comparison.as_dict(), indent=2), encoding="utf-8")
-    sheet = write_contact_sheet(rows, comparison, out / "rejects.png")
-    console.print(f"rejected labels with verdict and certainty: {sheet}")
+    rejects = [(row, truth) for row, truth in comparison.judged if not row.passed]
+    write_contact_sheet(
+        out / "rejects.png", [_tile(row, truth, comparison.pass_class, folder) for row, truth in rejects[:_SHEET]]
+    )
+    console.print(
+        f"rejected labels with verdict and certainty: {out / 'rejects.png'}; all figures: {out / 'summary.json'}"
+    )
 
 
-def _opened(journal: Path) -> Any:
-    return closing(open_for_reading(journal))
+def _tile(row: Row, truth: Truth, pass_class: str, folder: Path) -> tuple[Path, tuple[str, str], tuple[int, int, int]]:
+    certainty = "" if row.certainty is None else f" {row.certainty:.2f}"
+    was = f"{UNKNOWN}: {truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
+    colour = _ORANGE if truth.label_class == pass_class else _RED
+    return folder / truth.file, (f"{row.part}: {row.label}{certainty}", f"was {was}"), colour

@@ -227,7 +227,9 @@ class Journal:
         """Everything was judged and recorded: end the session cleanly. Without it, the next session reports an unseen
         interval. Raises JournalError."""
         self._last_appended = 2**62  # whatever is still noted belongs to parts that are recorded or never will be
-        self._note(0, "UPDATE sessions SET alive_utc_ns = :now, ended_utc_ns = :now WHERE id = :session", now=time.time_ns())
+        self._note(
+            0, "UPDATE sessions SET alive_utc_ns = :now, ended_utc_ns = :now WHERE id = :session", now=time.time_ns()
+        )
         self.flush()
         self._connection.close()
 
@@ -258,7 +260,14 @@ class Journal:
     def _insert_unrecorded(self, t_from_ns: int, t_to_ns: int, count: int) -> None:
         self._connection.execute(
             "INSERT INTO outages (session, kind, t_from_utc_ns, t_to_utc_ns, parts, detail) VALUES (?, ?, ?, ?, ?, ?)",
-            (self._session, "record_error", t_from_ns, t_to_ns, count, "rejected, but could not be recorded one by one"),
+            (
+                self._session,
+                "record_error",
+                t_from_ns,
+                t_to_ns,
+                count,
+                "rejected, but could not be recorded one by one",
+            ),
         )
 
     def _row(self, part: Part, verdict: Verdict, stages: Stages) -> tuple[object, ...]:

@@ -80,9 +80,7 @@ def summarise(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> S
         uncertain=verdicts["uncertain"],
         missed=dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'missed'"), span))),
         unrecorded=sum(int(str(outage["parts"])) for outage in outages),
-        gate=dict(
-            map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))
-        ),
+        gate=dict(map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))),
         outages=outages,
         latency_ms={stage.removesuffix("_us"): _percentiles(connection, stage, span) for stage in STAGES},
     )

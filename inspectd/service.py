@@ -17,8 +17,8 @@ from inspectd.archive import Archive
 from inspectd.config import Config, load_config
 from inspectd.errors import LineFault
 from inspectd.gate import GateLink
-from inspectd.inference import load_bundle, load_engine
 from inspectd.housekeeping import Housekeeper
+from inspectd.inference import load_bundle, load_engine
 from inspectd.journal import Journal
 from inspectd.line import Health, Line
 from inspectd.notify import Notifier

@@ -35,9 +35,7 @@ class CameraOutput:
         try:
             self._camera.set_user_output(self._config.line, signals.actuator is self._config.active_high)
             if self._config.permit_line is not None:
-                self._camera.set_user_output(
-                    self._config.permit_line, signals.run_permit is self._config.active_high
-                )
+                self._camera.set_user_output(self._config.permit_line, signals.run_permit is self._config.active_high)
         except CameraError as error:
             raise OutputError(f"camera output: {error}") from error
 
@@ -53,6 +51,8 @@ class CameraOutput:
     def warnings(self) -> list[str]:
         notes = ["the camera output shares the line's process: pulses are some ms less exact than from other outputs"]
         if self._config.permit_line is None:
-            notes.append("run permit is not wired: nothing stops the belt when the camera is gone; prefer pulse_to_release")
+            notes.append(
+                "run permit is not wired: nothing stops the belt when the camera is gone; prefer pulse_to_release"
+            )
         notes.append("the heartbeat is not wired: the plant can't see that the line is alive")
         return notes

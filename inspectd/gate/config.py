@@ -10,9 +10,7 @@ from inspectd.gate.modbus import ModbusConfig
 from inspectd.gate.simulated import SimulatedConfig
 from inspectd.section import Section
 
-OutputConfig = Annotated[
-    SimulatedConfig | ModbusConfig | GpioConfig | CameraOutputConfig, Field(discriminator="kind")
-]
+OutputConfig = Annotated[SimulatedConfig | ModbusConfig | GpioConfig | CameraOutputConfig, Field(discriminator="kind")]
 
 
 class RejectShare(Section):

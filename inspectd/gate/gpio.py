@@ -52,7 +52,7 @@ class GpioOutput:
             drive=Drive[self._config.drive.upper()],
             output_value=Value.INACTIVE,
         )
-        lines: dict[int | str, gpiod.LineSettings] = {line: outputs for line in self._outputs()}
+        lines: dict[int | str, gpiod.LineSettings] = dict.fromkeys(self._outputs(), outputs)
         if self._config.confirmation_line is not None:
             lines[self._config.confirmation_line] = gpiod.LineSettings(
                 direction=Direction.INPUT,
@@ -71,9 +71,7 @@ class GpioOutput:
 
         if self._request is None:
             raise OutputError(f"{self._config.chip}: not open")
-        levels = {
-            line: Value.ACTIVE if level else Value.INACTIVE for line, level in self._levels(signals).items()
-        }
+        levels = {line: Value.ACTIVE if level else Value.INACTIVE for line, level in self._levels(signals).items()}
         try:
             self._request.set_values(levels)
             read_back = dict(zip(levels, self._request.get_values(list(levels)), strict=True))

@@ -25,9 +25,7 @@ _START_TIMEOUT_S = 10.0
 class GateLink:
     """Its sends never block and may come from any thread. A gate that is gone or does not listen is a LineFault."""
 
-    def __init__(
-        self, config: GateConfig, channel: socket.socket, process: subprocess.Popen[bytes] | None
-    ) -> None:
+    def __init__(self, config: GateConfig, channel: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
         self._config = config
         self._channel = channel
         self._process = process

@@ -129,6 +129,4 @@ def _stamped(outcome: Message, done_ns: int) -> Message:
     """A pulse begins when the output has taken it, not when it was wanted."""
     if outcome.t_ns == 0:
         return outcome
-    return Message(
-        outcome.kind, outcome.code, outcome.part, done_ns, outcome.lateness_ns + done_ns - outcome.t_ns
-    )
+    return Message(outcome.kind, outcome.code, outcome.part, done_ns, outcome.lateness_ns + done_ns - outcome.t_ns)

@@ -1,11 +1,41 @@
-"""The engine contract: a loaded model that turns one preprocessed image into one kernel value per class."""
+"""The backend contract: a loaded model that turns one preprocessed image into one kernel value per class.
 
-from typing import Protocol
+A backend is one module here with `load(bundle, config) -> Backend`, named in `engine.BACKENDS`. It imports its runtime
+at the top: the module itself is imported only when its backend is wanted. What a runtime raises may pass through; the
+engine says which file or inference it was.
+"""
+
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+
+from inspectd.section import Section
+
+
+class InferenceConfig(Section):
+    """What runs the engine's network."""
+
+    backend: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
+    """auto: tensorrt where the bundle has a plan that the GPU here takes, else openvino, else onnxruntime."""
+    threads: int = Field(default=0, ge=0, le=1024)
+    """CPU threads of one inference; 0: all cores."""
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    """Arithmetic on the CPU. bf16: OpenVINO on a processor that has it; int8: a bundle with quantised files."""
+
+
+class TensorType(NamedTuple):
+    dtype: str
+    """NumPy's name."""
+    shape: tuple[int, ...]
+    """A free batch dimension counts as 1, any other free one as -1."""
 
 
 class Backend(Protocol):
+    inputs: list[TensorType]
+    outputs: list[TensorType]
+
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(1, C, H, W) uint8 -> (1, K) float32 scores. Raises InferenceError. Used from one thread."""
+        """(1, C, H, W) uint8 -> (1, K) float32 scores, which stay as they are at the next call. Used from one
+        thread at a time. `batch` has the one input's dtype and shape and is contiguous."""

@@ -1,0 +1,187 @@
+"""What the line did with each label against what the label really was."""
+
+import csv
+import json
+import math
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inspectd.errors import ConfigError
+from inspectd.journal import open_for_reading
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One row of `truth.csv`: `label_class` is a class of the engine or `unknown`, then `kind` says which."""
+
+    file: str
+    label_class: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One part as the journal has it."""
+
+    part: int
+    frame_number: int
+    verdict: str
+    reason: str | None
+    predicted: str | None
+    certainty: float | None
+    scores: tuple[float, ...]
+    gate_outcome: str | None
+    verdict_us: int
+    lateness_us: int | None
+    image: str | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the label went through, as the gate says; the record's word where the gate has not spoken yet."""
+        return self.gate_outcome in ("passed", "not_driven") if self.gate_outcome else self.verdict == "pass"
+
+    @property
+    def label(self) -> str:
+        """What it was rejected or passed as."""
+        return (self.predicted if self.verdict == "fault" else self.reason or self.verdict) or self.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Counts over one run; `judged` pairs each part with its truth."""
+
+    judged: list[tuple[Row, Truth]]
+    pass_class: str
+
+    @property
+    def faulty_passed(self) -> int:
+        return sum(row.passed for row, truth in self.judged if truth.label_class not in (self.pass_class, UNKNOWN))
+
+    @property
+    def faulty(self) -> int:
+        return sum(truth.label_class not in (self.pass_class, UNKNOWN) for _, truth in self.judged)
+
+    @property
+    def unknown_passed(self) -> int:
+        return sum(row.passed for row, truth in self.judged if truth.label_class == UNKNOWN)
+
+    @property
+    def unknown(self) -> int:
+        return sum(truth.label_class == UNKNOWN for _, truth in self.judged)
+
+    @property
+    def good_rejected(self) -> int:
+        return sum(not row.passed for row, truth in self.judged if truth.label_class == self.pass_class)
+
+    @property
+    def good(self) -> int:
+        return sum(truth.label_class == self.pass_class for _, truth in self.judged)
+
+    @property
+    def missed(self) -> int:
+        return sum(row.verdict == "missed" for row, _ in self.judged)
+
+    def table(self) -> dict[str, Counter[str]]:
+        """True class (or unknown kind) -> what the line took it for."""
+        rows: dict[str, Counter[str]] = {}
+        for row, truth in self.judged:
+            name = f"{UNKNOWN}: {truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
+            rows.setdefault(name, Counter())[row.label] += 1
+        return dict(sorted(rows.items(), key=lambda item: (item[0].startswith(UNKNOWN), item[0])))
+
+    def percentiles_ms(self) -> dict[str, dict[str, float]]:
+        """p50, p99 and maximum of trigger to verdict and of pulse lateness."""
+        times = {
+            "trigger to verdict": [row.verdict_us for row, _ in self.judged],
+            "pulse lateness": [
+                row.lateness_us
+                for row, _ in self.judged
+                if row.lateness_us is not None and row.gate_outcome == "rejected"
+            ],
+        }
+        return {
+            name: dict(
+                zip(("p50", "p99", "max"), (float(v) / 1000 for v in np.percentile(us, (50, 99, 100))), strict=True)
+            )
+            for name, us in times.items()
+            if us
+        }
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "parts": len(self.judged),
+            "faulty": self.faulty,
+            "faulty_passed": self.faulty_passed,
+            "unknown": self.unknown,
+            "unknown_passed": self.unknown_passed,
+            "good": self.good,
+            "good_rejected": self.good_rejected,
+            "missed": self.missed,
+            "by_truth": {name: dict(counts) for name, counts in self.table().items()},
+            "latency_ms": self.percentiles_ms(),
+        }
+
+
+def read_truth(folder: Path) -> list[Truth]:
+    """`truth.csv` in the order in which a camera serves the files (by name). Raises ConfigError."""
+    path = folder / "truth.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [Truth(row["file"], row["class"], row.get("kind") or "") for row in csv.DictReader(file)]
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: no truth to compare with ({error!r}); `python tools/synthesize.py render --help` makes some"
+        ) from error
+    missing = [row.file for row in rows if not (folder / row.file).is_file()]
+    if missing or not rows:
+        raise ConfigError(f"{path}: names images that are not there: {', '.join(missing[:3]) or 'none at all'}")
+    return sorted(rows, key=lambda row: row.file)
+
+
+def read_rows(journal: Path) -> list[Row]:
+    """All parts of a journal, oldest first. Raises JournalError if it is none, sqlite3.Error if it can't be read now."""
+    with closing(open_for_reading(journal)) as connection:
+        return [_row(row) for row in connection.execute("SELECT * FROM parts ORDER BY id")]
+
+
+def compare(rows: list[Row], truth: list[Truth], pass_class: str) -> Comparison:
+    """Part n of the line is file n of the folder. Parts beyond the last file (the camera begins anew) don't count."""
+    return Comparison(list(zip(rows, truth, strict=False)), pass_class)
+
+
+def upper_bound(errors: int, n: int, confidence: float = 0.95) -> float:
+    """Clopper-Pearson upper bound of a rate, by bisection of the binomial tail P(X <= errors) = 1 - confidence.
+
+    1.0 for n = 0. (Clopper and Pearson, Biometrika 1934.)
+    """
+    if n == 0 or errors >= n:
+        return 1.0
+    low, high = errors / n, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        tail = sum(math.comb(n, k) * middle**k * (1 - middle) ** (n - k) for k in range(errors + 1))
+        low, high = (middle, high) if tail > 1 - confidence else (low, middle)
+    return high
+
+
+def _row(row: sqlite3.Row) -> Row:
+    return Row(
+        part=row["id"],
+        frame_number=row["frame_number"],
+        verdict=row["verdict"],
+        reason=row["reason"],
+        predicted=row["class"],
+        certainty=row["certainty"],
+        scores=tuple(json.loads(row["scores"])) if row["scores"] else (),
+        gate_outcome=row["gate_outcome"],
+        verdict_us=row["verdict_us"],
+        lateness_us=row["gate_lateness_us"],
+        image=row["image"],
+    )

@@ -1,0 +1,40 @@
+"""A page of small images, each with two lines of text below."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_TILE_PX = (320, 240)
+_CAPTION_PX = 44
+_COLUMNS = 6
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+
+Colour = tuple[int, int, int]
+
+
+def write_contact_sheet(path: Path, tiles: Sequence[tuple[Path, tuple[str, str], Colour]]) -> None:
+    """`tiles`: image file, two lines of text, BGR colour of the first. Images that can't be read are left blank.
+
+    Raises OSError if the sheet can't be written.
+    """
+    drawn = [_tile(*tile) for tile in tiles]
+    blank = np.full((_TILE_PX[1] + _CAPTION_PX, _TILE_PX[0], 3), 255, np.uint8)
+    drawn += [blank] * (-len(drawn) % _COLUMNS)
+    rows = [np.hstack(drawn[start : start + _COLUMNS]) for start in range(0, len(drawn), _COLUMNS)]
+    sheet = np.vstack(rows) if rows else blank
+    if not cv2.imwrite(str(path), sheet):
+        raise OSError(f"{path}: can't be written")
+
+
+def _tile(path: Path, text: tuple[str, str], colour: Colour) -> NDArray[np.uint8]:
+    tile = np.full((_TILE_PX[1] + _CAPTION_PX, _TILE_PX[0], 3), 255, np.uint8)
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is not None:
+        tile[: _TILE_PX[1]] = cv2.resize(image, _TILE_PX, interpolation=cv2.INTER_AREA)
+    for line, (content, ink) in enumerate(zip(text, (colour, _BLACK), strict=True)):
+        origin = (6, _TILE_PX[1] + 17 + 20 * line)
+        cv2.putText(tile, content, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, 1, cv2.LINE_AA)
+    return tile

@@ -1,0 +1,192 @@
+"""The gate as a process of its own, judged by the record of the simulated output and of a real Modbus server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from inspectd.errors import LineFault, OutputError
+from inspectd.gate import GateLink
+from inspectd.gate.messages import GateState, Kind, Message, Outcome
+from tests.factories import free_port
+from tests.gate.modbus_server import ModbusServer
+from tests.gate.test_schedule import gate_config
+
+
+def record(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def collect(link: GateLink, wanted: Callable[[list[Message]], bool], ok: bool = True) -> list[Message]:
+    """Beats the gate until what it says is enough."""
+    messages: list[Message] = []
+    end = time.monotonic() + 10
+    while not wanted(messages):
+        assert time.monotonic() < end, messages
+        link.heartbeat(ok)
+        time.sleep(0.01)
+        messages += link.receive()
+    return messages
+
+
+def outcomes(messages: list[Message]) -> dict[int, Outcome]:
+    return {message.part: Outcome(message.code) for message in messages if message.kind is Kind.OUTCOME}
+
+
+def running(messages: list[Message]) -> bool:
+    return any(message.kind is Kind.ALIVE and message.code == GateState.RUNNING for message in messages)
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Iterator[tuple[GateLink, Path]]:
+    path = tmp_path / "output.jsonl"
+    config = gate_config(output={"kind": "simulated", "record": str(path)}, stall_ms=200)
+    with GateLink.start(config) as link:
+        yield link, path
+
+
+def test_rejects_at_due_and_passes_what_is_cleared(simulated):
+    link, path = simulated
+    collect(link, running)
+    due = time.monotonic_ns() + 100_000_000
+    link.expect(1, due)
+    link.expect(2, due + 60_000_000)
+    link.clear(2)
+    messages = collect(link, lambda seen: len(outcomes(seen)) == 2)
+    assert outcomes(messages) == {1: Outcome.REJECTED, 2: Outcome.PASSED}
+    pulses = [int(line["t_ns"]) for line in record(path) if line["actuator"]]
+    assert len(pulses) == 1
+    assert pulses[0] >= due
+    last = link.stop(5)
+    assert all(message.kind in (Kind.ALIVE, Kind.OUTCOME) for message in last)
+    assert record(path)[-1]["run_permit"] is False
+
+
+def test_stop_lets_what_is_in_flight_finish(simulated):
+    link, path = simulated
+    collect(link, running)
+    link.expect(7, time.monotonic_ns() + 200_000_000)
+    assert outcomes(link.stop(5)) == {7: Outcome.REJECTED}
+    assert any(line["actuator"] for line in record(path))
+
+
+def test_a_killed_line_costs_run_permit_and_everything_in_flight(tmp_path):
+    path = tmp_path / "output.jsonl"
+    script = (
+        "import sys, time\n"
+        "from inspectd.gate import GateConfig, GateLink\n"
+        "link = GateLink.start(GateConfig.model_validate_json(sys.argv[1]))\n"
+        "link.heartbeat(True)\n"
+        "link.expect(1, time.monotonic_ns() + 400_000_000)\n"
+        "link.clear(1)\n"
+        "print(link.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    config = gate_config(output={"kind": "simulated", "record": str(path)}, stall_ms=5000)
+    line = subprocess.Popen([sys.executable, "-c", script, config.model_dump_json()], stdout=subprocess.PIPE)
+    assert line.stdout is not None
+    gate = int(line.stdout.readline())
+    time.sleep(0.1)
+    line.send_signal(signal.SIGKILL)
+    line.wait()
+    killed_ns = time.monotonic_ns()
+    end = time.monotonic() + 10
+    while Path(f"/proc/{gate}").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    lines = record(path)
+    permits = [line for line in lines if line["run_permit"]]
+    assert permits, "run permit was never on, so the test shows nothing"
+    dropped = next(line for line in lines if not line["run_permit"] and line["t_ns"] > permits[-1]["t_ns"])
+    assert int(dropped["t_ns"]) < killed_ns + 200_000_000
+    assert any(line["actuator"] for line in lines), "the cleared part passed though nobody vouched for it any more"
+    assert lines[-1] | {"t_ns": 0, "t_utc_ns": 0, "heartbeat": 0} == {
+        "t_ns": 0,
+        "t_utc_ns": 0,
+        "actuator": False,
+        "run_permit": False,
+        "heartbeat": 0,
+    }
+
+
+def test_a_stalled_line_loses_run_permit_and_gets_it_back(simulated):
+    link, path = simulated
+    collect(link, running)
+    time.sleep(0.6)
+    assert record(path)[-1]["run_permit"] is False
+    collect(link, running)
+    time.sleep(0.05)
+    assert record(path)[-1]["run_permit"] is True
+
+
+def test_a_killed_gate_is_a_line_fault_and_the_output_is_made_safe(simulated):
+    link, path = simulated
+    collect(link, running)
+    os.kill(link.pid, signal.SIGKILL)
+    with pytest.raises(LineFault, match="gate is gone"):
+        for _ in range(100):
+            link.receive()
+            time.sleep(0.02)
+    link.close()
+    assert record(path)[-1]["run_permit"] is False
+
+
+def test_a_gate_ignores_the_signals_of_its_group(simulated):
+    link, _ = simulated
+    os.kill(link.pid, signal.SIGTERM)
+    os.kill(link.pid, signal.SIGINT)
+    collect(link, running)
+
+
+def test_an_output_that_cannot_be_opened_is_said(tmp_path):
+    config = gate_config(output={"kind": "simulated", "record": "/proc/nothing/here.jsonl"})
+    with pytest.raises(OutputError, match="can't be opened"):
+        GateLink.start(config)
+
+
+def test_an_unconfirmed_reject_takes_run_permit_until_reset(tmp_path):
+    output = {"kind": "simulated", "record": str(tmp_path / "output.jsonl"), "confirms": False}
+    config = gate_config(output=output, confirmation={"within_ms": 30}, stall_ms=1000)
+    with GateLink.start(config) as link:
+        collect(link, running)
+        link.expect(1, time.monotonic_ns())
+        collect(link, lambda seen: any(message.code == GateState.REJECT_UNCONFIRMED for message in seen))
+        link.reset()
+        collect(link, running)
+
+
+def test_modbus_pulses_and_a_server_that_goes_and_comes_back(tmp_path):
+    server = ModbusServer(free_port(), tmp_path / "coils.csv")
+    server.start()
+    output = {
+        "kind": "modbus",
+        "host": "127.0.0.1",
+        "port": server.port,
+        "actuator_coil": 3,
+        "run_permit_coil": 4,
+        "heartbeat_register": 5,
+        "timeout_ms": 500,
+    }
+    try:
+        with GateLink.start(gate_config(output=output, stall_ms=3000)) as link:
+            collect(link, running)
+            due = time.monotonic_ns() + 50_000_000
+            link.expect(1, due)
+            assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {1: Outcome.REJECTED}
+            assert any(level and t_ns >= due for t_ns, level in server.writes(3))
+            assert server.writes(4)[-1][1]
+            server.stop()
+            collect(link, lambda seen: any(message.code == GateState.OUTPUT_FAILED for message in seen))
+            link.expect(2, time.monotonic_ns())
+            assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {2: Outcome.NOT_DRIVEN}
+            server.start()
+            collect(link, running)
+            link.expect(3, time.monotonic_ns())
+            assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {3: Outcome.REJECTED}
+    finally:
+        server.stop()
