@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -154,21 +153,6 @@ def read_rows(journal: Path) -> list[Row]:
 def compare(rows: list[Row], truth: list[Truth], pass_class: str) -> Comparison:
     """Part n of the line is file n of the folder. Parts beyond the last file (the camera begins anew) don't count."""
     return Comparison(list(zip(rows, truth, strict=False)), pass_class)
-
-
-def upper_bound(errors: int, n: int, confidence: float = 0.95) -> float:
-    """Clopper-Pearson upper bound of a rate, by bisection of the binomial tail P(X <= errors) = 1 - confidence.
-
-    1.0 for n = 0. (Clopper and Pearson, Biometrika 1934.)
-    """
-    if n == 0 or errors >= n:
-        return 1.0
-    low, high = errors / n, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        tail = sum(math.comb(n, k) * middle**k * (1 - middle) ** (n - k) for k in range(errors + 1))
-        low, high = (middle, high) if tail > 1 - confidence else (low, middle)
-    return high
 
 
 def _row(row: sqlite3.Row) -> Row:

@@ -1,7 +1,7 @@
 """From scores to a verdict: DUQ's rejection rule (van Amersfoort et al. 2020, section 3).
 
 Certainty is max_c K_c, the largest RBF kernel value to a class centroid. Below the threshold calibrated for the
-engine the part is unknown, and unknown is not good.
+engine, or with two classes exactly alike, the part is unknown, and unknown is not good.
 """
 
 import math
@@ -31,7 +31,7 @@ class Policy:
         if not all(math.isfinite(value) and -1e-3 <= value <= 1 + 1e-3 for value in values):
             raise InferenceError(f"scores outside 0..1: {[float(value) for value in values]}")
         scores = Scores(self.classes, tuple(float(value) for value in values))
-        if scores.certainty < self.threshold:
+        if scores.certainty < self.threshold or scores.values.count(scores.certainty) > 1:
             return Uncertain(scores)
         if scores.predicted == self.pass_class:
             return Pass(scores)

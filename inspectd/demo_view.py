@@ -7,7 +7,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from inspectd.comparison import Comparison, Row, upper_bound
+from inspectd.comparison import Comparison, Row
+from inspectd.interval import upper_bound
 
 _LAST_REJECTS = 8
 

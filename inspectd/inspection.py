@@ -15,7 +15,7 @@ from inspectd.frame_queue import FrameQueue
 from inspectd.gate import GateLink
 from inspectd.inference import Engine
 from inspectd.journal import Journal, Stages
-from inspectd.part import Image, Missed, MissedReason, Part, Pass, Shot, Verdict
+from inspectd.part import Missed, MissedReason, Part, Pass, Shot, Verdict
 from inspectd.progress import Progress
 
 log = structlog.get_logger()
@@ -85,19 +85,17 @@ class Inspection:
 
     def _handle(self, part: Part, shot: Shot) -> None:
         t_taken_ns = time.monotonic_ns()
+        verdict, preprocess_us, infer_us = self._judge(shot, t_taken_ns)
+        t_verdict_ns = time.monotonic_ns()
+        if t_verdict_ns >= part.due_ns and not isinstance(verdict, Missed):
+            verdict = Missed(MissedReason.LATE)
         stages = Stages(
             acquire_us=(shot.t_arrival_ns - shot.t_trigger_ns) // 1000,
             queue_us=(t_taken_ns - shot.t_arrival_ns) // 1000,
+            preprocess_us=preprocess_us,
+            infer_us=infer_us,
+            verdict_us=(t_verdict_ns - shot.t_trigger_ns) // 1000,
         )
-        verdict: Verdict
-        if shot.image is None:
-            verdict = Missed(shot.missed or MissedReason.BAD_FRAME)
-        elif t_taken_ns - shot.t_trigger_ns > self._max_age_ns:
-            verdict = Missed(MissedReason.STALE_FRAME)
-        else:
-            verdict, stages = self._judge(shot.image, stages)
-            if time.monotonic_ns() >= part.due_ns:
-                verdict = Missed(MissedReason.LATE)
         verdict = self._record(part, verdict, stages)
         self._books.decide(part.id, verdict)
         if isinstance(verdict, Pass):
@@ -105,26 +103,28 @@ class Inspection:
         if self._archive is not None and shot.image is not None:
             self._archive.offer(part, verdict, shot.image)
 
-    def _judge(self, image: Image, stages: Stages) -> tuple[Verdict, Stages]:
+    def _judge(self, shot: Shot, now_ns: int) -> tuple[Verdict, int | None, int | None]:
+        """The verdict, and the us that preprocessing and inference took."""
+        if shot.missed is not None or shot.image is None:
+            return Missed(shot.missed or MissedReason.BAD_FRAME), None, None
+        if now_ns - shot.t_trigger_ns > self._max_age_ns:
+            return Missed(MissedReason.STALE_FRAME), None, None
         engine = self._engine
-        t_start_ns = time.monotonic_ns()
         try:
-            batch = engine.preprocess(image)
+            batch = engine.preprocess(shot.image)
             t_preprocessed_ns = time.monotonic_ns()
-            verdict = engine.policy.judge(engine.infer(batch))
-        except (InferenceError, ValueError) as error:
+            verdict = engine.policy.judge(engine.infer(batch).tolist())
+        except InferenceError as error:
             log.error("inference failed", engine=engine.manifest.name, error=str(error))
-            if engine is not self._proven_engine:
-                log.error("engine failed on its first part, back to the one before", engine=engine.manifest.name)
-                self._next_engine = self._proven_engine
-            return Missed(MissedReason.ENGINE_ERROR), stages
+            self._fall_back(engine)
+            return Missed(MissedReason.ENGINE_ERROR), None, None
         self._proven_engine = engine
-        return verdict, Stages(
-            acquire_us=stages.acquire_us,
-            queue_us=stages.queue_us,
-            preprocess_us=(t_preprocessed_ns - t_start_ns) // 1000,
-            infer_us=(time.monotonic_ns() - t_preprocessed_ns) // 1000,
-        )
+        return verdict, (t_preprocessed_ns - now_ns) // 1000, (time.monotonic_ns() - t_preprocessed_ns) // 1000
+
+    def _fall_back(self, failed: Engine) -> None:
+        if failed is not self._proven_engine:
+            log.error("the new engine failed on its first part, back to the one before", engine=failed.manifest.name)
+            self._next_engine = self._proven_engine
 
     def _record(self, part: Part, verdict: Verdict, stages: Stages) -> Verdict:
         """Commits the verdict; what can't be recorded is no pass."""

@@ -8,7 +8,21 @@ A driver is used from one thread only, except where it says otherwise.
 
 from typing import Protocol
 
+from pydantic import Field
+
 from inspectd.part import Shot
+from inspectd.section import Section
+
+
+class EndOfImages(Exception):
+    """A finite source has no more images. No error: the line finishes what it has and stops."""
+
+
+class CameraSection(Section):
+    """What every kind of camera has."""
+
+    max_age_ms: float = Field(default=150, gt=0, le=60_000)
+    """An image older than this, from its trigger, is not judged (`stale_frame`)."""
 
 
 class Camera(Protocol):

@@ -1,8 +1,7 @@
 """The backend contract: a loaded model that turns one preprocessed image into one kernel value per class.
 
-A backend is one module here with `load(bundle, config) -> Backend`, named in `engine.BACKENDS`. It imports its runtime
-at the top: the module itself is imported only when its backend is wanted. What a runtime raises may pass through; the
-engine says which file or inference it was.
+A backend is one module here, named as in `InferenceConfig.backend`, with `load(bundle, config) -> Backend`. The module
+is imported when its backend is wanted. Whatever its runtime raises may pass through; the engine wraps it.
 """
 
 from typing import Literal, NamedTuple, Protocol

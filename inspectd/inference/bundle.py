@@ -1,61 +1,62 @@
 """An engine bundle on disk: `engine.yaml`, and files that are what it says they are.
 
-`engine.yaml` ends in a comment line with the SHA-256 of everything above it, so that a damaged threshold is noticed as
-surely as damaged weights.
+The last line of `engine.yaml` is a comment with the SHA-256 of all lines above it, so that a damaged threshold is
+noticed as surely as damaged weights.
 """
 
 import hashlib
-import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from inspectd.errors import EngineError
-from inspectd.inference.manifest import GoldenImage, Manifest, ModelFile
+from inspectd.inference.manifest import FORMAT, GoldenImage, Manifest, ModelFile
 
 _MANIFEST = "engine.yaml"
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 1 << 30
-_SEAL = re.compile(rb"# sha256: ([0-9a-f]{64})\n\Z")
+_MAX_ERRORS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked bundle. `hash` is the SHA-256 of engine.yaml and, through the hashes in it, names every byte."""
+    """A checked bundle. `hash`: SHA-256 of engine.yaml, which lists that of every other file."""
 
     folder: Path
     manifest: Manifest
     hash: str
 
     def read(self, file: ModelFile | GoldenImage) -> bytes:
-        """The file's bytes, exactly those whose hash was compared. Raises EngineError."""
+        """The very bytes whose SHA-256 was compared. Raises EngineError."""
         data = _read(self.folder, file.path, _MAX_FILE_BYTES)
         if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise EngineError(f"{self.folder / file.path}: is not the file that engine.yaml lists (SHA-256 differs)")
+            raise EngineError(f"{self.folder / file.path}: is not the file engine.yaml lists: SHA-256 differs")
         return data
 
     def model_file(self, backend: str, suffix: str, precision: str) -> ModelFile:
-        """The one file of `backend` ending in `suffix`: quantised for int8, not quantised else. Raises EngineError."""
-        files = [
+        """The one file of `backend` with this suffix; a quantised one for int8 only. Raises EngineError."""
+        wanted = [
             file
             for file in self.manifest.files
             if file.backend == backend
             and file.path.endswith(suffix)
             and (file.precision == "int8") == (precision == "int8")
         ]
-        if len(files) != 1:
-            kind = "quantised (int8)" if precision == "int8" else "not quantised"
-            listed = ", ".join(f"{file.path} ({file.backend}, {file.precision})" for file in self.manifest.files)
+        if len(wanted) != 1:
+            listed = ", ".join(f"{file.path} ({file.precision})" for file in self.manifest.files)
             raise EngineError(
-                f"{self.folder / _MANIFEST}: {backend} at {precision} needs one {suffix} file that is {kind}, found {len(files)}; "
-                f"the bundle has {listed}"
+                f"{self.folder / _MANIFEST}: {backend} at {precision} needs exactly one {suffix} file, "
+                f"{len(wanted)} are listed: {listed}"
             )
-        return files[0]
+        return wanted[0]
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read and check a bundle: manifest, seal, and presence, place and SHA-256 of every listed file.
+    """Read and check a bundle: manifest, seal, and the place, kind and SHA-256 of every listed file.
 
     Raises EngineError naming the file and what is wrong with it.
     """
@@ -63,17 +64,75 @@ def load_bundle(folder: Path) -> Bundle:
     data = _read(folder, _MANIFEST, _MAX_MANIFEST_BYTES)
     values = _parse(path, data)
     _refuse_newer_format(path, values)
-    if seal(data[: _SEAL_BYTES * -1]) != data:
-        raise EngineError(
-            f"{path}: was changed or damaged (SHA-256 in its last line differs); write it with write_manifest"
-        )
+    _check_seal(path, data)
     bundle = Bundle(folder, _validate(path, values), hashlib.sha256(data).hexdigest())
-    for file in (*bundle.manifest.files, *bundle.manifest.golden):
-        bundle.read(file)
+    for model_file in bundle.manifest.files:
+        bundle.read(model_file)
+    for golden in bundle.manifest.golden:
+        bundle.read(golden)
     return bundle
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `engine.yaml` with its seal."""
-    text = yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """Write `engine.yaml`, sealed. The listed files must be in place before anybody loads it."""
+    text = yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False)
     (folder / _MANIFEST).write_bytes(seal(text.encode()))
+
+
+def seal(lines: bytes) -> bytes:
+    """`lines` with the comment that names their SHA-256."""
+    return lines + b"# sha256: %s\n" % hashlib.sha256(lines).hexdigest().encode()
+
+
+def _check_seal(path: Path, data: bytes) -> None:
+    lines = data[: data.rstrip(b"\n").rfind(b"\n") + 1]
+    if seal(lines) != data:
+        raise EngineError(f"{path}: damaged or changed by hand: its last line is not '# sha256: ' of the lines above")
+
+
+def _read(folder: Path, name: str, max_bytes: int) -> bytes:
+    path = folder / name
+    try:
+        root, real = folder.resolve(strict=True), path.resolve(strict=True)
+        if not real.is_relative_to(root):
+            raise EngineError(f"{path}: leads out of the bundle, to {real}")
+        if not real.is_file():
+            raise EngineError(f"{path}: is no regular file")
+        with real.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise EngineError(f"{path}: can't be read: {error.strerror}") from error
+    except (ValueError, RuntimeError) as error:  # a NUL in the name, a loop of links
+        raise EngineError(f"{str(path)!r}: can't be read: {error}") from error
+    if len(data) > max_bytes:
+        raise EngineError(f"{path}: is larger than the {max_bytes} bytes allowed")
+    return data
+
+
+def _parse(path: Path, data: bytes) -> dict[Any, Any]:
+    try:
+        values = yaml.safe_load(data)
+    except Exception as error:  # PyYAML's constructors also raise KeyError, AttributeError, RecursionError ...
+        raise EngineError(f"{path}: is no valid YAML: {type(error).__name__}: {error}") from error
+    if not isinstance(values, dict):
+        raise EngineError(f"{path}: must hold keys such as 'format' and 'name', got {type(values).__name__}")
+    return values
+
+
+def _refuse_newer_format(path: Path, values: dict[Any, Any]) -> None:
+    version = values.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise EngineError(f"{path}: has format {version}, this inspectd reads up to format {FORMAT}: update inspectd")
+
+
+def _validate(path: Path, values: dict[Any, Any]) -> Manifest:
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        lines = [
+            f"  {'.'.join(map(str, detail['loc'])) or '(file)'}: {detail['msg'].removeprefix('Value error, ')}, "
+            f"got {reprlib.repr(detail['input'])}"
+            for detail in details[:_MAX_ERRORS_SHOWN]
+        ]
+        raise EngineError("\n".join([f"{path}: {len(details)} error(s)", *lines])) from error

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from inspectd.inference.preprocess import InputSpec, Share
 from inspectd.section import Section
 
-FORMAT = 1
+FORMAT: Final = 1
 """Version of this file's layout; a bundle of a newer one is refused."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

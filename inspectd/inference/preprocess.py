@@ -1,11 +1,11 @@
 """The one preprocessing of camera images, used by training, calibration and the line alike."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inspectd.part import Image
 from inspectd.section import Section
@@ -23,6 +23,12 @@ class Region(Section):
     right: Share = 1.0
     bottom: Share = 1.0
 
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if self.left >= self.right or self.top >= self.bottom:
+            raise ValueError("left must be less than right, and top less than bottom")
+        return self
+
 
 class InputSpec(Section):
     """What the network sees of a camera image."""
@@ -38,7 +44,14 @@ class InputSpec(Section):
     """The region is stretched to width x height; choose them in the region's aspect ratio."""
     mean: tuple[float, ...]
     """Per channel, of values in 0..1. The exported graph holds it; here for the record."""
-    std: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+    @model_validator(mode="after")
+    def _one_per_channel(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                raise ValueError(f"{name} needs {self.channels} value(s), one per channel, has {len(values)}")
+        return self
 
 
 def preprocess(image: Image, spec: InputSpec) -> NDArray[np.uint8]:

@@ -52,7 +52,7 @@ async def _serve(port: int, record: Path) -> None:
     with record.open("a", buffering=1) as file:
 
         async def note(function, start_address, address, count, current, values):
-            if function == _WRITE_SINGLE_COIL:
+            if function == _WRITE_SINGLE_COIL and values is not None:
                 file.write(f"{time.monotonic_ns()},{address},{int(values[0])}\n")
 
         device = SimDevice(1, simdata=(bits, bits, registers, registers), action=note)

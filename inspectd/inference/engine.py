@@ -1,0 +1,133 @@
+"""A loaded engine: it has answered the golden images as training recorded, is warm, and knows how long it takes."""
+
+import importlib
+import time
+
+import cv2
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from inspectd.decision import Policy
+from inspectd.errors import EngineError, InferenceError
+from inspectd.inference.base import Backend, InferenceConfig, TensorType
+from inspectd.inference.bundle import Bundle
+from inspectd.inference.manifest import GoldenImage
+from inspectd.inference.preprocess import preprocess
+from inspectd.part import Image
+
+_WARM_UP_RUNS = 10
+_MEASURED_RUNS = 100
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """Used from one thread at a time. `service_ms`: p99 of preprocess + infer, measured at load."""
+
+    def __init__(self, bundle: Bundle, backend: Backend, backend_name: str) -> None:
+        """Raises EngineError if the model's signature or its answers are not the manifest's."""
+        self.manifest = bundle.manifest
+        self.hash = bundle.hash
+        self.backend_name = backend_name
+        self.policy = Policy(self.manifest.classes, self.manifest.pass_class, self.manifest.threshold.value)
+        self._backend = backend
+        spec = self.manifest.input
+        self._input = TensorType("uint8", (1, spec.channels, spec.height, spec.width))
+        self._check_signature(bundle)
+        images = [self._check_golden(bundle, golden) for golden in self.manifest.golden]
+        self._warm_image = images[0]
+        self.service_ms = self._measure(images)
+
+    def preprocess(self, image: Image) -> NDArray[np.uint8]:
+        """(h, w) or (h, w, 3) BGR uint8 -> (1, C, H, W) uint8. Raises InferenceError."""
+        try:
+            return preprocess(image, self.manifest.input)
+        except (ValueError, cv2.error) as error:
+            raise InferenceError(f"image can't be preprocessed: {error}") from error
+
+    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(1, C, H, W) uint8 -> (K,) float32, one score per class. Raises InferenceError."""
+        given = TensorType(batch.dtype.name, batch.shape)
+        if given != self._input:
+            raise InferenceError(f"expected a batch of {_types([self._input])}, got {_types([given])}")
+        try:
+            scores: NDArray[np.float32] = self._backend.infer(np.ascontiguousarray(batch))[0]
+        except InferenceError:
+            raise
+        except Exception as error:  # each runtime has exceptions of its own; none may stop the line as a surprise
+            raise InferenceError(f"{self.backend_name}: {error}") from error
+        return scores
+
+    def warm(self) -> None:
+        """One inference for nobody, so that the next real one is as fast as on a busy line."""
+        self.infer(self.preprocess(self._warm_image))
+
+    def _check_signature(self, bundle: Bundle) -> None:
+        inputs, outputs = [self._input], [TensorType("float32", (1, len(self.manifest.classes)))]
+        if self._backend.inputs != inputs or self._backend.outputs != outputs:
+            raise EngineError(
+                f"{bundle.folder}: engine.yaml means a model with {_types(inputs)} -> {_types(outputs)}, "
+                f"the {self.backend_name} file has {_types(self._backend.inputs)} -> {_types(self._backend.outputs)}"
+            )
+
+    def _check_golden(self, bundle: Bundle, golden: GoldenImage) -> Image:
+        path = bundle.folder / golden.path
+        try:
+            image: Image | None = cv2.imdecode(np.frombuffer(bundle.read(golden), np.uint8), cv2.IMREAD_UNCHANGED)
+            if image is None:
+                raise EngineError(f"{path}: is no image")
+            scores = self.infer(self.preprocess(image))
+        except (cv2.error, InferenceError) as error:
+            raise EngineError(f"{path}: {error}") from error
+        tolerance = self.manifest.golden_tolerance
+        for name, expected, got in zip(self.manifest.classes, golden.scores, scores.tolist(), strict=True):
+            if not abs(got - expected) <= tolerance:  # so written, NaN differs from everything
+                raise EngineError(
+                    f"{path}: {self.backend_name} scores {name} {got:.4f}, training recorded {expected:.4f} "
+                    f"(at most {tolerance:g} apart)"
+                )
+        return image
+
+    def _measure(self, images: list[Image]) -> float:
+        took_ms = []
+        try:
+            for run in range(_WARM_UP_RUNS + _MEASURED_RUNS):
+                begin_ns = time.monotonic_ns()
+                self.infer(self.preprocess(images[run % len(images)]))
+                took_ms.append((time.monotonic_ns() - begin_ns) / 1e6)
+        except InferenceError as error:
+            raise EngineError(f"{self.manifest.name}: fails while warming up: {error}") from error
+        return float(np.percentile(took_ms[_WARM_UP_RUNS:], 99))
+
+
+def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
+    """Load the bundle's model, compare every golden image with what training recorded, warm up.
+
+    Raises EngineError: no such backend here, a file it can't load, another signature, other scores.
+    """
+    if config.backend != "auto":
+        return _load(bundle, config, config.backend)
+    has = {file.backend for file in bundle.manifest.files}
+    if "tensorrt" in has:
+        try:
+            return _load(bundle, config, "tensorrt")
+        except EngineError as error:
+            if has == {"tensorrt"}:
+                raise
+            log.warning("tensorrt can't be used, the CPU takes over", reason=str(error))
+    return _load(bundle, config, "openvino" if "openvino" in has else "onnxruntime")
+
+
+def _load(bundle: Bundle, config: InferenceConfig, name: str) -> Engine:
+    try:
+        backend: Backend = importlib.import_module(f"inspectd.inference.{name}").load(bundle, config)
+    except EngineError:
+        raise
+    except Exception as error:  # each runtime has exceptions of its own
+        raise EngineError(f"{bundle.folder}: {name} can't load it: {error}") from error
+    return Engine(bundle, backend, name)
+
+
+def _types(tensors: list[TensorType]) -> str:
+    return ", ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)

@@ -1,0 +1,45 @@
+"""ONNX Runtime on the CPU."""
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from inspectd.errors import EngineError
+from inspectd.inference.base import InferenceConfig, TensorType
+from inspectd.inference.bundle import Bundle
+
+
+def load(bundle: Bundle, config: InferenceConfig) -> "OnnxRuntime":
+    if config.precision == "bf16":
+        raise EngineError(
+            "inference.precision 'bf16': onnxruntime has none on the CPU; use 'fp32', or backend 'openvino'"
+        )
+    model = bundle.read(bundle.model_file("onnxruntime", ".onnx", config.precision))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = config.threads
+    options.log_severity_level = 3
+    # workers spin inside an inference, which keeps it fast, but not between two: the camera and the gate need the cores
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # weights kept beside the file would load unchecked, from wherever the process was started
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")
+    return OnnxRuntime(onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
+
+
+class OnnxRuntime:
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self.inputs = [_tensor_type(node) for node in session.get_inputs()]
+        self.outputs = [_tensor_type(node) for node in session.get_outputs()]
+        self._session = session
+        self._input_names = [node.name for node in session.get_inputs()]
+
+    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = self._session.run(None, {self._input_names[0]: batch})[0]
+        return scores
+
+
+def _tensor_type(node: onnxruntime.NodeArg) -> TensorType:
+    """ONNX Runtime writes 'tensor(float)' for float32, and a name or None for a free dimension."""
+    kind = node.type.removeprefix("tensor(").removesuffix(")")
+    free = [1] + [-1] * len(node.shape)
+    shape = tuple(length if isinstance(length, int) else free[axis] for axis, length in enumerate(node.shape))
+    return TensorType({"float": "float32", "double": "float64"}.get(kind, kind), shape)

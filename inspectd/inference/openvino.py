@@ -1,0 +1,61 @@
+"""OpenVINO on the CPU."""
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from inspectd.errors import EngineError
+from inspectd.inference.base import InferenceConfig, TensorType
+from inspectd.inference.bundle import Bundle
+
+
+def load(bundle: Bundle, config: InferenceConfig) -> "OpenVino":
+    core = openvino.Core()
+    if config.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise EngineError(
+            f"inference.precision 'bf16': {core.get_property('CPU', 'FULL_DEVICE_NAME')} has no bf16 arithmetic; "
+            "'fp32' is allowed, and 'int8' with a quantised bundle"
+        )
+    network = bundle.read(bundle.model_file("openvino", ".xml", config.precision))
+    weights = bundle.read(bundle.model_file("openvino", ".bin", config.precision))
+    model = core.read_model(network, weights)
+    for model_input in model.inputs:
+        shape = model_input.get_partial_shape()
+        if shape.rank.is_static and len(shape) > 0 and shape[0].is_dynamic:
+            shape[0] = 1
+            model.reshape({model_input: shape})
+    return OpenVino(
+        core.compile_model(
+            model,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": config.threads,
+                # without the hint a processor with bf16 uses it, and scores differ from those training recorded
+                "INFERENCE_PRECISION_HINT": "bf16" if config.precision == "bf16" else "f32",
+            },
+        )
+    )
+
+
+class OpenVino:
+    """One infer request; the batch is written straight into its input tensor, a third of the time of passing arrays."""
+
+    def __init__(self, model: openvino.CompiledModel) -> None:
+        self.inputs = [_tensor_type(port) for port in model.inputs]
+        self.outputs = [_tensor_type(port) for port in model.outputs]
+        self._request = model.create_infer_request()
+
+    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self._request.get_input_tensor().data[:] = batch
+        self._request.infer()
+        scores: NDArray[np.float32] = self._request.get_output_tensor().data.copy()
+        return scores
+
+
+def _tensor_type(port: openvino.ConstOutput) -> TensorType:
+    shape = port.get_partial_shape()
+    lengths = (
+        tuple(-1 if length.is_dynamic else length.get_length() for length in shape) if shape.rank.is_static else ()
+    )
+    return TensorType(np.dtype(port.get_element_type().to_dtype()).name, lengths)

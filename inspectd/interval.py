@@ -1,0 +1,31 @@
+"""How sure one can be of a rate that was counted: Clopper and Pearson, Biometrika 26 (1934), exact binomial bounds."""
+
+import math
+
+
+def upper_bound(errors: int, n: int, confidence: float = 0.95) -> float:
+    """The rate p at which `errors` or fewer of `n` would be seen with probability 1 - confidence. 1.0 for n = 0."""
+    if not 0 <= errors <= n:
+        raise ValueError(f"{errors} errors of {n}")
+    if errors == n:
+        return 1.0
+    low, high = errors / n, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(errors, n, middle) > 1 - confidence else (low, middle)
+    return high
+
+
+def interval(errors: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Two-sided: each end leaves out half of 1 - confidence. (0, 1) for n = 0."""
+    one_sided = (1 + confidence) / 2
+    return 1 - upper_bound(n - errors, n, one_sided), upper_bound(errors, n, one_sided)
+
+
+def _at_most(errors: int, n: int, p: float) -> float:
+    """P(X <= errors) for X binomial (n, p), 0 < p < 1; in logarithms, so that no n is too large."""
+    log_p, log_q = math.log(p), math.log1p(-p)
+    return math.fsum(
+        math.exp(math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * log_p + (n - k) * log_q)
+        for k in range(errors + 1)
+    )

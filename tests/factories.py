@@ -1,0 +1,191 @@
+"""A toy engine bundle whose verdict follows from the mean grey level of the image, and images to go with it.
+
+The graph is real (uint8 in, normalisation inside, convolution, pooling, DUQ kernels) and tiny, so that whatever loads,
+checks or runs engines can be tested on both CPU backends without a trained model.
+"""
+
+import hashlib
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import openvino
+import yaml
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from inspectd.inference.bundle import seal, write_manifest
+from inspectd.inference.manifest import Manifest
+from inspectd.inference.preprocess import InputSpec, preprocess
+from inspectd.part import Image
+
+GREY_OF_CLASS: Mapping[str, int] = {
+    "fail_label_crooked_print": 40,
+    "fail_label_half_printed": 80,
+    "fail_label_not_fully_printed": 120,
+    "no_fail": 200,
+}
+"""Mean grey level at which the toy engine is certain of a class. 5 levels beside it the certainty is still 0.8."""
+
+UNKNOWN_GREY = 160
+"""Between the classes: certainty below 0.05, far under the threshold."""
+
+THRESHOLD = 0.5
+LENGTH_SCALE = 0.03
+FILES_OF_BACKEND = {
+    "onnxruntime": ["model.onnx"],
+    "openvino": ["openvino/model.xml", "openvino/model.bin"],
+}
+
+MEAN, STD = 0.45, 0.22
+CENTROID_SIZE = 4
+
+
+def toy_image(content: str | int, *, seed: int = 0, width: int = 64, height: int = 48) -> Image:
+    """(height, width) uint8 that the toy engine takes for `content`, a class name or a mean grey level.
+
+    Noise from `seed` makes two images of one content differ, as two camera frames do.
+    """
+    grey = GREY_OF_CLASS[content] if isinstance(content, str) else content
+    noise = np.random.default_rng(seed).integers(-3, 4, (height, width))
+    return np.clip(grey + noise, 0, 255).astype(np.uint8)
+
+
+def make_toy_bundle(
+    folder: Path,
+    *,
+    grey_of_class: Mapping[str, int] = GREY_OF_CLASS,
+    threshold: float = THRESHOLD,
+    channels: int = 1,
+    width: int = 32,
+    height: int = 24,
+    name: str = "toy",
+    version: str = "1.0.0",
+    backends: Sequence[str] = ("onnxruntime", "openvino"),
+) -> Path:
+    """Writes a complete bundle into `folder` (model.onnx, openvino/, golden/, engine.yaml) and returns it."""
+    (folder / "golden").mkdir(parents=True)
+    spec = InputSpec(width=width, height=height, channels=channels, mean=(MEAN,) * channels, std=(STD,) * channels)
+    write_model(folder, _graph(list(grey_of_class.values()), spec))
+    files = [(path, backend) for backend in backends for path in FILES_OF_BACKEND[backend]]
+    goldens = []
+    for class_name, grey in grey_of_class.items():
+        image = toy_image(grey, seed=grey)
+        cv2.imwrite(str(folder / "golden" / f"{class_name}.png"), image)
+        goldens.append((f"golden/{class_name}.png", toy_scores(image, spec, list(grey_of_class.values()))))
+    manifest = {
+        "format": 1,
+        "name": name,
+        "version": version,
+        "created": datetime(2026, 11, 1, tzinfo=UTC).isoformat(),
+        "git_commit": "0" * 40,
+        "architecture": "toy",
+        "classes": list(grey_of_class),
+        "pass_class": "no_fail",
+        "input": spec.model_dump(mode="json"),
+        "head": {"kind": "duq", "length_scale": LENGTH_SCALE, "centroid_size": CENTROID_SIZE},
+        "threshold": {
+            "value": threshold,
+            "method": "set by hand",
+            "calibration_fingerprint": "0" * 64,
+            "n_good": 0,
+            "n_bad": 0,
+            "false_accept_bound": 1.0,
+            "confidence": 0.95,
+            "false_reject_rate": 0.0,
+        },
+        "files": [
+            {"path": path, "sha256": sha256_of(folder / path), "backend": backend, "precision": "fp32"}
+            for path, backend in files
+        ],
+        "golden": [
+            {"path": path, "sha256": sha256_of(folder / path), "scores": [float(score) for score in scores]}
+            for path, scores in goldens
+        ],
+        "golden_tolerance": 0.02,
+        "training": {},
+    }
+    write_manifest(folder, Manifest.model_validate(manifest))
+    return folder
+
+
+def write_model(folder: Path, model: onnx.ModelProto) -> None:
+    """Writes the graph for both CPU backends; a manifest that is there already does not know of it."""
+    onnx.save(model, folder / "model.onnx")
+    openvino.save_model(
+        openvino.Core().read_model(folder / "model.onnx"), folder / "openvino" / "model.xml", compress_to_fp16=False
+    )
+
+
+def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object] = lambda values: None) -> None:
+    """Changes the values of `engine.yaml` in place, allowed or not, and makes hashes and seal right again."""
+    path = folder / "engine.yaml"
+    values = yaml.safe_load(path.read_bytes())
+    for file in (*values["files"], *values["golden"]):
+        file["sha256"] = sha256_of(folder / file["path"])
+    edit(values)
+    path.write_bytes(seal(yaml.safe_dump(values, sort_keys=False).encode()))
+
+
+def toy_scores(image: Image, spec: InputSpec, greys: Sequence[int]) -> NDArray[np.float64]:
+    """(K,) what the toy graph answers for `image`, in NumPy alone: K_c = exp(-(grey - grey_c)^2 / (2 sigma^2))."""
+    grey = preprocess(image, spec).mean() / 255
+    return np.exp(-((grey - np.asarray(greys) / 255) ** 2) / (2 * LENGTH_SCALE**2))
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _graph(greys: Sequence[int], spec: InputSpec) -> onnx.ModelProto:
+    """(1, C, H, W) uint8 -> (1, K): normalise, 1x1 convolution to one plane, global average, DUQ kernels.
+
+    Every component of z_c is the normalised mean grey level with one sign or the other, and e_c the class's one.
+    """
+    channels, classes, m = spec.channels, len(greys), CENTROID_SIZE
+    sign = np.resize([1.0, -1.0], m)
+    weights = np.tile(sign, classes)[np.newaxis]
+    centroids = np.outer((np.asarray(greys) / 255 - MEAN) / STD, sign)
+    per_channel = np.ones((1, channels, 1, 1))
+    constants = {
+        "scale": per_channel / (255 * STD),
+        "offset": per_channel * (MEAN / STD),
+        "mix": per_channel / channels,
+        "weights": weights,
+        "centroids": centroids[np.newaxis],
+        "minus_half_precision": np.array([-0.5 * (STD / LENGTH_SCALE) ** 2]),
+    }
+    initializers = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()]
+    shapes = {"features_shape": [1, 1], "kernel_shape": [1, classes, m], "last_axis": [2]}
+    initializers += [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in shapes.items()]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels", "scale"], ["scaled"]),
+        helper.make_node("Sub", ["scaled", "offset"], ["normalised"]),
+        helper.make_node("Conv", ["normalised", "mix"], ["plane"]),
+        helper.make_node("GlobalAveragePool", ["plane"], ["mean"]),
+        helper.make_node("Reshape", ["mean", "features_shape"], ["features"]),
+        helper.make_node("Gemm", ["features", "weights"], ["z_flat"]),
+        helper.make_node("Reshape", ["z_flat", "kernel_shape"], ["z"]),
+        helper.make_node("Sub", ["z", "centroids"], ["difference"]),
+        helper.make_node("Mul", ["difference", "difference"], ["squared"]),
+        helper.make_node("ReduceMean", ["squared", "last_axis"], ["distance"], keepdims=0),
+        helper.make_node("Mul", ["distance", "minus_half_precision"], ["exponent"]),
+        helper.make_node("Exp", ["exponent"], ["scores"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, channels, spec.height, spec.width])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, classes])
+    graph = helper.make_graph(nodes, "toy", [image], [scores], initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def free_port() -> int:
+    """A TCP port on localhost that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

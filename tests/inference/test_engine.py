@@ -1,0 +1,350 @@
+"""The contract of every backend that runs here, on real graphs."""
+
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import onnx
+import openvino
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from inspectd.decision import Policy
+from inspectd.errors import EngineError, InferenceError
+from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
+from inspectd.inference.preprocess import Region
+from inspectd.part import Fault, Pass, Uncertain
+from tests.factories import (
+    GREY_OF_CLASS,
+    UNKNOWN_GREY,
+    edit_manifest,
+    make_toy_bundle,
+    toy_image,
+    toy_scores,
+    write_model,
+)
+
+BackendName = Literal["onnxruntime", "openvino"]
+GREYS = list(GREY_OF_CLASS.values())
+
+
+def load(folder: Path, backend: BackendName, **config: Any) -> Engine:
+    return load_engine(load_bundle(folder), InferenceConfig(backend=backend, **config))
+
+
+def refusal(folder: Path, backend: BackendName, **config: Any) -> str:
+    with pytest.raises(EngineError) as caught:
+        load(folder, backend, **config)
+    return str(caught.value)
+
+
+def change_model(folder: Path, change: Callable[[onnx.ModelProto], object]) -> None:
+    """Changes the graph of both backends; the manifest lists the new files."""
+    model = onnx.load(folder / "model.onnx")
+    change(model)
+    write_model(folder, model)
+    edit_manifest(folder)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [{}, {"width": 640, "height": 480}])
+def test_scores_are_what_numpy_computes(
+    tmp_path: Path, backend: BackendName, channels: int, size: dict[str, int]
+) -> None:
+    folder = make_toy_bundle(tmp_path / "toy", channels=channels)
+    engine = load(folder, backend)
+    for grey in (0, 40, 47, 80, 101, 120, UNKNOWN_GREY, 195, 200, 255):
+        image = toy_image(grey, seed=grey, **size)
+        scores = engine.infer(engine.preprocess(image))
+        assert scores.dtype == np.float32
+        assert scores.shape == (4,)
+        np.testing.assert_allclose(scores, toy_scores(image, engine.manifest.input, GREYS), atol=1e-4)
+
+
+def test_verdicts_follow_from_the_policy_in_the_manifest(folder: Path, backend: BackendName) -> None:
+    engine = load(folder, backend)
+    assert engine.policy == Policy(tuple(GREY_OF_CLASS), "no_fail", 0.5)
+    verdicts = {
+        content: engine.policy.judge(engine.infer(engine.preprocess(toy_image(content))).tolist())
+        for content in (*GREY_OF_CLASS, UNKNOWN_GREY)
+    }
+    assert isinstance(verdicts.pop("no_fail"), Pass)
+    assert isinstance(verdicts.pop(UNKNOWN_GREY), Uncertain)
+    for name, verdict in verdicts.items():
+        assert isinstance(verdict, Fault)
+        assert verdict.scores.predicted == name
+
+
+def test_an_engine_knows_itself(folder: Path, backend: BackendName) -> None:
+    bundle = load_bundle(folder)
+    engine = load(folder, backend)
+    assert (engine.backend_name, engine.manifest, engine.hash) == (backend, bundle.manifest, bundle.hash)
+    assert 0 < engine.service_ms < float("inf")
+
+
+def test_scores_stay_as_they_are_while_the_engine_goes_on(folder: Path, backend: BackendName) -> None:
+    engine = load(folder, backend)
+    good = engine.preprocess(toy_image("no_fail"))
+    scores = engine.infer(good)
+    kept = scores.copy()
+    engine.infer(engine.preprocess(toy_image(UNKNOWN_GREY)))
+    engine.warm()
+    np.testing.assert_array_equal(scores, kept)
+    np.testing.assert_array_equal(engine.infer(good), kept)
+
+
+def test_a_batch_is_not_written_to_and_may_be_strided(folder: Path, backend: BackendName) -> None:
+    engine = load(folder, backend)
+    batch = engine.preprocess(toy_image("no_fail"))
+    expected = engine.infer(batch)
+    strided = np.repeat(batch, 2, axis=3)[..., ::2]
+    strided.flags.writeable = False
+    np.testing.assert_array_equal(engine.infer(strided), expected)
+
+
+@pytest.mark.parametrize("backend_setting", [{}, {"threads": 1}])
+def test_load_in_one_thread_and_use_in_another(
+    folder: Path, backend: BackendName, backend_setting: dict[str, int]
+) -> None:
+    engine = load(folder, backend, **backend_setting)
+    scores: list[np.ndarray] = []
+    worker = threading.Thread(target=lambda: scores.append(engine.infer(engine.preprocess(toy_image("no_fail")))))
+    worker.start()
+    worker.join()
+    assert scores[0][-1] > 0.9
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        np.zeros((1, 1, 24, 32), np.float32),
+        np.zeros((1, 1, 24, 32), np.int8),
+        np.zeros((2, 1, 24, 32), np.uint8),
+        np.zeros((1, 3, 24, 32), np.uint8),
+        np.zeros((1, 1, 32, 24), np.uint8),
+        np.zeros((1, 1, 1, 1), np.uint8),  # would broadcast
+        np.zeros((24, 32), np.uint8),
+        np.zeros((), np.uint8),
+    ],
+)
+def test_a_wrong_batch_is_an_inference_error(folder: Path, backend: BackendName, batch: np.ndarray) -> None:
+    engine = load(folder, backend)
+    with pytest.raises(InferenceError, match=r"expected a batch of uint8 \(1, 1, 24, 32\), got"):
+        engine.infer(batch)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((48, 64), np.uint16), np.zeros((48, 64, 4), np.uint8), np.zeros((0, 0), np.uint8), np.zeros(9, np.uint8)],
+)
+def test_an_image_of_the_wrong_kind_is_an_inference_error(folder: Path, image: np.ndarray) -> None:
+    engine = load(folder, "onnxruntime")
+    with pytest.raises(InferenceError, match="can't be preprocessed"):
+        engine.preprocess(image)
+
+
+def test_what_the_runtime_raises_is_an_inference_error(folder: Path) -> None:
+    def look_the_first_pixel_up_in_a_table_of_100(model: onnx.ModelProto) -> None:
+        zero = numpy_helper.from_array(np.zeros(100, np.float32), "table")
+        corner = numpy_helper.from_array(np.array([1, 1, 1, 1], np.int64), "corner")
+        origin = numpy_helper.from_array(np.array([0, 0, 0, 0], np.int64), "origin")
+        model.graph.initializer.extend([zero, corner, origin])
+        model.graph.node[0].output[0] = "raw_pixels"
+        lookup = [
+            helper.make_node("Slice", ["image", "origin", "corner"], ["first"]),
+            helper.make_node("Cast", ["first"], ["index"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "index"], ["nothing"]),
+            helper.make_node("Add", ["raw_pixels", "nothing"], ["pixels"]),
+        ]
+        for position, node in enumerate(lookup):
+            model.graph.node.insert(1 + position, node)
+
+    change_model(folder, look_the_first_pixel_up_in_a_table_of_100)
+    edit_manifest(folder, lambda values: values.update(golden=values["golden"][:2]))
+    engine = load(folder, "onnxruntime")
+    assert engine.infer(engine.preprocess(toy_image(80)))[1] > 0.9
+    with pytest.raises(InferenceError, match=r"onnxruntime: .*out of data bounds"):
+        engine.infer(engine.preprocess(toy_image(200)))
+
+
+def test_other_scores_than_training_recorded_are_refused(folder: Path, backend: BackendName) -> None:
+    edit_manifest(folder, lambda values: values["golden"][3]["scores"].__setitem__(2, 0.25))
+    message = refusal(folder, backend)
+    assert "golden/no_fail.png" in message
+    assert f"{backend} scores fail_label_not_fully_printed 0.0000, training recorded 0.2500" in message
+
+
+def test_a_recorded_nan_agrees_with_nothing(folder: Path, backend: BackendName) -> None:
+    edit_manifest(folder, lambda values: values["golden"][0]["scores"].__setitem__(0, float("nan")))
+    assert "golden/fail_label_crooked_print.png" in refusal(folder, backend)
+
+
+def test_a_model_with_other_weights_is_refused_by_its_golden_images(folder: Path, backend: BackendName) -> None:
+    def move_a_centroid(model: onnx.ModelProto) -> None:
+        (centroids,) = (tensor for tensor in model.graph.initializer if tensor.name == "centroids")
+        values = numpy_helper.to_array(centroids).copy()
+        values[0, 3] += 0.1
+        centroids.CopyFrom(numpy_helper.from_array(values, "centroids"))
+
+    change_model(folder, move_a_centroid)
+    assert "golden/no_fail.png" in refusal(folder, backend)
+
+
+def test_swapped_classes_are_refused(folder: Path, backend: BackendName) -> None:
+    other = make_toy_bundle(folder.parent / "other", grey_of_class=dict(reversed(GREY_OF_CLASS.items())))
+    for path in ("model.onnx", "openvino/model.xml", "openvino/model.bin"):
+        (folder / path).write_bytes((other / path).read_bytes())
+    edit_manifest(folder)
+    assert "golden/" in refusal(folder, backend)
+
+
+@pytest.mark.parametrize("kind", ["no image", "16 bit"])
+def test_a_golden_file_that_is_no_camera_image_is_refused(folder: Path, backend: BackendName, kind: str) -> None:
+    path = folder / "golden/no_fail.png"
+    if kind == "no image":
+        path.write_bytes(b"PNG")
+    else:
+        cv2.imwrite(str(path), np.full((48, 64), 200 * 256, np.uint16))
+    edit_manifest(folder)
+    assert "golden/no_fail.png" in refusal(folder, backend)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"width": 64}, {"height": 48}, {"channels": 3, "mean": [0.4] * 3, "std": [0.2] * 3}]
+)
+def test_a_model_for_another_input_is_refused(folder: Path, backend: BackendName, setting: dict[str, Any]) -> None:
+    edit_manifest(folder, lambda values: values["input"].update(setting))
+    assert "engine.yaml means a model with uint8 (1, " in refusal(folder, backend)
+
+
+def test_a_model_for_another_number_of_classes_is_refused(folder: Path, backend: BackendName) -> None:
+    def add_a_class(values: dict[str, Any]) -> None:
+        values["classes"].append("fail_label_date")
+        for golden in values["golden"]:
+            golden["scores"].append(0.0)
+
+    edit_manifest(folder, add_a_class)
+    assert "float32 (1, 5), the" in refusal(folder, backend)
+
+
+def test_a_model_that_takes_floats_is_refused(folder: Path, backend: BackendName) -> None:
+    def take_floats(model: onnx.ModelProto) -> None:
+        model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+
+    change_model(folder, take_floats)
+    assert f"the {backend} file has float32 (1, 1, 24, 32)" in refusal(folder, backend)
+
+
+def test_a_model_with_a_second_output_is_refused(folder: Path, backend: BackendName) -> None:
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, 1])
+    change_model(folder, lambda model: model.graph.output.append(features))
+    assert "float32 (1, 4), float32 (1, 1)" in refusal(folder, backend)
+
+
+def test_a_free_batch_dimension_counts_as_one(folder: Path, backend: BackendName) -> None:
+    def free_the_batch(model: onnx.ModelProto) -> None:
+        for port in (*model.graph.input, *model.graph.output):
+            port.type.tensor_type.shape.dim[0].dim_param = "N"
+
+    change_model(folder, free_the_batch)
+    engine = load(folder, backend)
+    assert engine.infer(engine.preprocess(toy_image("no_fail")))[-1] > 0.9
+
+
+def test_a_model_of_any_size_is_refused(folder: Path, backend: BackendName) -> None:
+    def free_the_size(model: onnx.ModelProto) -> None:
+        for axis in (2, 3):
+            model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"size{axis}"
+
+    change_model(folder, free_the_size)
+    assert "uint8 (1, 1, -1, -1)" in refusal(folder, backend)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", bytes(range(256)) * 20])
+def test_what_no_runtime_can_read_is_refused(folder: Path, backend: BackendName, content: bytes) -> None:
+    for path in ("model.onnx", "openvino/model.xml"):
+        (folder / path).write_bytes(content)
+    edit_manifest(folder)
+    assert f"{backend} can't load it" in refusal(folder, backend)
+
+
+def test_openvino_weights_that_are_too_short_are_refused(folder: Path) -> None:
+    (folder / "openvino/model.bin").write_bytes(b"\0" * 8)
+    edit_manifest(folder)
+    assert "openvino can't load it" in refusal(folder, "openvino")
+
+
+def test_weights_outside_the_hashed_file_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)  # where ONNX Runtime would look
+    model = onnx.load("model.onnx")
+    onnx.save(model, "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=60)
+    edit_manifest(folder)
+    assert "weights.bin" in refusal(folder, "onnxruntime")
+
+
+def test_a_file_changed_between_check_and_load_is_refused(folder: Path, backend: BackendName) -> None:
+    bundle = load_bundle(folder)
+    for path in ("model.onnx", "openvino/model.bin"):
+        (folder / path).write_bytes((folder / path).read_bytes() + b"\0")
+    with pytest.raises(EngineError, match="SHA-256 differs"):
+        load_engine(bundle, InferenceConfig(backend=backend))
+
+
+def test_bf16_where_the_processor_has_it_and_a_clear_word_where_not(folder: Path) -> None:
+    core = openvino.Core()
+    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        engine = load(folder, "openvino", precision="bf16")
+        assert engine.infer(engine.preprocess(toy_image("no_fail")))[-1] > 0.9
+    else:
+        assert "has no bf16 arithmetic; 'fp32' is allowed" in refusal(folder, "openvino", precision="bf16")
+    assert "use 'fp32', or backend 'openvino'" in refusal(folder, "onnxruntime", precision="bf16")
+
+
+def test_int8_needs_and_picks_a_quantised_file(folder: Path, backend: BackendName) -> None:
+    assert f"{backend} at int8 needs exactly one" in refusal(folder, backend, precision="int8")
+
+    def call_them_quantised(values: dict[str, Any]) -> None:
+        for file in values["files"]:
+            file["precision"] = "int8"
+
+    edit_manifest(folder, call_them_quantised)
+    assert load(folder, backend, precision="int8").backend_name == backend
+    assert f"{backend} at fp32 needs exactly one" in refusal(folder, backend)
+
+
+def test_auto_prefers_openvino_and_takes_what_is_there(folder: Path) -> None:
+    assert load_engine(load_bundle(folder), InferenceConfig()).backend_name == "openvino"
+    only_onnx = make_toy_bundle(folder.parent / "onnx", backends=["onnxruntime"])
+    assert load_engine(load_bundle(only_onnx), InferenceConfig()).backend_name == "onnxruntime"
+    assert "openvino at fp32 needs exactly one .xml file, 0 are listed: model.onnx" in refusal(only_onnx, "openvino")
+
+
+def test_the_region_of_interest_is_what_the_network_sees(folder: Path, backend: BackendName) -> None:
+    left_half = Region(right=0.5)
+    edit_manifest(folder, lambda values: values["input"].update(region=left_half.model_dump()))
+    engine = load(folder, backend)
+    image = np.hstack([toy_image("no_fail"), toy_image(0)])
+    assert engine.infer(engine.preprocess(image))[-1] > 0.9
+    assert engine.infer(engine.preprocess(np.fliplr(image)))[-1] < 0.1
+
+
+def test_no_torch_in_the_daemon(folder: Path, backend: BackendName) -> None:
+    program = f"""
+        import sys
+        from pathlib import Path
+        from inspectd.inference import InferenceConfig, load_bundle, load_engine
+        runtimes = {{"onnxruntime", "openvino", "tensorrt"}}
+        print(sorted(runtimes & set(sys.modules)))
+        load_engine(load_bundle(Path({str(folder)!r})), InferenceConfig(backend={backend!r}))
+        print(sorted((runtimes | {{"torch", "torchvision", "onnx", "inspectd_tools"}}) & set(sys.modules)))
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines() == ["[]", str([backend])]

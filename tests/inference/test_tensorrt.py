@@ -1,0 +1,67 @@
+"""TensorRT: what a machine without it says, and the contract where there is a GPU."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inspectd.errors import EngineError
+from inspectd.inference import InferenceConfig, load_bundle, load_engine
+from tests.factories import GREY_OF_CLASS, edit_manifest, toy_image, toy_scores
+
+HAS_TENSORRT = any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx"))
+HAS_PYCUDA = importlib.util.find_spec("pycuda") is not None
+
+
+def add_plan(folder: Path, plan: bytes) -> None:
+    (folder / "toy.plan").write_bytes(plan)
+    listed = {"path": "toy.plan", "sha256": "", "backend": "tensorrt", "precision": "fp32"}
+    edit_manifest(folder, lambda values: values["files"].append(listed))
+    edit_manifest(folder)
+
+
+def test_a_bundle_without_a_plan_says_so(folder: Path) -> None:
+    with pytest.raises(EngineError, match="has no tensorrt plan"):
+        load_engine(load_bundle(folder), InferenceConfig(backend="tensorrt"))
+
+
+@pytest.mark.skipif(HAS_TENSORRT, reason="TensorRT is installed")
+def test_without_tensorrt_the_error_says_what_to_install(folder: Path) -> None:
+    add_plan(folder, b"plan")
+    with pytest.raises(EngineError, match=r"pip install 'inspectd\[tensorrt\]'"):
+        load_engine(load_bundle(folder), InferenceConfig(backend="tensorrt"))
+
+
+def test_auto_falls_back_to_the_cpu_but_not_to_nothing(folder: Path) -> None:
+    add_plan(folder, b"no plan that any GPU takes")
+    assert load_engine(load_bundle(folder), InferenceConfig()).backend_name == "openvino"
+
+    def keep_the_plan_only(values: dict[str, Any]) -> None:
+        values["files"] = [file for file in values["files"] if file["backend"] == "tensorrt"]
+
+    edit_manifest(folder, keep_the_plan_only)
+    with pytest.raises(EngineError, match="tensorrt"):
+        load_engine(load_bundle(folder), InferenceConfig())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not (HAS_TENSORRT and HAS_PYCUDA), reason="needs TensorRT, pycuda and a GPU")
+def test_scores_on_the_gpu_are_what_numpy_computes(folder: Path) -> None:
+    add_plan(folder, build_plan((folder / "model.onnx").read_bytes()))
+    engine = load_engine(load_bundle(folder), InferenceConfig(backend="tensorrt"))
+    for grey in (0, 47, 160, 195):
+        image = toy_image(grey)
+        expected = toy_scores(image, engine.manifest.input, list(GREY_OF_CLASS.values()))
+        np.testing.assert_allclose(engine.infer(engine.preprocess(image)), expected, atol=0.01)
+
+
+def build_plan(model: bytes) -> bytes:
+    name = "tensorrt" if importlib.util.find_spec("tensorrt") else "tensorrt_rtx"
+    library = importlib.import_module(name)
+    logger = library.Logger(library.Logger.ERROR)
+    builder = library.Builder(logger)
+    network = builder.create_network(0)
+    assert library.OnnxParser(network, logger).parse(model)
+    return bytes(builder.build_serialized_network(network, builder.create_builder_config()))

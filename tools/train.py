@@ -1,0 +1,84 @@
+"""Train a DUQ classifier from an experiment file and a folder of class folders.
+
+The run folder then holds the best weights, the experiment as it was run, the epochs and the results;
+`tools/build_engine.py` makes an engine of it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from inspectd.errors import InspectdError
+from inspectd_tools.training.data import load_images, split
+from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
+from inspectd_tools.training.loop import train
+from inspectd_tools.training.models import DuqClassifier, load_backbone
+
+_EPILOG = """\
+example:
+  python tools/synthesize.py render out/train --count-per-class 1500 --seed 1
+  python tools/train.py filter-label --data out/train --weights mobilenet_v2-imagenet-features.safetensors \\
+      --run runs/filter-label --set epochs=8
+
+exit codes: 0 done, 2 wrong usage, 78 the experiment or the data can't be used"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "default"))
+    parser.add_argument("experiment", help=f"a file of config/experiments: {known}")
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder of images a class")
+    parser.add_argument("--run", type=Path, required=True, help="new folder for weights and results")
+    parser.add_argument("--weights", type=Path, help="pretrained backbone (safetensors), where the experiment wants one")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
+    args = parser.parse_args(arguments)
+    try:
+        experiment = load_experiment(args.experiment, args.set)
+        if experiment.pretrained != (args.weights is not None):
+            parser.error("--weights must be given exactly where the experiment says pretrained: true")
+        if args.run.exists():
+            parser.error(f"{args.run}: exists; give a new folder, so that no earlier run is lost")
+        _train(experiment, args.data, args.weights, args.run)
+    except InspectdError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _train(experiment: Experiment, data: Path, weights: Path | None, run: Path) -> None:
+    torch.manual_seed(experiment.seed)
+    classifier = DuqClassifier(experiment).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if weights is not None:
+        load_backbone(classifier, weights)
+    images = load_images(data, experiment.classes, experiment.input)
+    train_set, validation_set = split(images, experiment.validation_share, experiment.seed)
+    run.mkdir(parents=True)
+    (run / "experiment.json").write_text(experiment.model_dump_json(indent=2), encoding="utf-8")
+    provenance = {
+        "data_fingerprint": images.fingerprint,
+        "n_train": len(train_set.labels),
+        "n_validation": len(validation_set.labels),
+        "weights": weights.name if weights else None,
+        "torch": torch.__version__,
+        "git_commit": git_commit(),
+    }
+    (run / "provenance.json").write_text(json.dumps(provenance, indent=2), encoding="utf-8")
+    train(classifier, experiment, train_set, validation_set, run)
+
+
+def git_commit() -> str:
+    """Of the checkout these tools lie in; 'unknown' outside of one."""
+    answer = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Folders of class folders, decoded once through the line's own preprocessing."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from inspectd.errors import ConfigError
+from inspectd.inference.preprocess import InputSpec, preprocess
+
+SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """`pixels` (N, C, H, W) uint8 as the network gets them, `labels` (N,) int64 into the classes."""
+
+    files: tuple[Path, ...]
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    fingerprint: str
+    """SHA-256 over the files' own hashes, in order."""
+
+    def take(self, places: NDArray[np.int64]) -> "Images":
+        """A part of the set, with a fingerprint of its own parentage."""
+        return Images(
+            tuple(self.files[place] for place in places), self.pixels[places], self.labels[places], self.fingerprint
+        )
+
+
+def load_images(root: Path, folders: tuple[str, ...], spec: InputSpec, what: str = "decode") -> Images:
+    """All images of `root/<folder>`, in name order; the label is the folder's place in `folders`.
+
+    Raises ConfigError naming a missing or empty folder, or a broken file.
+    """
+    files = [(path, label) for label, folder in enumerate(folders) for path in _images_of(root / folder)]
+    with ThreadPoolExecutor() as pool:
+        decoded = list(track(pool.map(lambda entry: _decode(entry[0], spec), files), description=what, total=len(files)))
+    fingerprint = hashlib.sha256("".join(digest for _, digest in decoded).encode()).hexdigest()
+    return Images(
+        tuple(path for path, _ in files),
+        np.concatenate([pixels for pixels, _ in decoded]),
+        np.array([label for _, label in files], np.int64),
+        fingerprint,
+    )
+
+
+def split(images: Images, validation_share: float, seed: int) -> tuple[Images, Images]:
+    """Training and validation part, at random but the same share of every class."""
+    rng = np.random.default_rng(seed)
+    validation = np.zeros(len(images.labels), bool)
+    for label in np.unique(images.labels):
+        places = rng.permutation(np.flatnonzero(images.labels == label))
+        validation[places[: max(1, round(validation_share * len(places)))]] = True
+    return images.take(np.flatnonzero(~validation)), images.take(np.flatnonzero(validation))
+
+
+def _images_of(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such class folder")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ConfigError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))})")
+    return files
+
+
+def _decode(path: Path, spec: InputSpec) -> tuple[NDArray[np.uint8], str]:
+    data = path.read_bytes()
+    flag = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    if image is None:
+        raise ConfigError(f"{path}: is no image that can be read")
+    return preprocess(image, spec), hashlib.sha256(data).hexdigest()

