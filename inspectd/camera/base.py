@@ -37,7 +37,8 @@ class Camera(Protocol):
         """The next shot, or None if nothing was triggered within `timeout_ms`.
 
         With a software trigger the driver fires it on its own clock (`trigger.rate_hz`) and stamps
-        `t_trigger_ns` before firing; an unanswered trigger is a `lost_frame` shot.
+        `t_trigger_ns` before firing; an unanswered trigger is a `lost_frame` shot. The image of a shot is the
+        caller's: no later grab changes it.
         Raises CameraError if the device is gone, EndOfImages if a finite source has no more.
         """
 

@@ -1,41 +1,66 @@
 """Clocks of cameras: a steady trigger, and the camera's own time mapped to ours."""
 
 import time
-from collections import deque
+
+_DRIFT = 200e-6
+"""Two crystals of the cheap kind (100 ppm) running apart."""
 
 
 class TriggerClock:
-    """A steady rate without drift. After a stall it goes on at the next slot and does not catch up in a burst."""
+    """A steady rate without drift. The first slot is now; a slot missed by a whole period is skipped, not caught up."""
 
     def __init__(self, rate_hz: float) -> None:
         self._period_ns = round(1e9 / rate_hz)
-        self._next_ns = time.monotonic_ns()
+        self._slot_ns = time.monotonic_ns()
 
     def wait(self, timeout_ms: float) -> bool:
         """Sleep until the next slot; False if it is further away than `timeout_ms`, which is then slept instead."""
-        left_ns = self._next_ns - time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        self._slot_ns = upcoming_slot(self._slot_ns, self._period_ns, now_ns)
+        left_ns = self._slot_ns - now_ns
         if left_ns > timeout_ms * 1e6:
             time.sleep(timeout_ms / 1e3)
             return False
-        if left_ns > 0:
-            time.sleep(left_ns / 1e9)
-        self._next_ns = next_slot(self._next_ns, self._period_ns, time.monotonic_ns())
+        time.sleep(max(0, left_ns) / 1e9)
+        self._slot_ns += self._period_ns
         return True
 
 
-def next_slot(slot_ns: int, period_ns: int, now_ns: int) -> int:
-    """The first slot after both `slot_ns` and `now_ns`, a whole number of periods from `slot_ns`."""
-    return slot_ns + max(1, (now_ns - slot_ns) // period_ns + 1) * period_ns
+def upcoming_slot(slot_ns: int, period_ns: int, now_ns: int) -> int:
+    """`slot_ns` if it is less than a period past, otherwise the first slot of its grid that is not past."""
+    late_ns = now_ns - slot_ns
+    if late_ns < period_ns:
+        return slot_ns
+    return slot_ns + -(-late_ns // period_ns) * period_ns
 
 
-class CameraTime:
-    """Host time of camera timestamps: a frame can only arrive after it was taken, and the quickest of the last frames
-    tells the offset of the two clocks best (minimum filter, as NTP's clock filter: RFC 5905, section 10)."""
+class CameraClock:
+    """Host time of camera timestamps by a minimum filter.
 
-    def __init__(self, window: int = 256) -> None:
-        self._offsets = deque[int](maxlen=window)
+    Arrival minus timestamp is the offset of the two clocks plus the delay of that frame. Delays vary, but only
+    upwards, so the smallest difference seen is the best estimate. It is let rise by 200 ppm, because crystals drift
+    and an old minimum must not hold for ever. The smallest delay itself (readout, transfer) stays in the result as a
+    constant, less `latency_ns`, which is the part of it that is known (exposure, trigger delay).
+    """
 
-    def to_host_ns(self, camera_ns: int, arrival_ns: int) -> int:
-        """When the frame was taken, in host monotonic ns; never later than `arrival_ns`."""
-        self._offsets.append(arrival_ns - camera_ns)
-        return camera_ns + min(self._offsets)
+    def __init__(self, tick_hz: int, latency_ns: int = 0) -> None:
+        self._tick_hz = tick_hz
+        self._latency_ns = latency_ns
+        self._offset_ns = 0
+        self._last_ticks: int | None = None
+        self._last_arrival_ns = 0
+
+    def to_host_ns(self, ticks: int, arrival_ns: int) -> int:
+        """When the frame was triggered, in host monotonic ns; never later than `arrival_ns` - latency.
+
+        0 ticks mean that the camera has no clock. A clock that runs backwards has been reset: the filter starts anew.
+        """
+        if ticks == 0:
+            return arrival_ns - self._latency_ns
+        camera_ns = ticks * 1_000_000_000 // self._tick_hz
+        offset_ns = arrival_ns - self._latency_ns - camera_ns
+        if self._last_ticks is not None and ticks >= self._last_ticks:
+            risen_ns = self._offset_ns + round(_DRIFT * (arrival_ns - self._last_arrival_ns))
+            offset_ns = min(offset_ns, risen_ns)
+        self._offset_ns, self._last_ticks, self._last_arrival_ns = offset_ns, ticks, arrival_ns
+        return camera_ns + offset_ns

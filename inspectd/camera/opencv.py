@@ -1,15 +1,18 @@
 """Cameras that OpenCV reads: USB (UVC) by index or device path, network cameras by RTSP or HTTP URL. Free running.
 
-No trigger and no frame counter: what such a camera drops cannot be noticed. For slow lines and first trials.
+Such a camera has no trigger and no frame counter of its own: images that it or the network drops can't be noticed.
+For slow lines and first trials.
 """
 
+import math
+import os
 import threading
 import time
 from typing import Literal
 
 import cv2
 import structlog
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inspectd.camera.base import CameraSection
 from inspectd.errors import CameraError
@@ -17,66 +20,74 @@ from inspectd.part import Image, Shot
 
 log = structlog.get_logger()
 
-_OPEN_TIMEOUT_MS = 5000
+_OPEN_S = 10.0
 _SILENCE_S = 3.0
+_CLOSE_S = 2.0
+_LIVE = "rtsp_transport;tcp|fflags;nobuffer|fpsprobesize;0"
+"""FFmpeg holds back the first images of a stream to guess its frame rate, and all later ones come late by as much."""
 
 
 class OpencvConfig(CameraSection):
     kind: Literal["opencv"]
     device: int | str
-    """0 or /dev/video0 for USB, rtsp://... for a network camera."""
-    width: int | None = Field(default=None, ge=16, le=16384)
-    """px; as the camera likes where left out."""
-    height: int | None = Field(default=None, ge=16, le=16384)
-    rate_hz: float | None = Field(default=None, gt=0, le=1000)
+    """0 or /dev/video0 for USB, rtsp://... or http://... for a network camera."""
     fourcc: str | None = Field(default=None, pattern=r"^[ -~]{4}$")
-    """Pixel format code, e.g. MJPG or GREY."""
+    """Pixel format code, e.g. MJPG or GREY. This and all below are for USB only; as the camera likes where left out."""
+    width_px: int | None = Field(default=None, ge=16, le=16384)
+    height_px: int | None = Field(default=None, ge=16, le=16384)
+    rate_hz: float | None = Field(default=None, ge=1, le=1000)
+    exposure_us: float | None = Field(default=None, ge=100, le=10_000_000)
+    """In steps of 100; switches the automatic exposure off."""
+
+    @model_validator(mode="after")
+    def _streams_have_no_settings(self) -> "OpencvConfig":
+        if self.is_stream and self.settings():
+            raise ValueError("a network camera is set on its own web page: give device and max_age_ms only")
+        return self
+
+    @property
+    def is_stream(self) -> bool:
+        return isinstance(self.device, str) and "://" in self.device
+
+    def settings(self) -> list[tuple[str, int, float]]:
+        """(name, OpenCV property, value) in the order that cameras want."""
+        wanted = [
+            ("fourcc", cv2.CAP_PROP_FOURCC, self.fourcc and cv2.VideoWriter.fourcc(*self.fourcc)),
+            ("width_px", cv2.CAP_PROP_FRAME_WIDTH, self.width_px),
+            ("height_px", cv2.CAP_PROP_FRAME_HEIGHT, self.height_px),
+            ("rate_hz", cv2.CAP_PROP_FPS, self.rate_hz),
+        ]
+        if self.exposure_us is not None:
+            wanted.append(("exposure_us: manual exposure", cv2.CAP_PROP_AUTO_EXPOSURE, 1))
+            wanted.append(("exposure_us / 100", cv2.CAP_PROP_EXPOSURE, round(self.exposure_us / 100)))
+        return [(name, prop, float(value)) for name, prop, value in wanted if value is not None]
 
     def create(self) -> "OpencvCamera":
         return OpencvCamera(self)
 
 
 class OpencvCamera:
-    """A reader thread keeps only the latest image, so that a read that hangs can't hang the line."""
+    """A thread of its own reads and keeps the latest image only, so that a read that hangs can't hang the line."""
 
     def __init__(self, config: OpencvConfig) -> None:
         self._config = config
         self._reader: _Reader | None = None
-        self._number = 0
 
     def open(self) -> None:
         self.close()
-        capture = cv2.VideoCapture(
-            self._config.device,
-            cv2.CAP_ANY,
-            [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _OPEN_TIMEOUT_MS]
-            if isinstance(self._config.device, str) and "://" in self._config.device
-            else [],
-        )
-        if not capture.isOpened():
-            raise CameraError(f"camera.device {self._config.device!r}: can't be opened")
-        try:
-            self._apply(capture)
-        except CameraError:
-            capture.release()
-            raise
-        self._number = 0
-        self._reader = _Reader(capture)
-        if self._reader.take(_OPEN_TIMEOUT_MS / 1000) is None:
+        self._reader = _Reader(self._config)
+        if self._reader.take(_OPEN_S) is None:
             self.close()
-            raise CameraError(f"camera.device {self._config.device!r}: opened, but delivers no image")
+            raise CameraError(f"camera.device {self._config.device}: no image within {_OPEN_S:g} s")
+        self._reader.count_from_here()
 
     def grab(self, timeout_ms: float) -> Shot | None:
+        """As the contract says. A gap in the numbers are images that came while nobody asked for one."""
         if self._reader is None:
-            raise CameraError("camera is not open")
-        taken = self._reader.take(timeout_ms / 1000)
-        if taken is None:
-            if self._reader.silent_s() > _SILENCE_S:
-                raise CameraError(f"camera.device {self._config.device!r}: no image for {_SILENCE_S:g} s")
-            return None
-        image, arrival_ns = taken
-        shot = Shot(self._number, arrival_ns, arrival_ns, image)
-        self._number += 1
+            raise CameraError(f"camera.device {self._config.device}: not open")
+        shot = self._reader.take(timeout_ms / 1000)
+        if shot is None and self._reader.silence_s() > _SILENCE_S:
+            raise CameraError(f"camera.device {self._config.device}: no image for {_SILENCE_S:g} s")
         return shot
 
     def close(self) -> None:
@@ -84,55 +95,99 @@ class OpencvCamera:
             self._reader.stop()
             self._reader = None
 
-    def _apply(self, capture: cv2.VideoCapture) -> None:
-        fourcc = cv2.VideoWriter.fourcc(*self._config.fourcc) if self._config.fourcc else None
-        for name, prop, value in (
-            ("fourcc", cv2.CAP_PROP_FOURCC, fourcc),
-            ("width", cv2.CAP_PROP_FRAME_WIDTH, self._config.width),
-            ("height", cv2.CAP_PROP_FRAME_HEIGHT, self._config.height),
-            ("rate_hz", cv2.CAP_PROP_FPS, self._config.rate_hz),
-        ):
-            if value is None:
-                continue
-            capture.set(prop, value)
-            found = capture.get(prop)
-            if abs(found - value) > 0.01 * value:
-                raise CameraError(f"camera.{name}: {value} was set, the camera says {found:g}")
-
 
 class _Reader:
-    def __init__(self, capture: cv2.VideoCapture) -> None:
-        self._capture = capture
-        self._latest: tuple[Image, int] | None = None
-        self._last_ns = time.monotonic_ns()
+    """Owns the device: nothing else touches it, so nothing else can hang on it."""
+
+    def __init__(self, config: OpencvConfig) -> None:
+        self._config = config
+        self._exposure_ns = round((config.exposure_us or 0) * 1000)
         self._changed = threading.Condition()
-        self._stopping = False
+        self._latest: Shot | None = None
+        self._failure: CameraError | None = None
+        self._number = 0
+        self._last_ns = time.monotonic_ns()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="opencv", daemon=True)
         self._thread.start()
 
-    def take(self, timeout_s: float) -> tuple[Image, int] | None:
+    def take(self, timeout_s: float) -> Shot | None:
+        """The latest shot, once; None if none came in time. Raises the CameraError that ended the reading."""
         with self._changed:
-            self._changed.wait_for(lambda: self._latest is not None, timeout_s)
-            taken, self._latest = self._latest, None
-            return taken
+            self._changed.wait_for(lambda: self._latest or self._failure, timeout_s)
+            if self._latest is None and self._failure is not None:
+                raise self._failure
+            shot, self._latest = self._latest, None
+            return shot
 
-    def silent_s(self) -> float:
+    def count_from_here(self) -> None:
+        with self._changed:
+            self._number, self._latest = 0, None
+
+    def silence_s(self) -> float:
         return (time.monotonic_ns() - self._last_ns) / 1e9
 
     def stop(self) -> None:
-        self._stopping = True
-        self._thread.join(timeout=2)
+        self._stopping.set()
+        self._thread.join(_CLOSE_S)
         if self._thread.is_alive():
-            log.warning("a read of the camera hangs and is left behind")
+            log.error("camera does not close and is left behind", device=self._config.device)
 
     def _run(self) -> None:
-        while not self._stopping:
-            is_read, image = self._capture.read()
-            if not is_read:
-                time.sleep(0.02)
-                continue
+        try:
+            self._read_on(_connect(self._config))
+        except (CameraError, cv2.error) as error:
             with self._changed:
-                self._last_ns = time.monotonic_ns()
-                self._latest = (image, self._last_ns)
+                self._failure = CameraError(f"camera.device {self._config.device}: {error}")
                 self._changed.notify()
-        self._capture.release()
+
+    def _read_on(self, capture: cv2.VideoCapture) -> None:
+        try:
+            apply(capture, self._config.settings())
+            while not self._stopping.is_set():
+                is_read, image = capture.read()
+                if not is_read:
+                    raise CameraError("gone, or its stream has ended")
+                self._publish(image)
+        finally:
+            capture.release()
+
+    def _publish(self, image: Image) -> None:
+        now_ns = time.monotonic_ns()
+        with self._changed:
+            self._latest = Shot(self._number, now_ns - self._exposure_ns, now_ns, image)
+            self._number += 1
+            self._last_ns = now_ns
+            self._changed.notify()
+
+
+def apply(capture: cv2.VideoCapture, settings: list[tuple[str, int, float]]) -> None:
+    """Set each (name, OpenCV property, value) and read it back. Raises CameraError if the camera has another value."""
+    for name, prop, wanted in settings:
+        capture.set(prop, wanted)
+        got = capture.get(prop)
+        if not math.isclose(got, wanted, rel_tol=0.01):
+            raise CameraError(f"{name}: {_text(prop, wanted)} was set, the camera says {_text(prop, got)}")
+
+
+def _connect(config: OpencvConfig) -> cv2.VideoCapture:
+    if config.is_stream:
+        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _LIVE)
+        options = {
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(_OPEN_S * 1000),
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(_SILENCE_S * 1000),
+            cv2.CAP_PROP_N_THREADS: 1,  # more would hold back as many images
+        }
+        capture = cv2.VideoCapture(config.device, cv2.CAP_FFMPEG, [each for pair in options.items() for each in pair])
+    else:
+        capture = cv2.VideoCapture(config.device, cv2.CAP_V4L2)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    if not capture.isOpened():
+        raise CameraError("can't be opened")
+    return capture
+
+
+def _text(prop: int, value: float) -> str:
+    if prop != cv2.CAP_PROP_FOURCC:
+        return f"{value:g}"
+    return int(value).to_bytes(4, "little", signed=False).decode("latin-1")

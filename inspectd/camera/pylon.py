@@ -1,373 +1,251 @@
-"""Basler cameras through the pylon SDK, and Basler's own emulator of one.
-
-Node names differ between families: GigE cameras before SFNC say `ExposureTimeAbs`, USB3 and ace 2 say `ExposureTime`.
-`_NODES` lists what each setting is called, newest name first.
-"""
+"""Basler cameras through the pylon SDK, and the SDK's own emulator of one."""
 
 import os
 import threading
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
-import numpy as np
 import structlog
-from pydantic import Field
 
-from inspectd.camera.base import CameraSection
-from inspectd.camera.clock import CameraTime, TriggerClock
+from inspectd.camera.clock import CameraClock, TriggerClock
+from inspectd.camera.frame_counter import FrameCounter
+from inspectd.camera.nodes import Nodes, brief
+from inspectd.camera.pylon_settings import LineTrigger, PylonSettings, SoftwareTrigger, apply
 from inspectd.errors import CameraError
-from inspectd.part import MissedReason, Shot
-from inspectd.section import ConfigPath, Section
+from inspectd.part import Image, MissedReason, Shot
 
 log = structlog.get_logger()
 
-_NODES = {
-    "exposure_us": ("ExposureTime", "ExposureTimeAbs"),
-    "gain": ("Gain", "GainRaw"),
-    "rate_hz": ("AcquisitionFrameRate", "AcquisitionFrameRateAbs"),
-    "debounce_us": ("LineDebouncerTime", "LineDebouncerTimeAbs", "BslInputFilterTime"),
-    "delay_us": ("TriggerDelay", "TriggerDelayAbs"),
-    "packet_size": ("GevSCPSPacketSize",),
-    "inter_packet_delay": ("GevSCPD",),
-}
-_PROBE_TIMEOUT_MS = 3000
-_CLOSE_TIMEOUT_S = 5.0
-_BUFFERS = 16
+_PROBE_MS = 5000
+_PROBES = 3
+_CLOSE_S = 3.0
+_SILENCE_S = 2.0
 
 
-class RegionPx(Section):
-    """Part of the sensor that is read out, in px; must fit the camera's increments."""
-
-    offset_x: int = Field(default=0, ge=0)
-    offset_y: int = Field(default=0, ge=0)
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
-
-
-class FreeRun(Section):
-    """The camera takes images at its own rate; each is a part."""
-
-    source: Literal["free_run"]
-    rate_hz: float | None = Field(default=None, gt=0, le=10_000)
-
-
-class SoftwareTrigger(Section):
-    """The daemon triggers at a steady rate and waits for each image before the next."""
-
-    source: Literal["software"]
-    rate_hz: float = Field(gt=0, le=1000)
-    timeout_ms: float = Field(default=200, gt=0, le=10_000)
-    """A trigger unanswered for this long is a `lost_frame`."""
-
-
-class LineTrigger(Section):
-    """A light barrier on one of the camera's inputs."""
-
-    source: Literal["line"]
-    line: str = "Line1"
-    activation: Literal["RisingEdge", "FallingEdge"] = "RisingEdge"
-    debounce_us: float | None = Field(default=None, ge=0, le=20_000)
-    delay_us: float | None = Field(default=None, ge=0, le=1_000_000)
-
-
-class Emulator(Section):
-    """Basler's camera emulator serves image files through the real SDK."""
-
-    images: ConfigPath
-    """Folder, served in name order and again from the start."""
-
-
-class PylonConfig(CameraSection):
+class PylonConfig(PylonSettings):
     kind: Literal["pylon"]
-    serial: str | None = None
-    user_id: str | None = None
-    """The first camera found where neither is given."""
-    emulated: Emulator | None = None
-    feature_file: ConfigPath | None = None
-    """.pfs as pylon Viewer saves it; loaded first, the settings here go on top."""
-    pixel_format: str = "Mono8"
-    exposure_us: float | None = Field(default=None, gt=0, le=10_000_000)
-    gain: float | None = Field(default=None, ge=0)
-    region: RegionPx | None = None
-    trigger: FreeRun | SoftwareTrigger | LineTrigger = Field(discriminator="source")
-    packet_size: int | None = Field(default=None, ge=220, le=16404)
-    """Bytes, GigE only."""
-    inter_packet_delay: int | None = Field(default=None, ge=0)
-    """Ticks, GigE only."""
 
     def create(self) -> "PylonCamera":
         return PylonCamera(self)
 
 
 class PylonCamera:
-    """`set_user_output` may be called from another thread while this one grabs."""
+    """`set_user_output` may be called from any thread; all else from one.
+
+    What the host has no buffer for is a gap in the frame numbers. `t_trigger_ns` of free-running and line-triggered
+    cameras is when the exposure began (less `delay_us`) plus a constant: the fastest readout and transfer seen.
+    """
 
     def __init__(self, config: PylonConfig) -> None:
         self._config = config
+        self._sdk: Any = None
         self._camera: Any = None
-        self._pylon: Any = None
         self._converter: Any = None
-        self._io = threading.Lock()
-        self._number = 0
-        self._camera_time = CameraTime()
-        self._ns_per_tick = 1.0
-        self._exposure_ns = 0
-        trigger = config.trigger
-        self._clock = TriggerClock(trigger.rate_hz) if isinstance(trigger, SoftwareTrigger) else None
+        self._outputs: _UserOutputs | None = None
+        self._trigger_clock: TriggerClock | None = None
+        self._camera_clock = CameraClock(1)
+        self._counter = FrameCounter()
+        self._triggers = 0
+        self._silence_limit_s = float("inf")
+        self._last_s = 0.0
+
+    @property
+    def instant_camera(self) -> Any:
+        """The SDK's own object while open, for what has no setting here; None otherwise."""
+        return self._camera
 
     def open(self) -> None:
-        if self._config.emulated is not None:
-            self._emulate(self._config.emulated.images)
-        from pypylon import genicam, pylon
+        from pypylon import pylon
 
-        self._pylon = pylon
         self.close()
+        self._sdk = pylon
         try:
-            self._camera = self._find()
-            self._camera.Open()
-            self._apply_all()
-            self._prove_that_it_delivers()
-            self._start()
-        except genicam.GenericException as error:
-            self.close()
-            raise CameraError(f"{self._name}: {_first_line(error)}") from error
+            with self._sdk_errors():
+                self._camera = self._connect()
+                nodes = Nodes(self._camera)
+                apply(self._config, nodes)
+                self._converter = self._converter_from(str(nodes.get("PixelFormat")))
+                self._prove_that_it_delivers()
+                self._start(nodes)
         except CameraError:
             self.close()
             raise
 
     def grab(self, timeout_ms: float) -> Shot | None:
-        from pypylon import genicam
-
         if self._camera is None:
             raise CameraError(f"{self._name}: not open")
-        try:
-            if self._clock is not None:
-                return self._trigger_and_grab(timeout_ms)
-            result = self._camera.RetrieveResult(round(timeout_ms), self._pylon.TimeoutHandling_Return)
-            if not result.IsValid():
-                self._check_present()
-                return None
-            return self._shot(result, None)
-        except genicam.GenericException as error:
-            raise CameraError(f"{self._name}: {_first_line(error)}") from error
+        with self._sdk_errors():
+            if self._trigger_clock is not None:
+                return self._grab_triggered(self._trigger_clock, timeout_ms)
+            return self._grab_running(timeout_ms)
 
     def close(self) -> None:
         camera, self._camera = self._camera, None
+        outputs, self._outputs = self._outputs, None
         if camera is None:
             return
-        # closing a camera whose cable was pulled may hang in the SDK
-        closing = threading.Thread(target=_close, args=(camera,), name="pylon-close", daemon=True)
-        closing.start()
-        closing.join(_CLOSE_TIMEOUT_S)
-        if closing.is_alive():
+        # the SDK may hang on a camera whose cable was pulled
+        worker = threading.Thread(target=self._close, args=(camera, outputs), name="pylon-close", daemon=True)
+        worker.start()
+        worker.join(_CLOSE_S)
+        if worker.is_alive():
             log.error("camera does not close and is left behind", camera=self._name)
 
     def set_user_output(self, line: str, level: bool) -> None:
-        """Drive a user output and read it back. Raises CameraError."""
-        from pypylon import genicam
+        """Drive a user output (e.g. UserOutput1) and read it back. Raises CameraError."""
+        outputs = self._outputs
+        if outputs is None:
+            raise CameraError(f"{self._name}: not open")
+        with self._sdk_errors():
+            outputs.set(line, level)
 
-        with self._io:
-            if self._camera is None:
-                raise CameraError(f"{self._name}: not open")
-            try:
-                self._camera.UserOutputSelector.Value = line
-                self._camera.UserOutputValue.Value = level
-                found = self._camera.UserOutputValue.Value
-            except genicam.GenericException as error:
-                raise CameraError(f"{self._name}: {line}: {_first_line(error)}") from error
-        if found != level:
-            raise CameraError(f"{self._name}: {line} was set {level}, reads back {found}")
+    # opening
 
-    def _emulate(self, images: Path) -> None:
-        if not images.is_dir() or not any(images.iterdir()):
-            raise CameraError(f"camera.emulated.images: {images}: no such folder, or empty")
-        os.environ["PYLON_CAMEMU"] = "1"
-
-    def _find(self) -> Any:
-        factory = self._pylon.TlFactory.GetInstance()
-        devices = factory.EnumerateDevices()
-        for device in devices:
-            if self._config.emulated is not None and device.GetDeviceClass() != "BaslerCamEmu":
-                continue
+    def _connect(self) -> Any:
+        """Real cameras never stand in for emulated ones, nor the other way round."""
+        if self._config.emulated is not None:
+            os.environ.setdefault("PYLON_CAMEMU", "1")
+        factory = self._sdk.TlFactory.GetInstance()
+        found = [
+            device
+            for device in factory.EnumerateDevices()
+            if (device.GetDeviceClass() == "BaslerCamEmu") == (self._config.emulated is not None)
+        ]
+        for device in found:
             if self._config.serial not in (None, device.GetSerialNumber()):
                 continue
             if self._config.user_id not in (None, device.GetUserDefinedName()):
                 continue
-            camera = self._pylon.InstantCamera(factory.CreateDevice(device))
-            camera.MaxNumBuffer.Value = _BUFFERS
+            camera = self._sdk.InstantCamera(factory.CreateDevice(device))
+            camera.Open()
             return camera
-        found = ", ".join(f"{device.GetModelName()} {device.GetSerialNumber()}" for device in devices) or "none"
-        raise CameraError(f"{self._name}: not found; cameras that answer: {found}")
+        others = ", ".join(device.GetFriendlyName() for device in found) or "none"
+        raise CameraError(f"{self._name}: not found; cameras that answer: {others}")
 
-    def _apply_all(self) -> None:
-        config = self._config
-        if config.feature_file is not None:
-            if not config.feature_file.is_file():
-                raise CameraError(f"camera.feature_file: {config.feature_file}: no such file")
-            self._pylon.FeaturePersistence.Load(str(config.feature_file), self._camera.GetNodeMap(), True)
-        if config.emulated is not None:
-            self._set("TestImageSelector", "Off")
-            self._set("ImageFilename", str(config.emulated.images))
-            self._set("ImageFileMode", "On")
-        self._set("PixelFormat", config.pixel_format)
-        if config.region is not None:
-            self._set("OffsetX", 0)
-            self._set("OffsetY", 0)
-            self._set("Width", config.region.width)
-            self._set("Height", config.region.height)
-            self._set("OffsetX", config.region.offset_x)
-            self._set("OffsetY", config.region.offset_y)
-        elif config.emulated is not None:
-            self._fit_emulated_image(config.emulated.images)
-        for setting in ("exposure_us", "gain", "packet_size", "inter_packet_delay"):
-            value = getattr(config, setting)
-            if value is not None:
-                self._set_any(setting, value)
-        exposure = self._node(*_NODES["exposure_us"])
-        self._exposure_ns = round(exposure.GetValue() * 1000) if exposure is not None else 0
-        ticks = self._node("GevTimestampTickFrequency")
-        self._ns_per_tick = 1e9 / ticks.GetValue() if ticks is not None else 1.0
-        self._apply_trigger()
-
-    def _fit_emulated_image(self, images: Path) -> None:
-        """The emulator crops or pads to its own size: take the files'."""
-        import cv2
-
-        first = next(
-            (image for path in sorted(images.iterdir()) if (image := cv2.imread(str(path))) is not None), None
-        )
-        if first is None:
-            raise CameraError(f"camera.emulated.images: {images}: holds no image")
-        self._set("Width", first.shape[1])
-        self._set("Height", first.shape[0])
-
-    def _apply_trigger(self) -> None:
-        trigger = self._config.trigger
-        self._set("TriggerSelector", "FrameStart")
-        self._set("TriggerMode", "Off")
-        if isinstance(trigger, FreeRun):
-            if trigger.rate_hz is not None:
-                self._set("AcquisitionFrameRateEnable", True)
-                self._set_any("rate_hz", trigger.rate_hz)
-            return
-        if self._node("AcquisitionFrameRateEnable") is not None:
-            self._set("AcquisitionFrameRateEnable", False)  # a limit on the rate would swallow triggers
-        if isinstance(trigger, LineTrigger):
-            self._set("TriggerSource", trigger.line)
-            self._set("TriggerActivation", trigger.activation)
-            if trigger.delay_us is not None:
-                self._set_any("delay_us", trigger.delay_us)
-            if trigger.debounce_us is not None:
-                self._set("LineSelector", trigger.line)
-                self._set_any("debounce_us", trigger.debounce_us)
-            return
-        self._set("TriggerSource", "Software")
+    def _converter_from(self, pixel_format: str) -> Any:
+        converter = self._sdk.ImageFormatConverter()
+        is_grey = pixel_format.startswith("Mono")
+        converter.OutputPixelFormat = self._sdk.PixelType_Mono8 if is_grey else self._sdk.PixelType_BGR8packed
+        return converter
 
     def _prove_that_it_delivers(self) -> None:
-        """One free-running image; the emulator would count it as its first, so its files are set again."""
-        self._camera.StartGrabbingMax(1, self._pylon.GrabStrategy_OneByOne)
-        result = self._camera.RetrieveResult(_PROBE_TIMEOUT_MS, self._pylon.TimeoutHandling_Return)
-        if not result.IsValid():
-            raise CameraError(f"{self._name}: connected, but no image within {_PROBE_TIMEOUT_MS / 1000:g} s")
-        result.Release()
-        self._camera.StopGrabbing()
-        if self._config.emulated is not None:
-            self._set("ImageFileMode", "Off")
-            self._set("ImageFilename", str(self._config.emulated.images))
-            self._set("ImageFileMode", "On")
+        """One whole image, then stopped: frames begin anew (the emulator, too, begins again at its first file)."""
+        self._camera.StartGrabbing(self._sdk.GrabStrategy_OneByOne)
+        for _ in range(_PROBES):
+            if isinstance(self._config.trigger, SoftwareTrigger):
+                self._await_ready()
+                self._camera.ExecuteSoftwareTrigger()
+            with self._camera.RetrieveResult(_PROBE_MS, self._sdk.TimeoutHandling_Return) as result:
+                if not result.IsValid():
+                    raise CameraError(f"{self._name}: connected, but no image within {_PROBE_MS / 1000:g} s")
+                if result.GrabSucceeded():
+                    self._camera.StopGrabbing()
+                    return
+                problem = result.ErrorDescription
+        raise CameraError(f"{self._name}: connected, but {_PROBES} images in a row came broken: {problem}")
 
-    def _start(self) -> None:
-        if not isinstance(self._config.trigger, FreeRun):
-            self._set("TriggerMode", "On")
-        self._number = 0
-        self._camera_time = CameraTime()
-        if isinstance(self._config.trigger, SoftwareTrigger):
-            self._clock = TriggerClock(self._config.trigger.rate_hz)
-        self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
+    def _start(self, nodes: Nodes) -> None:
+        trigger = self._config.trigger
+        exposure_us = nodes.get("exposure_us") or 0.0
+        latency_us = exposure_us
+        self._trigger_clock = None
+        self._silence_limit_s = float("inf")
+        if isinstance(trigger, SoftwareTrigger):
+            self._trigger_clock = TriggerClock(trigger.rate_hz)
+        elif isinstance(trigger, LineTrigger):
+            nodes.set("TriggerMode", "On")
+            latency_us += trigger.delay_us
+        else:
+            period_s = 1 / trigger.rate_hz if trigger.rate_hz else 0.0
+            self._silence_limit_s = _SILENCE_S + 3 * max(period_s, exposure_us / 1e6)
+        tick_hz = nodes.get("GevTimestampTickFrequency") or 1_000_000_000
+        self._camera_clock = CameraClock(tick_hz, round(latency_us * 1e3))
+        self._counter = FrameCounter()
+        self._triggers = 0
+        self._last_s = time.monotonic()
+        self._camera.StartGrabbing(self._sdk.GrabStrategy_OneByOne)
+        self._outputs = _UserOutputs(nodes)
 
-    def _trigger_and_grab(self, timeout_ms: float) -> Shot | None:
-        """One trigger, one answer: a late image can't be taken for the next part's. A camera that is not ready yet
-        would swallow the trigger, so it is waited for."""
-        assert self._clock is not None
-        assert isinstance(self._config.trigger, SoftwareTrigger)
-        if not self._clock.wait(timeout_ms):
+    # grabbing
+
+    def _grab_triggered(self, clock: TriggerClock, timeout_ms: float) -> Shot | None:
+        """One trigger, one answer: an image that may belong to an earlier trigger is never taken for this one's."""
+        self._await_ready()
+        if self._camera.RetrieveResult(0, self._sdk.TimeoutHandling_Return).IsValid():
+            raise CameraError(f"{self._name}: an image came that no trigger asked for (a burst or an auto function?)")
+        if not clock.wait(timeout_ms):
             return None
-        self._camera.WaitForFrameTriggerReady(
-            round(self._config.trigger.timeout_ms), self._pylon.TimeoutHandling_Return
-        )
-        number, self._number = self._number, self._number + 1
+        number, self._triggers = self._triggers, self._triggers + 1
         t_trigger_ns = time.monotonic_ns()
-        self._camera.TriggerSoftware.Execute()
-        result = self._camera.RetrieveResult(round(self._config.trigger.timeout_ms), self._pylon.TimeoutHandling_Return)
-        if result.IsValid():
-            return self._shot(result, (number, t_trigger_ns))
-        self._check_present()
+        self._camera.ExecuteSoftwareTrigger()
+        with self._camera.RetrieveResult(round(self._config.max_age_ms), self._sdk.TimeoutHandling_Return) as result:
+            t_arrival_ns = time.monotonic_ns()
+            if result.IsValid():
+                return self._shot(result, number, t_trigger_ns, t_arrival_ns)
+        self._raise_if_gone()
         self._camera.StopGrabbing()
-        self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
-        return Shot(number, t_trigger_ns, time.monotonic_ns(), None, MissedReason.LOST_FRAME)
+        self._camera.StartGrabbing(self._sdk.GrabStrategy_OneByOne)
+        return Shot(number, t_trigger_ns, t_arrival_ns, None, MissedReason.LOST_FRAME)
 
-    def _shot(self, result: Any, triggered: tuple[int, int] | None) -> Shot:
-        t_arrival_ns = time.monotonic_ns()
+    def _grab_running(self, timeout_ms: float) -> Shot | None:
+        with self._camera.RetrieveResult(round(timeout_ms), self._sdk.TimeoutHandling_Return) as result:
+            t_arrival_ns = time.monotonic_ns()
+            if not result.IsValid():
+                self._raise_if_gone()
+                return None
+            self._last_s = t_arrival_ns / 1e9
+            # the timestamp of a broken frame may be broken, too
+            ticks = result.TimeStamp if result.GrabSucceeded() else 0
+            t_trigger_ns = self._camera_clock.to_host_ns(ticks, t_arrival_ns)
+            return self._shot(result, self._counter.number(result.BlockID), t_trigger_ns, t_arrival_ns)
+
+    def _shot(self, result: Any, number: int, t_trigger_ns: int, t_arrival_ns: int) -> Shot:
+        if not result.GrabSucceeded():
+            self._raise_if_gone()
+            return Shot(number, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
+        return Shot(number, t_trigger_ns, t_arrival_ns, self._image(result))
+
+    def _image(self, result: Any) -> Image:
+        """A copy of the buffer (9 us for 640x480), which the camera fills again once released."""
+        if result.PixelType in (self._sdk.PixelType_Mono8, self._sdk.PixelType_BGR8packed):
+            image: Image = result.Array
+        else:
+            image = self._converter.Convert(result).GetArray()
+        return image
+
+    def _await_ready(self) -> None:
+        """A camera still busy ignores a trigger without a word."""
+        if self._camera.CanWaitForFrameTriggerReady():
+            self._camera.WaitForFrameTriggerReady(round(self._config.max_age_ms), self._sdk.TimeoutHandling_Return)
+
+    def _raise_if_gone(self) -> None:
+        """Polled, because the SDK's removal callbacks do not always come."""
+        if self._camera.IsCameraDeviceRemoved() or not self._camera.IsGrabbing():
+            raise CameraError(f"{self._name}: has been removed or has stopped")
+        if time.monotonic() - self._last_s > self._silence_limit_s:
+            raise CameraError(f"{self._name}: runs free, but sent no image for {self._silence_limit_s:.1f} s")
+
+    # closing
+
+    def _close(self, camera: Any, outputs: "_UserOutputs | None") -> None:
         try:
-            number, t_trigger_ns = triggered or (int(result.BlockID), self._taken_ns(int(result.TimeStamp), t_arrival_ns))
-            if not result.GrabSucceeded():
-                return Shot(number, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
-            return Shot(number, t_trigger_ns, t_arrival_ns, self._image(result))
-        finally:
-            result.Release()
+            with self._sdk_errors():
+                if outputs is not None:
+                    outputs.detach()
+                camera.Close()
+        except CameraError as error:
+            log.warning("camera did not close properly", error=str(error))
 
-    def _image(self, result: Any) -> np.ndarray:
-        if result.PixelType == self._pylon.PixelType_Mono8:
-            image: np.ndarray = result.Array  # a copy of the buffer
-            return image
-        if self._converter is None:
-            self._converter = self._pylon.ImageFormatConverter()
-            self._converter.OutputPixelFormat = self._pylon.PixelType_BGR8packed
-        return np.array(self._converter.Convert(result).GetArray())
-
-    def _taken_ns(self, ticks: int, t_arrival_ns: int) -> int:
-        if ticks == 0:
-            return t_arrival_ns - self._exposure_ns
-        return self._camera_time.to_host_ns(round(ticks * self._ns_per_tick), t_arrival_ns)
-
-    def _check_present(self) -> None:
-        if self._camera.IsCameraDeviceRemoved():
-            raise CameraError(f"{self._name}: has been removed")
-
-    def _set_any(self, setting: str, value: float) -> None:
-        """Sets the first node of this setting that the camera has; one it lacks is an error."""
-        names = _NODES[setting]
-        for name in names:
-            if self._node(name) is not None:
-                self._set(name, value)
-                return
-        raise CameraError(f"camera.{setting}: this camera has none of the nodes {', '.join(names)}")
-
-    def _set(self, name: str, value: object) -> None:
-        """Set a node and read it back. Raises CameraError with what is allowed."""
+    @contextmanager
+    def _sdk_errors(self) -> Iterator[None]:
         from pypylon import genicam
 
-        node = self._node(name)
-        if node is None:
-            raise CameraError(f"{self._name}: has no node {name}")
         try:
-            node.SetValue(int(value) if isinstance(value, float) and hasattr(node, "GetInc") and value.is_integer() else value)
-            found = node.GetValue()
-        except (genicam.GenericException, TypeError) as error:
-            raise CameraError(f"{self._name}: {name} = {value}: {_first_line(error)}; {_allowed(node)}") from error
-        if isinstance(value, float) and abs(found - value) <= 0.01 * abs(value) + 1:
-            return
-        if found != value:
-            raise CameraError(f"{self._name}: {name} was set to {value}, the camera says {found}; {_allowed(node)}")
-
-    def _node(self, *names: str) -> Any:
-        nodes = self._camera.GetNodeMap()
-        for name in names:
-            node = nodes.GetNode(name)
-            if node is not None and node.IsValid():
-                return getattr(self._camera, name)
-        return None
+            yield
+        except genicam.GenericException as error:
+            raise CameraError(f"{self._name}: {brief(error)}") from error
 
     @property
     def _name(self) -> str:
@@ -375,22 +253,20 @@ class PylonCamera:
         return f"camera {wanted}"
 
 
-def _close(camera: Any) -> None:
-    from pypylon import genicam
+class _UserOutputs:
+    """Selector and value are two nodes, so one caller at a time; and none while the camera closes."""
 
-    try:
-        camera.Close()
-    except genicam.GenericException as error:
-        log.warning("camera did not close properly", error=_first_line(error))
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes: Nodes | None = nodes
+        self._one_at_a_time = threading.Lock()
 
+    def set(self, line: str, level: bool) -> None:
+        with self._one_at_a_time:
+            if self._nodes is None:
+                raise CameraError("camera: not open")
+            self._nodes.set("UserOutputSelector", line)
+            self._nodes.set("UserOutputValue", level)
 
-def _allowed(node: Any) -> str:
-    if hasattr(node, "GetSymbolics"):
-        return f"allowed: {', '.join(node.GetSymbolics())}"
-    if hasattr(node, "GetMin"):
-        return f"allowed: {node.GetMin()} to {node.GetMax()}"
-    return "not allowed now"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    def detach(self) -> None:
+        with self._one_at_a_time:
+            self._nodes = None

@@ -17,14 +17,14 @@ from inspectd.section import ConfigPath
 
 log = structlog.get_logger()
 
-SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
+_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 
 
 class ReplayConfig(CameraSection):
     kind: Literal["replay"]
     source: ConfigPath
-    """A folder of images, served in name order, or a video file."""
-    rate_hz: float = Field(default=10, gt=0, le=1000)
+    """A folder of images (png, bmp, jpg, tif), served in name order, or a video file."""
+    rate_hz: float = Field(default=10, ge=0.01, le=1000)
     forever: bool = False
     """Begin again after the last image; otherwise the line ends there."""
 
@@ -33,88 +33,80 @@ class ReplayConfig(CameraSection):
 
 
 class ReplayCamera:
-    """The next image is decoded before its trigger, so that decoding is no part of its age."""
+    """An image is decoded before its trigger, so that decoding is no part of its age."""
 
     def __init__(self, config: ReplayConfig) -> None:
         self._config = config
         self._images: Iterator[Image | None] = iter(())
+        self._pending: list[Image | None] = []
         self._clock = TriggerClock(config.rate_hz)
         self._number = 0
-        self._next: Image | None = None
-        self._has_next = False
 
     def open(self) -> None:
-        source = self._config.source
-        if not source.exists():
-            raise CameraError(f"camera.source: {source}: no such folder or video file")
-        self._images = self._forever() if self._config.forever else self._once()
+        self._images = self._all()
+        self._pending = []
+        self._decode_next()
         self._number = 0
-        self._prefetch()
-        if not self._has_next:
-            raise CameraError(f"camera.source: {source}: holds no image ({', '.join(sorted(SUFFIXES))}) or video")
         self._clock = TriggerClock(self._config.rate_hz)
 
     def grab(self, timeout_ms: float) -> Shot | None:
-        if not self._has_next:
-            raise EndOfImages
+        if not self._pending:
+            self._decode_next()
         if not self._clock.wait(timeout_ms):
             return None
-        image, now_ns = self._next, time.monotonic_ns()
-        missed = MissedReason.BAD_FRAME if image is None else None
-        shot = Shot(self._number, now_ns, now_ns, image, missed)
+        image, number, now_ns = self._pending.pop(), self._number, time.monotonic_ns()
         self._number += 1
-        self._prefetch()
-        return shot
+        return Shot(number, now_ns, now_ns, image, MissedReason.BAD_FRAME if image is None else None)
 
     def close(self) -> None:
         self._images = iter(())
-        self._has_next = False
+        self._pending = []
 
-    def _prefetch(self) -> None:
+    def _decode_next(self) -> None:
         try:
-            self._next = next(self._images)
-            self._has_next = True
+            self._pending.append(next(self._images))
         except StopIteration:
-            self._has_next = False
+            raise EndOfImages from None
 
-    def _forever(self) -> Iterator[Image | None]:
+    def _all(self) -> Iterator[Image | None]:
+        """None for a file that can't be decoded: its part exists all the same. Raises CameraError without any."""
         while True:
             count = 0
-            for image in self._once():
+            for image in _images(self._config.source):
                 count += 1
                 yield image
             if count == 0:
+                raise CameraError(f"camera.source: {self._config.source}: no folder with images and no video file")
+            if not self._config.forever:
                 return
 
-    def _once(self) -> Iterator[Image | None]:
-        """None for a file that can't be decoded: its part exists all the same."""
-        if self._config.source.is_file():
-            yield from self._video(self._config.source)
-            return
-        for path in sorted(self._config.source.iterdir()):
-            if path.suffix.lower() in SUFFIXES:
-                image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-                yield _grey_or_bgr(image, path)
 
-    def _video(self, path: Path) -> Iterator[Image | None]:
-        capture = cv2.VideoCapture(str(path))
-        try:
-            while True:
-                is_read, image = capture.read()
-                if not is_read:
-                    return
-                yield image
-        finally:
-            capture.release()
+def _images(source: Path) -> Iterator[Image | None]:
+    if not source.is_dir():
+        yield from _frames(source)
+        return
+    for path in sorted(source.iterdir()):
+        if path.suffix.lower() in _SUFFIXES:
+            image = _decode(path)
+            if image is None:
+                log.warning("image can't be decoded", file=str(path))
+            yield image
 
 
-def _grey_or_bgr(image: Image | None, path: Path) -> Image | None:
-    """8-bit grey or BGR; an alpha channel is dropped, 16 bits are scaled down."""
-    if image is None:
-        log.error("image can't be decoded", file=str(path))
+def _decode(path: Path) -> Image | None:
+    try:
+        return cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
+    except cv2.error:  # e.g. more pixels than OpenCV takes
         return None
-    if image.dtype != "uint8":
-        image = cv2.convertScaleAbs(image, alpha=255 / 65535)
-    if image.ndim == 3 and image.shape[2] == 4:
-        return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
-    return image
+
+
+def _frames(video: Path) -> Iterator[Image]:
+    capture = cv2.VideoCapture(str(video))
+    try:
+        while True:
+            is_read, image = capture.read()
+            if not is_read:
+                return
+            yield image
+    finally:
+        capture.release()

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -34,7 +35,7 @@ class Line:
         make_toy_bundle(self._folder / "toy")
         self._readable()
         self.configure()
-        self._cursor = container.run("journalctl", "-n", "0", "--show-cursor").split("cursor: ")[1].strip()
+        self._made_s = time.time()
 
     def remove(self) -> None:
         self.systemctl("stop")
@@ -100,7 +101,7 @@ class Line:
 
     def log(self, *options: str) -> str:
         """What service and systemd said since this line was made."""
-        return self._container.run("journalctl", "-u", UNIT, "-o", "cat", f"--after-cursor={self._cursor}", *options)
+        return self._container.run("journalctl", "-u", UNIT, "-o", "cat", f"--since=@{self._made_s:.6f}", *options)
 
     def wait_for_log(self, text: str) -> None:
         wait_until(lambda: text in self.log(), f"{text!r} in the log")

@@ -83,9 +83,8 @@ def test_reload_swaps_the_engine_between_two_parts(line: Line) -> None:
     line.systemctl("reload")
     line.wait_for_log("engine in use")
     line.wait_for_parts()
+    assert line.pid == pid
     line.systemctl("stop")
-    assert line.state("NRestarts")["NRestarts"] == "0"
-    assert line.state("ExecMainPID")["ExecMainPID"] == str(pid)
     rows = line.query("SELECT parts.id, frame_number, engines.name FROM parts JOIN engines ON engine = engines.id ORDER BY 1")
     assert {row["name"] for row in rows} == {"toy", "next"}
     assert [row["id"] for row in rows] == list(range(1, len(rows) + 1))

@@ -1,0 +1,171 @@
+"""What can be set of a Basler camera, and how it is set."""
+
+from typing import Literal
+
+import cv2
+from pydantic import Field, model_validator
+
+from inspectd.camera.base import CameraSection
+from inspectd.camera.nodes import Nodes
+from inspectd.errors import CameraError
+from inspectd.section import ConfigPath, Section
+
+
+class RegionPx(Section):
+    """Part of the sensor that is read out; must fit the camera's increments."""
+
+    offset_x_px: int = Field(default=0, ge=0)
+    offset_y_px: int = Field(default=0, ge=0)
+    width_px: int = Field(ge=1)
+    height_px: int = Field(ge=1)
+
+
+class FreeRun(Section):
+    """The camera takes images at its own rate; each is a part."""
+
+    source: Literal["free_run"]
+    rate_hz: float | None = Field(default=None, ge=0.1, le=10_000)
+    """As fast as it can where left out."""
+
+
+class SoftwareTrigger(Section):
+    """The daemon triggers at a steady rate; a trigger without an image after `max_age_ms` is a `lost_frame`."""
+
+    source: Literal["software"]
+    rate_hz: float = Field(ge=0.01, le=1000)
+
+
+class LineTrigger(Section):
+    """A light barrier on one of the camera's inputs."""
+
+    source: Literal["line"]
+    line: str = "Line1"
+    activation: Literal["rising", "falling"] = "rising"
+    debounce_us: float | None = Field(default=None, ge=0, le=20_000)
+    """Shorter pulses are ignored. Edges come later by as much (an input filter on ace 2 and newer cameras)."""
+    delay_us: float = Field(default=0, ge=0, le=1_000_000)
+    """From the edge to the exposure."""
+
+
+Trigger = FreeRun | SoftwareTrigger | LineTrigger
+
+
+class Emulator(Section):
+    """The SDK's camera emulator: everything is real but the camera."""
+
+    images: ConfigPath
+    """Folder, served in name order (any file is taken for an image) and again from the start."""
+
+
+class PylonSettings(CameraSection):
+    """What can be set of a Basler camera."""
+
+    serial: str | None = None
+    """Serial number as printed on the camera, in quotes."""
+    user_id: str | None = None
+    """Name stored in the camera, instead of its serial number. The first camera found where neither is given."""
+    emulated: Emulator | None = None
+    feature_file: ConfigPath | None = None
+    """.pfs as pylon Viewer saves it; loaded first, the settings here go on top."""
+    pixel_format: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]+$")
+    """Mono8 gives grey images without conversion; colour and Bayer formats become BGR, Mono10 and up lose bits."""
+    exposure_us: float | None = Field(default=None, gt=0, le=10_000_000)
+    gain_db: float | None = Field(default=None, ge=0, le=60)
+    """USB3 and ace 2 cameras."""
+    gain_raw: int | None = Field(default=None, ge=0)
+    """ace GigE cameras, in steps of their own."""
+    region: RegionPx | None = None
+    trigger: Trigger = Field(discriminator="source")
+    packet_size_bytes: int | None = Field(default=None, ge=220, le=16404)
+    """GigE only; no more than the network's MTU."""
+    inter_packet_delay_ticks: int | None = Field(default=None, ge=0)
+    """GigE only; for several cameras on one network port."""
+
+    @model_validator(mode="after")
+    def _one_name_is_enough(self) -> "PylonSettings":
+        if self.serial is not None and self.user_id is not None:
+            raise ValueError("give serial or user_id, not both")
+        if self.gain_db is not None and self.gain_raw is not None:
+            raise ValueError("give gain_db or gain_raw, not both")
+        return self
+
+
+def apply(settings: PylonSettings, nodes: Nodes) -> None:
+    """Set everything, each value read back. Raises CameraError naming what the camera does not have or take."""
+    if settings.feature_file is not None:
+        nodes.load(settings.feature_file)
+    if settings.emulated is not None:
+        nodes.set("TestImageSelector", "Off")
+        nodes.set("ImageFilename", str(settings.emulated.images.resolve()))
+        nodes.set("ImageFileMode", "On")
+    if settings.pixel_format is not None:
+        nodes.set("PixelFormat", settings.pixel_format)
+    region = settings.region
+    if region is None and settings.emulated is not None:
+        region = _whole_image(settings.emulated)
+    if region is not None:
+        _set_region(nodes, region)
+    if settings.exposure_us is not None:
+        nodes.offer("ExposureAuto", "Off")
+        nodes.offer("ExposureMode", "Timed")
+    if settings.gain_db is not None or settings.gain_raw is not None:
+        nodes.offer("GainAuto", "Off")
+    for setting in ("exposure_us", "gain_db", "gain_raw", "packet_size_bytes", "inter_packet_delay_ticks"):
+        value = getattr(settings, setting)
+        if value is not None:
+            nodes.set(setting, value)
+    _set_trigger(nodes, settings.trigger)
+
+
+def _whole_image(emulated: Emulator) -> RegionPx:
+    """The emulator's sensor has 4096 x 4096 px, and its buffers are as large: take the images' size instead."""
+    if not emulated.images.is_dir():
+        raise CameraError(f"camera.emulated.images: {emulated.images}: no such folder")
+    for path in sorted(emulated.images.iterdir()):
+        image = cv2.imread(str(path))
+        if image is not None:
+            return RegionPx(width_px=image.shape[1], height_px=image.shape[0])
+    raise CameraError(f"camera.emulated.images: {emulated.images}: holds no image")
+
+
+def _set_region(nodes: Nodes, region: RegionPx) -> None:
+    nodes.set("OffsetX", 0)
+    nodes.set("OffsetY", 0)
+    nodes.set("Width", region.width_px)
+    nodes.set("Height", region.height_px)
+    nodes.set("OffsetX", region.offset_x_px)
+    nodes.set("OffsetY", region.offset_y_px)
+
+
+def _set_trigger(nodes: Nodes, trigger: Trigger) -> None:
+    """All but a line's TriggerMode, which is switched on when the camera has shown that it delivers."""
+    nodes.set("TriggerSelector", "FrameStart")
+    nodes.set("TriggerMode", "Off")
+    if isinstance(trigger, FreeRun):
+        if trigger.rate_hz is not None:
+            nodes.offer("AcquisitionFrameRateEnable", True)
+            nodes.set("rate_hz", trigger.rate_hz)
+            _check_rate(nodes, trigger.rate_hz)
+        return
+    nodes.raise_to_maximum("rate_hz")  # where the limit can't be switched off
+    nodes.offer("AcquisitionFrameRateEnable", False)
+    if isinstance(trigger, SoftwareTrigger):
+        _check_rate(nodes, trigger.rate_hz)
+        nodes.set("TriggerSource", "Software")
+        nodes.set("TriggerMode", "On")
+        return
+    nodes.set("TriggerSource", trigger.line)
+    nodes.set("TriggerActivation", "RisingEdge" if trigger.activation == "rising" else "FallingEdge")
+    nodes.set("delay_us", trigger.delay_us)
+    if trigger.debounce_us is not None:
+        nodes.set("LineSelector", trigger.line)
+        nodes.offer("LineMode", "Input")
+        nodes.set("debounce_us", trigger.debounce_us)
+
+
+def _check_rate(nodes: Nodes, wanted_hz: float) -> None:
+    allowed_hz = nodes.get("resulting_rate_hz")
+    if allowed_hz is not None and allowed_hz < 0.99 * wanted_hz:
+        raise CameraError(
+            f"camera.trigger.rate_hz: {wanted_hz:g} wanted, exposure, region and bandwidth allow {allowed_hz:.1f}"
+        )
