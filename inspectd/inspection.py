@@ -139,7 +139,10 @@ class Inspection:
         return verdict
 
     def _idle(self) -> None:
-        self._engine.warm()
+        try:
+            self._engine.warm()
+        except InferenceError as error:
+            log.warning("engine fails while idle", error=str(error))
         try:
             self._journal.heartbeat()
             self._journal.flush()

@@ -113,5 +113,5 @@ def _allowed(node: Any) -> str:
     if not hasattr(node, "GetMin"):
         return "no range is known"
     increment = _increment(node)
-    steps = "" if increment is None else f" in steps of {increment:g}"
-    return f"allowed: {node.GetMin():g} to {node.GetMax():g}{steps}"
+    steps = "" if increment is None else f" in steps of {increment:.10g}"
+    return f"allowed: {node.GetMin():.10g} to {node.GetMax():.10g}{steps}"

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import cv2
 from pydantic import Field, model_validator
 
 from inspectd.camera.base import CameraSection
@@ -11,7 +10,7 @@ from inspectd.errors import CameraError
 from inspectd.section import ConfigPath, Section
 
 
-class RegionPx(Section):
+class SensorRegion(Section):
     """Part of the sensor that is read out; must fit the camera's increments."""
 
     offset_x_px: int = Field(default=0, ge=0)
@@ -24,7 +23,7 @@ class FreeRun(Section):
     """The camera takes images at its own rate; each is a part."""
 
     source: Literal["free_run"]
-    rate_hz: float | None = Field(default=None, ge=0.1, le=10_000)
+    rate_hz: float | None = Field(default=None, ge=1, le=10_000)
     """As fast as it can where left out."""
 
 
@@ -54,7 +53,7 @@ class Emulator(Section):
     """The SDK's camera emulator: everything is real but the camera."""
 
     images: ConfigPath
-    """Folder, served in name order (any file is taken for an image) and again from the start."""
+    """Folder of images (png, bmp, jpg, tif), served in name order and again from the start."""
 
 
 class PylonSettings(CameraSection):
@@ -74,7 +73,7 @@ class PylonSettings(CameraSection):
     """USB3 and ace 2 cameras."""
     gain_raw: int | None = Field(default=None, ge=0)
     """ace GigE cameras, in steps of their own."""
-    region: RegionPx | None = None
+    region: SensorRegion | None = None
     trigger: Trigger = Field(discriminator="source")
     packet_size_bytes: int | None = Field(default=None, ge=220, le=16404)
     """GigE only; no more than the network's MTU."""
@@ -94,15 +93,9 @@ def apply(settings: PylonSettings, nodes: Nodes) -> None:
     """Set everything, each value read back. Raises CameraError naming what the camera does not have or take."""
     if settings.feature_file is not None:
         nodes.load(settings.feature_file)
-    if settings.emulated is not None:
-        nodes.set("TestImageSelector", "Off")
-        nodes.set("ImageFilename", str(settings.emulated.images.resolve()))
-        nodes.set("ImageFileMode", "On")
     if settings.pixel_format is not None:
         nodes.set("PixelFormat", settings.pixel_format)
     region = settings.region
-    if region is None and settings.emulated is not None:
-        region = _whole_image(settings.emulated)
     if region is not None:
         _set_region(nodes, region)
     if settings.exposure_us is not None:
@@ -117,18 +110,7 @@ def apply(settings: PylonSettings, nodes: Nodes) -> None:
     _set_trigger(nodes, settings.trigger)
 
 
-def _whole_image(emulated: Emulator) -> RegionPx:
-    """The emulator's sensor has 4096 x 4096 px, and its buffers are as large: take the images' size instead."""
-    if not emulated.images.is_dir():
-        raise CameraError(f"camera.emulated.images: {emulated.images}: no such folder")
-    for path in sorted(emulated.images.iterdir()):
-        image = cv2.imread(str(path))
-        if image is not None:
-            return RegionPx(width_px=image.shape[1], height_px=image.shape[0])
-    raise CameraError(f"camera.emulated.images: {emulated.images}: holds no image")
-
-
-def _set_region(nodes: Nodes, region: RegionPx) -> None:
+def _set_region(nodes: Nodes, region: SensorRegion) -> None:
     nodes.set("OffsetX", 0)
     nodes.set("OffsetY", 0)
     nodes.set("Width", region.width_px)

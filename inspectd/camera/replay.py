@@ -11,13 +11,12 @@ from pydantic import Field
 
 from inspectd.camera.base import CameraSection, EndOfImages
 from inspectd.camera.clock import TriggerClock
+from inspectd.camera.image_files import image_files
 from inspectd.errors import CameraError
 from inspectd.part import Image, MissedReason, Shot
 from inspectd.section import ConfigPath
 
 log = structlog.get_logger()
-
-_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 
 
 class ReplayConfig(CameraSection):
@@ -37,7 +36,7 @@ class ReplayCamera:
 
     def __init__(self, config: ReplayConfig) -> None:
         self._config = config
-        self._images: Iterator[Image | None] = iter(())
+        self._images: Iterator[Image | None] | None = None
         self._pending: list[Image | None] = []
         self._clock = TriggerClock(config.rate_hz)
         self._number = 0
@@ -59,38 +58,32 @@ class ReplayCamera:
         return Shot(number, now_ns, now_ns, image, MissedReason.BAD_FRAME if image is None else None)
 
     def close(self) -> None:
-        self._images = iter(())
+        self._images = None
         self._pending = []
 
     def _decode_next(self) -> None:
+        if self._images is None:
+            raise CameraError(f"camera.source: {self._config.source}: not open")
         try:
             self._pending.append(next(self._images))
         except StopIteration:
             raise EndOfImages from None
 
     def _all(self) -> Iterator[Image | None]:
-        """None for a file that can't be decoded: its part exists all the same. Raises CameraError without any."""
+        """None for a file that can't be decoded: its part exists all the same."""
+        source = self._config.source
         while True:
-            count = 0
-            for image in _images(self._config.source):
-                count += 1
-                yield image
-            if count == 0:
-                raise CameraError(f"camera.source: {self._config.source}: no folder with images and no video file")
+            yield from _frames(source) if source.is_file() else _images(source)
             if not self._config.forever:
                 return
 
 
-def _images(source: Path) -> Iterator[Image | None]:
-    if not source.is_dir():
-        yield from _frames(source)
-        return
-    for path in sorted(source.iterdir()):
-        if path.suffix.lower() in _SUFFIXES:
-            image = _decode(path)
-            if image is None:
-                log.warning("image can't be decoded", file=str(path))
-            yield image
+def _images(folder: Path) -> Iterator[Image | None]:
+    for path in image_files(folder):
+        image = _decode(path)
+        if image is None:
+            log.warning("image can't be decoded", file=str(path))
+        yield image
 
 
 def _decode(path: Path) -> Image | None:
@@ -103,10 +96,11 @@ def _decode(path: Path) -> Image | None:
 def _frames(video: Path) -> Iterator[Image]:
     capture = cv2.VideoCapture(str(video))
     try:
-        while True:
-            is_read, image = capture.read()
-            if not is_read:
-                return
+        is_read, image = capture.read()
+        if not is_read:
+            raise CameraError(f"{video}: no video that can be read")
+        while is_read:
             yield image
+            is_read, image = capture.read()
     finally:
         capture.release()

@@ -18,7 +18,7 @@ import yaml
 
 from tests.factories import free_port
 from tests.faults.plant import Plant
-from tests.gate.modbus_server import ModbusServer
+from inspectd_tools.modbus_plc import ModbusPlc
 
 pytestmark = pytest.mark.faults
 
@@ -128,7 +128,7 @@ def test_archive_disk_full(tmp_path, small_disk):
 
 
 def test_modbus_server_gone_and_back(tmp_path):
-    server = ModbusServer(free_port(), tmp_path / "coils.csv")
+    server = ModbusPlc(free_port(), tmp_path / "coils.csv")
     server.start()
     plant = Plant(tmp_path / "plant")
     plant.config["gate"]["output"] = {
