@@ -52,18 +52,7 @@ def _figures(name: str, bundle: Bundle | EngineError) -> dict[str, object]:
 
 
 def _table(bundles: dict[str, Bundle | EngineError]) -> Table:
-    table = Table(
-        "engine",
-        "version",
-        "hash",
-        "made",
-        "network",
-        "classes",
-        "backends",
-        "threshold",
-        "false accepts",
-        "false rejects",
-    )
+    table = Table("engine", "version", "hash", "network", "threshold", "false accepts", "false rejects")
     for name, bundle in bundles.items():
         if isinstance(bundle, EngineError):
             table.add_row(name, f"[red]refused: {bundle}")
@@ -73,10 +62,7 @@ def _table(bundles: dict[str, Bundle | EngineError]) -> Table:
             name,
             manifest.version,
             bundle.hash[:12],
-            f"{manifest.created:%Y-%m-%d}",
             manifest.architecture,
-            ", ".join(manifest.classes),
-            ", ".join(sorted({file.backend for file in manifest.files})),
             f"{threshold.value:.3f}",
             f"<= {threshold.false_accept_bound:.2%} at {threshold.confidence:.0%} (n={threshold.n_bad})",
             f"{threshold.false_reject_rate:.2%} (n={threshold.n_good})",

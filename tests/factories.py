@@ -5,7 +5,6 @@ checks or runs engines can be tested on both CPU backends without a trained mode
 """
 
 import hashlib
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -182,10 +181,3 @@ def _graph(greys: Sequence[int], spec: InputSpec) -> onnx.ModelProto:
     scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, classes])
     graph = helper.make_graph(nodes, "toy", [image], [scores], initializers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-
-
-def free_port() -> int:
-    """A TCP port on localhost that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -267,5 +267,8 @@ def test_a_stage_that_dies_takes_the_line_with_it(tmp_path, engine):
     def bug(number: int) -> Shot:
         raise ZeroDivisionError("a bug")
 
-    with running(tmp_path, engine, Camera({10: bug})) as run, pytest.raises(LineFault, match="ZeroDivisionError: a bug"):
+    with (
+        running(tmp_path, engine, Camera({10: bug})) as run,
+        pytest.raises(LineFault, match="ZeroDivisionError: a bug"),
+    ):
         run.until_triggers(1000)

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -92,7 +91,9 @@ class Bench:
             engine.infer(batch)
             preprocess.append((t1 - t0) / 1e6)
             infer.append((time.monotonic_ns() - t1) / 1e6)
-        return [float(v) for v in np.percentile(infer, (50, 99))], [float(v) for v in np.percentile(preprocess, (50, 99))]
+        return [float(v) for v in np.percentile(infer, (50, 99))], [
+            float(v) for v in np.percentile(preprocess, (50, 99))
+        ]
 
     def run(self, camera: dict[str, Any], seconds: float, output: dict[str, Any] | None = None, parts: int = 0) -> Run:
         """The daemon for so many seconds, or until it has recorded `parts`."""
@@ -156,7 +157,9 @@ def main(arguments: list[str] | None = None) -> int:
     line = verbs.add_parser("line", help="latency, overload and a sparse line")
     line.add_argument("--rate", type=float, default=100, help="parts/s of the busy line; default: 100")
     line.add_argument("--seconds", type=float, default=60, help="of the busy line; default: 60")
-    line.add_argument("--sparse-parts", type=int, default=20, help="one part in 10 s; 0 leaves the table out; default: 20")
+    line.add_argument(
+        "--sparse-parts", type=int, default=20, help="one part in 10 s; 0 leaves the table out; default: 20"
+    )
     line.set_defaults(verb=_line)
     memory = verbs.add_parser("memory", help="resident memory of both processes over time")
     memory.add_argument("--minutes", type=float, default=10, help="default: 10")
@@ -178,7 +181,7 @@ def _line(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
     console = Console()
     bare, preprocess = bench.bare_engine_ms()
     busy = bench.run(bench.emulator(args.rate), args.seconds)
-    with ModbusPlc(_free_port(), bench.folder / "coils.csv") as plc:
+    with ModbusPlc(bench.folder / "coils.csv") as plc:
         output = {"kind": "modbus", "host": "127.0.0.1", "port": plc.port, "actuator_coil": 0, "run_permit_coil": 1}
         modbus = bench.run(bench.emulator(args.rate), args.seconds / 3, output)
     console.print(_busy_table(args, bare, preprocess, busy, modbus))
@@ -209,7 +212,9 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _busy_table(args: argparse.Namespace, bare: list[float], preprocess: list[float], busy: Run, modbus: Run) -> Table:
-    table = Table("ms", "p50", "p99", "p99.9", "max", title=f"{len(busy.rows)} parts at {args.rate:g}/s, emulated Basler camera")
+    table = Table(
+        "ms", "p50", "p99", "p99.9", "max", title=f"{len(busy.rows)} parts at {args.rate:g}/s, emulated Basler camera"
+    )
     table.add_row("bare engine: infer", *_cells(bare))
     table.add_row("bare engine: preprocess", *_cells(preprocess))
     for stage in _STAGES:
@@ -224,7 +229,16 @@ def _busy_table(args: argparse.Namespace, bare: list[float], preprocess: list[fl
 
 
 def _overload_table(runs: dict[int, Run]) -> Table:
-    table = Table("parts/s", "parts", "inspected", "missed", "of these rejected", "verdict p50 ms", "p99 ms", title="overload, from files")
+    table = Table(
+        "parts/s",
+        "parts",
+        "inspected",
+        "missed",
+        "of these rejected",
+        "verdict p50 ms",
+        "p99 ms",
+        title="overload, from files",
+    )
     for rate, run in runs.items():
         missed = [row for row in run.rows if row["verdict"] == "missed"]
         rejected = sum(row["gate_outcome"] in ("rejected", "rejected_late", "rejected_stopped") for row in missed)
@@ -282,12 +296,6 @@ def _count(journal: Path) -> int:
             return int(connection.execute("SELECT count(*) FROM parts").fetchone()[0])
         except sqlite3.OperationalError:  # not made yet
             return 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

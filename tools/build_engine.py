@@ -68,7 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder that tools/train.py has written")
     parser.add_argument("--name", required=True, help="of the engine, e.g. filter-label")
     parser.add_argument("--version", default="1.0.0", help="default: 1.0.0")
-    parser.add_argument("--calibration", type=Path, required=True, help="folder of class folders; chooses the threshold")
+    parser.add_argument(
+        "--calibration", type=Path, required=True, help="folder of class folders; chooses the threshold"
+    )
     parser.add_argument("--test", type=Path, required=True, help="folder of class folders; chooses nothing")
     parser.add_argument("--alpha", type=float, default=0.01, help="bound of the false-accept rate; default: 0.01")
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle")
@@ -156,7 +158,9 @@ def _threshold(judged: Judged, experiment: Experiment, alpha: float) -> Threshol
     certainty = judged.certainty(pass_class)
     good = certainty.pop(experiment.pass_class)
     faulty = np.concatenate([values for name, values in certainty.items() if name in experiment.classes])
-    unknown = np.concatenate([np.empty(0, np.float32), *(certainty[name] for name in certainty.keys() - set(experiment.classes))])
+    unknown = np.concatenate(
+        [np.empty(0, np.float32), *(certainty[name] for name in certainty.keys() - set(experiment.classes))]
+    )
     value = choose_threshold(faulty, unknown, alpha)
     accepted = int((faulty >= value).sum() + (unknown >= value).sum())
     return Threshold(

@@ -6,6 +6,7 @@ write to a file. For trying out `gate.output.kind: modbus`, for tests and for be
 
 import argparse
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -20,10 +21,12 @@ _WRITE_SINGLE_COIL = 5
 
 
 class ModbusPlc:
-    """The server in a process of its own. `start` and `stop` pull and plug its cable."""
+    """The server in a process of its own, on a free port. `start` and `stop` plug and pull its cable."""
 
-    def __init__(self, port: int, record: Path) -> None:
-        self.port = port
+    def __init__(self, record: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
         self.record = record
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -35,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("experiment", help=f"a file of config/experiments: {known}")
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder of images a class")
     parser.add_argument("--run", type=Path, required=True, help="new folder for weights and results")
-    parser.add_argument("--weights", type=Path, help="pretrained backbone (safetensors), where the experiment wants one")
+    parser.add_argument(
+        "--weights", type=Path, help="pretrained backbone (safetensors), where the experiment wants one"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
     args = parser.parse_args(arguments)
     try:

@@ -5,10 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import structlog
 
+from inspectd.camera import emulator
 from inspectd.camera.clock import CameraClock, TriggerClock
 from inspectd.camera.frame_counter import FrameCounter
 from inspectd.camera.nodes import Nodes, brief
@@ -43,6 +45,7 @@ class PylonCamera:
         self._sdk: Any = None
         self._camera: Any = None
         self._converter: Any = None
+        self._links: TemporaryDirectory[str] | None = None
         self._outputs: _UserOutputs | None = None
         self._trigger_clock: TriggerClock | None = None
         self._camera_clock = CameraClock(1)
@@ -65,7 +68,7 @@ class PylonCamera:
             with self._sdk_errors():
                 self._camera = self._connect()
                 nodes = Nodes(self._camera)
-                apply(self._config, nodes)
+                self._configure(nodes)
                 self._converter = self._converter_from(str(nodes.get("PixelFormat")))
                 self._prove_that_it_delivers()
                 self._start(nodes)
@@ -92,6 +95,9 @@ class PylonCamera:
         worker.join(_CLOSE_S)
         if worker.is_alive():
             log.error("camera does not close and is left behind", camera=self._name)
+        if self._links is not None:
+            self._links.cleanup()
+            self._links = None
 
     def set_user_output(self, line: str, level: bool) -> None:
         """Drive a user output (e.g. UserOutput1) and read it back. Raises CameraError."""
@@ -101,17 +107,15 @@ class PylonCamera:
         with self._sdk_errors():
             outputs.set(line, level)
 
-    # opening
-
     def _connect(self) -> Any:
         """Real cameras never stand in for emulated ones, nor the other way round."""
         if self._config.emulated is not None:
-            os.environ.setdefault("PYLON_CAMEMU", "1")
+            os.environ.setdefault(emulator.ENABLED_BY, "1")
         factory = self._sdk.TlFactory.GetInstance()
         found = [
             device
             for device in factory.EnumerateDevices()
-            if (device.GetDeviceClass() == "BaslerCamEmu") == (self._config.emulated is not None)
+            if (device.GetDeviceClass() == emulator.DEVICE_CLASS) == (self._config.emulated is not None)
         ]
         for device in found:
             if self._config.serial not in (None, device.GetSerialNumber()):
@@ -123,6 +127,13 @@ class PylonCamera:
             return camera
         others = ", ".join(device.GetFriendlyName() for device in found) or "none"
         raise CameraError(f"{self._name}: not found; cameras that answer: {others}")
+
+    def _configure(self, nodes: Nodes) -> None:
+        if self._config.feature_file is not None:
+            nodes.load(self._config.feature_file)
+        if self._config.emulated is not None:
+            self._links = emulator.serve(self._config.emulated.images, nodes)
+        apply(self._config, nodes)
 
     def _converter_from(self, pixel_format: str) -> Any:
         converter = self._sdk.ImageFormatConverter()
@@ -167,8 +178,6 @@ class PylonCamera:
         self._last_s = time.monotonic()
         self._camera.StartGrabbing(self._sdk.GrabStrategy_OneByOne)
         self._outputs = _UserOutputs(nodes)
-
-    # grabbing
 
     def _grab_triggered(self, clock: TriggerClock, timeout_ms: float) -> Shot | None:
         """One trigger, one answer: an image that may belong to an earlier trigger is never taken for this one's."""
@@ -226,8 +235,6 @@ class PylonCamera:
             raise CameraError(f"{self._name}: has been removed or has stopped")
         if time.monotonic() - self._last_s > self._silence_limit_s:
             raise CameraError(f"{self._name}: runs free, but sent no image for {self._silence_limit_s:.1f} s")
-
-    # closing
 
     def _close(self, camera: Any, outputs: "_UserOutputs | None") -> None:
         try:

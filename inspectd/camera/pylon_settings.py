@@ -90,14 +90,14 @@ class PylonSettings(CameraSection):
 
 
 def apply(settings: PylonSettings, nodes: Nodes) -> None:
-    """Set everything, each value read back. Raises CameraError naming what the camera does not have or take."""
-    if settings.feature_file is not None:
-        nodes.load(settings.feature_file)
+    """Set all that goes on top of the feature file, each value read back.
+
+    Raises CameraError naming what the camera does not have or take.
+    """
     if settings.pixel_format is not None:
         nodes.set("PixelFormat", settings.pixel_format)
-    region = settings.region
-    if region is not None:
-        _set_region(nodes, region)
+    if settings.region is not None:
+        _set_region(nodes, settings.region)
     if settings.exposure_us is not None:
         nodes.offer("ExposureAuto", "Off")
         nodes.offer("ExposureMode", "Timed")

@@ -1,5 +1,6 @@
 """The reject output on the camera itself: its user output line drives the rejector. For lines without any other I/O."""
 
+import contextlib
 from typing import Literal
 
 from inspectd.errors import CameraError, OutputError
@@ -15,9 +16,9 @@ class CameraOutputConfig(Section):
     """A second user output for run permit, where the camera has one."""
     active_high: bool = True
 
-    def create(self, camera: HasUserOutput | None) -> "CameraOutput":
-        if camera is None:
-            raise OutputError("gate.output.kind 'camera' needs the line's camera")
+    def create(self, camera: object) -> "CameraOutput":
+        if not isinstance(camera, HasUserOutput):
+            raise OutputError("gate.output.kind 'camera' needs a camera with a user output line (camera.kind: pylon)")
         return CameraOutput(self, camera)
 
 
@@ -43,10 +44,8 @@ class CameraOutput:
         raise OutputError("a camera output has no confirmation input")
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OutputError):  # the camera is closed or gone; its lines are off
             self.write(SAFE)
-        except OutputError:
-            pass  # the camera is closed or gone; its lines are off
 
     def warnings(self) -> list[str]:
         notes = ["the camera output shares the line's process: pulses are some ms less exact than from other outputs"]

@@ -1,11 +1,12 @@
 """The reject output on GPIO lines of the machine itself, through the kernel's character device (libgpiod v2)."""
 
+import contextlib
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from inspectd.errors import OutputError
-from inspectd.gate.output import SAFE, HasUserOutput, Signals
+from inspectd.gate.output import SAFE, Signals
 from inspectd.section import Section
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class GpioConfig(Section):
     confirmation_active_low: bool = False
     confirmation_debounce_ms: float = Field(default=1, ge=0, le=100)
 
-    def create(self, _: HasUserOutput | None) -> "GpioOutput":
+    def create(self, _: object) -> "GpioOutput":
         return GpioOutput(self)
 
 
@@ -90,10 +91,8 @@ class GpioOutput:
     def close(self) -> None:
         if self._request is None:
             return
-        try:
+        with contextlib.suppress(OutputError):  # releasing the lines is all that is left to do
             self.write(SAFE)
-        except OutputError:
-            pass  # releasing the lines is all that is left to do
         self._request.release()
         self._request = None
 

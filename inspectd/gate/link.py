@@ -15,7 +15,6 @@ from inspectd.errors import LineFault, OutputError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.loop import GateLoop
 from inspectd.gate.messages import SIZE, Kind, Message
-from inspectd.gate.output import HasUserOutput
 
 log = structlog.get_logger()
 
@@ -33,7 +32,7 @@ class GateLink:
         channel.setblocking(False)
 
     @classmethod
-    def start(cls, config: GateConfig, camera: HasUserOutput | None = None) -> "GateLink":
+    def start(cls, config: GateConfig, camera: object = None) -> "GateLink":
         """Start the gate and wait until it has opened its output.
 
         In a process of its own; in a thread where the output hangs on the line's own camera.
@@ -74,7 +73,7 @@ class GateLink:
 
     def receive(self) -> list[Message]:
         """All OUTCOME and ALIVE messages that have come. Raises LineFault if the gate is gone."""
-        messages = []
+        messages: list[Message] = []
         while True:
             try:
                 data = self._channel.recv(SIZE)
@@ -92,7 +91,7 @@ class GateLink:
         Raises LineFault if it takes longer.
         """
         self._send(Message(Kind.STOP))
-        messages = []
+        messages: list[Message] = []
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
             select.select([self._channel], [], [], 0.05)
@@ -160,7 +159,7 @@ class GateLink:
         return "" if code is None else f" (exit code {code})"
 
 
-def _start_thread(config: GateConfig, camera: HasUserOutput | None, channel: socket.socket) -> None:
+def _start_thread(config: GateConfig, camera: object, channel: socket.socket) -> None:
     output = config.output.create(camera)
 
     def run() -> None:

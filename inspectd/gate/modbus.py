@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from inspectd.errors import OutputError
-from inspectd.gate.output import SAFE, HasUserOutput, Signals
+from inspectd.gate.output import SAFE, Signals
 from inspectd.section import Section
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ModbusConfig(Section):
     """A device that takes longer has failed: run permit off."""
     watchdog: CouplerWatchdog | None = None
 
-    def create(self, _: HasUserOutput | None) -> "ModbusOutput":
+    def create(self, _: object) -> "ModbusOutput":
         return ModbusOutput(self)
 
 

@@ -5,7 +5,7 @@ each change and at least every `gate.refresh_ms`.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Output(Protocol):
         """What `inspectd check` should tell about an open output, e.g. a bus coupler's watchdog that is off."""
 
 
+@runtime_checkable
 class HasUserOutput(Protocol):
     """A camera with an output line of its own. Called from the gate's thread while the camera grabs."""
 

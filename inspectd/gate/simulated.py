@@ -1,12 +1,13 @@
 """An output that only writes down what it would have done: for demo and tests, and for a line's first days in parallel."""
 
+import contextlib
 import json
 import os
 import time
 from typing import Literal
 
 from inspectd.errors import OutputError
-from inspectd.gate.output import SAFE, HasUserOutput, Signals
+from inspectd.gate.output import SAFE, Signals
 from inspectd.section import ConfigPath, Section
 
 
@@ -17,7 +18,7 @@ class SimulatedConfig(Section):
     confirms: bool = True
     """Level of the simulated confirmation input while the actuator is on."""
 
-    def create(self, _: HasUserOutput | None) -> "SimulatedOutput":
+    def create(self, _: object) -> "SimulatedOutput":
         return SimulatedOutput(self)
 
 
@@ -57,10 +58,8 @@ class SimulatedOutput:
     def close(self) -> None:
         if self._file is None:
             return
-        try:
+        with contextlib.suppress(OutputError):
             self.write(SAFE)
-        except OutputError:
-            pass
         os.close(self._file)
         self._file = None
 

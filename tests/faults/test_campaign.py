@@ -10,15 +10,13 @@ import signal
 import sqlite3
 import subprocess
 import time
-from pathlib import Path
 
 import cv2
 import pytest
 import yaml
 
-from tests.factories import free_port
-from tests.faults.plant import Plant
 from inspectd_tools.modbus_plc import ModbusPlc
+from tests.faults.plant import Plant
 
 pytestmark = pytest.mark.faults
 
@@ -128,7 +126,7 @@ def test_archive_disk_full(tmp_path, small_disk):
 
 
 def test_modbus_server_gone_and_back(tmp_path):
-    server = ModbusPlc(free_port(), tmp_path / "coils.csv")
+    server = ModbusPlc(tmp_path / "coils.csv")
     server.start()
     plant = Plant(tmp_path / "plant")
     plant.config["gate"]["output"] = {
@@ -273,5 +271,3 @@ def test_camera_that_comes_late(plant):
     plant.wait_for(lambda: len(plant.rows()) > 50, "parts once the camera is there")
     settle(plant)
     assert [outage.kind for outage in plant.outages()] == ["camera"]
-
-

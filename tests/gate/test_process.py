@@ -14,7 +14,6 @@ import pytest
 from inspectd.errors import LineFault, OutputError
 from inspectd.gate import GateLink
 from inspectd.gate.messages import GateState, Kind, Message, Outcome
-from tests.factories import free_port
 from inspectd_tools.modbus_plc import ModbusPlc
 from tests.gate.test_schedule import gate_config
 
@@ -161,7 +160,7 @@ def test_an_unconfirmed_reject_takes_run_permit_until_reset(tmp_path):
 
 
 def test_modbus_pulses_and_a_server_that_goes_and_comes_back(tmp_path):
-    server = ModbusPlc(free_port(), tmp_path / "coils.csv")
+    server = ModbusPlc(tmp_path / "coils.csv")
     server.start()
     output = {
         "kind": "modbus",

@@ -1,6 +1,6 @@
 """A throw-away Debian with its own systemd, in a systemd-nspawn container without a network.
 
-The base image and the wheels are made once and kept in /var/tmp; every container is a copy.
+The base image and the wheels are made once and kept in /var/tmp; a container is a copy of them in memory.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,31 +69,29 @@ class Container:
 @contextlib.contextmanager
 def booted() -> Iterator[Container]:
     """A copy of the base image with the project's source in /usr/src/inspectd and its dependencies in /srv/wheels."""
-    root = CACHE / f"root-{os.getpid()}"
-    _copy_image(root)
-    shutil.copytree(PROJECT, root / "usr/src/inspectd", ignore=_SOURCE_ONLY)
-    log = CACHE / f"console-{os.getpid()}"
-    with log.open("w") as console:
+    image, wheels = _image(), _wheels()
+    with _scratch() as root, tempfile.TemporaryFile("w+") as console:
+        subprocess.run(["cp", "--archive", f"{image}/.", root], check=True)
+        shutil.copytree(PROJECT, root / "usr/src/inspectd", ignore=_SOURCE_ONLY)
         nspawn = subprocess.Popen(
             ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network",
-             f"--directory={root}", f"--machine=inspectd-{os.getpid()}", f"--bind-ro={_wheels()}:/srv/wheels"],
+             f"--directory={root}", f"--machine=inspectd-{os.getpid()}", f"--bind-ro={wheels}:/srv/wheels"],
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    try:
-        leader = wait_until(lambda: _leader(nspawn.pid), "the container to boot")
-        container = Container(root, leader)
-        wait_until(lambda: _is_up(container), "systemd inside to settle")
-        yield container
-        os.kill(leader, signal.SIGKILL)  # a shutdown would first write the whole throw-away tree to the disk
-        nspawn.wait(timeout=60)
-    except BaseException:
-        print(log.read_text(errors="replace"), file=sys.stderr)
-        raise
-    finally:
-        nspawn.kill()
-        nspawn.wait()
-        log.unlink()
-        shutil.rmtree(root)
+        try:
+            leader = wait_until(lambda: _leader(nspawn.pid), "the container's process 1")
+            container = Container(root, leader)
+            wait_until(lambda: _is_up(container), "systemd inside to settle")
+            yield container
+            os.kill(leader, signal.SIGKILL)
+            nspawn.wait(timeout=60)
+        except BaseException:
+            console.seek(0)
+            print(console.read(), file=sys.stderr)
+            raise
+        finally:
+            nspawn.kill()
+            nspawn.wait()
 
 
 def wait_until(probe: Callable[[], T | None], what: str, timeout_s: float = 60) -> T:
@@ -111,6 +110,8 @@ _SOURCE_ONLY = shutil.ignore_patterns(".*", "build", "out", "runs", "shared", "*
 
 def _leader(nspawn: int) -> int | None:
     """Its process 1, under the number it has out here."""
+    if not Path(f"/proc/{nspawn}/cmdline").read_bytes():
+        raise ChildProcessError("systemd-nspawn has ended")
     for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
         status = Path(f"/proc/{child}/status").read_text()
         if any(line.startswith("NSpid:") and line.endswith("\t1") for line in status.splitlines()):
@@ -122,7 +123,19 @@ def _is_up(container: Container) -> bool:
     return container.run("systemctl", "is-system-running", check=False).strip() in {"running", "degraded"}
 
 
-def _copy_image(root: Path) -> None:
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder in memory: what is installed into it, 1.2 GB, need not be written to a disk and deleted there again."""
+    root = Path(tempfile.mkdtemp(prefix="inspectd-system-"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=4G", "inspectd-system", root], check=True)
+    try:
+        yield root
+    finally:
+        subprocess.run(["umount", "--lazy", root], check=True)
+        root.rmdir()
+
+
+def _image() -> Path:
     image = CACHE / "image"
     if not image.exists():
         half_made = CACHE / f"image-{os.getpid()}"
@@ -133,7 +146,7 @@ def _copy_image(root: Path) -> None:
             check=True,
         )
         half_made.rename(image)
-    subprocess.run(["cp", "--archive", "--reflink=auto", image, root], check=True)
+    return image
 
 
 def _mirror() -> list[str]:

@@ -59,7 +59,13 @@ class Line:
         config = {
             "name": "test",
             "engine": f"{_FOLDER}/toy",
-            "camera": {"kind": "replay", "source": f"{_FOLDER}/images", "rate_hz": 20, "forever": True, "max_age_ms": 500},
+            "camera": {
+                "kind": "replay",
+                "source": f"{_FOLDER}/images",
+                "rate_hz": 20,
+                "forever": True,
+                "max_age_ms": 500,
+            },
             "gate": {
                 "wiring": "pulse_to_reject",
                 "delay_ms": DELAY_MS,

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.factories import GREY_OF_CLASS, make_toy_bundle
+from tests.factories import make_toy_bundle
 from tests.system.container import Container, wait_until
 from tests.system.hanging import WHITE, make_hanging_bundle
 from tests.system.line import DELAY_MS, UNIT, Line
@@ -29,10 +29,17 @@ def test_runs_hardened_as_its_own_user(line: Line, container: Container, backend
     for process in (pid, line.gate_pid):
         status = line.process(process, "status")
         assert status["Uid"].split() == [user] * 4
-        assert (status["CapEff"], status["CapBnd"], status["NoNewPrivs"], status["Seccomp"]) == ("0" * 16, "0" * 16, "1", "2")
+        assert (status["CapEff"], status["CapBnd"], status["NoNewPrivs"], status["Seccomp"]) == (
+            "0" * 16,
+            "0" * 16,
+            "1",
+            "2",
+        )
     assert "Read-only file system" in container.run("sh", "-c", f"nsenter -t {pid} -m touch /etc/x /usr/x 2>&1; true")
     line.wait_for_parts()
-    status_text = wait_until(lambda: re.match(r"[1-9]\d* parts/min, ", line.state("StatusText")["StatusText"]), "a rate")
+    status_text = wait_until(
+        lambda: re.match(r"[1-9]\d* parts/min, ", line.state("StatusText")["StatusText"]), "a rate"
+    )
     assert status_text
     assert container.run("find", "/var/lib/inspectd", "!", "-user", "inspectd") == ""
 
@@ -85,7 +92,9 @@ def test_reload_swaps_the_engine_between_two_parts(line: Line) -> None:
     line.wait_for_parts()
     assert line.pid == pid
     line.systemctl("stop")
-    rows = line.query("SELECT parts.id, frame_number, engines.name FROM parts JOIN engines ON engine = engines.id ORDER BY 1")
+    rows = line.query(
+        "SELECT parts.id, frame_number, engines.name FROM parts JOIN engines ON engine = engines.id ORDER BY 1"
+    )
     assert {row["name"] for row in rows} == {"toy", "next"}
     assert [row["id"] for row in rows] == list(range(1, len(rows) + 1))
     assert len({row["frame_number"] - row["id"] for row in rows}) == 1
@@ -146,7 +155,9 @@ def test_a_killed_line_is_back_and_says_what_it_did_not_see(line: Line) -> None:
     assert before["t_last"] <= unseen["t_from_utc_ns"] <= unseen["t_to_utc_ns"] <= after["t_first"]
 
     events = line.output()
-    begin = next(place for place, event in enumerate(events) if event["t_utc_ns"] > before["t_last"] and not event["run_permit"])
+    begin = next(
+        place for place, event in enumerate(events) if event["t_utc_ns"] > before["t_last"] and not event["run_permit"]
+    )
     dying = [event for event in events[begin:] if event["t_utc_ns"] < unseen["t_to_utc_ns"]]
     assert not any(event["run_permit"] for event in dying)
     t_last_pulse = max(event["t_utc_ns"] for event in dying if event["actuator"])
@@ -163,7 +174,9 @@ def test_a_hung_worker_is_killed_by_the_watchdog_and_the_line_is_back(line: Line
     (line.bundle("images") / "0040.png").unlink()
     wait_until(lambda: not line.output()[-1]["run_permit"], "run permit to fall")
     line.wait_for_log("Watchdog timeout")
-    wait_until(lambda: line.state("NRestarts", "ActiveState") == {"NRestarts": "1", "ActiveState": "active"}, "the restart")
+    wait_until(
+        lambda: line.state("NRestarts", "ActiveState") == {"NRestarts": "1", "ActiveState": "active"}, "the restart"
+    )
     line.wait_for_parts()
 
     log = line.log()
@@ -171,7 +184,9 @@ def test_a_hung_worker_is_killed_by_the_watchdog_and_the_line_is_back(line: Line
     assert 'inference/onnxruntime.py", line' in log, "the stack of the worker says where it hung"
     assert "the line is gone: run permit off, everything in flight is rejected" in log, "the gate has outlived it"
     (unseen,) = line.query("SELECT t_from_utc_ns, t_to_utc_ns FROM outages WHERE kind = 'unseen'")
-    first, second = line.query("SELECT max(t_utc_ns) t_last, min(t_utc_ns) t_first FROM parts GROUP BY session ORDER BY session")
+    first, second = line.query(
+        "SELECT max(t_utc_ns) t_last, min(t_utc_ns) t_first FROM parts GROUP BY session ORDER BY session"
+    )
     assert first["t_last"] <= unseen["t_from_utc_ns"] < unseen["t_to_utc_ns"] <= second["t_first"]
     passed_while_hung = line.query(
         f"SELECT id FROM parts WHERE verdict = 'pass' AND t_utc_ns BETWEEN {unseen['t_from_utc_ns'] + 1} AND {unseen['t_to_utc_ns']}"
@@ -185,6 +200,8 @@ def test_a_frozen_process_is_killed_by_the_watchdog(line: Line) -> None:
     line.kill(pid, "STOP")
     wait_until(lambda: not line.output()[-1]["run_permit"], "the gate to drop run permit")
     line.wait_for_log("Watchdog timeout")
-    wait_until(lambda: line.state("NRestarts", "ActiveState") == {"NRestarts": "1", "ActiveState": "active"}, "the restart")
+    wait_until(
+        lambda: line.state("NRestarts", "ActiveState") == {"NRestarts": "1", "ActiveState": "active"}, "the restart"
+    )
     line.wait_for_parts()
     assert len(line.query("SELECT id FROM outages WHERE kind = 'unseen'")) == 1

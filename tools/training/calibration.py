@@ -48,7 +48,9 @@ def choose_threshold(faulty: NDArray[np.float32], unknown: NDArray[np.float32], 
     bad = np.concatenate([faulty, unknown])
     if upper_bound(0, len(bad), CONFIDENCE) > alpha:
         needed = int(np.ceil(np.log(1 - CONFIDENCE) / np.log1p(-alpha)))
-        raise EngineError(f"a false-accept bound of {alpha:.2%} needs {needed} faulty or unknown images, got {len(bad)}")
+        raise EngineError(
+            f"a false-accept bound of {alpha:.2%} needs {needed} faulty or unknown images, got {len(bad)}"
+        )
     chosen = 1.0
     for candidate in np.unique(np.concatenate([bad, np.linspace(0, 1, 1001, dtype=np.float32)]))[::-1]:
         accepted = int((bad >= candidate).sum())

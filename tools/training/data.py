@@ -40,7 +40,9 @@ def load_images(root: Path, folders: tuple[str, ...], spec: InputSpec, what: str
     """
     files = [(path, label) for label, folder in enumerate(folders) for path in _images_of(root / folder)]
     with ThreadPoolExecutor() as pool:
-        decoded = list(track(pool.map(lambda entry: _decode(entry[0], spec), files), description=what, total=len(files)))
+        decoded = list(
+            track(pool.map(lambda entry: _decode(entry[0], spec), files), description=what, total=len(files))
+        )
     fingerprint = hashlib.sha256("".join(digest for _, digest in decoded).encode()).hexdigest()
     return Images(
         tuple(path for path, _ in files),

@@ -31,7 +31,9 @@ class Epoch:
     seconds: float
 
 
-def train(classifier: DuqClassifier, experiment: Experiment, train_set: Images, validation_set: Images, run: Path) -> None:
+def train(
+    classifier: DuqClassifier, experiment: Experiment, train_set: Images, validation_set: Images, run: Path
+) -> None:
     """Train in place; the best weights by validation loss go to `run/best.safetensors`, the epochs to `run/epochs.json`.
 
     `classifier` ends with the best weights. Seeded: the same data and machine give the same weights.
