@@ -1,5 +1,6 @@
 """A network camera: an RTSP server (RFC 2326, interleaved TCP) that plays uncompressed video (RFC 4175), pixel for pixel."""
 
+import contextlib
 import itertools
 import socket
 import struct
@@ -40,8 +41,8 @@ class RtspPeer:
     def hang_up(self) -> None:
         """Cut every connection; new ones are served."""
         while self._connections:
-            connection = self._connections.pop()
-            connection.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the client hung up before
+                self._connections.pop().shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._closing.set()

@@ -31,6 +31,9 @@ class Experiment(Section):
     length_scale: float = Field(gt=0)
     gamma: float = Field(ge=0, lt=1)
     """Of the moving averages behind the centroids."""
+    head_fit: Literal["gradient", "covariance"]
+    """gradient: maps and centroids as training leaves them (the paper). covariance: fitted anew, after training, to
+    the mean and covariance of each class's features, which tells unknowns better."""
     gp_const: float | None = Field(default=None, gt=0)
     """Weight of the gradient penalty; null: off."""
     pool: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]]

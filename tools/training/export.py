@@ -26,9 +26,9 @@ def exported(classifier: DuqClassifier, spec: InputSpec) -> ExportedClassifier:
     model = ExportedClassifier(classifier, spec).eval()
     _fold_batch_norm(model)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.numel() > _SMALL:
-                parameter.copy_(parameter.half().float())
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
     return model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
 

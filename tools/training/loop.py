@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -59,17 +59,22 @@ def train(
             progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
             if loss < best:
                 best, best_epoch = loss, number
-                save_file({key: value.contiguous() for key, value in classifier.state_dict().items()}, run / CHECKPOINT)
+                _save(classifier, run)
             if experiment.early_limit and number - best_epoch >= experiment.early_limit:
                 break
+    classifier.load_state_dict(load_file(run / CHECKPOINT))
+    if experiment.head_fit == "covariance":
+        features = all_features(classifier, experiment, train_set)
+        classifier.head.fit_covariance(features, torch.from_numpy(train_set.labels))
+        _save(classifier, run)
 
 
 @torch.no_grad()
-def kernels(classifier: DuqClassifier, experiment: Experiment, images: Images) -> Tensor:
-    """(N, classes) K_c of a whole set, in evaluation mode and full precision."""
+def all_features(classifier: DuqClassifier, experiment: Experiment, images: Images) -> Tensor:
+    """(N, features) of a whole set, in evaluation mode and full precision."""
     classifier.eval()
     pixels = torch.from_numpy(images.pixels).split(_EVALUATION_BATCH)
-    return torch.cat([classifier(_to_network(batch, experiment)).exp() for batch in pixels])
+    return torch.cat([classifier.features(_to_network(batch, experiment)) for batch in pixels])
 
 
 def _step(
@@ -103,8 +108,13 @@ def _step(
     return float(loss.detach())
 
 
+def _save(classifier: DuqClassifier, run: Path) -> None:
+    save_file({key: value.contiguous() for key, value in classifier.state_dict().items()}, run / CHECKPOINT)
+
+
 def _validate(classifier: DuqClassifier, experiment: Experiment, images: Images) -> tuple[float, float]:
-    scores = kernels(classifier, experiment, images)
+    with torch.no_grad():
+        scores = classifier.head(all_features(classifier, experiment, images)).exp()
     labels = torch.from_numpy(images.labels)
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
     loss = functional.binary_cross_entropy(scores.clamp(1e-7, 1 - 1e-7), one_hot)
