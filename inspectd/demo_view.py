@@ -33,13 +33,14 @@ def result_tables(comparison: Comparison) -> list[Table]:
 
 
 def _truth_table(comparison: Comparison) -> Table:
-    by_truth = comparison.table()
-    columns = sorted(
-        {label for counts in by_truth.values() for label in counts}, key=lambda name: (name != "pass", name)
-    )
-    table = Table("what it was", "parts", *columns, title="what the line took each label for")
-    for name, counts in by_truth.items():
-        table.add_row(name, str(counts.total()), *(str(counts[label]) if counts[label] else "" for label in columns))
+    table = Table("what it was", "parts", "passed", "its class", "other fault", "uncertain", "missed")
+    table.title = "what the line took each label for"
+    for name, counts in comparison.table().items():
+        known = Counter({"pass": counts["pass"], "its class": counts[name]})
+        known |= {verdict: counts[verdict] for verdict in ("uncertain", "missed")}
+        known["other fault"] = counts.total() - known.total()
+        cells = ("pass", "its class", "other fault", "uncertain", "missed")
+        table.add_row(name, str(counts.total()), *(str(known[cell] or "") for cell in cells))
     return table
 
 

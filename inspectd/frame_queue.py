@@ -6,6 +6,9 @@ from dataclasses import replace
 
 from inspectd.part import MissedReason, Part, Shot
 
+_COMMIT_MS = 1.0
+"""Recording a verdict and telling the gate takes about as long, however fast the engine."""
+
 
 class FrameQueue:
     """At most `depth` images wait. When one more comes, the oldest loses its image and becomes `overrun`: it keeps
@@ -52,4 +55,4 @@ class FrameQueue:
 
 def depth_for(deadline_ms: float, service_ms: float) -> int:
     """How many waiting images can still be judged in time: the last one waits depth x service time (both in ms)."""
-    return max(1, int(deadline_ms / service_ms) - 1)
+    return max(1, int(deadline_ms / max(service_ms, _COMMIT_MS)) - 1)

@@ -14,6 +14,8 @@ log = structlog.get_logger()
 
 _CHECKPOINT_EVERY_S = 2.0
 _RETENTION_EVERY_S = 60.0
+_WAL_LIMIT_PAGES = 2000
+"""8 MB: about 1000 parts."""
 _BATCH = 200
 """Parts deleted in one transaction: the line waits for the write lock a few ms at most."""
 
@@ -41,14 +43,20 @@ class Housekeeper:
         next_retention_s = time.monotonic() + _RETENTION_EVERY_S
         while not self._stopping.wait(_CHECKPOINT_EVERY_S):
             try:
-                # PASSIVE never waits for the line nor makes it wait; once all is copied, the next write begins the WAL anew.
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                self._checkpoint(connection)
                 if time.monotonic() >= next_retention_s:
                     next_retention_s = time.monotonic() + _RETENTION_EVERY_S
                     self.retain(connection)
             except sqlite3.Error as error:
                 log.warning("journal housekeeping failed", error=str(error))
         connection.close()
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """PASSIVE never waits for the line nor makes it wait, but the WAL only begins anew if no part came meanwhile.
+        Where one always does, RESTART holds the line up for the few pages that are left."""
+        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages > _WAL_LIMIT_PAGES:
+            connection.execute("PRAGMA wal_checkpoint(RESTART)")
 
     def retain(self, connection: sqlite3.Connection) -> None:
         """Delete the oldest parts beyond `keep_days` and `max_mb`, and give the space back to the disk."""

@@ -1,7 +1,7 @@
 """The gate's own process: `python -m inspectd.gate FD CONFIG_JSON`, started by the line and by nobody else.
 
 Its end comes with the line's: end of file on the socket, or STOP. Signals to the whole process group (a service being
-stopped, Ctrl-C) must not take it away from the parts that are still in flight.
+stopped, Ctrl-C, systemd's watchdog) must not take it away from the parts that are still in flight.
 """
 
 import gc
@@ -23,9 +23,8 @@ log = structlog.get_logger()
 
 def main() -> int:
     configure_logs()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for to_the_group in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT):
+        signal.signal(to_the_group, signal.SIG_IGN)
     channel = socket.socket(fileno=int(sys.argv[1]))
     config = GateConfig.model_validate_json(sys.argv[2])
     output = config.output.create(None)

@@ -137,8 +137,8 @@ def test_a_killed_gate_is_a_line_fault_and_the_output_is_made_safe(simulated):
 
 def test_a_gate_ignores_the_signals_of_its_group(simulated):
     link, _ = simulated
-    os.kill(link.pid, signal.SIGTERM)
-    os.kill(link.pid, signal.SIGINT)
+    for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT):
+        os.kill(link.pid, sent)
     collect(link, running)
 
 

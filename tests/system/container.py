@@ -79,7 +79,7 @@ def booted() -> Iterator[Container]:
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            leader = wait_until(lambda: _leader(nspawn.pid), "the container's process 1")
+            leader = wait_until(lambda: _leader(nspawn), "the container's process 1")
             container = Container(root, leader)
             wait_until(lambda: _is_up(container), "systemd inside to settle")
             yield container
@@ -108,11 +108,11 @@ def wait_until(probe: Callable[[], T | None], what: str, timeout_s: float = 60) 
 _SOURCE_ONLY = shutil.ignore_patterns(".*", "build", "out", "runs", "shared", "*.egg-info", "__pycache__")
 
 
-def _leader(nspawn: int) -> int | None:
+def _leader(nspawn: subprocess.Popen[bytes]) -> int | None:
     """Its process 1, under the number it has out here."""
-    if not Path(f"/proc/{nspawn}/cmdline").read_bytes():
-        raise ChildProcessError("systemd-nspawn has ended")
-    for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
+    if nspawn.poll() is not None:
+        raise ChildProcessError(f"systemd-nspawn has ended with exit code {nspawn.returncode}")
+    for child in Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children").read_text().split():
         status = Path(f"/proc/{child}/status").read_text()
         if any(line.startswith("NSpid:") and line.endswith("\t1") for line in status.splitlines()):
             return int(child)
