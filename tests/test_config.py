@@ -18,7 +18,12 @@ PROJECT = Path(__file__).parents[1]
 GOOD = {
     "engine": "engines/toy",
     "camera": {"kind": "replay", "source": "images", "max_age_ms": 80},
-    "gate": {"wiring": "pulse_to_reject", "delay_ms": 120, "width_ms": 30, "output": {"kind": "simulated", "record": "o.jsonl"}},
+    "gate": {
+        "wiring": "pulse_to_reject",
+        "delay_ms": 120,
+        "width_ms": 30,
+        "output": {"kind": "simulated", "record": "o.jsonl"},
+    },
     "journal": {"path": "journal.sqlite"},
 }
 

@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--calibration", type=Path, required=True, help="folder of class folders; chooses the threshold"
     )
     parser.add_argument("--test", type=Path, required=True, help="folder of class folders; chooses nothing")
-    parser.add_argument("--alpha", type=float, default=0.01, help="bound of the false-accept rate; default: 0.01")
+    parser.add_argument("--alpha", type=float, default=0.005, help="bound of the false-accept rate; default: 0.005")
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle")
     args = parser.parse_args(arguments)
     if args.out.exists():
@@ -165,7 +165,7 @@ def _threshold(judged: Judged, experiment: Experiment, alpha: float) -> Threshol
     accepted = int((faulty >= value).sum() + (unknown >= value).sum())
     return Threshold(
         value=value,
-        method=f"lowest threshold with no faulty calibration image passed and at most {alpha:.2%} faulty or unknown ones "
+        method=f"lowest threshold with no faulty calibration image passed and at most {alpha:.2%} unknown ones "
         "(Clopper-Pearson bound), tried from strict to lax",
         calibration_fingerprint=judged.images.fingerprint,
         n_good=len(good),

@@ -39,22 +39,25 @@ def pass_certainty(scores: NDArray[np.float32], pass_class: int) -> NDArray[np.f
 
 
 def choose_threshold(faulty: NDArray[np.float32], unknown: NDArray[np.float32], alpha: float) -> float:
-    """The lowest threshold at which no faulty image passes and faulty or unknown ones pass at a rate of at most `alpha`.
+    """The lowest threshold at which no faulty image passes and the rate of unknown ones that do is at most `alpha`.
 
-    `faulty`, `unknown`: pass certainties of calibration images. The rate's bound is one-sided at 95 %. Candidates are
-    tried from strict to lax and the first failure ends it, so that trying many needs no correction (fixed-sequence
-    testing; Angelopoulos et al., Learn then Test, 2021). Raises EngineError if there are too few images for `alpha`.
+    `faulty`, `unknown`: pass certainties of calibration images. The bounds are one-sided at 95 %, each group for itself:
+    many easy ones of one kind must not buy passes of another. Candidates are tried from strict to lax and the first
+    failure ends it, so that trying many needs no correction (fixed-sequence testing; Angelopoulos et al., Learn then
+    Test, 2021). Raises EngineError if a group has too few images for `alpha`; an absent group promises nothing.
     """
-    bad = np.concatenate([faulty, unknown])
-    if upper_bound(0, len(bad), CONFIDENCE) > alpha:
-        needed = int(np.ceil(np.log(1 - CONFIDENCE) / np.log1p(-alpha)))
-        raise EngineError(
-            f"a false-accept bound of {alpha:.2%} needs {needed} faulty or unknown images, got {len(bad)}"
-        )
+    for name, group in (("faulty", faulty), ("unknown", unknown)):
+        if len(group) and upper_bound(0, len(group), CONFIDENCE) > alpha:
+            needed = int(np.ceil(np.log(1 - CONFIDENCE) / np.log1p(-alpha)))
+            raise EngineError(
+                f"at most {alpha:.2%} false accepts can't be shown: that needs {needed} {name} calibration images, "
+                f"got {len(group)}; give more, or a larger --alpha"
+            )
     chosen = 1.0
-    for candidate in np.unique(np.concatenate([bad, np.linspace(0, 1, 1001, dtype=np.float32)]))[::-1]:
-        accepted = int((bad >= candidate).sum())
-        if (faulty >= candidate).any() or upper_bound(accepted, len(bad), CONFIDENCE) > alpha:
+    candidates = np.concatenate([faulty, unknown, np.linspace(0, 1, 1001, dtype=np.float32)])
+    for candidate in np.unique(candidates)[::-1]:
+        passed = int((unknown >= candidate).sum())
+        if (faulty >= candidate).any() or (passed and upper_bound(passed, len(unknown), CONFIDENCE) > alpha):
             break
         chosen = float(candidate)
     return chosen

@@ -23,7 +23,7 @@ def write_card(
     faulty = [passed[name] for name in manifest.classes if name != manifest.pass_class]
     unknown = {name: rate for name, rate in passed.items() if name not in manifest.classes}
     good = false_rejects(certainty[manifest.pass_class], threshold.value)
-    worst = max(unknown, key=lambda name: unknown[name].share, default="none")
+    worst = max(unknown, key=lambda name: unknown[name].share, default=None)
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
@@ -57,7 +57,9 @@ def write_card(
         "",
         "## Blind spots",
         "",
-        f"- The unknown it passes most often: {worst}.",
+        f"- The unknown it passes most often: {worst}, {unknown[worst]}."
+        if worst and unknown[worst].errors
+        else "- No kind of unknown tried passed; kinds not tried may.",
         "- All images are rendered (`tools/synthesize.py render`). The figures say nothing about photographs of real",
         "  labels: retrain and calibrate on your own before a label of yours depends on it.",
         "- The bounds hold for images drawn as the calibration images were (exchangeability).",
