@@ -1,0 +1,138 @@
+"""The DUQ head against an independent reference in NumPy, written from the paper's formulas."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from inspectd_tools.training.duq import DuqHead, FoldedDuqHead, duq_loss, gradient_penalty
+
+FEATURES, CLASSES, SIZE, SCALE, GAMMA = 20, 3, 8, 0.4, 0.9
+
+
+@pytest.fixture
+def head():
+    torch.manual_seed(0)
+    return DuqHead(FEATURES, CLASSES, SIZE, SCALE, GAMMA)
+
+
+def reference_kernel(head: DuqHead, features: np.ndarray) -> np.ndarray:
+    """K_c = exp(-mean((W_c f - m_c / N_c)^2) / (2 sigma^2)), equation 1, with explicit loops."""
+    weight, sums, counts = (tensor.detach().double().numpy() for tensor in (head.weight, head.sums, head.counts))
+    kernel = np.zeros((len(features), CLASSES))
+    for n, feature in enumerate(features):
+        for c in range(CLASSES):
+            offset = weight[:, c] @ feature - sums[:, c] / counts[c]
+            kernel[n, c] = np.exp(-np.mean(offset**2) / (2 * SCALE**2))
+    return kernel
+
+
+def test_kernel_is_that_of_the_paper(head):
+    features = torch.randn(16, FEATURES) * 0.2
+    expected = reference_kernel(head, features.double().numpy())
+    assert expected.max() > 0.3
+    np.testing.assert_allclose(head(features).exp().detach().numpy(), expected, atol=1e-5)
+
+
+def test_the_exported_form_is_equal_to_1e_5(head):
+    features = torch.randn(64, FEATURES)
+    np.testing.assert_allclose(
+        FoldedDuqHead(head)(features).detach().numpy(), reference_kernel(head, features.double().numpy()), atol=1e-5
+    )
+
+
+def test_centroids_are_moving_averages_of_their_own_class(head):
+    features = torch.randn(12, FEATURES)
+    labels = torch.tensor([0] * 5 + [1] * 7)
+    one_hot = functional.one_hot(labels, CLASSES).float()
+    sums, counts = head.sums.clone().numpy(), head.counts.clone().numpy()
+    head.update_centroids(features, one_hot)
+    weight = head.weight.detach().numpy()
+    for c in range(CLASSES):
+        own = features[labels == c].numpy()
+        expected_sum = GAMMA * sums[:, c] + (1 - GAMMA) * (own @ weight[:, c].T).sum(axis=0)
+        np.testing.assert_allclose(head.counts[c], GAMMA * counts[c] + (1 - GAMMA) * len(own), rtol=1e-6)
+        np.testing.assert_allclose(head.sums[:, c], expected_sum, atol=1e-5)
+
+
+def test_centroids_travel_with_the_weights(head):
+    other = DuqHead(FEATURES, CLASSES, SIZE, SCALE, GAMMA)
+    other.load_state_dict(head.state_dict())
+    features = torch.randn(4, FEATURES)
+    assert torch.equal(other(features), head(features))
+    assert {"sums", "counts", "weight"} == head.state_dict().keys()
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(-60, -1e-4), min_size=CLASSES, max_size=CLASSES), st.integers(0, CLASSES - 1))
+def test_loss_is_binary_cross_entropy_where_that_can_be_computed(log_values, label):
+    log_kernel = torch.tensor([log_values], dtype=torch.float64)
+    one_hot = functional.one_hot(torch.tensor([label]), CLASSES).double()
+    expected = functional.binary_cross_entropy(log_kernel.exp(), one_hot)
+    torch.testing.assert_close(duq_loss(log_kernel, one_hot), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_loss_still_teaches_where_every_kernel_underflows():
+    log_kernel = torch.full((1, CLASSES), -500.0, requires_grad=True)
+    loss = duq_loss(log_kernel, functional.one_hot(torch.tensor([1]), CLASSES).float())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert log_kernel.grad[0, 1] < -0.1
+
+
+def test_loss_is_finite_at_certainty_1():
+    log_kernel = torch.zeros((1, CLASSES), requires_grad=True)
+    loss = duq_loss(log_kernel, functional.one_hot(torch.tensor([1]), CLASSES).float())
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(log_kernel.grad).all()
+
+
+def test_gradient_penalty_is_that_of_finite_differences(head):
+    head = head.double()
+    inputs = (torch.randn(2, FEATURES, dtype=torch.float64) * 0.2).requires_grad_()
+    found = gradient_penalty(head(inputs), inputs)
+    norms = []
+    for row in range(2):
+        slopes = []
+        for column in range(FEATURES):
+            step = torch.zeros_like(inputs)
+            step[row, column] = 1e-5
+            slope = (head(inputs + step).exp().sum() - head(inputs - step).exp().sum()) / 2e-5
+            slopes.append(slope.item())
+        norms.append(np.linalg.norm(slopes))
+    assert found.item() == pytest.approx(np.mean((np.array(norms) - 1) ** 2), rel=1e-4)
+
+
+def test_a_covariance_head_measures_mahalanobis_distance(head):
+    """With as many components as features nothing is reduced, so the distance is the textbook's."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(CLASSES), 400)
+    shapes = rng.normal(size=(CLASSES, 6, 6))
+    features = np.stack([shapes[label] @ rng.normal(size=6) + 3 * label for label in labels])
+    head = DuqHead(6, CLASSES, 6, SCALE, GAMMA)
+    head.fit_covariance(torch.tensor(features, dtype=torch.float32), torch.tensor(labels))
+    log_kernel = head(torch.tensor(features, dtype=torch.float32)).detach().numpy()
+    for c in range(CLASSES):
+        own = features[labels == c]
+        covariance = np.cov(own.T)
+        covariance += 1e-3 * np.trace(covariance) / 6 * np.eye(6)
+        offset = features - own.mean(axis=0)
+        mahalanobis = np.einsum("ij,jk,ik->i", offset, np.linalg.inv(covariance), offset)
+        np.testing.assert_allclose(log_kernel[:, c], np.log(0.9) * mahalanobis / 6, rtol=2e-2, atol=2e-2)
+    typical = np.exp([log_kernel[labels == c, c].mean() for c in range(CLASSES)])
+    assert typical == pytest.approx(0.9, abs=0.01)
+
+
+def test_a_covariance_head_sees_what_the_classes_do_not_differ_in():
+    """Two classes apart along one axis; the unknown lies between their means in it and far off in another."""
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1], 300)
+    features = rng.normal(scale=[1, 0.1, 0.1, 1], size=(600, 4)) + np.outer(labels, [10, 0, 0, 0])
+    head = DuqHead(4, 2, 4, SCALE, GAMMA)
+    head.fit_covariance(torch.tensor(features, dtype=torch.float32), torch.tensor(labels))
+    unknown = torch.tensor([[0.0, 2.0, 0.0, 0.0]])
+    assert head(unknown).exp().max() < 0.01
+    assert head(torch.tensor([[0.0, 0.0, 0.0, 0.0]])).exp().max() > 0.8
