@@ -38,3 +38,6 @@ class Backend(Protocol):
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(1, C, H, W) uint8 -> (1, K) float32 scores, which stay as they are at the next call. Used from one
         thread at a time. `batch` has the one input's dtype and shape and is contiguous."""
+
+    def warm(self, batch: NDArray[np.uint8]) -> None:
+        """Keep the hardware at work with an inference for nobody. May return before it is done; `infer` comes first."""

@@ -36,7 +36,7 @@ class Engine:
         self._input = TensorType("uint8", (1, spec.channels, spec.height, spec.width))
         self._check_signature(bundle)
         images = [self._check_golden(bundle, golden) for golden in self.manifest.golden]
-        self._warm_image = images[0]
+        self._warm_batch = self.preprocess(images[0])
         self.service_ms = self._measure(images)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
@@ -60,8 +60,11 @@ class Engine:
         return scores
 
     def warm(self) -> None:
-        """One inference for nobody, so that the next real one is as fast as on a busy line."""
-        self.infer(self.preprocess(self._warm_image))
+        """One inference for nobody, so that the next real one is as fast as on a busy line. Raises InferenceError."""
+        try:
+            self._backend.warm(self._warm_batch)
+        except Exception as error:
+            raise InferenceError(f"{self.backend_name}: {error}") from error
 
     def _check_signature(self, bundle: Bundle) -> None:
         inputs, outputs = [self._input], [TensorType("float32", (1, len(self.manifest.classes)))]

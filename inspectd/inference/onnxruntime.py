@@ -36,6 +36,9 @@ class OnnxRuntime:
         scores: NDArray[np.float32] = self._session.run(None, {self._input_names[0]: batch})[0]
         return scores
 
+    def warm(self, batch: NDArray[np.uint8]) -> None:
+        self.infer(batch)
+
 
 def _tensor_type(node: onnxruntime.NodeArg) -> TensorType:
     """ONNX Runtime writes 'tensor(float)' for float32, and a name or None for a free dimension."""

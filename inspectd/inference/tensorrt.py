@@ -78,6 +78,9 @@ class TensorRt:
         scores: NDArray[np.float32] = self._host_output.copy()
         return scores
 
+    def warm(self, batch: NDArray[np.uint8]) -> None:
+        self.infer(batch)
+
 
 def _libraries() -> list[ModuleType]:
     """Both read only their own plans; a machine may have either or both."""

@@ -99,6 +99,16 @@ def test_scores_stay_as_they_are_while_the_engine_goes_on(folder: Path, backend:
     np.testing.assert_array_equal(engine.infer(good), kept)
 
 
+def test_keeping_warm_changes_no_score(folder: Path, backend: BackendName) -> None:
+    engine = load(folder, backend)
+    batches = [engine.preprocess(toy_image(name)) for name in GREY_OF_CLASS]
+    expected = [engine.infer(batch) for batch in batches]
+    for turn in range(200):
+        for _ in range(turn % 3):
+            engine.warm()
+        np.testing.assert_array_equal(engine.infer(batches[turn % len(batches)]), expected[turn % len(batches)])
+
+
 def test_a_batch_is_not_written_to_and_may_be_strided(folder: Path, backend: BackendName) -> None:
     engine = load(folder, backend)
     batch = engine.preprocess(toy_image("no_fail"))

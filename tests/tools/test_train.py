@@ -17,7 +17,7 @@ from inspectd_tools import build_engine, synthesize, train
 from inspectd_tools.training.calibration import choose_threshold, pass_certainty
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.export import exported, write_model_files
-from inspectd_tools.training.models import DuqClassifier, load_backbone, normalise
+from inspectd_tools.training.models import DuqClassifier, load_backbone
 
 QUICK = ["pretrained=false", "epochs=2", "batch_size=8", "centroid_size=8", "input.width=64", "input.height=48"]
 
@@ -81,6 +81,14 @@ def test_too_few_calibration_images_are_refused_and_nothing_is_left(labels, run,
     assert not (tmp_path / "engine").exists()
 
 
+def test_a_collapsed_training_is_no_engine():
+    experiment = load_experiment("filter-label", QUICK)
+    classifier = DuqClassifier(experiment).eval()
+    classifier.head.fit_covariance(torch.full((16, 1280), 0.5), torch.arange(16) % 4)
+    with pytest.raises(EngineError, match="training has collapsed"):
+        exported(classifier, experiment.input)
+
+
 @pytest.mark.parametrize("model", ["MobileNetV2", "ShuffleNetV2"])
 def test_both_runtimes_give_what_pytorch_gives(model, tmp_path):
     import onnxruntime
@@ -90,8 +98,6 @@ def test_both_runtimes_give_what_pytorch_gives(model, tmp_path):
     torch.manual_seed(0)
     classifier = DuqClassifier(experiment).eval()
     images = torch.randint(0, 256, (16, 1, 48, 64), dtype=torch.uint8)
-    features = classifier.features(normalise(images, experiment.input)).detach()
-    classifier.head.fit_covariance(features, torch.arange(16) % 4)
     graph = exported(classifier, experiment.input)
     (tmp_path / "openvino").mkdir()
     write_model_files(graph, experiment.input, tmp_path)

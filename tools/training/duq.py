@@ -134,4 +134,4 @@ def _principal_components(features: Tensor, count: int) -> Tensor:
 
 def _inverse_square_root(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors @ torch.diag((values + _SHRINKAGE * values.mean()).rsqrt()) @ vectors.T
+    return vectors @ torch.diag((values.clamp(min=0) + _SHRINKAGE * values.mean()).rsqrt()) @ vectors.T

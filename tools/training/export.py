@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from inspectd.errors import EngineError
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.training.models import DuqClassifier, ExportedClassifier
 
@@ -22,13 +23,21 @@ _SMALL = 256
 
 
 def exported(classifier: DuqClassifier, spec: InputSpec) -> ExportedClassifier:
-    """The classifier as it will run: batch normalisation folded into the convolutions, weights rounded to fp16."""
+    """The classifier as it will run: batch normalisation folded into the convolutions, weights rounded to fp16.
+
+    Raises EngineError if they do not fit into it.
+    """
     model = ExportedClassifier(classifier, spec).eval()
     _fold_batch_norm(model)
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
             if tensor.is_floating_point():
                 tensor.copy_(tensor.half().float())
+            if not torch.isfinite(tensor).all():
+                raise EngineError(
+                    "weights are beyond half precision: the features of some class hardly vary, so training has collapsed; "
+                    "look at the run's epochs.json, then try another seed or a lower lr"
+                )
     return model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
 
