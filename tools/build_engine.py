@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--calibration", type=Path, required=True, help="folder of class folders; chooses the threshold"
     )
     parser.add_argument("--test", type=Path, required=True, help="folder of class folders; chooses nothing")
-    parser.add_argument("--alpha", type=float, default=0.005, help="bound of the false-accept rate; default: 0.005")
+    parser.add_argument("--alpha", type=float, default=0.0025, help="bound of the false-accept rate; default: 0.0025")
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle")
     args = parser.parse_args(arguments)
     if args.out.exists():
