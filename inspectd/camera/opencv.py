@@ -23,6 +23,7 @@ log = structlog.get_logger()
 _OPEN_S = 10.0
 _SILENCE_S = 3.0
 _CLOSE_S = 2.0
+_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _LIVE = "rtsp_transport;tcp|fflags;nobuffer|fpsprobesize;0"
 """FFmpeg holds back the first images of a stream to guess its frame rate, and all later ones come late by as much."""
 
@@ -172,13 +173,18 @@ def apply(capture: cv2.VideoCapture, settings: list[tuple[str, int, float]]) -> 
 
 def _connect(config: OpencvConfig) -> cv2.VideoCapture:
     if config.is_stream:
-        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _LIVE)
         options = {
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(_OPEN_S * 1000),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(_SILENCE_S * 1000),
             cv2.CAP_PROP_N_THREADS: 1,  # more would hold back as many images
         }
-        capture = cv2.VideoCapture(config.device, cv2.CAP_FFMPEG, [each for pair in options.items() for each in pair])
+        os.environ[_OPTIONS] = _LIVE
+        try:
+            capture = cv2.VideoCapture(
+                config.device, cv2.CAP_FFMPEG, [each for pair in options.items() for each in pair]
+            )
+        finally:
+            del os.environ[_OPTIONS]  # files read with these options lose their first image
     else:
         capture = cv2.VideoCapture(config.device, cv2.CAP_V4L2)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
