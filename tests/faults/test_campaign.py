@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 
 import cv2
@@ -263,7 +264,7 @@ def test_camera_that_comes_late(plant):
     plant.config_path.write_text(yaml.safe_dump(plant.config))
     with plant.log.open("ab") as log:
         plant.daemon = subprocess.Popen(
-            ["python", "-m", "inspectd", "run", "--config", str(plant.config_path)], stderr=log
+            [sys.executable, "-m", "inspectd", "run", "--config", str(plant.config_path)], stderr=log
         )
     plant.wait_for(lambda: "camera can't be opened" in plant.log_text(), "the complaint")
     assert "run permit on" not in plant.log_text()
