@@ -28,8 +28,9 @@ def configure_logs() -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        # asked for at each event: whoever replaces sys.stderr afterwards must not leave a logger on a closed file
+        logger_factory=lambda: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
     )
 
 
