@@ -110,6 +110,10 @@ class Line:
         self._gate.heartbeat(self._sees_every_trigger)
         return health
 
+    def wait(self, timeout_s: float) -> None:
+        """Until the next beat is due or the gate has news: its death must not wait, labels go by unrejected until then."""
+        self._gate.wait(timeout_s)
+
     def health(self) -> Health:
         return Health(
             camera_delivers=self._acquisition.delivers.is_set(),

@@ -45,11 +45,12 @@ def run(path: Path) -> None:
     with ExitStack() as stack:
         journal.use_engine(engine.manifest.name, engine.hash)
         camera = config.camera.create()
-        gate = stack.enter_context(GateLink.start(config.gate, camera))
         stack.enter_context(Housekeeper(config.journal))
         archive = None
         if config.archive is not None:
             archive = stack.enter_context(Archive(config.archive, journal.amend_image))
+        # entered last, left first: the output is made safe before anything else is tidied
+        gate = stack.enter_context(GateLink.start(config.gate, camera))
         line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
         _supervise(path, config, line, requests)
     journal.close()
@@ -91,7 +92,7 @@ def _supervise(path: Path, config: Config, line: Line, requests: _Requests) -> N
                 line.swap_engine(reload.engine)
             systemd.notifier.ready()
             reload = None
-        time.sleep(_BEAT_S)
+        line.wait(_BEAT_S)
     log.info("stopping", reason="asked to" if requests.stop else "the camera has no more images")
     systemd.notifier.stopping()
     line.stop()

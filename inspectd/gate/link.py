@@ -71,6 +71,10 @@ class GateLink:
         """An operator has looked: latched stops are forgotten. Raises LineFault."""
         self._send(Message(Kind.RESET))
 
+    def wait(self, timeout_s: float) -> None:
+        """Return as soon as there is something to receive, which the gate's death is too."""
+        select.select([self._channel], [], [], timeout_s)
+
     def receive(self) -> list[Message]:
         """All OUTCOME and ALIVE messages that have come. Raises LineFault if the gate is gone."""
         messages: list[Message] = []
@@ -94,7 +98,7 @@ class GateLink:
         messages: list[Message] = []
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
-            select.select([self._channel], [], [], 0.05)
+            self.wait(0.05)
             try:
                 data = self._channel.recv(SIZE)
             except BlockingIOError:
@@ -149,7 +153,7 @@ class GateLink:
     def _wait_for(self, kind: Kind, timeout_s: float) -> None:
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
-            select.select([self._channel], [], [], 0.1)
+            self.wait(0.1)
             if any(message.kind is kind for message in self.receive()):
                 return
         raise LineFault(f"the gate did not answer within {timeout_s:g} s")
