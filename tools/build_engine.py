@@ -27,6 +27,7 @@ from inspectd.errors import EngineError, InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import DuqHead, GoldenImage, Manifest, ModelFile, Threshold
 from inspectd.interval import upper_bound
+from inspectd_tools.dataset.scan import class_photos
 from inspectd_tools.train import git_commit
 from inspectd_tools.training.calibration import CONFIDENCE, choose_threshold, false_rejects, pass_certainty
 from inspectd_tools.training.card import write_card
@@ -127,7 +128,7 @@ def _build(args: argparse.Namespace) -> None:
 def _judge(root: Path, experiment: Experiment, bundle: Path, what: str) -> Judged:
     unknowns = sorted(path.name for path in root.iterdir() if path.name.startswith("unknown_"))
     folders = (*experiment.classes, *unknowns)
-    images = load_images(root, folders, experiment.input, f"{what}: decode")
+    images = load_images(class_photos(root, folders), experiment.input, f"{what}: decode")
     network = openvino.Core().compile_model(
         bundle / "openvino" / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     )

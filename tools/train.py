@@ -1,4 +1,4 @@
-"""Train a DUQ classifier from an experiment file and a folder of class folders.
+"""Train a DUQ classifier from an experiment file and photos: a manifest of prepare_data.py, or a folder of class folders.
 
 The run folder then holds the best weights, the experiment as it was run, the epochs and the results;
 `tools/build_engine.py` makes an engine of it.
@@ -12,8 +12,10 @@ from pathlib import Path
 
 import torch
 
-from inspectd.errors import InspectdError
-from inspectd_tools.training.data import load_images, split
+from inspectd.errors import ConfigError, InspectdError
+from inspectd_tools.dataset.manifest import DataManifest, read_manifest
+from inspectd_tools.dataset.scan import class_photos
+from inspectd_tools.training.data import Images, load_images, split
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.loop import train
 from inspectd_tools.training.models import DuqClassifier, load_backbone
@@ -23,6 +25,8 @@ example:
   python tools/synthesize.py render out/train --count-per-class 1500 --seed 1
   python tools/train.py filter-label --data out/train --weights mobilenet_v2-imagenet-features.safetensors \\
       --run runs/filter-label --set epochs=8
+  python tools/prepare_data.py photos/tiles --out tiles.csv
+  python tools/train.py photos --data tiles.csv --set pass_class=free --weights mobilenet_v2.safetensors --run runs/tiles
 
 exit codes: 0 done, 2 wrong usage, 78 the experiment or the data can't be used"""
 
@@ -33,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "default"))
     parser.add_argument("experiment", help=f"a file of config/experiments: {known}")
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder of images a class")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="manifest (csv) or folder with one folder of photos a class"
+    )
     parser.add_argument("--run", type=Path, required=True, help="new folder for weights and results")
     parser.add_argument(
         "--weights", type=Path, help="pretrained backbone (safetensors), where the experiment wants one"
@@ -41,29 +47,48 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
     args = parser.parse_args(arguments)
     try:
-        experiment = load_experiment(args.experiment, args.set)
+        manifest = read_manifest(args.data) if args.data.suffix == ".csv" else None
+        experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
         if experiment.pretrained != (args.weights is not None):
             parser.error("--weights must be given exactly where the experiment says pretrained: true")
         if args.run.exists():
             parser.error(f"{args.run}: exists; give a new folder, so that no earlier run is lost")
-        _train(experiment, args.data, args.weights, args.run)
+        _train(experiment, manifest or args.data, args.weights, args.run)
     except InspectdError as error:
         print(f"train: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def _train(experiment: Experiment, data: Path, weights: Path | None, run: Path) -> None:
+def _classes_of(manifest: DataManifest | None) -> list[str]:
+    """The manifest is the only source of its classes' order, so it overrides the experiment's."""
+    return [] if manifest is None else [f"classes={json.dumps(manifest.classes)}"]
+
+
+def _load(data: DataManifest | Path, experiment: Experiment) -> tuple[Images, Images]:
+    """Training and validation images; a folder is split here, a manifest says it itself."""
+    if isinstance(data, Path):
+        images = load_images(class_photos(data, experiment.classes), experiment.input)
+        return split(images, experiment.validation_share, experiment.seed)
+    if experiment.classes != data.classes:
+        raise ConfigError(f"classes: {experiment.classes} is not the manifest's order, {data.classes}")
+    train_set, validation_set = (
+        load_images([(photo.path, photo.label) for photo in data.of(side)], experiment.input, side)
+        for side in ("train", "val")
+    )
+    return train_set, validation_set
+
+
+def _train(experiment: Experiment, data: DataManifest | Path, weights: Path | None, run: Path) -> None:
     torch.manual_seed(experiment.seed)
     classifier = DuqClassifier(experiment).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if weights is not None:
         load_backbone(classifier, weights)
-    images = load_images(data, experiment.classes, experiment.input)
-    train_set, validation_set = split(images, experiment.validation_share, experiment.seed)
+    train_set, validation_set = _load(data, experiment)
     run.mkdir(parents=True)
     (run / "experiment.json").write_text(experiment.model_dump_json(indent=2), encoding="utf-8")
     provenance = {
-        "data_fingerprint": images.fingerprint,
+        "data_fingerprint": train_set.fingerprint,
         "n_train": len(train_set.labels),
         "n_validation": len(validation_set.labels),
         "weights": weights.name if weights else None,

@@ -1,6 +1,7 @@
-"""Folders of class folders, decoded once through the line's own preprocessing."""
+"""Photos, decoded once through the line's own preprocessing."""
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,6 @@ from rich.progress import track
 
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, preprocess
-
-SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,8 @@ class Images:
         )
 
 
-def load_images(root: Path, folders: tuple[str, ...], spec: InputSpec, what: str = "decode") -> Images:
-    """All images of `root/<folder>`, in name order; the label is the folder's place in `folders`.
-
-    Raises ConfigError naming a missing or empty folder, or a broken file.
-    """
-    files = [(path, label) for label, folder in enumerate(folders) for path in _images_of(root / folder)]
+def load_images(files: Sequence[tuple[Path, int]], spec: InputSpec, what: str = "decode") -> Images:
+    """Every (path, label), in this order. Raises ConfigError naming a broken file."""
     with ThreadPoolExecutor() as pool:
         decoded = list(
             track(pool.map(lambda entry: _decode(entry[0], spec), files), description=what, total=len(files))
@@ -60,15 +55,6 @@ def split(images: Images, validation_share: float, seed: int) -> tuple[Images, I
         places = rng.permutation(np.flatnonzero(images.labels == label))
         validation[places[: max(1, round(validation_share * len(places)))]] = True
     return images.take(np.flatnonzero(~validation)), images.take(np.flatnonzero(validation))
-
-
-def _images_of(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such class folder")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise ConfigError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))})")
-    return files
 
 
 def _decode(path: Path, spec: InputSpec) -> tuple[NDArray[np.uint8], str]:

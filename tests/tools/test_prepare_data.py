@@ -1,0 +1,212 @@
+"""From a folder of photos to a manifest whose test photos are new to the model."""
+
+import os
+import re
+import shutil
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from inspectd.errors import ConfigError
+from inspectd_tools import prepare_data
+from inspectd_tools.dataset.manifest import SPLITS, DataManifest, Photo, read_manifest, write_manifest
+from inspectd_tools.dataset.scan import look_at
+from inspectd_tools.dataset.split import SHARES, group, split
+
+TILES = Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets")) / "magnetic_tile" / "images"
+
+
+def picture(seed, size=(60, 80)):
+    coarse = np.random.default_rng(seed).integers(0, 255, (12, 16), np.uint8)
+    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    root = tmp_path / "photos"
+    for place, name in enumerate(("good", "torn")):
+        (root / name).mkdir(parents=True)
+        for number in range(20):
+            cv2.imwrite(str(root / name / f"p{number}.png"), picture(100 * place + number))
+    return root
+
+
+def prepare(root, *options):
+    out = root.parent / "data.csv"
+    assert prepare_data.main([str(root), "--out", str(out), *options]) == 0
+    return read_manifest(out)
+
+
+def test_every_class_is_split_80_10_10_and_nothing_is_copied(photos):
+    before = sorted(photos.rglob("*"))
+    manifest = prepare(photos)
+    assert manifest.classes == ("good", "torn")
+    assert [[manifest.count(label, side) for side in SPLITS] for label in (0, 1)] == [[16, 2, 2]] * 2
+    assert all(photo.path.is_file() for photo in manifest.photos)
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_the_order_of_the_classes_is_the_users(photos):
+    manifest = prepare(photos, "--classes", "torn,good")
+    assert manifest.classes == ("torn", "good")
+    assert {photo.path.parent.name for photo in manifest.photos if photo.label == 0} == {"torn"}
+
+
+def test_the_seed_decides(photos):
+    assert prepare(photos) == prepare(photos)
+    assert prepare(photos) != prepare(photos, "--seed", "1")
+
+
+def test_at_most_n_a_class(photos):
+    assert Counter(photo.label for photo in prepare(photos, "--per-class", "7").photos) == {0: 7, 1: 7}
+
+
+def test_darker_copies_stay_with_their_original(photos):
+    for path in list((photos / "good").iterdir()):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(path.with_name(f"dark-{path.stem}.jpg")), (image * 0.7).astype(np.uint8))
+    sides = {photo.path.stem.removeprefix("dark-"): set() for photo in prepare(photos).photos if photo.label == 0}
+    for photo in prepare(photos).photos:
+        if photo.label == 0:
+            sides[photo.path.stem.removeprefix("dark-")].add(photo.split)
+    assert all(len(found) == 1 for found in sides.values())
+    apart = prepare(photos, "--near", "-1")
+    assert len({photo.group for photo in apart.photos}) == 60
+
+
+def test_photos_of_one_source_stay_together(photos):
+    for number in range(20):
+        cv2.imwrite(str(photos / "torn" / f"p{number}_cut2.png"), picture(1000 + number))
+    manifest = prepare(photos, "--suffix", r"(_cut\d)+")
+    sides = defaultdict(set)
+    for photo in manifest.photos:
+        sides[photo.path.stem.split("_")[0]].add(photo.split)
+    assert all(len(found) == 1 for found in sides.values())
+
+
+def test_broken_and_foreign_files_are_left_out_and_broken_ones_named(photos, capsys):
+    (photos / "good" / "broken.png").write_bytes(b"no image")
+    (photos / "good" / "empty.bmp").touch()
+    (photos / "good" / "camera.ivp").write_text("settings")
+    assert len(prepare(photos).photos) == 40
+    errors = capsys.readouterr().err
+    assert "broken.png: is no image" in errors
+    assert "empty.bmp: is no image" in errors
+    assert "camera.ivp" not in errors
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: shutil.copy(root / "good" / "p0.png", root / "torn" / "x.png"), "is the same file as"),
+        (lambda root: (root / "empty").mkdir(), "empty: holds no photo"),
+        (lambda root: shutil.rmtree(root / "good"), "holds 1 folder"),
+        (lambda root: [path.unlink() for path in (root / "good").glob("p[1-9]*")], "at least 3 needed"),
+    ],
+)
+def test_photos_that_cant_be_used_are_explained(photos, spoil, message, capsys):
+    spoil(photos)
+    out = photos.parent / "data.csv"
+    assert prepare_data.main([str(photos), "--out", str(out)]) == 78
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_published_test_set_stays_as_it_is(photos):
+    root = photos.parent / "published"
+    shutil.copytree(photos, root / "train")
+    shutil.copytree(photos, root / "test")
+    manifest = prepare(root, "--fixed-test")
+    assert [manifest.count(0, side) for side in SPLITS] == [16, 4, 20]
+    assert all((photo.split == "test") == ("test" in photo.path.parts) for photo in manifest.photos)
+
+
+def test_the_report_is_a_picture(photos):
+    report = photos.parent / "report.png"
+    prepare(photos, "--report", str(report))
+    assert cv2.imread(str(report)).shape[1] > 1000
+
+
+@pytest.mark.skipif(not TILES.is_dir(), reason=f"{TILES}: real photos are not here (INSPECTD_DATASETS)")
+def test_one_real_tile_under_six_lights_is_one_group(tmp_path):
+    seen, broken = look_at([(path, 0) for path in sorted((TILES / "free").glob("*.jpg"))])
+    assert not broken
+    sizes = Counter(group(seen, None, 10))
+    assert sum(size > 1 for size in sizes.values()) > 50
+    assert max(sizes.values()) <= 12
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), max_size=200),
+    st.integers(0, 2**32 - 1),
+)
+def test_no_group_straddles_and_no_split_is_empty(photos, seed):
+    labels, groups = [label for label, _ in photos], [name for _, name in photos]
+    try:
+        sides = split(labels, groups, ("a", "b", "c"), seed)
+    except ConfigError:
+        assume(False)
+    where = defaultdict(set)
+    for name, side in zip(groups, sides, strict=True):
+        where[name].add(side)
+    assert all(len(found) == 1 for found in where.values())
+    assert set(zip(labels, sides, strict=True)) == {(label, side) for label in range(3) for side in SPLITS}
+
+
+@given(st.lists(st.integers(10, 300), min_size=2, max_size=6), st.integers(0, 2**32 - 1))
+def test_single_photos_are_split_to_within_one(counts, seed):
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    found = Counter(zip(labels, split(labels, range(len(labels)), [str(c) for c in counts], seed), strict=True))
+    for label, count in enumerate(counts):
+        assert all(abs(found[label, side] - share * count) <= 1 for side, share in SHARES.items())
+
+
+NAMES = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12)
+
+
+@given(
+    st.lists(NAMES, min_size=2, max_size=5, unique=True),
+    st.lists(
+        st.tuples(st.sampled_from(SPLITS), NAMES.filter(lambda text: "/" not in text and text not in "..")), max_size=20
+    ),
+)
+def test_a_manifest_is_read_as_it_was_written(tmp_path_factory, classes, entries):
+    folder = tmp_path_factory.mktemp("manifest")
+    photos = [
+        Photo(folder / name, place % len(classes), side, f"{place}", "0" * 64)
+        for place, (side, name) in enumerate([("train", "x")] * len(classes) + entries)
+    ]
+    manifest = DataManifest(tuple(classes), tuple(photos))
+    write_manifest(manifest, folder / "data.csv")
+    assert read_manifest(folder / "data.csv") == manifest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("val", "valid", "split: 'valid' must be one of train, val, test"),
+        (",0,", ",zero,", "label: 'zero' must be a whole number"),
+        (",good,", ",bad,", "label 0 is bad, not good"),
+        ("sha256", "md5", "must have the columns path, class"),
+        ("good,0", "good,7", "labels must count"),
+    ],
+)
+def test_a_spoilt_manifest_is_explained(photos, old, new, message):
+    prepare(photos)
+    path = photos.parent / "data.csv"
+    path.write_text(path.read_text().replace(old, new, 1 if old == ",good," else -1))
+    with pytest.raises(ConfigError, match=message):
+        read_manifest(path)
+
+
+def test_a_group_in_two_splits_is_refused(photos):
+    prepare(photos)
+    path = photos.parent / "data.csv"
+    path.write_text(re.sub(r"(good|torn)/p\d+\.png,([0-9a-f]{64})", r"one,\2", path.read_text()))
+    with pytest.raises(ConfigError, match="group one straddles"):
+        read_manifest(path)

@@ -1,0 +1,97 @@
+"""The data manifest: a CSV with a row per photo. Photos stay where they are.
+
+Columns: `path` (relative to the manifest), `class`, `label` (the class's place in the order of the scores), `split`,
+`group` (photos of one group show the same thing and never straddle splits), `sha256`.
+"""
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from inspectd.errors import ConfigError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+_COLUMNS = ("path", "class", "label", "split", "group", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    path: Path
+    label: int
+    split: Split
+    group: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataManifest:
+    classes: tuple[str, ...]
+    photos: tuple[Photo, ...]
+
+    def of(self, split: Split) -> tuple[Photo, ...]:
+        return tuple(photo for photo in self.photos if photo.split == split)
+
+    def count(self, label: int, split: Split) -> int:
+        return sum(photo.label == label and photo.split == split for photo in self.photos)
+
+
+def write_manifest(manifest: DataManifest, path: Path) -> None:
+    """Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    here = path.parent.resolve()
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for photo in manifest.photos:
+            relative = os.path.relpath(photo.path.resolve(), here)
+            name = manifest.classes[photo.label]
+            writer.writerow((relative, name, photo.label, photo.split, photo.group, photo.sha256))
+    unfinished.replace(path)
+
+
+def read_manifest(path: Path) -> DataManifest:
+    """Raises ConfigError naming the file, line, column, value and what is allowed."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            if tuple(reader.fieldnames or ()) != _COLUMNS:
+                raise ConfigError(f"{path}: must have the columns {', '.join(_COLUMNS)}, has {reader.fieldnames}")
+            rows = list(reader)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is no valid CSV: {error}") from error
+    names: dict[int, str] = {}
+    groups: dict[str, Split] = {}
+    photos = []
+    for line, row in enumerate(rows, start=2):
+        photo = _photo(row, path, line)
+        if names.setdefault(photo.label, row["class"]) != row["class"]:
+            raise ConfigError(f"{path}: line {line}: label {photo.label} is {names[photo.label]}, not {row['class']}")
+        if groups.setdefault(photo.group, photo.split) != photo.split:
+            raise ConfigError(
+                f"{path}: line {line}: group {photo.group} straddles {groups[photo.group]}, {photo.split}"
+            )
+        photos.append(photo)
+    classes = tuple(names[label] for label in sorted(names))
+    if sorted(names) != list(range(len(names))) or len(set(classes)) < len(classes) or len(classes) < 2:
+        raise ConfigError(
+            f"{path}: labels must count two or more different classes from 0, got {dict(sorted(names.items()))}"
+        )
+    return DataManifest(classes, tuple(photos))
+
+
+def _photo(row: dict[str, str], path: Path, line: int) -> Photo:
+    for column in _COLUMNS:
+        if not row.get(column):
+            raise ConfigError(f"{path}: line {line}: {column} is empty")
+    if row["split"] not in SPLITS:
+        raise ConfigError(f"{path}: line {line}: split: {row['split']!r} must be one of {', '.join(SPLITS)}")
+    if not (row["label"].isascii() and row["label"].isdigit()):
+        raise ConfigError(f"{path}: line {line}: label: {row['label']!r} must be a whole number")
+    split = next(name for name in SPLITS if name == row["split"])
+    return Photo(path.parent / row["path"], int(row["label"]), split, row["group"], row["sha256"])

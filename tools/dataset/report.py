@@ -1,0 +1,90 @@
+"""One page about a data set: what an engineer looks at before he trusts a training on it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from inspectd_tools.dataset.manifest import SPLITS, DataManifest
+from inspectd_tools.dataset.scan import Seen
+
+_EXAMPLES = 8
+_LISTED = 12
+
+
+def write_report(manifest: DataManifest, seen: Sequence[Seen], broken: Sequence[Path], path: Path) -> None:
+    """A PNG: examples and counts of each class, sizes, brightness, sharpness, and what was found twice.
+
+    `seen` is parallel to the manifest's photos.
+    """
+    n = len(manifest.classes)
+    figure = Figure(figsize=(16, 1.3 * n + 7), layout="constrained")
+    examples, facts = figure.subfigures(2, 1, height_ratios=[1.3 * n, 7])
+    grid = examples.subplots(n, _EXAMPLES, squeeze=False)
+    for label, name in enumerate(manifest.classes):
+        _examples(list(grid[label]), [photo.path for photo in seen if photo.label == label])
+        counts = " / ".join(str(manifest.count(label, split)) for split in SPLITS)
+        grid[label][0].set_title(f"{name}: {counts} train / val / test", loc="left", fontsize=9)
+    counted, sizes, brightness, sharpness, text = facts.subplots(1, 5)
+    _counts(counted, manifest)
+    labels = np.array([photo.label for photo in seen])
+    sizes.set_title("size, px")
+    for label, name in enumerate(manifest.classes):
+        of_class = [photo for photo in seen if photo.label == label]
+        sizes.scatter([photo.width for photo in of_class], [photo.height for photo in of_class], s=6, label=name)
+    sizes.legend(fontsize=7)
+    sizes.set(xlabel="width", ylabel="height")
+    _histograms(brightness, manifest.classes, labels, np.array([photo.brightness for photo in seen]))
+    brightness.set_title("brightness, mean grey level")
+    _histograms(sharpness, manifest.classes, labels, np.log10([max(photo.sharpness, 0.01) for photo in seen]))
+    sharpness.set_title("sharpness, log10 variance of Laplacian")
+    text.axis("off")
+    text.text(0, 1, _findings(manifest, broken), va="top", fontsize=7, wrap=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80)
+
+
+def _examples(axes: Sequence[Axes], paths: Sequence[Path]) -> None:
+    places = np.linspace(0, len(paths) - 1, min(len(axes), len(paths))).astype(int)
+    for ax in axes:
+        ax.axis("off")
+    for ax, place in zip(axes, places, strict=False):
+        image = cv2.imread(str(paths[place]), cv2.IMREAD_COLOR_RGB)
+        scale = 200 / max(image.shape[:2])
+        ax.imshow(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+
+
+def _counts(ax: Axes, manifest: DataManifest) -> None:
+    left = np.zeros(len(manifest.classes))
+    for split in SPLITS:
+        counts = np.array([manifest.count(label, split) for label in range(len(manifest.classes))])
+        ax.barh(manifest.classes, counts, left=left, label=split)
+        left += counts
+    ax.set_title("photos")
+    ax.invert_yaxis()
+    ax.legend(fontsize=7)
+
+
+def _histograms(ax: Axes, classes: Sequence[str], labels: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    """One above the other on a common scale: overlaid, six classes can't be told apart."""
+    edges = np.linspace(values.min(), values.max() + 1e-9, 30)
+    for label, name in enumerate(classes):
+        counts, _ = np.histogram(values[labels == label], edges)
+        bottom = len(classes) - 1 - label
+        ax.stairs(bottom + 0.9 * counts / counts.max(), edges, baseline=bottom, fill=True, label=name)
+    ax.set_yticks([])
+
+
+def _findings(manifest: DataManifest, broken: Sequence[Path]) -> str:
+    sizes = Counter(photo.group for photo in manifest.photos)
+    shared = [(name, count) for name, count in sizes.most_common() if count > 1]
+    lines = [f"{len(shared)} groups of photos of the same thing ({sum(count for _, count in shared)} photos),"]
+    lines += ["kept in one split each; largest:"]
+    lines += [f"  {count} like {name}" for name, count in shared[:_LISTED]]
+    lines += [f"{len(broken)} broken files", *(f"  {path.name}" for path in broken[:_LISTED])]
+    return "\n".join(lines)

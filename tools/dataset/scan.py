@@ -1,0 +1,92 @@
+"""Find the photos of a data set and look at each once: readable, how large, how bright, how sharp, looking like which others."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from inspectd.errors import ConfigError
+
+SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"})
+"""Everything else beside the photos, such as a camera's `.ivp` files, is passed over."""
+_HASH_SIDE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A readable photo. `brightness`: mean grey level; `sharpness`: variance of the Laplacian (Pech-Pacheco et al. 2000)."""
+
+    path: Path
+    label: int
+    sha256: str
+    width: int
+    height: int
+    brightness: float
+    sharpness: float
+    looks: NDArray[np.uint64]
+    """(4,) difference hash: 256 bits, of which few differ between two photos of the same thing."""
+
+
+def class_folders(root: Path) -> tuple[str, ...]:
+    """Folders of `root` in name order. Raises ConfigError if there are fewer than two."""
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder")
+    names = tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    if len(names) < 2:
+        raise ConfigError(f"{root}: must hold one folder of photos a class, at least two; holds {len(names)} folder(s)")
+    return names
+
+
+def class_photos(root: Path, folders: Sequence[str]) -> list[tuple[Path, int]]:
+    """All photos of `root/<folder>`; the label is the folder's place in `folders`. Raises ConfigError."""
+    return [(path, label) for label, name in enumerate(folders) for path in photos_of(root / name)]
+
+
+def photos_of(folder: Path) -> list[Path]:
+    """Photos under `folder`, subfolders too, in name order. Raises ConfigError if there is none."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such class folder")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not files:
+        raise ConfigError(f"{folder}: holds no photo ({', '.join(sorted(SUFFIXES))})")
+    return files
+
+
+def look_at(files: Sequence[tuple[Path, int]]) -> tuple[list[Seen], list[Path]]:
+    """Every (path, label), and the paths that are broken."""
+    with ThreadPoolExecutor() as pool:
+        looked = list(track(pool.map(lambda file: _look_at(*file), files), description="look", total=len(files)))
+    seen = [entry for entry in looked if entry is not None]
+    return seen, [path for (path, _), entry in zip(files, looked, strict=True) if entry is None]
+
+
+def _look_at(path: Path, label: int) -> Seen | None:
+    data = path.read_bytes()
+    try:
+        grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # an empty file
+        grey = None
+    if grey is None:
+        return None
+    return Seen(
+        path=path,
+        label=label,
+        sha256=hashlib.sha256(data).hexdigest(),
+        width=grey.shape[1],
+        height=grey.shape[0],
+        brightness=float(grey.mean()),
+        sharpness=float(cv2.Laplacian(grey, cv2.CV_64F).var()),
+        looks=difference_hash(grey),
+    )
+
+
+def difference_hash(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """(h, w) uint8 -> (4,) uint64. Light and contrast do not change it (Krawetz 2013, "Kind of like that")."""
+    small = cv2.resize(grey, (_HASH_SIDE + 1, _HASH_SIDE), interpolation=cv2.INTER_AREA)
+    return np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)

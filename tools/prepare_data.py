@@ -1,0 +1,158 @@
+"""Split a folder of photos into train, val and test: a manifest is written, nothing is copied.
+
+Photos of the same thing (equal files, near-duplicates, one source cut several ways) stay in one split, so that the
+test says how the model does on photos it has not seen.
+"""
+
+import argparse
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from inspectd.errors import ConfigError, InspectdError
+from inspectd_tools.dataset.manifest import SPLITS, DataManifest, Photo, Split, write_manifest
+from inspectd_tools.dataset.report import write_report
+from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, look_at
+from inspectd_tools.dataset.split import group, split
+
+_EPILOG = """\
+examples:
+  python tools/prepare_data.py photos/bottles --out bottles.csv --report bottles.png
+  python tools/prepare_data.py photos/tiles --out tiles.csv --per-class 50 --suffix '_[0-9]+'
+      tile7_1.png and tile7_2.png are two photos of tile7
+  python tools/prepare_data.py cifar10 --out cifar10.csv --fixed-test
+      cifar10/train/<class> and cifar10/test/<class>: the test stays, 20 % of train become val
+
+exit codes: 0 done, 2 wrong usage, 78 the photos can't be used"""
+
+_FIXED_TEST_VAL_SHARE = 0.2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("root", type=Path, help="folder with one folder of photos (png, jpg, bmp, tif) a class")
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="the manifest to write")
+    parser.add_argument(
+        "--classes",
+        type=lambda text: tuple(text.split(",")),
+        help="class folders in the order of the scores; default: all, by name",
+    )
+    parser.add_argument("--per-class", type=_positive, metavar="N", help="take at most N photos a class, at random")
+    parser.add_argument(
+        "--suffix", type=_pattern, metavar="REGEX", help="end of file names that differs between photos of one source"
+    )
+    parser.add_argument(
+        "--near",
+        type=int,
+        default=10,
+        metavar="BITS",
+        choices=range(-1, 129),
+        help="photos whose 256-bit hashes differ in at most BITS show the same thing; -1: never; default: 10",
+    )
+    parser.add_argument(
+        "--fixed-test", action="store_true", help="root holds train/ and test/, each with the class folders"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of sampling and split; default: 0")
+    parser.add_argument("--report", type=Path, metavar="PNG", help="a page of examples, counts and histograms")
+    args = parser.parse_args(arguments)
+    try:
+        _prepare(args)
+    except InspectdError as error:
+        print(f"prepare_data: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    trees = [args.root / "train", args.root / "test"] if args.fixed_test else [args.root]
+    classes = args.classes or class_folders(trees[0])
+    seen, broken = [], []
+    for tree in trees:
+        readable, unreadable = look_at(_sample(class_photos(tree, classes), args.per_class, args.seed))
+        seen.append(readable)
+        broken += unreadable
+    for path in broken:
+        print(f"prepare_data: {path}: is no image that can be read, left out", file=sys.stderr)
+    photos = _with_fixed_test(seen, args, classes) if args.fixed_test else _split(seen[0], args, classes)
+    manifest = DataManifest(classes, tuple(photos))
+    write_manifest(manifest, args.out)
+    Console().print(_table(manifest, args.out))
+    if args.report:
+        write_report(manifest, [photo for tree in seen for photo in tree], broken, args.report)
+
+
+def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> list[tuple[Path, int]]:
+    if per_class is None:
+        return files
+    rng = np.random.default_rng(seed)
+    kept: set[int] = set()
+    for label in sorted({label for _, label in files}):
+        places = [place for place, file in enumerate(files) if file[1] == label]
+        kept.update(rng.permutation(places)[:per_class].tolist())
+    return [files[place] for place in sorted(kept)]
+
+
+def _split(seen: list[Seen], args: argparse.Namespace, classes: tuple[str, ...]) -> list[Photo]:
+    groups = group(seen, args.suffix, args.near if args.near >= 0 else None)
+    _refuse_two_labels(seen)
+    sides = split([photo.label for photo in seen], groups, classes, args.seed)
+    return [_photo(*entry) for entry in zip(seen, sides, groups, strict=True)]
+
+
+def _with_fixed_test(seen: list[list[Seen]], args: argparse.Namespace, classes: tuple[str, ...]) -> list[Photo]:
+    """The published split: only the validation part is ours to draw."""
+    train, test = seen
+    rng = np.random.default_rng(args.seed)
+    val: set[int] = set()
+    for label in range(len(classes)):
+        places = rng.permutation([place for place, photo in enumerate(train) if photo.label == label])
+        val.update(places[: max(1, round(_FIXED_TEST_VAL_SHARE * len(places)))].tolist())
+    sides: list[Split] = ["val" if place in val else "train" for place in range(len(train))]
+    photos = [*zip(train, sides, strict=True), *((photo, SPLITS[2]) for photo in test)]
+    return [_photo(photo, side, f"{side}/{photo.path.parent.name}/{photo.path.name}") for photo, side in photos]
+
+
+def _refuse_two_labels(seen: list[Seen]) -> None:
+    first: dict[str, Seen] = {}
+    for photo in seen:
+        other = first.setdefault(photo.sha256, photo)
+        if other.label != photo.label:
+            raise ConfigError(f"{photo.path}: is the same file as {other.path}, of another class; delete the wrong one")
+
+
+def _photo(seen: Seen, side: Split, group_name: str) -> Photo:
+    return Photo(seen.path, seen.label, side, group_name, seen.sha256)
+
+
+def _table(manifest: DataManifest, out: Path) -> Table:
+    shared = Counter(photo.group for photo in manifest.photos)
+    together = sum(count for count in shared.values() if count > 1)
+    table = Table("class", *SPLITS, title=str(out), caption=f"{together} photos share a group with another")
+    for label, name in enumerate(manifest.classes):
+        table.add_row(name, *(str(manifest.count(label, split)) for split in SPLITS))
+    return table
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 3:
+        raise argparse.ArgumentTypeError("must be at least 3: one photo for each of train, val and test")
+    return number
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
