@@ -11,14 +11,16 @@ import sys
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
-from inspectd_tools.dataset.scan import class_photos
+from inspectd_tools.dataset.scan import class_photos, photos_of
 from inspectd_tools.training.data import Images, load_images, split
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
-from inspectd_tools.training.loop import train
+from inspectd_tools.training.loop import all_scores, train
 from inspectd_tools.training.models import DuqClassifier, load_backbone
+from inspectd_tools.training.results import summarise, tables
 
 _EPILOG = """\
 example:
@@ -26,7 +28,8 @@ example:
   python tools/train.py filter-label --data out/train --weights mobilenet_v2-imagenet-features.safetensors \\
       --run runs/filter-label --set epochs=8
   python tools/prepare_data.py photos/tiles --out tiles.csv
-  python tools/train.py photos --data tiles.csv --set pass_class=free --weights mobilenet_v2.safetensors --run runs/tiles
+  python tools/train.py photos --data tiles.csv --set pass_class=free \
+      --weights mobilenet_v2-imagenet-features.safetensors --run runs/tiles --ood photos/steel
 
 exit codes: 0 done, 2 wrong usage, 78 the experiment or the data can't be used"""
 
@@ -44,6 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--weights", type=Path, help="pretrained backbone (safetensors), where the experiment wants one"
     )
+    parser.add_argument(
+        "--ood",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="foreign photos: how well are they told apart?",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
     args = parser.parse_args(arguments)
     try:
@@ -51,9 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
         experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
         if experiment.pretrained != (args.weights is not None):
             parser.error("--weights must be given exactly where the experiment says pretrained: true")
+        if args.ood and manifest is None:
+            parser.error("--ood needs the test photos of a manifest beside it; make one with prepare_data.py")
         if args.run.exists():
             parser.error(f"{args.run}: exists; give a new folder, so that no earlier run is lost")
-        _train(experiment, manifest or args.data, args.weights, args.run)
+        classifier = _train(experiment, manifest or args.data, args.weights, args.run)
+        if manifest is not None:
+            _test(classifier, experiment, manifest, args.ood, args.run)
     except InspectdError as error:
         print(f"train: {error}", file=sys.stderr)
         return error.exit_code
@@ -79,7 +94,7 @@ def _load(data: DataManifest | Path, experiment: Experiment) -> tuple[Images, Im
     return train_set, validation_set
 
 
-def _train(experiment: Experiment, data: DataManifest | Path, weights: Path | None, run: Path) -> None:
+def _train(experiment: Experiment, data: DataManifest | Path, weights: Path | None, run: Path) -> DuqClassifier:
     torch.manual_seed(experiment.seed)
     classifier = DuqClassifier(experiment).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if weights is not None:
@@ -97,6 +112,20 @@ def _train(experiment: Experiment, data: DataManifest | Path, weights: Path | No
     }
     (run / "provenance.json").write_text(json.dumps(provenance, indent=2), encoding="utf-8")
     train(classifier, experiment, train_set, validation_set, run)
+    return classifier
+
+
+def _test(
+    classifier: DuqClassifier, experiment: Experiment, manifest: DataManifest, foreign: list[Path], run: Path
+) -> None:
+    """The manifest's test photos, and the foreign ones, for the first and only time."""
+    files = {"test": [(photo.path, photo.label) for photo in manifest.of("test")]}
+    files |= {str(folder): [(path, -1) for path in photos_of(folder)] for folder in foreign}
+    images = {name: load_images(found, experiment.input, name) for name, found in files.items()}
+    scores = {name: all_scores(classifier, experiment, found).double().numpy() for name, found in images.items()}
+    results = summarise(scores.pop("test"), images["test"].labels, manifest.classes, scores)
+    (run / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    Console().print(tables(results, manifest.classes))
 
 
 def git_commit() -> str:

@@ -44,6 +44,8 @@ class Experiment(Section):
     validation_share: float = Field(gt=0, lt=1)
     augmentation: Literal["no_augment", "production"]
     """production: small shifts, light, contrast and noise as they vary on a line from label to label."""
+    class_balance: Literal["none", "sampling"]
+    """sampling: every class is seen equally often, so that few photos of a fault weigh as much as many good ones."""
     optimizer: Literal["SGD", "AdamW"]
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)

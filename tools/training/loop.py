@@ -77,6 +77,13 @@ def all_features(classifier: DuqClassifier, experiment: Experiment, images: Imag
     return torch.cat([classifier.features(_to_network(batch, experiment)) for batch in pixels])
 
 
+@torch.no_grad()
+def all_scores(classifier: DuqClassifier, experiment: Experiment, images: Images) -> Tensor:
+    """(N, classes): K_c of a whole set."""
+    log_kernel: Tensor = classifier.head(all_features(classifier, experiment, images))
+    return log_kernel.exp()
+
+
 def _step(
     classifier: DuqClassifier,
     experiment: Experiment,
@@ -113,8 +120,7 @@ def _save(classifier: DuqClassifier, run: Path) -> None:
 
 
 def _validate(classifier: DuqClassifier, experiment: Experiment, images: Images) -> tuple[float, float]:
-    with torch.no_grad():
-        scores = classifier.head(all_features(classifier, experiment, images)).exp()
+    scores = all_scores(classifier, experiment, images)
     labels = torch.from_numpy(images.labels)
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
     loss = functional.binary_cross_entropy(scores.clamp(1e-7, 1 - 1e-7), one_hot)
@@ -123,7 +129,12 @@ def _validate(classifier: DuqClassifier, experiment: Experiment, images: Images)
 
 def _batches(images: Images, experiment: Experiment, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
     """Whole batches in random order; the rest of an epoch is left to the next one's shuffle."""
-    order = torch.randperm(len(images.labels), generator=generator)
+    if experiment.class_balance == "sampling":
+        labels = torch.from_numpy(images.labels)
+        weights = 1 / torch.bincount(labels)[labels]
+        order = torch.multinomial(weights, len(labels), replacement=True, generator=generator)
+    else:
+        order = torch.randperm(len(images.labels), generator=generator)
     size = experiment.batch_size
     places = [order[start : start + size].numpy() for start in range(0, len(order) - size + 1, size)]
     return [(torch.from_numpy(images.pixels[place]), torch.from_numpy(images.labels[place])) for place in places]

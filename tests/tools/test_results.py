@@ -1,0 +1,72 @@
+"""Figures of a training against readings of their definitions that share no code with them."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspectd_tools import prepare_data, synthesize, train
+from inspectd_tools.training.results import auroc, expected_calibration_error, summarise
+
+VALUES = st.lists(st.integers(0, 6).map(lambda value: value / 6), min_size=1, max_size=40)
+
+
+@given(VALUES, VALUES)
+def test_auroc_is_the_share_of_pairs_in_order(lower, higher):
+    pairs = [(low < high) + (low == high) / 2 for low in lower for high in higher]
+    assert auroc(np.array(lower), np.array(higher)) == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_auroc_of_nothing_is_no_figure():
+    assert auroc(np.array([]), np.array([0.5])) is None
+
+
+def test_calibration_error_of_a_worked_example():
+    certainty = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55, 1.0, 0.0])
+    right = np.array([True, True, True, False, True, False, True, False])
+    # bins: 0.9-1 holds five (mean 0.96, right 0.8), 0.5-0.6 two (0.55, 0.5), 0-0.1 one (0, 0)
+    assert expected_calibration_error(certainty, right) == pytest.approx(5 / 8 * 0.16 + 2 / 8 * 0.05)
+
+
+def test_summary_counts_what_it_was_given():
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]])
+    found = summarise(scores, np.array([0, 0, 0, 1]), ("a", "b"), {"steel": np.array([[0.1, 0.65]])})
+    assert found["confusion"] == [[2, 1], [0, 1]]
+    assert found["recall"] == pytest.approx({"a": 2 / 3, "b": 1})
+    assert found["balanced_accuracy"] == pytest.approx(5 / 6)
+    assert found["accuracy"] == 0.75
+    assert found["auroc_errors"] == 1.0
+    assert found["auroc_unknown"] == {"steel": 0.75}
+
+
+def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
+    labels = tmp_path / "labels"
+    assert synthesize.main(["render", str(labels), "--count-per-class", "10", "--unknowns-per-kind", "1"]) == 0
+    foreign = labels / "unknown_no_filter"
+    classes = "no_fail,fail_label_crooked_print"
+    data = tmp_path / "data.csv"
+    assert prepare_data.main([str(labels), "--out", str(data), "--classes", classes]) == 0
+    small = ["pretrained=false", "epochs=1", "batch_size=8", "centroid_size=4", "input.width=64", "input.height=48"]
+    options = [text for setting in (*small, "pass_class=no_fail") for text in ("--set", setting)]
+    run = tmp_path / "run"
+    assert train.main(["photos", "--data", str(data), "--run", str(run), "--ood", str(foreign), *options]) == 0
+    results = json.loads((run / "results.json").read_text())
+    assert results["n"] == 2
+    assert list(results["recall"]) == classes.split(",")
+    assert list(results["auroc_unknown"]) == [str(foreign)]
+    assert "recall" in capsys.readouterr().out
+    experiment = json.loads((run / "experiment.json").read_text())
+    assert experiment["classes"] == classes.split(",")
+
+
+def test_a_pass_class_that_is_no_class_is_refused(tmp_path, capsys):
+    labels = tmp_path / "labels"
+    assert synthesize.main(["render", str(labels), "--count-per-class", "4", "--unknowns-per-kind", "0"]) == 0
+    data = tmp_path / "data.csv"
+    assert prepare_data.main([str(labels), "--out", str(data)]) == 0
+    arguments = ["photos", "--data", str(data), "--run", str(tmp_path / "run"), "--set", "pass_class=good"]
+    assert train.main([*arguments, "--set", "pretrained=false"]) == 78
+    assert "is none of the classes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

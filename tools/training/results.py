@@ -1,0 +1,84 @@
+"""What a trained classifier is worth on photos that chose nothing: neither its weights, nor its epoch, nor a threshold."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group
+from rich.table import Table
+
+from inspectd.interval import interval
+
+CALIBRATION_BINS = 10
+
+
+def auroc(lower: NDArray[np.float64], higher: NDArray[np.float64]) -> float | None:
+    """Probability that one of `higher` exceeds one of `lower`, ties half (Mann and Whitney 1947). None if either is empty."""
+    if not len(lower) or not len(higher):
+        return None
+    lower = np.sort(lower)
+    below = np.searchsorted(lower, higher, "left")
+    equal = np.searchsorted(lower, higher, "right") - below
+    return float((below + equal / 2).mean() / len(lower))
+
+
+def expected_calibration_error(certainty: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Guo et al., "On calibration of modern neural networks", 2017: ten bins of equal width, weighted by their counts."""
+    places = np.minimum((certainty * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = [
+        abs(correct[places == place].mean() - certainty[places == place].mean()) * (places == place).mean()
+        for place in np.unique(places)
+    ]
+    return float(sum(gaps))
+
+
+def summarise(
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    unknown: dict[str, NDArray[np.float64]],
+) -> dict[str, Any]:
+    """Figures of (N, classes) scores against (N,) labels; `unknown` holds the (M, classes) scores of each foreign folder.
+
+    Certainty is max_c K_c. `auroc_errors`: right answers are more certain than wrong ones; `auroc_unknown`: test photos
+    are more certain than foreign ones.
+    """
+    confusion = np.zeros((len(classes), len(classes)), int)
+    np.add.at(confusion, (labels, scores.argmax(1)), 1)
+    right = scores.argmax(1) == labels
+    certainty = scores.max(1)
+    recall = confusion.diagonal() / confusion.sum(1)
+    return {
+        "n": len(labels),
+        "accuracy": float(right.mean()),
+        "accuracy_95": interval(int(right.sum()), len(labels)),
+        "balanced_accuracy": float(recall.mean()),
+        "recall": dict(zip(classes, recall.tolist(), strict=True)),
+        "confusion": confusion.tolist(),
+        "expected_calibration_error": expected_calibration_error(certainty, right),
+        "auroc_errors": auroc(certainty[~right], certainty[right]),
+        "auroc_unknown": {name: auroc(foreign.max(1), certainty) for name, foreign in unknown.items()},
+    }
+
+
+def tables(results: dict[str, Any], classes: Sequence[str]) -> Group:
+    """For the terminal: the confusion matrix with each class's recall, then the rest."""
+    confusion = Table("truth \\ said", *classes, "recall", "95 %", title=f"{results['n']} test photos")
+    for place, name in enumerate(classes):
+        row = results["confusion"][place]
+        low, high = interval(row[place], sum(row))
+        confusion.add_row(name, *map(str, row), f"{results['recall'][name]:.3f}", f"{low:.3f} to {high:.3f}")
+    figures = Table("figure", "value")
+    low, high = results["accuracy_95"]
+    figures.add_row("accuracy", f"{results['accuracy']:.3f} (95 %: {low:.3f} to {high:.3f})")
+    figures.add_row("balanced accuracy", f"{results['balanced_accuracy']:.3f}")
+    figures.add_row("expected calibration error", f"{results['expected_calibration_error']:.3f}")
+    figures.add_row("AUROC of certainty, right against wrong", _share(results["auroc_errors"]))
+    for name, value in results["auroc_unknown"].items():
+        figures.add_row(f"AUROC of certainty, test against {name}", _share(value))
+    return Group(confusion, figures)
+
+
+def _share(value: float | None) -> str:
+    return "no photo to compare" if value is None else f"{value:.4f}"
