@@ -16,7 +16,7 @@ from rich.console import Console
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
 from inspectd_tools.dataset.scan import class_photos, photos_of
-from inspectd_tools.training.data import Images, load_images, split
+from inspectd_tools.training.data import Images, load_images, load_split, split
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.loop import all_scores, train
 from inspectd_tools.training.models import DuqClassifier, load_backbone
@@ -87,11 +87,7 @@ def _load(data: DataManifest | Path, experiment: Experiment) -> tuple[Images, Im
         return split(images, experiment.validation_share, experiment.seed)
     if experiment.classes != data.classes:
         raise ConfigError(f"classes: {experiment.classes} is not the manifest's order, {data.classes}")
-    train_set, validation_set = (
-        load_images([(photo.path, photo.label) for photo in data.of(side)], experiment.input, side)
-        for side in ("train", "val")
-    )
-    return train_set, validation_set
+    return load_split(data, "train", experiment.input), load_split(data, "val", experiment.input)
 
 
 def _train(experiment: Experiment, data: DataManifest | Path, weights: Path | None, run: Path) -> DuqClassifier:
@@ -119,11 +115,13 @@ def _test(
     classifier: DuqClassifier, experiment: Experiment, manifest: DataManifest, foreign: list[Path], run: Path
 ) -> None:
     """The manifest's test photos, and the foreign ones, for the first and only time."""
-    files = {"test": [(photo.path, photo.label) for photo in manifest.of("test")]}
-    files |= {str(folder): [(path, -1) for path in photos_of(folder)] for folder in foreign}
-    images = {name: load_images(found, experiment.input, name) for name, found in files.items()}
-    scores = {name: all_scores(classifier, experiment, found).double().numpy() for name, found in images.items()}
-    results = summarise(scores.pop("test"), images["test"].labels, manifest.classes, scores)
+    test_set = load_split(manifest, "test", experiment.input)
+    scores = all_scores(classifier, experiment, test_set).double().numpy()
+    unknown = {}
+    for folder in foreign:
+        images = load_images([(path, -1) for path in photos_of(folder)], experiment.input, str(folder))
+        unknown[str(folder)] = all_scores(classifier, experiment, images).double().numpy()
+    results = summarise(scores, test_set.labels, manifest.classes, unknown)
     (run / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     Console().print(tables(results, manifest.classes))
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd_tools import prepare_data, synthesize, train
+from inspectd_tools.dataset.manifest import read_manifest
 from inspectd_tools.training.results import auroc, expected_calibration_error, summarise
 
 VALUES = st.lists(st.integers(0, 6).map(lambda value: value / 6), min_size=1, max_size=40)
@@ -69,4 +70,23 @@ def test_a_pass_class_that_is_no_class_is_refused(tmp_path, capsys):
     arguments = ["photos", "--data", str(data), "--run", str(tmp_path / "run"), "--set", "pass_class=good"]
     assert train.main([*arguments, "--set", "pretrained=false"]) == 78
     assert "is none of the classes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda photo: photo.write_bytes(photo.read_bytes() + b"x"), "has changed since the manifest was written"),
+        (lambda photo: photo.unlink(), "can't be read: No such file"),
+    ],
+)
+def test_photos_that_are_not_those_that_were_split_are_refused(tmp_path, capsys, spoil, message):
+    labels = tmp_path / "labels"
+    assert synthesize.main(["render", str(labels), "--count-per-class", "4", "--unknowns-per-kind", "0"]) == 0
+    data = tmp_path / "data.csv"
+    assert prepare_data.main([str(labels), "--out", str(data)]) == 0
+    spoil(next(photo.path for photo in read_manifest(data).photos if photo.split == "train"))
+    settings = ["--set", "pass_class=no_fail", "--set", "pretrained=false"]
+    assert train.main(["photos", "--data", str(data), "--run", str(tmp_path / "run"), *settings]) == 78
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

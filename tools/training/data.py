@@ -13,6 +13,7 @@ from rich.progress import track
 
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, preprocess
+from inspectd_tools.dataset.manifest import DataManifest, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,20 @@ class Images:
     files: tuple[Path, ...]
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    fingerprint: str
-    """SHA-256 over the files' own hashes, in order."""
+    digests: tuple[str, ...]
+    """SHA-256 of each file."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the files' own hashes, in order."""
+        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
 
     def take(self, places: NDArray[np.int64]) -> "Images":
-        """A part of the set, with a fingerprint of its own parentage."""
         return Images(
-            tuple(self.files[place] for place in places), self.pixels[places], self.labels[places], self.fingerprint
+            tuple(self.files[place] for place in places),
+            self.pixels[places],
+            self.labels[places],
+            tuple(self.digests[place] for place in places),
         )
 
 
@@ -38,13 +46,22 @@ def load_images(files: Sequence[tuple[Path, int]], spec: InputSpec, what: str = 
         decoded = list(
             track(pool.map(lambda entry: _decode(entry[0], spec), files), description=what, total=len(files))
         )
-    fingerprint = hashlib.sha256("".join(digest for _, digest in decoded).encode()).hexdigest()
     return Images(
         tuple(path for path, _ in files),
         np.concatenate([pixels for pixels, _ in decoded]),
         np.array([label for _, label in files], np.int64),
-        fingerprint,
+        tuple(digest for _, digest in decoded),
     )
+
+
+def load_split(manifest: DataManifest, side: Split, spec: InputSpec) -> Images:
+    """The manifest's photos of one split. Raises ConfigError naming a file that is broken or not what was split."""
+    photos = manifest.of(side)
+    images = load_images([(photo.path, photo.label) for photo in photos], spec, side)
+    for photo, digest in zip(photos, images.digests, strict=True):
+        if photo.sha256 != digest:
+            raise ConfigError(f"{photo.path}: has changed since the manifest was written; run prepare_data.py again")
+    return images
 
 
 def split(images: Images, validation_share: float, seed: int) -> tuple[Images, Images]:
@@ -58,7 +75,10 @@ def split(images: Images, validation_share: float, seed: int) -> tuple[Images, I
 
 
 def _decode(path: Path, spec: InputSpec) -> tuple[NDArray[np.uint8], str]:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
     flag = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if image is None:
