@@ -5,6 +5,7 @@ first error of any stage on, and tells the gate whether the line sees every trig
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -103,16 +104,21 @@ class Line:
         """Call at least every `gate.stall_ms` / 4. Raises the first error of any stage, LineFault if the gate died."""
         if self._failure is not None:
             raise LineFault(f"{type(self._failure).__name__}: {self._failure}") from self._failure
-        for message in self._gate.receive():
-            self._collect(message)
+        self._hear_gate()
         health = self.health()
         self._sees_every_trigger = health.camera_delivers and not health.stalled(self._stall_ms)
         self._gate.heartbeat(self._sees_every_trigger)
         return health
 
-    def wait(self, timeout_s: float) -> None:
-        """Until the next beat is due or the gate has news: its death must not wait, labels go by unrejected until then."""
-        self._gate.wait(timeout_s)
+    def wait(self, duration_s: float) -> None:
+        """Until the next beat is due. Raises LineFault as soon as the gate dies: labels go by unrejected until then.
+
+        The gate answers every beat, so news must not end the wait: beats would chase their own answers.
+        """
+        end_s = time.monotonic() + duration_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._gate.wait(left_s)
+            self._hear_gate()
 
     def health(self) -> Health:
         return Health(
@@ -159,6 +165,10 @@ class Line:
         tally = self.books.tally()
         if tally.open:
             raise LineFault(f"{tally.open} parts have no verdict after the line stopped")
+
+    def _hear_gate(self) -> None:
+        for message in self._gate.receive():
+            self._collect(message)
 
     def _collect(self, message: Message) -> None:
         if message.kind is Kind.ALIVE:

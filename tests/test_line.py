@@ -141,6 +141,16 @@ def test_a_line_without_faults(tmp_path, engine):
     assert {row["verdict"] for row in rows} == {"pass", "fault"}
 
 
+def test_the_gates_answers_do_not_hurry_the_next_beat(tmp_path, engine):
+    with running(tmp_path, engine, Camera()) as run:
+        run.until_triggers(1)
+        start_s = time.monotonic()
+        run.line.beat()
+        run.line.wait(0.2)
+        assert time.monotonic() - start_s >= 0.2
+        finish(run)
+
+
 def test_a_gap_in_the_frame_counter(tmp_path, engine):
     camera = Camera()
     camera.script[20] = lambda number: setattr(camera, "_number", 24) or good_shot(23)
