@@ -20,7 +20,7 @@ from inspectd.progress import Progress
 
 log = structlog.get_logger()
 
-_WARM_EVERY_S = 0.02
+_WARM_EVERY_S = 0.01
 """Idle this long, the engine gets a dummy image: an inference takes a quarter longer after 10 ms without work, two
 thirds after 60 and double after a second."""
 
