@@ -25,17 +25,18 @@ from safetensors.torch import load_file
 
 from inspectd.errors import EngineError, InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
-from inspectd.inference.manifest import DuqHead, GoldenImage, Manifest, ModelFile, Threshold
+from inspectd.inference.manifest import DuqHead, GoldenImage, Manifest, ModelFile, SoftmaxHead, Threshold
 from inspectd.interval import upper_bound
 from inspectd_tools.dataset.scan import class_photos
 from inspectd_tools.train import git_commit
 from inspectd_tools.training.calibration import CONFIDENCE, choose_threshold, false_rejects, pass_certainty
 from inspectd_tools.training.card import write_card
 from inspectd_tools.training.data import Images, load_images
+from inspectd_tools.training.duq import DuqHead as DuqTrainingHead
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.export import exported, write_model_files
-from inspectd_tools.training.loop import CHECKPOINT
-from inspectd_tools.training.models import DuqClassifier, ExportedClassifier
+from inspectd_tools.training.loop import BEST
+from inspectd_tools.training.models import Classifier, ExportedClassifier
 
 _PARITY = 0.01
 _GOLDEN_TOLERANCE = 0.02
@@ -89,8 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _build(args: argparse.Namespace) -> None:
     experiment = Experiment.model_validate_json((args.run / "experiment.json").read_text(encoding="utf-8"))
-    classifier = DuqClassifier(experiment)
-    classifier.load_state_dict(load_file(args.run / CHECKPOINT))
+    classifier = Classifier(experiment)
+    classifier.load_state_dict(load_file(args.run / BEST))
     model = exported(classifier.eval(), experiment.input)
     (args.out / "openvino").mkdir(parents=True)
     files = write_model_files(model, experiment.input, args.out)
@@ -104,11 +105,11 @@ def _build(args: argparse.Namespace) -> None:
         version=args.version,
         created=datetime.now(UTC).replace(microsecond=0),
         git_commit=git_commit(),
-        architecture=f"{experiment.model}, DUQ",
+        architecture=f"{experiment.model}, {'DUQ' if experiment.RBF_flag else 'softmax'}",
         classes=experiment.classes,
         pass_class=experiment.pass_class,
         input=experiment.input,
-        head=DuqHead(kind="duq", length_scale=experiment.length_scale, centroid_size=experiment.centroid_size),
+        head=_head(classifier),
         threshold=threshold,
         files=tuple(
             ModelFile(path=path, sha256=_sha256(args.out / path), backend=backend, precision="fp16")  # type: ignore[arg-type]
@@ -175,6 +176,13 @@ def _threshold(judged: Judged, experiment: Experiment, alpha: float) -> Threshol
         confidence=CONFIDENCE,
         false_reject_rate=false_rejects(good, value).share,
     )
+
+
+def _head(classifier: Classifier) -> DuqHead | SoftmaxHead:
+    head = classifier.head
+    if not isinstance(head, DuqTrainingHead):
+        return SoftmaxHead(kind="softmax")
+    return DuqHead(kind="duq", length_scale=float(head.length_scale), centroid_size=len(head.weight))
 
 
 def _golden(judged: Judged, bundle: Path) -> tuple[GoldenImage, ...]:

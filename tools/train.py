@@ -9,18 +9,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
-from inspectd_tools.dataset.scan import class_photos, photos_of
-from inspectd_tools.training.data import Images, load_images, load_split, split
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.loop import all_scores, train
-from inspectd_tools.training.models import DuqClassifier, load_backbone
-from inspectd_tools.training.results import summarise, tables
+from inspectd_tools.training.models import Classifier, load_backbone
+from inspectd_tools.training.results import over_runs, summarise, summary_table, tables
+from inspectd_tools.training.sets import Sets, load_foreign, load_sets, usual_foreign
 
 _EPILOG = """\
 example:
@@ -30,6 +30,7 @@ example:
   python tools/prepare_data.py photos/tiles --out tiles.csv
   python tools/train.py photos --data tiles.csv --set pass_class=free \
       --weights mobilenet_v2-imagenet-features.safetensors --run runs/tiles --ood photos/steel
+  python tools/train.py duq-fashionmnist --n_runs 3
 
 exit codes: 0 done, 2 wrong usage, 78 the experiment or the data can't be used"""
 
@@ -41,34 +42,48 @@ def main(arguments: list[str] | None = None) -> int:
     known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "default"))
     parser.add_argument("experiment", help=f"a file of config/experiments: {known}")
     parser.add_argument(
-        "--data", type=Path, required=True, help="manifest (csv) or folder with one folder of photos a class"
+        "--data",
+        type=Path,
+        help="manifest (csv), or folder with one folder of photos a class; a published data set is found by itself",
     )
-    parser.add_argument("--run", type=Path, required=True, help="new folder for weights and results")
+    parser.add_argument("--run", type=Path, help="new folder for weights and results; default: runs/<experiment>")
+    parser.add_argument("--resume", action="store_true", help="go on with the run where it was cut")
     parser.add_argument(
-        "--weights", type=Path, help="pretrained backbone (safetensors), where the experiment wants one"
+        "--weights",
+        type=Path,
+        help="pretrained backbone (safetensors or state dict), where the experiment wants one; default: torchvision's own",
     )
     parser.add_argument(
         "--ood",
         type=Path,
         action="append",
         default=[],
-        metavar="FOLDER",
-        help="foreign photos: how well are they told apart?",
+        metavar="PATH",
+        help="foreign photos, a folder or idx file: how well are they told apart?",
+    )
+    parser.add_argument(
+        "--n_runs", type=_positive, default=1, metavar="N", help="train with N seeds, into run/seed-<n>; default: 1"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
     args = parser.parse_args(arguments)
+    run = args.run or Path("runs") / args.experiment
     try:
-        manifest = read_manifest(args.data) if args.data.suffix == ".csv" else None
+        manifest = read_manifest(args.data) if args.data is not None and args.data.suffix == ".csv" else None
         experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
-        if experiment.pretrained != (args.weights is not None):
-            parser.error("--weights must be given exactly where the experiment says pretrained: true")
-        if args.ood and manifest is None:
-            parser.error("--ood needs the test photos of a manifest beside it; make one with prepare_data.py")
-        if args.run.exists():
-            parser.error(f"{args.run}: exists; give a new folder, so that no earlier run is lost")
-        classifier = _train(experiment, manifest or args.data, args.weights, args.run)
-        if manifest is not None:
-            _test(classifier, experiment, manifest, args.ood, args.run)
+        if args.weights is not None and not experiment.pretrained:
+            parser.error("--weights: the experiment says pretrained: false")
+        if run.exists() and not args.resume:
+            parser.error(f"{run}: exists; give a new folder, so that no earlier run is lost, or --resume")
+        foreign = args.ood or usual_foreign(experiment)
+        results = []
+        for seed in range(experiment.seed, experiment.seed + args.n_runs):
+            folder = run / f"seed-{seed}" if args.n_runs > 1 else run
+            of_seed = experiment.model_copy(update={"seed": seed})
+            results.append(_run(of_seed, manifest or args.data, args.weights, foreign, folder))
+        if args.n_runs > 1:
+            summary = over_runs(results)
+            (run / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
+            Console().print(summary_table(summary))
     except InspectdError as error:
         print(f"train: {error}", file=sys.stderr)
         return error.exit_code
@@ -80,50 +95,64 @@ def _classes_of(manifest: DataManifest | None) -> list[str]:
     return [] if manifest is None else [f"classes={json.dumps(manifest.classes)}"]
 
 
-def _load(data: DataManifest | Path, experiment: Experiment) -> tuple[Images, Images]:
-    """Training and validation images; a folder is split here, a manifest says it itself."""
-    if isinstance(data, Path):
-        images = load_images(class_photos(data, experiment.classes), experiment.input)
-        return split(images, experiment.validation_share, experiment.seed)
-    if experiment.classes != data.classes:
-        raise ConfigError(f"classes: {experiment.classes} is not the manifest's order, {data.classes}")
-    return load_split(data, "train", experiment.input), load_split(data, "val", experiment.input)
-
-
-def _train(experiment: Experiment, data: DataManifest | Path, weights: Path | None, run: Path) -> DuqClassifier:
+def _run(
+    experiment: Experiment, data: DataManifest | Path | None, weights: Path | None, foreign: list[Path], run: Path
+) -> dict[str, Any]:
+    """Train and, where there are test photos, look at them for the first and only time. Returns the run's results."""
     torch.manual_seed(experiment.seed)
-    classifier = DuqClassifier(experiment).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if weights is not None:
-        load_backbone(classifier, weights)
-    train_set, validation_set = _load(data, experiment)
-    run.mkdir(parents=True)
-    (run / "experiment.json").write_text(experiment.model_dump_json(indent=2), encoding="utf-8")
+    classifier = Classifier(experiment).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if experiment.pretrained:
+        loaded = load_backbone(classifier, experiment, weights)
+        if loaded.missing:
+            print(f"not in the pretrained weights, left random: {', '.join(loaded.missing)}", file=sys.stderr)
+    sets = load_sets(experiment, data)
+    unknown_sets = {str(path): load_foreign(path, experiment.input) for path in foreign}
+    _begin(experiment, sets, weights, run)
+    epochs = train(classifier, experiment, sets.train, sets.validation, run)
+    best = min(epochs, key=lambda epoch: epoch.validation_loss)
+    results: dict[str, Any] = {
+        "epochs": len(epochs),
+        "best_epoch": best.number,
+        "validation_loss": best.validation_loss,
+        "validation_accuracy": best.validation_accuracy,
+        "training_s": sum(epoch.seconds for epoch in epochs),
+    }
+    if sets.test is not None:
+        scores = all_scores(classifier, experiment, sets.test).double().numpy()
+        unknown = {
+            name: all_scores(classifier, experiment, images).double().numpy() for name, images in unknown_sets.items()
+        }
+        results["test"] = summarise(scores, sets.test.labels, experiment.classes, unknown)
+        Console().print(tables(results["test"], experiment.classes))
+    (run / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    return results
+
+
+def _begin(experiment: Experiment, sets: Sets, weights: Path | None, run: Path) -> None:
+    """The folder of a new run; that of an older one must be of the same experiment and photos."""
     provenance = {
-        "data_fingerprint": train_set.fingerprint,
-        "n_train": len(train_set.labels),
-        "n_validation": len(validation_set.labels),
+        "data_fingerprint": sets.train.fingerprint,
+        "n_train": len(sets.train.labels),
+        "n_validation": len(sets.validation.labels),
         "weights": weights.name if weights else None,
         "torch": torch.__version__,
         "git_commit": git_commit(),
     }
+    if (run / "experiment.json").exists():
+        before = Experiment.model_validate_json((run / "experiment.json").read_text(encoding="utf-8"))
+        photos = json.loads((run / "provenance.json").read_text(encoding="utf-8"))["data_fingerprint"]
+        if before.model_copy(update={"epochs": experiment.epochs}) != experiment or photos != sets.train.fingerprint:
+            raise ConfigError(f"{run}: is of another experiment or other photos and can't be resumed with these")
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "experiment.json").write_text(experiment.model_dump_json(indent=2), encoding="utf-8")
     (run / "provenance.json").write_text(json.dumps(provenance, indent=2), encoding="utf-8")
-    train(classifier, experiment, train_set, validation_set, run)
-    return classifier
 
 
-def _test(
-    classifier: DuqClassifier, experiment: Experiment, manifest: DataManifest, foreign: list[Path], run: Path
-) -> None:
-    """The manifest's test photos, and the foreign ones, for the first and only time."""
-    test_set = load_split(manifest, "test", experiment.input)
-    scores = all_scores(classifier, experiment, test_set).double().numpy()
-    unknown = {}
-    for folder in foreign:
-        images = load_images([(path, -1) for path in photos_of(folder)], experiment.input, str(folder))
-        unknown[str(folder)] = all_scores(classifier, experiment, images).double().numpy()
-    results = summarise(scores, test_set.labels, manifest.classes, unknown)
-    (run / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
-    Console().print(tables(results, manifest.classes))
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
 
 
 def git_commit() -> str:

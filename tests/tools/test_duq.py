@@ -62,7 +62,7 @@ def test_centroids_travel_with_the_weights(head):
     other.load_state_dict(head.state_dict())
     features = torch.randn(4, FEATURES)
     assert torch.equal(other(features), head(features))
-    assert {"sums", "counts", "weight"} == head.state_dict().keys()
+    assert {"sums", "counts", "weight", "log_length_scale"} == head.state_dict().keys()
 
 
 @settings(max_examples=50)
@@ -71,12 +71,12 @@ def test_loss_is_binary_cross_entropy_where_that_can_be_computed(log_values, lab
     log_kernel = torch.tensor([log_values], dtype=torch.float64)
     one_hot = functional.one_hot(torch.tensor([label]), CLASSES).double()
     expected = functional.binary_cross_entropy(log_kernel.exp(), one_hot)
-    torch.testing.assert_close(duq_loss(log_kernel, one_hot), expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(duq_loss(log_kernel, one_hot).mean(), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_loss_still_teaches_where_every_kernel_underflows():
     log_kernel = torch.full((1, CLASSES), -500.0, requires_grad=True)
-    loss = duq_loss(log_kernel, functional.one_hot(torch.tensor([1]), CLASSES).float())
+    loss = duq_loss(log_kernel, functional.one_hot(torch.tensor([1]), CLASSES).float()).mean()
     loss.backward()
     assert torch.isfinite(loss)
     assert log_kernel.grad[0, 1] < -0.1
@@ -84,7 +84,7 @@ def test_loss_still_teaches_where_every_kernel_underflows():
 
 def test_loss_is_finite_at_certainty_1():
     log_kernel = torch.zeros((1, CLASSES), requires_grad=True)
-    loss = duq_loss(log_kernel, functional.one_hot(torch.tensor([1]), CLASSES).float())
+    loss = duq_loss(log_kernel, functional.one_hot(torch.tensor([1]), CLASSES).float()).mean()
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(log_kernel.grad).all()
@@ -106,24 +106,60 @@ def test_gradient_penalty_is_that_of_finite_differences(head):
     assert found.item() == pytest.approx(np.mean((np.array(norms) - 1) ** 2), rel=1e-4)
 
 
-def test_a_covariance_head_measures_mahalanobis_distance(head):
+def shrunk_covariances(features: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    """Each class's covariance towards that within classes, itself towards a ball; written from the papers' formulas."""
+    d = features.shape[1]
+    offsets = np.concatenate([features[labels == c] - features[labels == c].mean(0) for c in np.unique(labels)])
+    within = offsets.T @ offsets / len(offsets)
+    t, t2 = np.trace(within), np.trace(within @ within)
+    share = min(1, ((1 - 2 / d) * t2 + t**2) / ((len(offsets) + 1 - 2 / d) * (t2 - t**2 / d)))
+    within = (1 - share) * within + share * t / d * np.eye(d)
+    found = []
+    for c in np.unique(labels):
+        own = features[labels == c]
+        a = d / (d + len(own))
+        covariance = (1 - a) * np.cov(own.T) + a * within
+        found.append(covariance + 1e-3 * np.trace(covariance) / d * np.eye(d))
+    return found
+
+
+@pytest.mark.parametrize("per_class", [8, 400])
+def test_a_covariance_head_measures_mahalanobis_distance(per_class):
     """With as many components as features nothing is reduced, so the distance is the textbook's."""
     rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(CLASSES), 400)
+    labels = np.repeat(np.arange(CLASSES), per_class)
     shapes = rng.normal(size=(CLASSES, 6, 6))
     features = np.stack([shapes[label] @ rng.normal(size=6) + 3 * label for label in labels])
     head = DuqHead(6, CLASSES, 6, SCALE, GAMMA)
     head.fit_covariance(torch.tensor(features, dtype=torch.float32), torch.tensor(labels))
     log_kernel = head(torch.tensor(features, dtype=torch.float32)).detach().numpy()
-    for c in range(CLASSES):
-        own = features[labels == c]
-        covariance = np.cov(own.T)
-        covariance += 1e-3 * np.trace(covariance) / 6 * np.eye(6)
-        offset = features - own.mean(axis=0)
+    for c, covariance in enumerate(shrunk_covariances(features, labels)):
+        offset = features - features[labels == c].mean(axis=0)
         mahalanobis = np.einsum("ij,jk,ik->i", offset, np.linalg.inv(covariance), offset)
-        np.testing.assert_allclose(log_kernel[:, c], np.log(0.9) * mahalanobis / 6, rtol=2e-2, atol=2e-2)
-    typical = np.exp([log_kernel[labels == c, c].mean() for c in range(CLASSES)])
-    assert typical == pytest.approx(0.9, abs=0.01)
+        np.testing.assert_allclose(log_kernel[:, c], np.log(0.9) * mahalanobis / 6, rtol=1e-3, atol=1e-3)
+    if per_class == 400:
+        typical = np.exp([log_kernel[labels == c, c].mean() for c in range(CLASSES)])
+        assert typical == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_covariance_head_of_fewer_images_than_components_knows_new_images_of_its_classes():
+    """Ten images a class, 200 features, 64 components: without shrinkage every new image would be an unknown."""
+    rng = np.random.default_rng(2)
+    means = rng.normal(size=(2, 200)) * 3
+
+    def draw(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = np.repeat([0, 1], count)
+        return torch.tensor(means[labels] + rng.normal(size=(2 * count, 200)), dtype=torch.float32), torch.tensor(
+            labels
+        )
+
+    head = DuqHead(200, 2, 64, SCALE, GAMMA)
+    head.fit_covariance(*draw(10))
+    features, labels = draw(100)
+    kernel = head(features).exp().detach()
+    assert (kernel.argmax(1) == labels).all()
+    unknown = head(torch.tensor(rng.normal(size=(200, 200)) * 3, dtype=torch.float32)).exp().max(1).values
+    assert kernel.max(1).values.quantile(0.05) > unknown.quantile(0.95)
 
 
 def test_a_covariance_head_sees_what_the_classes_do_not_differ_in():

@@ -53,7 +53,7 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     options = [text for setting in (*small, "pass_class=no_fail") for text in ("--set", setting)]
     run = tmp_path / "run"
     assert train.main(["photos", "--data", str(data), "--run", str(run), "--ood", str(foreign), *options]) == 0
-    results = json.loads((run / "results.json").read_text())
+    results = json.loads((run / "results.json").read_text())["test"]
     assert results["n"] == 2
     assert list(results["recall"]) == classes.split(",")
     assert list(results["auroc_unknown"]) == [str(foreign)]

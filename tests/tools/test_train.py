@@ -1,6 +1,10 @@
 """From folders of photos to an engine the line loads, as the vision engineer does it, on labels small enough for a test."""
 
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,11 +17,12 @@ from safetensors.torch import load_file, save_file
 from inspectd.errors import ConfigError, EngineError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.interval import upper_bound
-from inspectd_tools import build_engine, synthesize, train
+from inspectd_tools import build_engine, prepare_data, synthesize, train
 from inspectd_tools.training.calibration import choose_threshold, pass_certainty
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.export import exported, write_model_files
-from inspectd_tools.training.models import DuqClassifier, load_backbone
+from inspectd_tools.training.models import Classifier, load_backbone
+from inspectd_tools.training.optimisation import learning_rate
 
 QUICK = ["pretrained=false", "epochs=2", "batch_size=8", "centroid_size=8", "input.width=64", "input.height=48"]
 
@@ -83,20 +88,20 @@ def test_too_few_calibration_images_are_refused_and_nothing_is_left(labels, run,
 
 def test_a_collapsed_training_is_no_engine():
     experiment = load_experiment("filter-label", QUICK)
-    classifier = DuqClassifier(experiment).eval()
+    classifier = Classifier(experiment).eval()
     classifier.head.fit_covariance(torch.full((16, 1280), 0.5), torch.arange(16) % 4)
     with pytest.raises(EngineError, match="training has collapsed"):
         exported(classifier, experiment.input)
 
 
-@pytest.mark.parametrize("model", ["MobileNetV2", "ShuffleNetV2"])
+@pytest.mark.parametrize("model", ["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1"])
 def test_both_runtimes_give_what_pytorch_gives(model, tmp_path):
     import onnxruntime
     import openvino
 
     experiment = load_experiment("filter-label", [*QUICK, f'model="{model}"'])
     torch.manual_seed(0)
-    classifier = DuqClassifier(experiment).eval()
+    classifier = Classifier(experiment).eval()
     images = torch.randint(0, 256, (16, 1, 48, 64), dtype=torch.uint8)
     graph = exported(classifier, experiment.input)
     (tmp_path / "openvino").mkdir()
@@ -116,18 +121,130 @@ def test_both_runtimes_give_what_pytorch_gives(model, tmp_path):
 
 def test_a_grey_stem_is_the_sum_of_the_colour_one(tmp_path):
     experiment = load_experiment("filter-label", QUICK)
-    classifier = DuqClassifier(experiment)
+    classifier = Classifier(experiment)
     colour = {key: value.clone() for key, value in classifier.backbone.state_dict().items()}
     colour["0.0.weight"] = torch.randn(32, 3, 3, 3)
     save_file({f"features.{key}": value for key, value in colour.items()}, tmp_path / "weights.safetensors")
-    load_backbone(classifier, tmp_path / "weights.safetensors")
+    load_backbone(classifier, experiment, tmp_path / "weights.safetensors")
     torch.testing.assert_close(classifier.backbone[0][0].weight, colour["0.0.weight"].sum(1, keepdim=True))
     del colour["18.0.weight"]
-    save_file({f"features.{key}": value for key, value in colour.items()}, tmp_path / "partial.safetensors")
-    with pytest.raises(
-        ConfigError, match=r"partial\.safetensors: does not fit: 1 of \d+ weights, such as 18\.0\.weight"
-    ):
-        load_backbone(classifier, tmp_path / "partial.safetensors")
+    torch.save(colour | {"classifier.weight": torch.zeros(1)}, tmp_path / "partial.pth")
+    loaded = load_backbone(Classifier(experiment), experiment, tmp_path / "partial.pth")
+    assert loaded.missing == ("18.0.weight",)
+    assert loaded.unused == ("classifier.weight",)
+    assert len(loaded.loaded) == len(colour)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda path: path.write_bytes(b"no weights"), "is no file of tensors alone"),
+        (lambda path: torch.save({"18.0.weight": torch.zeros(2)}, path), "does not fit MobileNetV2"),
+        (lambda path: torch.save({"epochs": 3}, path), "must hold a state dict"),
+        (lambda path: torch.save({"run": Path}, path), "is no file of tensors alone"),
+        (lambda path: None, "no such file"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_refused(tmp_path, content, words):
+    experiment = load_experiment("filter-label", QUICK)
+    content(tmp_path / "weights.pth")
+    with pytest.raises(ConfigError, match=rf"weights\.pth: .*{words}"):
+        load_backbone(Classifier(experiment), experiment, tmp_path / "weights.pth")
+
+
+def test_a_run_that_was_cut_goes_on_to_the_same_weights(labels, tmp_path):
+    """Killed at different moments: after its first epoch's checkpoint, and in the middle of the second epoch."""
+    arguments = [
+        "filter-label",
+        "--data",
+        str(labels / "train"),
+        *settings_of("epochs=4", "gp_const=0.1", "head_fit=gradient"),
+    ]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert train.main([*arguments, "--run", str(whole)]) == 0
+    for epochs in (1, 2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "inspectd_tools.train", *arguments, "--run", str(cut), "--resume"]
+        )
+        while process.poll() is None and not _epochs_of(cut) >= epochs:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    assert train.main([*arguments, "--run", str(cut), "--resume"]) == 0
+    expected, found = load_file(whole / "best.safetensors"), load_file(cut / "best.safetensors")
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    assert _epochs_of(cut) == 4
+
+
+def _epochs_of(run: Path) -> int:
+    try:
+        return len(json.loads((run / "epochs.json").read_text()))
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def test_a_run_of_another_experiment_is_not_resumed(labels, run, capsys):
+    arguments = ["filter-label", "--data", str(labels / "train"), "--run", str(run), "--resume"]
+    assert train.main([*arguments, *settings_of("lr=0.5")]) == 78
+    assert "another experiment" in capsys.readouterr().err
+
+
+def test_softmax_runs_of_several_seeds_end_with_mean_and_deviation(labels, tmp_path):
+    manifest = tmp_path / "labels.csv"
+    assert prepare_data.main([str(labels / "train"), "--out", str(manifest)]) == 0
+    arguments = ["filter-label", "--data", str(manifest), "--run", str(tmp_path / "runs"), "--n_runs", "2"]
+    assert train.main([*arguments, *settings_of("RBF_flag=false", "class_balance=weights", "label_smoothing=0.1")]) == 0
+    summary = json.loads((tmp_path / "runs" / "summary.json").read_text())
+    losses = [
+        json.loads((tmp_path / "runs" / f"seed-{n}" / "results.json").read_text())["validation_loss"] for n in (0, 1)
+    ]
+    assert summary["validation_loss"]["runs"] == losses
+    assert summary["validation_loss"]["mean"] == pytest.approx(np.mean(losses))
+    assert summary["validation_loss"]["standard_deviation"] == pytest.approx(np.std(losses, ddof=1))
+    images = [
+        "--calibration", str(labels / "calibration"), "--test", str(labels / "test"), "--alpha", "0.1",
+    ]  # fmt: skip
+    bundle = tmp_path / "engine"
+    assert build_engine.main([str(tmp_path / "runs" / "seed-0"), "--name", "s", *images, "--out", str(bundle)]) == 0
+    assert load_engine(load_bundle(bundle), InferenceConfig()).manifest.head.kind == "softmax"
+
+
+def test_weights_go_back_to_the_best_ones_and_training_stops_early(labels, tmp_path):
+    """A learning rate at which the loss only rises."""
+    changes = settings_of("epochs=9", "lr=1e-12", "scheduler=none", "gamma=0", "replacement_limit=2", "early_limit=5")
+    assert train.main(["filter-label", "--data", str(labels / "train"), "--run", str(tmp_path / "run"), *changes]) == 0
+    epochs = json.loads((tmp_path / "run" / "epochs.json").read_text())
+    best = min(epochs, key=lambda epoch: epoch["validation_loss"])["number"]
+    assert len(epochs) == min(9, best + 5)
+    for epoch in epochs:
+        returns = [other["number"] for other in epochs if other["replaced"] and other["number"] < epoch["number"]]
+        best_before = min(epochs[: epoch["number"]], key=lambda other: other["validation_loss"])["number"]
+        assert epoch["replaced"] == (epoch["number"] - max([best_before, *returns]) == 2)
+
+
+def test_learning_rates_follow_their_schedule():
+    def rates(*changes: str) -> list[float]:
+        experiment = load_experiment("filter-label", ["lr=1", "epochs=30", *changes])
+        return [learning_rate(experiment, epoch / 30) for epoch in range(31)]
+
+    assert rates("scheduler=none") == [1] * 31
+    steps = rates("scheduler=MultiStepLR", "milestones=[10, 20]")
+    assert steps == pytest.approx([1] * 10 + [0.2] * 10 + [0.04] * 11)
+    cosine = rates("scheduler=cosine")
+    assert cosine.index(max(cosine)) in (4, 5)
+    assert cosine[:5] == sorted(cosine[:5])
+    assert cosine[5:] == sorted(cosine[5:], reverse=True)
+    assert cosine[-1] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("model", ["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1"])
+def test_stems_for_32_px_keep_the_resolution(model):
+    settings = [*QUICK, f"model={model}", "input.width=32", "input.height=32"]
+    small = Classifier(load_experiment("filter-label", settings)).eval()
+    large = Classifier(load_experiment("filter-label", [*settings, "input.width=64"])).eval()
+    image = torch.zeros(1, 1, 32, 32)
+    rows = {net.backbone(image).shape[-1] for net in (small, large)}
+    assert rows == ({4, 1} if model in ("ResNet18", "ShuffleNetV2") else {2, 1})
 
 
 @pytest.mark.parametrize(
@@ -139,6 +256,8 @@ def test_a_grey_stem_is_the_sum_of_the_colour_one(tmp_path):
         ("pass_class=good", ["pass_class", "good", "no_fail"]),
         ("optimizer=__import__('os')", ["optimizer", "__import__", "AdamW"]),
         ("input.width=wide", ["input.width", "'wide'"]),
+        ("criterion=CrossEntropyLoss", ["criterion", "CrossEntropyLoss", "must be BCE"]),
+        ('PFM_flag=["Screen"]', ["PFM_flag", "Screen", "Tensorboard"]),
     ],
 )
 def test_a_bad_key_is_named_with_what_is_allowed(labels, tmp_path, capsys, setting, words):

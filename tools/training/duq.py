@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _AVERAGE_CERTAINTY = 0.9
+_FEWEST = 1e-6
+"""A class without samples keeps a centroid that is a number."""
 _SHRINKAGE = 1e-3
-"""Of a class covariance towards a ball: few images do not span all components."""
+"""Of a class covariance towards a ball, so that it can be inverted where it vanishes."""
 
 
 class DuqHead(nn.Module):
@@ -27,20 +29,31 @@ class DuqHead(nn.Module):
     counts: Tensor
 
     def __init__(
-        self, feature_size: int, class_count: int, centroid_size: int, length_scale: float, gamma: float
+        self,
+        feature_size: int,
+        class_count: int,
+        centroid_size: int,
+        length_scale: float,
+        gamma: float,
+        learn_length_scale: bool = False,
     ) -> None:
         super().__init__()
-        self.length_scale = length_scale
         self.gamma = gamma
+        # its logarithm is learned, so that it stays positive
+        self.log_length_scale = nn.Parameter(torch.tensor(math.log(length_scale)), learn_length_scale)
         self.weight = nn.Parameter(torch.empty(centroid_size, class_count, feature_size))
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
         self.register_buffer("counts", torch.full((class_count,), 13.0))
         self.register_buffer("sums", torch.randn(centroid_size, class_count) * 0.05 * 13.0)
 
     @property
+    def length_scale(self) -> Tensor:
+        return self.log_length_scale.exp()
+
+    @property
     def centroids(self) -> Tensor:
         """(centroid_size, classes)"""
-        return self.sums / self.counts
+        return self.sums / self.counts.clamp(min=_FEWEST)
 
     def embed(self, features: Tensor) -> Tensor:
         """(N, features) -> (N, centroid_size, classes): W_c f for each class."""
@@ -70,15 +83,26 @@ class DuqHead(nn.Module):
         descent keeps in W_c only what tells the classes apart; an unknown label differs in what it throws away (Lee et
         al., "A simple unified framework for detecting out-of-distribution samples", 2018). The kernel, its form and
         its cost stay the same. An average image of a class gets K_c = 0.9.
+
+        The covariance of a class is drawn towards that within all classes, the more the fewer images it has (Friedman,
+        "Regularized discriminant analysis", 1989), and that one towards a ball by the oracle approximating shrinkage.
         """
         size, classes, _ = self.weight.shape
         components = _principal_components(features.double(), size)
-        scale = math.sqrt(2 * self.length_scale**2 * -math.log(_AVERAGE_CERTAINTY))
-        for place in range(classes):
-            reduced = features[labels == place].double() @ components
-            whitening = scale * _inverse_square_root(reduced.T.cov()) @ components.T
-            self.weight[:, place] = whitening
-            self.sums[:, place] = whitening @ features[labels == place].double().mean(0)
+        reduced = features.double() @ components
+        groups = [reduced[labels == place] for place in range(classes)]
+        within = _shrunk(torch.cat([group - group.mean(0) for group in groups if len(group)]))
+        scale = float(self.length_scale) * math.sqrt(-2 * math.log(_AVERAGE_CERTAINTY))
+        rank = components.shape[1]
+        self.weight.zero_()
+        self.sums.zero_()
+        for place, group in enumerate(groups):
+            own = (group - group.mean(0)).T @ (group - group.mean(0)) / max(1, len(group) - 1)
+            whitening = _inverse_square_root(own.lerp(within, rank / (rank + len(group))))
+            # the mean over `size` components of which only `rank` are used
+            whitening *= scale * math.sqrt(size / rank)
+            self.weight[:rank, place] = (whitening @ components.T).float()
+            self.sums[:rank, place] = (whitening @ group.mean(0)).float()
         self.counts.fill_(1)
 
 
@@ -92,7 +116,7 @@ class FoldedDuqHead(nn.Module):
         super().__init__()
         size, classes, features = head.weight.shape
         self.shape = (classes, size)
-        self.factor = -1 / (2 * head.length_scale**2)
+        self.factor = -0.5 / float(head.length_scale) ** 2
         self.linear = nn.Linear(features, classes * size)
         with torch.no_grad():
             self.linear.weight.copy_(head.weight.transpose(0, 1).flatten(0, 1))
@@ -104,8 +128,8 @@ class FoldedDuqHead(nn.Module):
         return torch.exp(self.factor * offset.square().mean(dim=2))
 
 
-def duq_loss(log_kernel: Tensor, one_hot: Tensor) -> Tensor:
-    """Binary cross-entropy of K_c against one-hot labels, mean over batch and classes, from log K_c.
+def duq_loss(log_kernel: Tensor, targets: Tensor) -> Tensor:
+    """(N,): binary cross-entropy of K_c against (smoothed) one-hot labels, mean over the classes, from log K_c.
 
     log(1 - exp(x)) after Maechler, "Accurately computing log(1 - exp(-|a|))", 2012.
     """
@@ -115,7 +139,7 @@ def duq_loss(log_kernel: Tensor, one_hot: Tensor) -> Tensor:
         torch.log(-torch.expm1(x.clamp(min=-1.0))),
         torch.log1p(-torch.exp(x)),
     )
-    return -(one_hot * log_kernel + (1 - one_hot) * log_complement).mean()
+    return -(targets * log_kernel + (1 - targets) * log_complement).mean(dim=1)
 
 
 def gradient_penalty(log_kernel: Tensor, inputs: Tensor) -> Tensor:
@@ -127,11 +151,23 @@ def gradient_penalty(log_kernel: Tensor, inputs: Tensor) -> Tensor:
 
 
 def _principal_components(features: Tensor, count: int) -> Tensor:
-    """(N, features) -> (features, count), orthonormal."""
-    _, vectors = torch.linalg.eigh(features.T.cov())
-    return vectors[:, -count:]
+    """(N, features) -> (features, at most count), orthonormal; fewer where the images span fewer directions."""
+    _, values, directions = torch.linalg.svd(features - features.mean(0), full_matrices=False)
+    spanned = int((values > values[0] * 1e-6).sum())
+    return directions[: max(1, min(count, spanned))].T
+
+
+def _shrunk(offsets: Tensor) -> Tensor:
+    """(N, d) -> (d, d): covariance of centred samples (Chen et al., "Shrinkage algorithms for MMSE covariance estimation", 2010)."""
+    n, d = offsets.shape
+    covariance = offsets.T @ offsets / n
+    trace, squares = covariance.trace(), covariance.square().sum()
+    spread = (n + 1 - 2 / d) * (squares - trace.square() / d)
+    share = min(1.0, float(((1 - 2 / d) * squares + trace.square()) / spread)) if spread > 0 else 1.0
+    ball = torch.eye(d, dtype=covariance.dtype) * (trace / d)
+    return covariance.lerp(ball, share)
 
 
 def _inverse_square_root(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors @ torch.diag((values.clamp(min=0) + _SHRINKAGE * values.mean()).rsqrt()) @ vectors.T
+    return vectors @ torch.diag(values.clamp(min=0).add(_SHRINKAGE * values.mean()).rsqrt()) @ vectors.T

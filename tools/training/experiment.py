@@ -4,9 +4,9 @@ import difflib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
@@ -18,17 +18,24 @@ FOLDER = Path(__file__).resolve().parents[2] / "config" / "experiments"
 class Experiment(Section):
     """One training. Key names follow the thesis where it has them."""
 
-    model: Literal["MobileNetV2", "ShuffleNetV2"]
+    model: Literal["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1", "DuqCnn"]
+    """DuqCnn: the small network of the DUQ paper, for 28x28 images. Images of at most 32 px get stems of stride 1."""
     pretrained: bool
-    """Start from the file given as --weights instead of from random weights."""
+    """Start from the file given as --weights, or else from torchvision's own, instead of from random weights."""
+    dataset: Literal["FashionMNIST"] | None = None
+    """A published set that has files of its own kind; null: photos, given as --data."""
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     """Class folders in the order of the scores; the only source of class indices."""
     pass_class: str
     input: InputSpec
-    RBF_flag: Literal[True]
-    """Make it a DUQ model."""
+    RBF_flag: bool
+    """true: DUQ; false: softmax, for comparison."""
+    criterion: Literal["BCE", "CrossEntropyLoss"] | None = None
+    """BCE with RBF_flag, CrossEntropyLoss without; null: whichever it is."""
     centroid_size: int = Field(ge=1)
     length_scale: float = Field(gt=0)
+    learn_length_scale: bool
+    """length_scale is where it begins."""
     gamma: float = Field(ge=0, lt=1)
     """Of the moving averages behind the centroids."""
     head_fit: Literal["gradient", "covariance"]
@@ -44,16 +51,27 @@ class Experiment(Section):
     validation_share: float = Field(gt=0, lt=1)
     augmentation: Literal["no_augment", "production"]
     """production: small shifts, light, contrast and noise as they vary on a line from label to label."""
-    class_balance: Literal["none", "sampling"]
-    """sampling: every class is seen equally often, so that few photos of a fault weigh as much as many good ones."""
+    class_balance: Literal["none", "sampling", "weights"]
+    """sampling: every class is seen equally often, so that few photos of a fault weigh as much as many good ones;
+    weights: the loss of a class weighs the inverse of its count."""
+    epoch_images: int | None = Field(default=None, ge=1)
+    """Images drawn per epoch, with repetition; null: each once. Tiny sets need more than they have."""
+    label_smoothing: float = Field(ge=0, lt=1)
     optimizer: Literal["SGD", "AdamW"]
+    nesterov: bool
+    """SGD only; its momentum is 0.9."""
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     scheduler: Literal["none", "cosine", "MultiStepLR"]
+    """cosine: with a linear warm-up over the first 15 %."""
     milestones: tuple[int, ...] = ()
     """MultiStepLR: epochs after which the learning rate falls to a fifth."""
     early_limit: int = Field(ge=0)
     """Epochs without better validation loss before stopping; 0: off."""
+    replacement_limit: int = Field(ge=0)
+    """Epochs without better validation loss before the weights go back to the best ones; 0: off."""
+    PFM_flag: tuple[Literal["Terminal", "Tensorboard"], ...]
+    """Where the metrics go besides the run's files."""
     seed: int = Field(ge=0)
 
     @field_validator("pass_class")
@@ -63,6 +81,19 @@ class Experiment(Section):
         if classes and value not in classes:
             raise ValueError(f"is none of the classes {', '.join(classes)}")
         return value
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        wanted = "BCE" if self.RBF_flag else "CrossEntropyLoss"
+        if self.criterion not in (None, wanted):
+            raise ValueError(
+                f"criterion: {self.criterion} can't be had with RBF_flag {self.RBF_flag}; it must be {wanted}"
+            )
+        if self.gp_const is not None and not self.RBF_flag:
+            raise ValueError(
+                "gp_const: the gradient penalty is on DUQ's kernels; it must be null where RBF_flag is false"
+            )
+        return self
 
 
 def load_experiment(name: str, settings: Iterable[str] = (), folder: Path = FOLDER) -> Experiment:

@@ -16,13 +16,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inspectd.errors import EngineError
 from inspectd.inference.preprocess import InputSpec
-from inspectd_tools.training.models import DuqClassifier, ExportedClassifier
+from inspectd_tools.training.models import Classifier, ExportedClassifier
 
 _SMALL = 256
 """Elements below which storing a tensor in half precision is not worth a Cast."""
 
 
-def exported(classifier: DuqClassifier, spec: InputSpec) -> ExportedClassifier:
+def exported(classifier: Classifier, spec: InputSpec) -> ExportedClassifier:
     """The classifier as it will run: batch normalisation folded into the convolutions, weights rounded to fp16.
 
     Raises EngineError if they do not fit into it.

@@ -1,9 +1,12 @@
-"""One training run of a DUQ classifier on the CPU or a GPU: epochs, validation, the best weights."""
+"""One training run: epochs, validation, the best weights. It can be cut anywhere and resumed to the very same weights."""
 
+import csv
 import json
+import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +15,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from inspectd_tools.training.augment import production_variation
+from inspectd.errors import InspectdError
+from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.data import Images
-from inspectd_tools.training.duq import duq_loss, gradient_penalty
+from inspectd_tools.training.duq import DuqHead
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.models import DuqClassifier, normalise
+from inspectd_tools.training.models import Classifier, normalise
+from inspectd_tools.training.optimisation import learning_rate, optimizer_of
+from inspectd_tools.training.step import losses, training_step
 
-CHECKPOINT = "best.safetensors"
+BEST = "best.safetensors"
+_LAST = "last.pt"
 _EVALUATION_BATCH = 64
+
+
+class TrainingError(InspectdError):
+    """Training has diverged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,138 +39,146 @@ class Epoch:
     train_loss: float
     validation_loss: float
     validation_accuracy: float
+    images_per_s: float
     seconds: float
+    replaced: bool
+    """The weights went back to the best ones after it."""
 
 
 def train(
-    classifier: DuqClassifier, experiment: Experiment, train_set: Images, validation_set: Images, run: Path
-) -> None:
-    """Train in place; the best weights by validation loss go to `run/best.safetensors`, the epochs to `run/epochs.json`.
+    classifier: Classifier, experiment: Experiment, train_set: Images, validation_set: Images, run: Path
+) -> list[Epoch]:
+    """Train in place; `classifier` ends with the best weights by validation loss, which are in `run/best.safetensors`.
 
-    `classifier` ends with the best weights. Seeded: the same data and machine give the same weights.
+    `run/epochs.json` and `.csv` tell the epochs; `run/last.pt` is where a run that was cut goes on. Everything random
+    depends on the seed and the epoch alone: the same data and machine give the same weights, resumed or not.
     """
-    generator = torch.Generator().manual_seed(experiment.seed)
-    optimizer = _optimizer(classifier, experiment)
-    steps = experiment.epochs * (len(train_set.labels) // experiment.batch_size)
-    scheduler = _scheduler(optimizer, experiment, steps)
-    epochs: list[Epoch] = []
-    best, best_epoch = float("inf"), 0
+    optimizer = optimizer_of(classifier, experiment)
+    epochs = _resume(classifier, optimizer, run)
+    batches = Batches(train_set, experiment)
+    weights = _class_weights(train_set, experiment)
     with _progress() as progress:
-        task = progress.add_task("train", total=steps, note="")
-        for number in range(1, experiment.epochs + 1):
+        task = progress.add_task(
+            "train", total=experiment.epochs * len(batches), completed=len(epochs) * len(batches), note=""
+        )
+        while len(epochs) < experiment.epochs and not _is_over(epochs, experiment):
+            number = len(epochs) + 1
+            torch.manual_seed(experiment.seed * 1_000_003 + number)
             start_s = time.monotonic()
-            losses = []
-            for batch in _batches(train_set, experiment, generator):
-                losses.append(_step(classifier, experiment, optimizer, *batch, generator))
-                scheduler.step()
+            found = []
+            for place, (images, labels) in enumerate(batches.of_epoch(number)):
+                _set_rate(optimizer, learning_rate(experiment, (number - 1 + place / len(batches)) / experiment.epochs))
+                inputs = to_network(images, experiment)
+                found.append(training_step(classifier, experiment, optimizer, inputs, labels, weights))
                 progress.advance(task)
+            seconds = time.monotonic() - start_s
             loss, accuracy = _validate(classifier, experiment, validation_set)
-            epochs.append(Epoch(number, float(np.mean(losses)), loss, accuracy, time.monotonic() - start_s))
-            (run / "epochs.json").write_text(json.dumps([asdict(epoch) for epoch in epochs], indent=2))
+            if not math.isfinite(loss):
+                raise TrainingError(f"epoch {number}: the loss is no number any more; try a lower lr ({experiment.lr})")
+            is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
+            if is_best:
+                _save_best(classifier, run)
+            replaced = not is_best and _is_astray(epochs, experiment)
+            if replaced:
+                classifier.load_state_dict(load_file(run / BEST))
+            speed = len(batches) * experiment.batch_size / seconds
+            epochs.append(Epoch(number, float(np.mean(found)), loss, accuracy, speed, seconds, replaced))
+            _save_last(classifier, optimizer, epochs, run)
             progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
-            if loss < best:
-                best, best_epoch = loss, number
-                _save(classifier, run)
-            if experiment.early_limit and number - best_epoch >= experiment.early_limit:
-                break
-    classifier.load_state_dict(load_file(run / CHECKPOINT))
-    if experiment.head_fit == "covariance":
+    if epochs:
+        classifier.load_state_dict(load_file(run / BEST))
+    if experiment.head_fit == "covariance" and isinstance(classifier.head, DuqHead):
         features = all_features(classifier, experiment, train_set)
         classifier.head.fit_covariance(features, torch.from_numpy(train_set.labels))
-        _save(classifier, run)
+    _save_best(classifier, run)
+    return epochs
 
 
 @torch.no_grad()
-def all_features(classifier: DuqClassifier, experiment: Experiment, images: Images) -> Tensor:
+def all_features(classifier: Classifier, experiment: Experiment, images: Images) -> Tensor:
     """(N, features) of a whole set, in evaluation mode and full precision."""
     classifier.eval()
     pixels = torch.from_numpy(images.pixels).split(_EVALUATION_BATCH)
-    return torch.cat([classifier.features(_to_network(batch, experiment)) for batch in pixels])
+    return torch.cat([classifier.features(to_network(batch, experiment)) for batch in pixels])
 
 
 @torch.no_grad()
-def all_scores(classifier: DuqClassifier, experiment: Experiment, images: Images) -> Tensor:
-    """(N, classes): K_c of a whole set."""
-    log_kernel: Tensor = classifier.head(all_features(classifier, experiment, images))
-    return log_kernel.exp()
+def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -> Tensor:
+    """(N, classes): scores of a whole set, K_c or softmax."""
+    log_scores: Tensor = classifier.head(all_features(classifier, experiment, images))
+    return log_scores.exp()
 
 
-def _step(
-    classifier: DuqClassifier,
-    experiment: Experiment,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    generator: torch.Generator,
-) -> float:
-    """One optimiser step, then the centroids' moving average on the same batch in evaluation mode."""
-    if experiment.augmentation == "production":
-        images = production_variation(images, generator)
-    inputs = _to_network(images, experiment)
-    one_hot = functional.one_hot(labels, len(experiment.classes)).float()
-    classifier.train()
-    inputs.requires_grad_(experiment.gp_const is not None)
-    with torch.autocast("cpu", torch.bfloat16, enabled=experiment.gp_const is None):
-        features = classifier.features(inputs)
-    log_kernel = classifier.head(features.float())
-    loss = duq_loss(log_kernel, one_hot)
-    if experiment.gp_const is not None:
-        loss = loss + experiment.gp_const * gradient_penalty(log_kernel, inputs)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    classifier.eval()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        features = classifier.features(inputs.detach())
-    classifier.head.update_centroids(features.float(), one_hot)
-    return float(loss.detach())
+def to_network(images: Tensor, experiment: Experiment) -> Tensor:
+    """(N, C, H, W) uint8 -> normalised float32. The penalty's second derivatives are slower in channels_last."""
+    layout = torch.channels_last if experiment.gp_const is None else torch.contiguous_format
+    return normalise(images, experiment.input).contiguous(memory_format=layout)
 
 
-def _save(classifier: DuqClassifier, run: Path) -> None:
-    save_file({key: value.contiguous() for key, value in classifier.state_dict().items()}, run / CHECKPOINT)
-
-
-def _validate(classifier: DuqClassifier, experiment: Experiment, images: Images) -> tuple[float, float]:
-    scores = all_scores(classifier, experiment, images)
+def _validate(classifier: Classifier, experiment: Experiment, images: Images) -> tuple[float, float]:
+    with torch.no_grad():
+        log_scores = classifier.head(all_features(classifier, experiment, images))
     labels = torch.from_numpy(images.labels)
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
-    loss = functional.binary_cross_entropy(scores.clamp(1e-7, 1 - 1e-7), one_hot)
-    return float(loss), float((scores.argmax(1) == labels).float().mean())
+    loss = losses(log_scores, one_hot, experiment).mean()
+    return float(loss), float((log_scores.argmax(1) == labels).float().mean())
 
 
-def _batches(images: Images, experiment: Experiment, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
-    """Whole batches in random order; the rest of an epoch is left to the next one's shuffle."""
-    if experiment.class_balance == "sampling":
-        labels = torch.from_numpy(images.labels)
-        weights = 1 / torch.bincount(labels)[labels]
-        order = torch.multinomial(weights, len(labels), replacement=True, generator=generator)
-    else:
-        order = torch.randperm(len(images.labels), generator=generator)
-    size = experiment.batch_size
-    places = [order[start : start + size].numpy() for start in range(0, len(order) - size + 1, size)]
-    return [(torch.from_numpy(images.pixels[place]), torch.from_numpy(images.labels[place])) for place in places]
+def _best_number(epochs: list[Epoch]) -> int:
+    return min(epochs, key=lambda epoch: epoch.validation_loss).number if epochs else 0
 
 
-def _to_network(images: Tensor, experiment: Experiment) -> Tensor:
-    return normalise(images, experiment.input).contiguous(memory_format=torch.channels_last)
+def _is_over(epochs: list[Epoch], experiment: Experiment) -> bool:
+    return 0 < experiment.early_limit <= len(epochs) - _best_number(epochs)
 
 
-def _optimizer(classifier: DuqClassifier, experiment: Experiment) -> torch.optim.Optimizer:
-    if experiment.optimizer == "AdamW":
-        return torch.optim.AdamW(classifier.parameters(), experiment.lr, weight_decay=experiment.weight_decay)
-    return torch.optim.SGD(
-        classifier.parameters(), experiment.lr, momentum=0.9, nesterov=True, weight_decay=experiment.weight_decay
-    )
+def _is_astray(epochs: list[Epoch], experiment: Experiment) -> bool:
+    """Whether the epoch now ending makes `replacement_limit` of them since the best one, or since the last return to it."""
+    since = max([_best_number(epochs), *(epoch.number for epoch in epochs if epoch.replaced)])
+    return 0 < experiment.replacement_limit <= len(epochs) + 1 - since
 
 
-def _scheduler(
-    optimizer: torch.optim.Optimizer, experiment: Experiment, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """Stepped once per batch."""
-    if experiment.scheduler == "cosine":
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, experiment.lr, total_steps=max(steps, 8), pct_start=0.15)
-    milestones = [epoch * steps // experiment.epochs for epoch in experiment.milestones]
-    return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.2)
+def _class_weights(images: Images, experiment: Experiment) -> Tensor:
+    """(classes,), 1 on average over the images."""
+    if experiment.class_balance != "weights":
+        return torch.ones(len(experiment.classes))
+    counts = np.bincount(images.labels, minlength=len(experiment.classes))
+    return torch.from_numpy(len(images.labels) / (len(counts) * np.maximum(counts, 1))).float()
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _save_best(classifier: Classifier, run: Path) -> None:
+    tensors = {
+        key: value.detach().clone(memory_format=torch.contiguous_format)
+        for key, value in classifier.state_dict().items()
+    }
+    save_file(tensors, run / f"{BEST}.part")
+    (run / f"{BEST}.part").replace(run / BEST)
+
+
+def _save_last(classifier: Classifier, optimizer: torch.optim.Optimizer, epochs: list[Epoch], run: Path) -> None:
+    rows: list[dict[str, Any]] = [asdict(epoch) for epoch in epochs]
+    (run / "epochs.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    with (run / "epochs.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows(rows)
+    state = {"classifier": classifier.state_dict(), "optimizer": optimizer.state_dict(), "epochs": rows}
+    torch.save(state, run / f"{_LAST}.part")
+    (run / f"{_LAST}.part").replace(run / _LAST)
+
+
+def _resume(classifier: Classifier, optimizer: torch.optim.Optimizer, run: Path) -> list[Epoch]:
+    if not (run / _LAST).exists():
+        return []
+    state = torch.load(run / _LAST, weights_only=True)
+    classifier.load_state_dict(state["classifier"])
+    optimizer.load_state_dict(state["optimizer"])
+    return [Epoch(**row) for row in state["epochs"]]
 
 
 def _progress() -> Progress:

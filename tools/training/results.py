@@ -41,7 +41,7 @@ def summarise(
 ) -> dict[str, Any]:
     """Figures of (N, classes) scores against (N,) labels; `unknown` holds the (M, classes) scores of each foreign folder.
 
-    Certainty is max_c K_c. `auroc_errors`: right answers are more certain than wrong ones; `auroc_unknown`: test photos
+    Certainty is the largest score. `auroc_errors`: right answers are more certain than wrong ones; `auroc_unknown`: test photos
     are more certain than foreign ones.
     """
     confusion = np.zeros((len(classes), len(classes)), int)
@@ -78,6 +78,33 @@ def tables(results: dict[str, Any], classes: Sequence[str]) -> Group:
     for name, value in results["auroc_unknown"].items():
         figures.add_row(f"AUROC of certainty, test against {name}", _share(value))
     return Group(confusion, figures)
+
+
+def over_runs(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Each figure of several runs: the list, its mean and its standard deviation (of a sample)."""
+    figures = {key: [run[key] for run in results] for key in ("validation_accuracy", "validation_loss", "training_s")}
+    if all("test" in run for run in results):
+        tests = [run["test"] for run in results]
+        for key in ("accuracy", "balanced_accuracy", "expected_calibration_error", "auroc_errors"):
+            figures[f"test_{key}"] = [test[key] for test in tests]
+        for name in tests[0]["auroc_unknown"]:
+            figures[f"auroc_unknown {name}"] = [test["auroc_unknown"][name] for test in tests]
+    return {
+        name: {
+            "runs": values,
+            "mean": float(np.mean(values)) if None not in values else None,
+            "standard_deviation": float(np.std(values, ddof=1)) if None not in values else None,
+        }
+        for name, values in figures.items()
+    }
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    table = Table("figure", "mean", "standard deviation", "runs")
+    for name, values in summary.items():
+        shown = [_share(values[key]) for key in ("mean", "standard_deviation")]
+        table.add_row(name, *shown, ", ".join(_share(value) for value in values["runs"]))
+    return table
 
 
 def _share(value: float | None) -> str:

@@ -1,0 +1,50 @@
+"""One optimisation step: loss, gradient penalty, centroids."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inspectd_tools.training.duq import DuqHead, duq_loss, gradient_penalty
+from inspectd_tools.training.experiment import Experiment
+from inspectd_tools.training.models import Classifier
+
+
+def training_step(
+    classifier: Classifier,
+    experiment: Experiment,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+) -> float:
+    """One step on normalised (N, C, H, W) and labels (N,); returns the loss.
+
+    Convolutions run in bf16, distances, loss and penalty in float32. A DUQ head then moves its centroids by the same
+    batch in evaluation mode, as the paper does.
+    """
+    one_hot = functional.one_hot(labels, len(experiment.classes)).float()
+    classifier.train()
+    inputs.requires_grad_(experiment.gp_const is not None)
+    with torch.autocast(inputs.device.type, torch.bfloat16):
+        features = classifier.features(inputs)
+    log_scores = classifier.head(features.float())
+    loss = (class_weights[labels] * losses(log_scores, one_hot, experiment)).mean()
+    if experiment.gp_const is not None:
+        loss = loss + experiment.gp_const * gradient_penalty(log_scores, inputs)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if isinstance(classifier.head, DuqHead):
+        classifier.eval()
+        with torch.no_grad(), torch.autocast(inputs.device.type, torch.bfloat16):
+            features = classifier.features(inputs.detach())
+        classifier.head.update_centroids(features.float(), one_hot)
+    return float(loss.detach())
+
+
+def losses(log_scores: Tensor, one_hot: Tensor, experiment: Experiment) -> Tensor:
+    """(N,): binary cross-entropy of DUQ's kernels, cross-entropy of a softmax."""
+    targets = one_hot.lerp(torch.full_like(one_hot, 1 / len(experiment.classes)), experiment.label_smoothing)
+    if experiment.RBF_flag:
+        return duq_loss(log_scores, targets)
+    return -(targets * log_scores).sum(dim=1)
