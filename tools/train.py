@@ -16,10 +16,14 @@ from rich.console import Console
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
+from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softmax, nearest_neighbours
+from inspectd_tools.training.data import Images
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
-from inspectd_tools.training.loop import all_scores, train
+from inspectd_tools.training.guards import failures, noise
+from inspectd_tools.training.loop import all_features, to_network, train
 from inspectd_tools.training.models import Classifier, load_backbone
-from inspectd_tools.training.results import over_runs, summarise, summary_table, tables
+from inspectd_tools.training.plots import plot_certainty
+from inspectd_tools.training.results import compare, comparison_table, over_runs, summarise, summary_table, tables
 from inspectd_tools.training.sets import Sets, load_foreign, load_sets, usual_foreign
 
 _EPILOG = """\
@@ -117,15 +121,60 @@ def _run(
         "validation_accuracy": best.validation_accuracy,
         "training_s": sum(epoch.seconds for epoch in epochs),
     }
+    results["failures"] = _failures(classifier, experiment, sets.validation)
+    for failure in results["failures"]:
+        print(f"train: {failure}", file=sys.stderr)
     if sets.test is not None:
-        scores = all_scores(classifier, experiment, sets.test).double().numpy()
-        unknown = {
-            name: all_scores(classifier, experiment, images).double().numpy() for name, images in unknown_sets.items()
-        }
-        results["test"] = summarise(scores, sets.test.labels, experiment.classes, unknown)
-        Console().print(tables(results["test"], experiment.classes))
+        results |= _test(classifier, experiment, sets.train, sets.test, unknown_sets, run)
     (run / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     return results
+
+
+def _failures(classifier: Classifier, experiment: Experiment, validation: Images) -> list[str]:
+    if not experiment.RBF_flag:
+        return []
+    spec = experiment.input
+    with torch.no_grad():
+        log_kernel = classifier.head(all_features(classifier, experiment, validation))
+        of_noise = classifier(to_network(noise(spec.channels, spec.height, spec.width), experiment))
+    return failures(log_kernel, torch.from_numpy(validation.labels), of_noise, experiment.classes)
+
+
+@torch.no_grad()
+def _test(
+    classifier: Classifier,
+    experiment: Experiment,
+    train_set: Images,
+    test: Images,
+    foreign: dict[str, Images],
+    run: Path,
+) -> dict[str, Any]:
+    """The test photos and the foreign ones, for the first and only time."""
+    known, labels = all_features(classifier, experiment, train_set), torch.from_numpy(train_set.labels)
+    with torch.enable_grad():
+        softmax = max_softmax(known, labels, len(experiment.classes))
+    measures: dict[str, Certainty] = {
+        "DUQ" if experiment.RBF_flag else "softmax": lambda features: classifier.head(features).exp().max(1).values,
+        "max-softmax of a linear probe": softmax,
+        "Mahalanobis": mahalanobis(known, labels),
+        "nearest neighbours": nearest_neighbours(known),
+    }
+    features = all_features(classifier, experiment, test)
+    foreign_features = {name: all_features(classifier, experiment, images) for name, images in foreign.items()}
+    scores = classifier.head(features).exp().double().numpy()
+    unknown = {name: classifier.head(other).exp().double().numpy() for name, other in foreign_features.items()}
+    comparison = compare(
+        {name: measure(features).double().numpy() for name, measure in measures.items()},
+        scores.argmax(1) == test.labels,
+        {
+            name: {kind: measure(other).double().numpy() for kind, measure in measures.items()}
+            for name, other in foreign_features.items()
+        },
+    )
+    summary = summarise(scores, test.labels, experiment.classes, unknown)
+    plot_certainty(run / "certainty.png", scores, test.labels, unknown)
+    Console().print(tables(summary, experiment.classes), comparison_table(comparison))
+    return {"test": summary, "certainty": comparison}
 
 
 def _begin(experiment: Experiment, sets: Sets, weights: Path | None, run: Path) -> None:

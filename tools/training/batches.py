@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from inspectd_tools.training.augment import production_variation
+from inspectd_tools.training.augment import Change, policy, production_variation
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.experiment import Experiment
+
+_WORKERS = 2
 
 
 class Batches:
@@ -17,18 +20,22 @@ class Batches:
         self._experiment = experiment
         self._pixels = torch.from_numpy(images.pixels)
         self._labels = torch.from_numpy(images.labels)
-        self._drawn = experiment.epoch_images or len(self._labels)
+        wanted = experiment.epoch_images or len(self._labels)
+        self._drawn = max(1, wanted // experiment.batch_size) * experiment.batch_size
 
     def __len__(self) -> int:
-        return max(1, self._drawn // self._experiment.batch_size)
+        return self._drawn // self._experiment.batch_size
 
     def of_epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(N, C, H, W) uint8 and (N,) labels."""
-        generator = torch.Generator().manual_seed(self._experiment.seed * 1_000_003 + number)
+        seed = self._experiment.seed * 1_000_003 + number
+        generator = torch.Generator().manual_seed(seed)
         order = self._order(generator)
-        size = self._experiment.batch_size
-        for start in range(0, len(self) * size, size):
-            places = order[start : start + size]
+        if self._experiment.augmentation not in ("no_augment", "production"):
+            changed = _Changed(self._pixels, self._labels, order, policy(self._experiment.augmentation), seed)
+            yield from DataLoader(changed, self._experiment.batch_size, num_workers=_WORKERS)
+            return
+        for places in order.split(self._experiment.batch_size):
             images = self._pixels[places]
             if self._experiment.augmentation == "production":
                 images = production_variation(images, generator)
@@ -41,3 +48,19 @@ class Batches:
         rounds = -(-self._drawn // len(self._labels))
         shuffled = [torch.randperm(len(self._labels), generator=generator) for _ in range(rounds)]
         return torch.cat(shuffled)[: self._drawn]
+
+
+class _Changed(Dataset[tuple[Tensor, Tensor]]):
+    """Images changed one by one, in the workers. Each has a seed of its own, so it does not matter which worker."""
+
+    def __init__(self, pixels: Tensor, labels: Tensor, order: Tensor, change: Change, seed: int) -> None:
+        self._pixels, self._labels, self._order = pixels, labels, order
+        self._change, self._seed = change, seed
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(self._seed * 1_000_003 + position)
+        place = self._order[position]
+        return self._change(self._pixels[place]), self._labels[place]

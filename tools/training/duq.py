@@ -91,7 +91,7 @@ class DuqHead(nn.Module):
         components = _principal_components(features.double(), size)
         reduced = features.double() @ components
         groups = [reduced[labels == place] for place in range(classes)]
-        within = _shrunk(torch.cat([group - group.mean(0) for group in groups if len(group)]))
+        within = shrunk_covariance(torch.cat([group - group.mean(0) for group in groups if len(group)]))
         scale = float(self.length_scale) * math.sqrt(-2 * math.log(_AVERAGE_CERTAINTY))
         rank = components.shape[1]
         self.weight.zero_()
@@ -157,7 +157,7 @@ def _principal_components(features: Tensor, count: int) -> Tensor:
     return directions[: max(1, min(count, spanned))].T
 
 
-def _shrunk(offsets: Tensor) -> Tensor:
+def shrunk_covariance(offsets: Tensor) -> Tensor:
     """(N, d) -> (d, d): covariance of centred samples (Chen et al., "Shrinkage algorithms for MMSE covariance estimation", 2010)."""
     n, d = offsets.shape
     covariance = offsets.T @ offsets / n

@@ -49,8 +49,11 @@ class Experiment(Section):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     validation_share: float = Field(gt=0, lt=1)
-    augmentation: Literal["no_augment", "production"]
-    """production: small shifts, light, contrast and noise as they vary on a line from label to label."""
+    augmentation: Literal[
+        "no_augment", "production", "simple", "rand_augment", "auto_augment", "random_choice", "categorical"
+    ]
+    """production: small shifts, light, contrast and noise as they vary on a line from label to label. The others also
+    mirror, turn and recolour, which must not make another class of an image."""
     class_balance: Literal["none", "sampling", "weights"]
     """sampling: every class is seen equally often, so that few photos of a fault weigh as much as many good ones;
     weights: the loss of a class weighs the inverse of its count."""

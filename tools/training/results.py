@@ -62,6 +62,29 @@ def summarise(
     }
 
 
+def compare(
+    certainty: dict[str, NDArray[np.float64]],
+    right: NDArray[np.bool_],
+    unknown: dict[str, dict[str, NDArray[np.float64]]],
+) -> dict[str, Any]:
+    """Measures of certainty beside each other: (N,) values of each on the test photos, and on each foreign set."""
+    return {
+        measure: {
+            "auroc_errors": auroc(values[~right], values[right]),
+            "auroc_unknown": {name: auroc(foreign[measure], values) for name, foreign in unknown.items()},
+        }
+        for measure, values in certainty.items()
+    }
+
+
+def comparison_table(comparison: dict[str, Any]) -> Table:
+    names = list(next(iter(comparison.values()))["auroc_unknown"])
+    table = Table("AUROC of certainty", "right against wrong", *(f"against {name}" for name in names))
+    for measure, values in comparison.items():
+        table.add_row(measure, _share(values["auroc_errors"]), *(_share(values["auroc_unknown"][n]) for n in names))
+    return table
+
+
 def tables(results: dict[str, Any], classes: Sequence[str]) -> Group:
     """For the terminal: the confusion matrix with each class's recall, then the rest."""
     confusion = Table("truth \\ said", *classes, "recall", "95 %", title=f"{results['n']} test photos")

@@ -16,4 +16,6 @@ except RuntimeError as error:
         torch.library.define(f"torchvision::{_operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision
 
-__all__ = ["torchvision"]
+from torchvision.transforms import v2 as transforms
+
+__all__ = ["torchvision", "transforms"]

@@ -1,0 +1,55 @@
+"""Other measures of certainty on a classifier's features: does DUQ earn its place on these photos?
+
+Each is fitted to the training photos' features and gives (N,) values, higher where it is more certain.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inspectd_tools.training.duq import shrunk_covariance
+
+_NEIGHBOUR = 10
+_STEPS = 100
+_DECAY = 1e-3
+
+Certainty = Callable[[Tensor], Tensor]
+"""(N, features) -> (N,)"""
+
+
+def max_softmax(features: Tensor, labels: Tensor, class_count: int) -> Certainty:
+    """Largest probability of a logistic regression (Hendrycks and Gimpel, "A baseline for detecting misclassified", 2017)."""
+    mean, std = features.mean(0), features.std(0) + 1e-6
+    linear = nn.Linear(features.shape[1], class_count)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    optimizer = torch.optim.LBFGS(linear.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
+    inputs = (features - mean) / std
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(linear(inputs), labels) + _DECAY * linear.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    linear.requires_grad_(False)
+    return lambda other: linear((other - mean) / std).softmax(1).max(1).values
+
+
+def mahalanobis(features: Tensor, labels: Tensor) -> Certainty:
+    """Minus the distance to the nearest class mean under one covariance (Lee et al., "A simple unified framework", 2018)."""
+    places = [labels == label for label in labels.unique()]
+    means = torch.stack([features[place].double().mean(0) for place in places])
+    offsets = torch.cat([features[place] - mean for place, mean in zip(places, means, strict=True)])
+    factor = torch.linalg.cholesky(torch.linalg.inv(shrunk_covariance(offsets.double())))
+    return lambda other: -torch.cdist(other.double() @ factor, means @ factor).min(1).values
+
+
+def nearest_neighbours(features: Tensor) -> Certainty:
+    """Minus the distance to the tenth nearest training photo, lengths made equal (Sun et al., "Deep nearest neighbors", 2022)."""
+    known = functional.normalize(features)
+    neighbour = min(_NEIGHBOUR, len(known))
+    return lambda other: -torch.cdist(functional.normalize(other), known).kthvalue(neighbour, dim=1).values
