@@ -2,7 +2,7 @@
 
 `line` runs three tables: a busy line through the emulated Basler camera against the bare engine, the same with its
 rejector on a Modbus PLC, a rate that is raised until parts are missed, and a sparse line. `memory` watches the daemon
-for ten minutes.
+for ten minutes. `train` measures the DUQ training step against a straightforward one.
 """
 
 import argparse
@@ -15,8 +15,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ _EPILOG = """\
 examples:
   python tools/benchmark.py line
   python tools/benchmark.py line --seconds 20 --sparse-parts 5     a quick look
-  python tools/benchmark.py memory --minutes 10"""
+  python tools/benchmark.py memory --minutes 10
+  python tools/benchmark.py train"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +173,31 @@ def main(arguments: list[str] | None = None) -> int:
     for verb in (line, memory):
         verb.add_argument("--engine", type=Path, default=Path("engines/filter-label"))
         verb.add_argument("--threads", type=int, default=2, help="of the engine; default: 2")
+    train = verbs.add_parser("train", help="the DUQ step with gradient penalty, on FashionMNIST")
+    train.add_argument("--images", type=int, default=10000, help="an epoch; default: 10000")
+    train.add_argument("--epochs", type=int, default=3, help="default: 3")
+    train.set_defaults(verb=_train)
+    for verb in (line, memory, train):
         verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
-        figures = args.verb(Bench(Path(folder), args.engine, args.threads), args)
+    figures = args.verb(args)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2))
     return 0
 
 
-def _line(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
+@contextmanager
+def _bench(args: argparse.Namespace) -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
+        yield Bench(Path(folder), args.engine, args.threads)
+
+
+def _line(args: argparse.Namespace) -> dict[str, Any]:
+    with _bench(args) as bench:
+        return _measure_line(bench, args)
+
+
+def _measure_line(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
     console = Console()
     bare, preprocess = bench.bare_engine_ms()
     busy = bench.run(bench.emulator(args.rate), args.seconds)
@@ -266,7 +283,12 @@ def _sparse_table(busy: Run, sparse: Run) -> Table:
     return table
 
 
-def _memory(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
+def _memory(args: argparse.Namespace) -> dict[str, Any]:
+    with _bench(args) as bench:
+        return _measure_memory(bench, args)
+
+
+def _measure_memory(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
     daemon, _ = bench.start(bench.emulator(args.rate))
     samples: list[dict[str, float]] = []
     try:
@@ -282,6 +304,20 @@ def _memory(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
         table.add_row(f"{sample['minute']:.0f}", f"{sample['line_mb']:.1f}", f"{sample['gate_mb']:.1f}")
     Console().print(table)
     return {"memory": samples}
+
+
+def _train(args: argparse.Namespace) -> dict[str, Any]:
+    from inspectd_tools.training.speed import compare_steps  # torch, which the line's benchmark does without
+
+    speed = compare_steps(args.images, args.epochs)
+    table = Table("DUQ step with gradient penalty", "images/s", "ratio", "validation accuracy", title="FashionMNIST")
+    ratio = speed.images_per_s / speed.baseline_images_per_s
+    table.add_row(
+        "straightforward, float32", f"{speed.baseline_images_per_s:.0f}", "1", f"{speed.baseline_accuracy:.3f}"
+    )
+    table.add_row("tools/train.py", f"{speed.images_per_s:.0f}", f"{ratio:.2f}", f"{speed.accuracy:.3f}")
+    Console().print(table)
+    return asdict(speed)
 
 
 def _rss_mb(pid: int) -> float:

@@ -18,13 +18,15 @@ from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest, Photo, Split, write_manifest
 from inspectd_tools.dataset.report import write_report
 from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, look_at
-from inspectd_tools.dataset.split import group, split
+from inspectd_tools.dataset.split import SHARES, group, split
 
 _EPILOG = """\
 examples:
   python tools/prepare_data.py photos/bottles --out bottles.csv --report bottles.png
   python tools/prepare_data.py photos/tiles --out tiles.csv --per-class 50 --suffix '_[0-9]+'
       tile7_1.png and tile7_2.png are two photos of tile7
+  python tools/prepare_data.py imagenet/train --out ten.csv --classes n01440764,n02102040,... --per-class 600 --shares 500,50,50
+      five hundred photos of each of ten classes to train with, fifty and fifty to choose and to test with
   python tools/prepare_data.py cifar10 --out cifar10.csv --fixed-test
       cifar10/train/<class> and cifar10/test/<class>: the test stays, 20 % of train become val
 
@@ -43,6 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--classes",
         type=lambda text: tuple(text.split(",")),
         help="class folders in the order of the scores; default: all, by name",
+    )
+    parser.add_argument(
+        "--shares",
+        type=_shares,
+        default=SHARES,
+        metavar="TRAIN,VAL,TEST",
+        help="in parts of any size; default: 80,10,10",
     )
     parser.add_argument("--per-class", type=_positive, metavar="N", help="take at most N photos a class, at random")
     parser.add_argument(
@@ -102,7 +111,7 @@ def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> 
 def _split(seen: list[Seen], args: argparse.Namespace, classes: tuple[str, ...]) -> list[Photo]:
     groups = group(seen, args.suffix, args.near if args.near >= 0 else None)
     _refuse_two_labels(seen)
-    sides = split([photo.label for photo in seen], groups, classes, args.seed)
+    sides = split([photo.label for photo in seen], groups, classes, args.seed, args.shares)
     return [_photo(*entry) for entry in zip(seen, sides, groups, strict=True)]
 
 
@@ -145,6 +154,13 @@ def _positive(text: str) -> int:
     if number < 3:
         raise argparse.ArgumentTypeError("must be at least 3: one photo for each of train, val and test")
     return number
+
+
+def _shares(text: str) -> dict[Split, float]:
+    parts = [float(part) for part in text.split(",")]
+    if len(parts) != len(SPLITS) or not all(0 < part < float("inf") for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be three positive numbers, such as 80,10,10")
+    return {side: part / sum(parts) for side, part in zip(SPLITS, parts, strict=True)}
 
 
 def _pattern(text: str) -> re.Pattern[str]:

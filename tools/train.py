@@ -8,6 +8,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
+from inspectd_tools.training.board import log_run
 from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softmax, nearest_neighbours
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
@@ -127,6 +129,8 @@ def _run(
     if sets.test is not None:
         results |= _test(classifier, experiment, sets.train, sets.test, unknown_sets, run)
     (run / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    if "Tensorboard" in experiment.PFM_flag:
+        log_run(run, experiment, [asdict(epoch) for epoch in epochs], results, sets.train)
     return results
 
 
@@ -173,7 +177,8 @@ def _test(
     )
     summary = summarise(scores, test.labels, experiment.classes, unknown)
     plot_certainty(run / "certainty.png", scores, test.labels, unknown)
-    Console().print(tables(summary, experiment.classes), comparison_table(comparison))
+    if "Terminal" in experiment.PFM_flag:
+        Console().print(tables(summary, experiment.classes), comparison_table(comparison))
     return {"test": summary, "certainty": comparison}
 
 

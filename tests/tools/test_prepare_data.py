@@ -213,3 +213,21 @@ def test_a_group_in_two_splits_is_refused(photos):
     path.write_text(re.sub(r"(good|torn)/p\d+\.png,([0-9a-f]{64})", r"one,\2", path.read_text()))
     with pytest.raises(ConfigError, match="group one straddles"):
         read_manifest(path)
+
+
+def test_shares_give_so_many_photos_to_each_split(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = rng.integers(0, 256, (24, 24), np.uint8)
+            cv2.imwrite(str(tmp_path / "photos" / name / f"{number}.png"), pixels)
+    out = tmp_path / "data.csv"
+    arguments = [str(tmp_path / "photos"), "--out", str(out), "--per-class", "24"]
+    assert prepare_data.main([*arguments, "--shares", "500,50,50"]) == 0
+    manifest = read_manifest(out)
+    assert [[manifest.count(label, side) for side in ("train", "val", "test")] for label in (0, 1)] == [[20, 2, 2]] * 2
+    for bad in ("80,20", "1,0,1", "many"):
+        with pytest.raises(SystemExit):
+            prepare_data.main([*arguments, "--shares", bad])
+    assert "must be three positive numbers" in capsys.readouterr().err

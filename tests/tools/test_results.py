@@ -2,10 +2,12 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from inspectd_tools import prepare_data, synthesize, train
 from inspectd_tools.dataset.manifest import read_manifest
@@ -50,7 +52,8 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     data = tmp_path / "data.csv"
     assert prepare_data.main([str(labels), "--out", str(data), "--classes", classes]) == 0
     small = ["pretrained=false", "epochs=1", "batch_size=8", "centroid_size=4", "input.width=64", "input.height=48"]
-    options = [text for setting in (*small, "pass_class=no_fail") for text in ("--set", setting)]
+    flags = ("pass_class=no_fail", 'PFM_flag=["Terminal", "Tensorboard"]')
+    options = [text for setting in (*small, *flags) for text in ("--set", setting)]
     run = tmp_path / "run"
     assert train.main(["photos", "--data", str(data), "--run", str(run), "--ood", str(foreign), *options]) == 0
     results = json.loads((run / "results.json").read_text())["test"]
@@ -60,6 +63,13 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     assert "recall" in capsys.readouterr().out
     experiment = json.loads((run / "experiment.json").read_text())
     assert experiment["classes"] == classes.split(",")
+    comparison = json.loads((run / "results.json").read_text())["certainty"]
+    assert list(comparison) == ["DUQ", "max-softmax of a linear probe", "Mahalanobis", "nearest neighbours"]
+    assert comparison["DUQ"]["auroc_unknown"] == results["auroc_unknown"]
+    assert cv2.imread(str(run / "certainty.png")).shape[1] == 1100
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    assert [scalar.step for scalar in events.Scalars("validation_loss")] == [1]
+    assert {"training images", "confusion matrix of the test"} <= set(events.Tags()["images"])
 
 
 def test_a_pass_class_that_is_no_class_is_refused(tmp_path, capsys):

@@ -51,8 +51,14 @@ def near_pairs(looks: NDArray[np.uint64], near_bits: int) -> list[tuple[int, int
     return pairs
 
 
-def split(labels: Sequence[int], groups: Sequence[Hashable], classes: Sequence[str], seed: int) -> list[Split]:
-    """80/10/10 of every class as near as whole groups allow, at random by `seed`; no split of a class is left empty.
+def split(
+    labels: Sequence[int],
+    groups: Sequence[Hashable],
+    classes: Sequence[str],
+    seed: int,
+    shares: dict[Split, float] = SHARES,
+) -> list[Split]:
+    """`shares` of every class as near as whole groups allow, at random by `seed`; no split of a class is left empty.
 
     Raises ConfigError naming a class with fewer than three groups.
     """
@@ -68,7 +74,7 @@ def split(labels: Sequence[int], groups: Sequence[Hashable], classes: Sequence[s
     totals = Counter(labels)
     missing = {
         name: {label: share * total if name == "train" else max(1.0, share * total) for label, total in totals.items()}
-        for name, share in SHARES.items()
+        for name, share in shares.items()
     }
     order = [list(members)[place] for place in np.random.default_rng(seed).permutation(len(members))]
     # the largest first: small groups can still even out what they leave

@@ -177,7 +177,7 @@ def _resnet18(channels: int, stride: int) -> tuple[nn.Module, int]:
 
 
 def _duq_cnn(channels: int, stride: int) -> tuple[nn.Module, int]:
-    """van Amersfoort et al. 2020, appendix: for 28x28 images."""
+    """van Amersfoort et al. 2020, appendix: for 28x28 images. Pooling before ReLU gives the same from a quarter of the work."""
     widths = ((channels, 64, 1), (64, 128, 1), (128, 128, 0))
     blocks = [
         layer
@@ -185,8 +185,8 @@ def _duq_cnn(channels: int, stride: int) -> tuple[nn.Module, int]:
         for layer in (
             nn.Conv2d(before, after, 3, padding=padding),
             nn.BatchNorm2d(after),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),
         )
     ]
     return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(512, 256), nn.ReLU(), nn.Unflatten(1, (256, 1, 1))), 256
