@@ -15,20 +15,26 @@ class Baseline(nn.Module):
     sums: Tensor
     counts: Tensor
 
-    def __init__(self, backbone: nn.Module, class_count: int, length_scale: float, gamma: float) -> None:
+    def __init__(self, class_count: int, length_scale: float, gamma: float) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone = nn.Sequential(
+            *_block(1, 64, 1), *_block(64, 128, 1), *_block(128, 128, 0), nn.Flatten(), nn.Linear(512, 256), nn.ReLU()
+        )
         self.length_scale, self.gamma = length_scale, gamma
         self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(256, class_count, 256)))
         self.register_buffer("counts", torch.full((class_count,), 13.0))
         self.register_buffer("sums", 0.05 * 13 * torch.randn(256, class_count))
 
     def embed(self, images: Tensor) -> Tensor:
-        return torch.einsum("nf,mkf->nmk", self.backbone(images).flatten(1), self.weight)
+        return torch.einsum("nf,mkf->nmk", self.backbone(images), self.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         offset = self.embed(images) - self.sums / self.counts
         return torch.exp(-offset.square().mean(1) / (2 * self.length_scale**2))
+
+
+def _block(before: int, after: int, padding: int) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, 3, padding=padding), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
 
 
 def baseline_step(

@@ -14,9 +14,14 @@ _DECAY = 0.2
 def optimizer_of(classifier: nn.Module, experiment: Experiment) -> torch.optim.Optimizer:
     learned = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     if experiment.optimizer == "AdamW":
-        return torch.optim.AdamW(learned, experiment.lr, weight_decay=experiment.weight_decay)
+        return torch.optim.AdamW(learned, experiment.lr, weight_decay=experiment.weight_decay, fused=True)
     return torch.optim.SGD(
-        learned, experiment.lr, momentum=0.9, nesterov=experiment.nesterov, weight_decay=experiment.weight_decay
+        learned,
+        experiment.lr,
+        momentum=0.9,
+        nesterov=experiment.nesterov,
+        weight_decay=experiment.weight_decay,
+        fused=True,
     )
 
 

@@ -32,10 +32,9 @@ def compare_steps(images: int, epochs: int) -> Speed:
     batches = Batches(sets.train, experiment)
     torch.manual_seed(experiment.seed)
     ours = Classifier(experiment)
-    theirs = Baseline(
-        Classifier(experiment).backbone, len(experiment.classes), experiment.length_scale, experiment.gamma
-    )
-    optimizers = optimizer_of(ours, experiment), optimizer_of(theirs, experiment)
+    theirs = Baseline(len(experiment.classes), experiment.length_scale, experiment.gamma)
+    plain = torch.optim.SGD(theirs.parameters(), experiment.lr, momentum=0.9, weight_decay=experiment.weight_decay)
+    optimizers = optimizer_of(ours, experiment), plain
     weights = torch.ones(len(experiment.classes))
     penalty = experiment.gp_const or 0.0
     seconds = [0.0, 0.0]
