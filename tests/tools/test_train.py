@@ -21,7 +21,7 @@ from inspectd_tools import build_engine, prepare_data, synthesize, train
 from inspectd_tools.training.calibration import choose_threshold, pass_certainty
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.export import exported, write_model_files
-from inspectd_tools.training.models import Classifier, load_backbone
+from inspectd_tools.training.models import Classifier, load_backbone, normalise
 from inspectd_tools.training.optimisation import learning_rate
 
 QUICK = ["pretrained=false", "epochs=2", "batch_size=8", "centroid_size=8", "input.width=64", "input.height=48"]
@@ -101,22 +101,29 @@ def test_both_runtimes_give_what_pytorch_gives(model, tmp_path):
 
     experiment = load_experiment("filter-label", [*QUICK, f'model="{model}"'])
     torch.manual_seed(0)
-    classifier = Classifier(experiment).eval()
-    images = torch.randint(0, 256, (16, 1, 48, 64), dtype=torch.uint8)
+    classifier = Classifier(experiment)
+    images = torch.randint(0, 256, (16, 1, 6, 8), dtype=torch.uint8).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    inputs = normalise(images, experiment.input)
+    with torch.no_grad():  # a network that has seen no images gives them all 0 or all 1, and any two runtimes agree
+        for module in classifier.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None  # its statistics become those of these images
+        classifier.features(inputs)
+        classifier.eval().head.fit_covariance(classifier.features(inputs), torch.arange(16) % 4)
     graph = exported(classifier, experiment.input)
     (tmp_path / "openvino").mkdir()
     write_model_files(graph, experiment.input, tmp_path)
     with torch.no_grad():
         expected = torch.cat([graph(image[None]) for image in images]).numpy()
-    assert expected.max() > 0.5
+    assert expected.std() > 0.05
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     found = np.concatenate([session.run(None, {"image": image[None].numpy()})[0] for image in images])
-    np.testing.assert_allclose(found, expected, atol=2e-4)
+    np.testing.assert_allclose(found, expected, atol=5e-4)
     network = openvino.Core().compile_model(
         tmp_path / "openvino" / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     found = np.concatenate([network([image[None].numpy()])[0] for image in images])
-    np.testing.assert_allclose(found, expected, atol=2e-4)
+    np.testing.assert_allclose(found, expected, atol=5e-4)
 
 
 def test_a_grey_stem_is_the_sum_of_the_colour_one(tmp_path):
