@@ -106,7 +106,7 @@ def _run(
 ) -> dict[str, Any]:
     """Train and, where there are test photos, look at them for the first and only time. Returns the run's results."""
     torch.manual_seed(experiment.seed)
-    classifier = Classifier(experiment).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = Classifier(experiment)
     if experiment.pretrained:
         loaded = load_backbone(classifier, experiment, weights)
         if loaded.missing:

@@ -20,7 +20,7 @@ from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.duq import DuqHead
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.models import Classifier, normalise
+from inspectd_tools.training.models import Classifier, layout, normalise
 from inspectd_tools.training.optimisation import learning_rate, optimizer_of
 from inspectd_tools.training.step import losses, training_step
 
@@ -110,9 +110,8 @@ def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -
 
 
 def to_network(images: Tensor, experiment: Experiment) -> Tensor:
-    """(N, C, H, W) uint8 -> normalised float32. The penalty's second derivatives are slower in channels_last."""
-    layout = torch.channels_last if experiment.gp_const is None else torch.contiguous_format
-    return normalise(images, experiment.input).contiguous(memory_format=layout)
+    """(N, C, H, W) uint8 -> normalised float32, laid out as the weights are."""
+    return normalise(images, experiment.input).contiguous(memory_format=layout(experiment))
 
 
 def _validate(classifier: Classifier, experiment: Experiment, images: Images) -> tuple[float, float]:
