@@ -21,7 +21,7 @@ from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
 from inspectd_tools.training.board import log_run
 from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softmax, nearest_neighbours
-from inspectd_tools.training.data import Images
+from inspectd_tools.training.data import Images, load_photos
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.guards import failures, noise
 from inspectd_tools.training.loop import all_features, to_network, train
@@ -124,6 +124,9 @@ def _run(
             print(f"not in the pretrained weights, left random: {', '.join(loaded.missing)}", file=sys.stderr)
     sets = load_sets(experiment, data)
     unknown_sets = {str(path): load_foreign(path, experiment.input) for path in foreign}
+    if isinstance(data, DataManifest):
+        kinds = data.unknown("test").items()
+        unknown_sets |= {name: load_photos(photos, experiment.input, name) for name, photos in kinds}
     if is_first():
         _begin(experiment, sets, weights, run)
     wait()
@@ -190,10 +193,10 @@ def _test(
             for name, other in foreign_features.items()
         },
     )
-    summary = summarise(scores, test.labels, experiment.classes, unknown)
+    summary = summarise(scores, test.labels, experiment.classes, experiment.pass_class, unknown)
     plot_certainty(run / "certainty.png", scores, test.labels, unknown)
     if "Terminal" in experiment.PFM_flag:
-        Console().print(tables(summary, experiment.classes), comparison_table(comparison))
+        Console().print(tables(summary), comparison_table(comparison))
     return {"test": summary, "certainty": comparison}
 
 

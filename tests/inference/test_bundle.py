@@ -206,7 +206,7 @@ def damage(draw: st.DrawFn, data: bytes) -> bytes:
     return data[:begin] + piece + data[end:]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_damaged_bundle_loads(pristine: Path, data: st.DataObject) -> None:
     path = pristine / data.draw(st.sampled_from(FILES))
@@ -225,7 +225,7 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_whatever_a_sealed_manifest_says_only_engine_errors_come_out(pristine: Path, data: st.DataObject) -> None:
     path = pristine / "engine.yaml"

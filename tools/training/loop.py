@@ -20,7 +20,7 @@ from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.duq import DuqHead
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.models import Classifier, layout, normalise
+from inspectd_tools.training.models import Classifier, normalise
 from inspectd_tools.training.optimisation import learning_rate, optimizer_of
 from inspectd_tools.training.parallel import is_first, synchronise_batch_norm, wait
 from inspectd_tools.training.step import losses, training_step
@@ -116,7 +116,7 @@ def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -
 
 def to_network(images: Tensor, experiment: Experiment) -> Tensor:
     """(N, C, H, W) uint8 -> normalised float32, laid out as the weights are."""
-    return normalise(images, experiment.input).contiguous(memory_format=layout(experiment))
+    return normalise(images, experiment.input).contiguous(memory_format=torch.channels_last)
 
 
 def _validate(classifier: Classifier, experiment: Experiment, images: Images) -> tuple[float, float]:
