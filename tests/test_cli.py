@@ -73,11 +73,11 @@ def test_engines_lists_good_and_damaged_bundles(tmp_path, capsys):
     make_toy_bundle(tmp_path / "damaged")
     with (tmp_path / "damaged" / "model.onnx").open("r+b") as file:
         file.write(b"x")
-    assert main(["engines", str(tmp_path)]) == 1
+    assert main(["engines", "list", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert "good" in out
     assert "damaged" in out
-    main(["engines", str(tmp_path), "--json"])
+    main(["engines", "list", str(tmp_path), "--json"])
     listed = {entry["engine"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert listed.keys() == {"good", "damaged"}
 
