@@ -24,7 +24,7 @@ from inspectd.cli import main
 from inspectd.errors import JournalError
 from inspectd.inference import load_bundle
 from inspectd.journal import open_for_reading
-from tests.factories import make_toy_bundle, toy_image
+from tests.factories import edit_manifest, make_toy_bundle, toy_image
 
 CUT_OFF = """
 import os, signal, sys
@@ -129,7 +129,22 @@ def test_a_damaged_bundle_is_not_activated(home: Path, capsys: pytest.CaptureFix
     assert not os.path.lexists(home / "toy.previous")
 
 
-@pytest.mark.parametrize("spoil", [lambda path: (path / "model.onnx").write_bytes(b""), shutil.rmtree])
+def forget_golden_scores(folder: Path) -> None:
+    edit_manifest(folder, lambda values: values["golden"][0].update(scores=[0.5] * 4))
+
+
+def test_a_bundle_that_answers_otherwise_than_recorded_is_not_activated(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forget_golden_scores(home / "toy-1.0.0")
+    assert engines("activate", home / "toy", home / "toy-1.0.0") == 78
+    assert "training recorded 0.5" in capsys.readouterr().err
+    assert not (home / "toy").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda path: (path / "model.onnx").write_bytes(b""), shutil.rmtree, forget_golden_scores]
+)
 def test_no_rollback_to_what_does_not_load(
     home: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], object]
 ) -> None:

@@ -1,6 +1,6 @@
 """Mutated bundles: none loads whose content differs, and nothing but an EngineError comes out.
 
-300 of them in a usual run; INSPECTD_FUZZ=10000 makes 10 000. Mutation n is the same in every run, so that one that is
+A mutation that renews hashes and seal may make another valid bundle; the signature is still that of the old one. 300 of them in a usual run; INSPECTD_FUZZ=10000 makes 10 000. Mutation n is the same in every run, so that one that is
 found can be made again.
 """
 
@@ -18,6 +18,7 @@ import yaml
 from inspectd.errors import EngineError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.bundle import seal
+from inspectd.inference.signature import sign, write_keys
 from tests.factories import edit_manifest, make_toy_bundle
 
 MUTATIONS = int(os.environ.get("INSPECTD_FUZZ", "300"))
@@ -56,6 +57,8 @@ def whole(tmp_path: Path) -> Path:
 
 @pytest.mark.timeout(60 + MUTATIONS // 5)
 def test_a_mutated_bundle_is_refused_or_another_valid_one(tmp_path: Path, whole: Path) -> None:
+    write_keys(tmp_path / "private.pem", tmp_path / "public.pem")
+    sign(load_bundle(whole), tmp_path / "private.pem")
     outcomes: Counter[str] = Counter()
     content = snapshot(whole)
     for number in range(MUTATIONS):
@@ -69,16 +72,20 @@ def test_a_mutated_bundle_is_refused_or_another_valid_one(tmp_path: Path, whole:
         if outcome == "loaded":
             outcome = "loaded, another bundle" if snapshot(folder) != content else "loaded, the same"
             assert mutate in SEALED or outcome == "loaded, the same", f"mutation {number}, {mutate.__name__}"
+            signed = load(folder, backend, tmp_path / "public.pem")
+            assert (signed == "loaded") == (outcome == "loaded, the same"), (
+                f"mutation {number}, {mutate.__name__}, signed"
+            )
         outcomes[f"{mutate.__name__}: {outcome}"] += 1
         shutil.rmtree(folder)
     print("", *(f"{count:6} {what}" for what, count in sorted(outcomes.items())), sep="\n")
     assert outcomes.total() == MUTATIONS
 
 
-def load(folder: Path, backend: Any) -> str:
+def load(folder: Path, backend: Any, signed_by: Path | None = None) -> str:
     """Any other exception is the defect that is looked for."""
     try:
-        load_engine(load_bundle(folder), InferenceConfig(backend=backend, threads=1))
+        load_engine(load_bundle(folder), InferenceConfig(backend=backend, threads=1, signed_by=signed_by))
     except EngineError:
         return "refused"
     return "loaded"
