@@ -20,7 +20,8 @@ def run_activate(link: Path, folder: Path, config: Path | None) -> int:
     """Raises EngineError if the bundle is refused, ConfigError if the link can't be switched."""
     inference = _inference(link, config)
     with _locked(link.parent) as descriptor:
-        current, _ = _target(link), _target(previous_of(link))
+        current = _target(link)
+        _target(_previous_of(link))
         bundle = load_bundle(folder)
         load_engine(bundle, inference)
         if current is not None and link.resolve() == bundle.folder:
@@ -28,7 +29,7 @@ def run_activate(link: Path, folder: Path, config: Path | None) -> int:
             return 0
         _flush(bundle.folder)
         if current is not None and link.exists():
-            _point(previous_of(link), current, descriptor)
+            _point(_previous_of(link), current, descriptor)
         _point(link, _target_for(link, bundle.folder), descriptor)
     _say(link, bundle, before=current)
     return 0
@@ -37,7 +38,7 @@ def run_activate(link: Path, folder: Path, config: Path | None) -> int:
 def run_rollback(link: Path, config: Path | None) -> int:
     """Raises EngineError if the bundle before is refused, ConfigError if there is none or the link can't be switched."""
     inference = _inference(link, config)
-    previous = previous_of(link)
+    previous = _previous_of(link)
     with _locked(link.parent) as descriptor:
         current, target = _target(link), _target(previous)
         if target is None or target == current:
@@ -52,7 +53,7 @@ def run_rollback(link: Path, config: Path | None) -> int:
     return 0
 
 
-def previous_of(link: Path) -> Path:
+def _previous_of(link: Path) -> Path:
     return link.with_name(link.name + ".previous")
 
 
@@ -85,7 +86,7 @@ def _locked(folder: Path) -> Iterator[int]:
 
 
 def _target(link: Path) -> Path | None:
-    """As written in the link; None if nothing is there."""
+    """As written in the link; None if nothing is there. Raises ConfigError for anything that is no link."""
     if link.is_symlink():
         return link.readlink()
     if link.exists():

@@ -160,7 +160,7 @@ def _tables(comparison: Comparison, folders: Sequence[Path], engines: Sequence[E
         kinds = [*_NAMES.values(), *([_ENGINE_ERROR] if any(_ENGINE_ERROR in row for row in counted.values()) else [])]
         table = Table("the label is", "photos", *kinds, title=title, title_justify="left")
         for label, row in counted.items():
-            name = label if label in manifest.classes else f"unknown: {label}"
+            name = label if label in manifest.classes else f"unknown: {label.removeprefix('unknown_')}"
             table.add_row(name, str(row.total()), *(str(row[kind]) for kind in kinds))
         yield table
     errors = [comparison.errors(place, engine.manifest.classes) for place, engine in enumerate(engines)]

@@ -76,7 +76,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"{path}: is no public key in PEM format; `inspectd engines keygen` makes a pair") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(f"{path}: is a {type(key).__name__}; an Ed25519 key is allowed")
+        raise ConfigError(f"{path}: holds a key of kind {type(key).__name__}; Ed25519 is allowed")
     return key
 
 
@@ -88,7 +88,7 @@ def _private_key(path: Path) -> Ed25519PrivateKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"{path}: is no private key in PEM format; `inspectd engines keygen` makes a pair") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path}: is a {type(key).__name__}; an Ed25519 key is allowed")
+        raise ConfigError(f"{path}: holds a key of kind {type(key).__name__}; Ed25519 is allowed")
     return key
 
 

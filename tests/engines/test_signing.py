@@ -159,12 +159,12 @@ def test_keys_of_another_kind_are_named(
     rsa, encrypted = tmp_path / "rsa.pem", tmp_path / "encrypted.pem"
     openssl("genpkey", "-algorithm", "RSA", "-out", str(rsa))
     openssl("pkey", "-in", str(keys[0]), "-aes256", "-passout", "pass:secret", "-out", str(encrypted))
-    for key, said in ((rsa, "an Ed25519 key is allowed"), (encrypted, "is encrypted"), (keys[1], "is no private key")):
+    for key, said in ((rsa, "Ed25519 is allowed"), (encrypted, "is encrypted"), (keys[1], "is no private key")):
         assert engines("sign", folder, "--key", key) == 78
         assert f"{key}: " in (message := capsys.readouterr().err)
         assert said in message
     openssl("pkey", "-in", str(rsa), "-pubout", "-out", str(tmp_path / "rsa-public.pem"))
-    with pytest.raises(ConfigError, match="an Ed25519 key is allowed"):
+    with pytest.raises(ConfigError, match="Ed25519 is allowed"):
         load(folder, tmp_path / "rsa-public.pem")
 
 
