@@ -50,6 +50,9 @@ def test_what_passes_at_five_percent_false_rejects():
     labels = np.array([0] * 101 + [1] * 4)
     found = summarise(np.concatenate([good, faulty]), labels, ("good", "torn"), "good", {"steel": faulty[:2]})
     assert found["passed"] == {"torn": (1, 4), "steel": (1, 2)}
+    good[:10] = [0.1, 0.9]
+    found = summarise(np.concatenate([good, faulty]), labels, ("good", "torn"), "good", {"steel": faulty[:2]})
+    assert found["passed"] == {"torn": (2, 4), "steel": (2, 2)}
 
 
 def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):

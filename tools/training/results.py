@@ -78,7 +78,10 @@ def _passed(
     groups = {name: scores[labels == label] for label, name in enumerate(classes)} | unknown
     certainty = {name: pass_certainty(values, place) for name, values in groups.items()}
     threshold = np.quantile(certainty.pop(pass_class), FALSE_REJECTS, method="lower")
-    return {name: (int((values >= threshold).sum()), len(values)) for name, values in certainty.items()}
+    # 0 is that of another class, which passes at no threshold
+    return {
+        name: (int(((values >= threshold) & (values > 0)).sum()), len(values)) for name, values in certainty.items()
+    }
 
 
 def compare(
