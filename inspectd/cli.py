@@ -101,7 +101,7 @@ def _add_demo(verbs: Verbs) -> None:
         "beside a live view, and ends with a table against the truth. Exit code 1 if a faulty label was passed.",
     )
     _add_config(parser)
-    parser.add_argument("folder", type=Path, help="rendered by tools/synthesize.py, with its truth.csv")
+    parser.add_argument("folder", type=Path, help="with its truth.csv, from tools/synthesize.py or prepare_data.py")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="journal, archive and contact sheet go here")
     parser.set_defaults(verb=_demo)
 

@@ -52,12 +52,15 @@ def _place(config_path: Path, folder: Path, out: Path) -> Path:
     """A copy of the line config with images, records and archive where this run wants them."""
     load_config(config_path)
     values: dict[str, Any] = yaml.safe_load(config_path.read_text(encoding="utf-8"))
-    if "emulated" not in values["camera"]:
+    if values["camera"]["kind"] == "replay":
+        values["camera"] |= {"source": str(folder.resolve()), "forever": False}
+    elif "emulated" in values["camera"]:
+        values["camera"]["emulated"]["images"] = str(folder.resolve())
+    else:
         raise ConfigError(
-            f"{config_path}: camera.emulated: missing; the demo serves images through the emulated camera"
+            f"{config_path}: camera: serves no folder; give it 'kind: replay', or 'kind: pylon' with 'emulated'"
         )
     values["engine"] = str((config_path.parent / values["engine"]).resolve())
-    values["camera"]["emulated"]["images"] = str(folder.resolve())
     values["gate"]["output"]["record"] = str(out.resolve() / "output.jsonl")
     values["journal"]["path"] = str(out.resolve() / "journal.sqlite")
     values["archive"] = {**values.get("archive", {}), "folder": str(out.resolve() / "archive")}

@@ -20,10 +20,11 @@ from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo
 from inspectd_tools.dataset.report import write_report
 from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, look_at
 from inspectd_tools.dataset.split import SHARES, group, split
+from inspectd_tools.dataset.stream import write_stream
 
 _EPILOG = """\
 examples:
-  python tools/prepare_data.py photos/bottles --out bottles.csv --report bottles.png
+  python tools/prepare_data.py photos/bottles --out bottles.csv --report bottles.png --stream out/bottles
   python tools/prepare_data.py photos/tiles --out tiles.csv --per-class 50 --suffix '_[0-9]+'
       tile7_1.png and tile7_2.png are two photos of tile7
   python tools/prepare_data.py imagenet/train --out ten.csv --classes n01440764,n02102040,... --per-class 600 --shares 500,50,50
@@ -70,8 +71,16 @@ def main(arguments: list[str] | None = None) -> int:
         "--fixed-test", action="store_true", help="root holds train/ and test/, each with the class folders"
     )
     parser.add_argument("--seed", type=int, default=0, help="of sampling and split; default: 0")
+    parser.add_argument(
+        "--stream",
+        type=Path,
+        metavar="FOLDER",
+        help="new folder of links to the test photos, mixed, for `inspectd demo`",
+    )
     parser.add_argument("--report", type=Path, metavar="PNG", help="a page of examples, counts and histograms")
     args = parser.parse_args(arguments)
+    if args.stream and args.stream.exists():
+        parser.error(f"--stream {args.stream}: exists; give a new folder")
     try:
         _prepare(args)
     except InspectdError as error:
@@ -99,6 +108,8 @@ def _prepare(args: argparse.Namespace) -> None:
     manifest = DataManifest(classes, tuple(photos))
     write_manifest(manifest, args.out)
     Console().print(_table(manifest, args.out))
+    if args.stream:
+        write_stream(manifest, args.stream, args.seed)
     if args.report:
         write_report(manifest, [photo for tree in seen for photo in tree], broken, args.report)
 

@@ -1,5 +1,6 @@
 """From a folder of photos to a manifest whose test photos are new to the model."""
 
+import json
 import os
 import re
 import shutil
@@ -9,15 +10,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspectd import cli
 from inspectd.errors import ConfigError
-from inspectd_tools import prepare_data
+from inspectd_tools import prepare_data, synthesize
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest, Photo, read_manifest, write_manifest
 from inspectd_tools.dataset.scan import look_at
 from inspectd_tools.dataset.split import SHARES, group, split
 
+CONFIG = Path(__file__).parents[2] / "config"
 TILES = Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets")) / "magnetic_tile" / "images"
 
 
@@ -231,3 +235,20 @@ def test_shares_give_so_many_photos_to_each_split(tmp_path, capsys):
         with pytest.raises(SystemExit):
             prepare_data.main([*arguments, "--shares", bad])
     assert "must be three positive numbers" in capsys.readouterr().err
+
+
+def test_a_stream_is_what_the_demo_runs_on(tmp_path):
+    """From photos to the real daemon: every test photo is inspected once and compared with its folder."""
+    labels, stream, out = tmp_path / "labels", tmp_path / "stream", tmp_path / "out"
+    assert synthesize.main(["render", str(labels), "--count-per-class", "15", "--unknowns-per-kind", "2"]) == 0
+    manifest = prepare(labels, "--near", "-1", "--stream", str(stream))
+    line = yaml.safe_load((CONFIG / "photos.yaml").read_text())
+    line["engine"] = str(CONFIG.parent / "engines" / "filter-label")
+    (tmp_path / "line.yaml").write_text(yaml.safe_dump(line))
+    assert cli.main(["demo", str(stream), "--config", str(tmp_path / "line.yaml"), "--out", str(out)]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    tested = [photo for photo in manifest.photos if photo.split == "test"]
+    assert (summary["parts"], summary["missed"]) == (len(tested), 0)
+    assert summary["good"] == manifest.count(3, "test") == summary["by_truth"]["no_fail"].get("pass", 0)
+    assert summary["unknown"] == sum(len(photos) for photos in manifest.unknown("test").values()) == 12
+    assert (out / "rejects.png").is_file()
