@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-_COLLAPSED = 0.5
+_COLLAPSED = 0.8
 _UNDERFLOW = -50.0
 _CERTAIN_OF_NOISE = 0.9
 
@@ -12,11 +12,11 @@ def failures(log_kernel: Tensor, labels: Tensor, noise_log_kernel: Tensor, names
     """What is wrong, in words. (N, classes) log K_c of validation photos, their (N,) labels, and (M, classes) of pure noise."""
     found = []
     for place, name in enumerate(names):
-        others = log_kernel[labels != place, place].exp()
-        if len(others) and others.mean() > _COLLAPSED:
+        own, others = (log_kernel[mine, place].exp().mean() for mine in (labels == place, labels != place))
+        if others > _COLLAPSED * own:  # false where either has no photo
             found.append(
-                f"class {name}: its centroid is near the photos of all classes (K is {others.mean():.2f} on those of others): "
-                "it has collapsed; give more photos of it, or a lower lr"
+                f"class {name}: its centroid is as near to the photos of the others (K is {others:.2f}) as to its own "
+                f"({own:.2f}): it has collapsed; give more photos of it, or a lower lr"
             )
     lost = (log_kernel.max(1).values < _UNDERFLOW).float().mean()
     if lost > 0.1:
