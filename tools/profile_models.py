@@ -98,9 +98,10 @@ def main(arguments: list[str] | None = None) -> int:
     if args.set and args.experiment is None:
         parser.error("--set: changes a key of the experiment; name it with --experiment")
     try:
+        experiment = load_experiment(args.experiment, args.set) if args.experiment is not None else None
         profiles = {"ImageNet": imagenet_profiles()}
-        if args.experiment is not None:
-            profiles[args.experiment] = experiment_profiles(load_experiment(args.experiment, args.set))
+        if experiment is not None:
+            profiles[args.experiment] = experiment_profiles(experiment)
     except InspectdError as error:
         print(f"profile_models: {error}", file=sys.stderr)
         return error.exit_code
