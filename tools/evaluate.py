@@ -12,12 +12,12 @@ from typing import Any
 
 from rich.console import Console
 
-from inspectd.errors import InspectdError
+from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import SPLITS
 from inspectd_tools.evaluation.judgement import Judgement, arrays, judge, write_csv
 from inspectd_tools.evaluation.model import TORCH, Model, open_model
 from inspectd_tools.evaluation.photos import Photos, load_photos
-from inspectd_tools.evaluation.pictures import write_annotated, write_sheets
+from inspectd_tools.evaluation.pictures import worst, write_annotated, write_sheets
 from inspectd_tools.evaluation.speed import measure, speed_table
 from inspectd_tools.evaluation.verdicts import verdict_figures, verdict_tables
 from inspectd_tools.training.plots import confusion_figure, plot_certainty
@@ -37,7 +37,7 @@ in --out afterwards:
                                   the worst errors of each kind, where there are any
   annotated/<truth>/              photos with class, certainty, truth and verdict; the number is the row in predictions.csv
 
-exit codes: 0 done, 2 wrong usage, 78 the model or the photos can't be used"""
+exit codes: 0 done, 2 wrong usage, 78 the model or the photos can't be used, or --out not written"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="new folder")
     parser.add_argument(
-        "--limit", type=_count, metavar="N", help="annotate at most N photos, wrong ones first; default: all"
+        "--limit", type=_count, metavar="N", help="annotate at most N photos, errors first; default: all"
     )
     parser.add_argument(
         "--backend",
@@ -82,6 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InspectdError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"evaluate: {error.filename}: {error.strerror}", file=sys.stderr)
+        return ConfigError.exit_code
     return 0
 
 
@@ -94,13 +97,15 @@ def _evaluate(args: argparse.Namespace) -> None:
     results = _figures(args.model, model, photos, judgements)
     if args.calc_speed:
         results["speed"] = measure(model, photos.known.pixels)
+    sheets = worst(judgements, model.classes.index(model.pass_class))
+    results["sheets"] = {name: len(photos) for name, photos in sheets.items()}
     args.out.mkdir(parents=True)
-    results["sheets"] = write_sheets(args.out, judgements, model.classes.index(model.pass_class))
+    write_sheets(args.out, sheets)
     (args.out / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     write_csv(args.out / "predictions.csv", judgements, model.classes)
     plot_certainty(args.out / "certainty.png", *arrays(judgements), model.policy and model.policy.threshold)
     confusion_figure(results["test"]["confusion"], model.classes).savefig(args.out / "confusion.png", dpi=100)
-    write_annotated(args.out / "annotated", judgements, args.limit)
+    write_annotated(args.out / "annotated", judgements, sheets, args.limit)
     _print(model, results, args.out)
 
 

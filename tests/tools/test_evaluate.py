@@ -147,15 +147,20 @@ def test_every_photo_is_annotated_under_its_row(engine, photos, tmp_path):
         assert 0.7 < (bar.min(2) > 200).mean() < 0.99
 
 
-def test_with_a_limit_the_wrong_ones_come_first(engine, photos, tmp_path):
-    for limit, wrong in ((0, 0), (2, 2), (3, 3), (7, 3), (99, 3)):
+def test_with_a_limit_errors_come_first(engine, photos, tmp_path):
+    for limit, expected in ((0, 0), (2, 2), (5, 5), (8, 5), (99, 5)):
         out = tmp_path / str(limit)
         assert evaluate.main([str(engine), "--data", str(photos), "--out", str(out), "--limit", str(limit)]) == 0
         rows = rows_of(out)
         pages = [rows[int(path.name[:5]) - 1] for path in (out / "annotated").rglob("*.jpg")]
         assert len(pages) == min(limit, len(rows))
-        errors = [row for row in pages if row["truth"] in GREY_OF_CLASS and row["truth"] != row["predicted"]]
-        assert len(errors) == wrong
+        errors = [
+            row
+            for row in pages
+            if (row["truth"] in GREY_OF_CLASS and row["truth"] != row["predicted"])
+            or (row["truth"] == GOOD) != (row["verdict"] == "pass")
+        ]
+        assert len(errors) == expected
 
 
 def test_sheets_show_the_worst_first(engine, photos, tmp_path):
@@ -284,7 +289,7 @@ def test_speed_of_an_engine_on_all_that_it_has_files_for(engine, photos, tmp_pat
         else:
             assert row["runs"] == 100
             assert 0 < row["p50_ms"] <= row["p99_ms"]
-            assert row["images_per_s"] == pytest.approx(1000 / row["p50_ms"], rel=0.9)
+            assert 0 < row["images_per_s"] <= 2000 / row["p50_ms"]  # half of the runs take at least the median
     assert "100 runs" in capsys.readouterr().out
 
 
@@ -359,3 +364,5 @@ def test_earlier_results_are_not_overwritten(engine, photos, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         evaluate.main([str(engine), "--data", str(photos), "--out", str(tmp_path)])
     assert "exists" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert str(tmp_path / "file") in refused([engine, "--data", photos, "--out", tmp_path / "file" / "out"], capsys)

@@ -18,7 +18,7 @@ from inspectd_tools.training.data import Images
 VERDICTS = ("pass", "fault", "uncertain")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
     """One photo. `verdict` is None where the model has no threshold."""
 

@@ -13,31 +13,61 @@ from rich.progress import track
 
 from inspectd.contact_sheet import write_contact_sheet
 from inspectd_tools.evaluation.judgement import Judgement
+from inspectd_tools.training.plots import short
 
 _WIDTH_PX = (320, 1280)
 """Smaller photos are enlarged so that text fits below them, larger ones made smaller."""
 _TILES = 30
+UNKNOWN = "unknown"
 _RED, _RED_BGR = (200, 0, 0), (0, 0, 200)
 
 
-def write_annotated(folder: Path, judgements: Sequence[Judgement], limit: int | None) -> int:
-    """`<folder>/<truth>/<row in predictions.csv>-<file>.jpg` of at most `limit` photos; returns how many.
+def worst(judgements: Sequence[Judgement], good: int) -> dict[str, list[Judgement]]:
+    """The photos that each contact sheet is about, the worst first. `good`: label of the pass class.
 
-    With a limit, wrong ones come first, the most certain of them before all, then others evenly spread. Raises OSError.
+    wrong: taken for another class, most certain first. With verdicts, false_accepts: faulty or unknown and passed, most
+    certain first, and false_rejects: good and not passed, the least like good first. Without, unknown: most certain first.
     """
-    chosen = _choose(judgements, limit)
-    for truth in {judgements[place].truth for place in chosen}:
-        (folder / Path(truth).name).mkdir(parents=True, exist_ok=True)
+    certain_first = partial(sorted, key=lambda photo: -photo.certainty)
+    wrong = certain_first(photo for photo in judgements if photo.is_wrong)
+    if all(photo.verdict is None for photo in judgements):
+        return {"wrong": wrong, UNKNOWN: certain_first(photo for photo in judgements if photo.is_unknown)}
+    passed = [photo for photo in judgements if photo.verdict == "pass"]
+    rejected = [photo for photo in judgements if photo.label == good and photo.verdict != "pass"]
+    return {
+        "false_accepts": certain_first(photo for photo in passed if photo.label != good),
+        "false_rejects": sorted(rejected, key=lambda photo: photo.scores[good]),
+        "wrong": wrong,
+    }
 
-    def write(place: int) -> None:
-        photo = judgements[place]
-        name = f"{place + 1:05}-{photo.path.stem}.jpg"
-        annotate(photo).save(folder / Path(photo.truth).name / name, quality=92, subsampling=0)
+
+def write_sheets(folder: Path, sheets: dict[str, list[Judgement]]) -> None:
+    """`<name>.png` of the first photos of each that has any. Raises OSError."""
+    for name, photos in sheets.items():
+        if photos:
+            write_contact_sheet(folder / f"{name}.png", [_tile(photo) for photo in photos[:_TILES]])
+
+
+def write_annotated(
+    folder: Path, judgements: Sequence[Judgement], sheets: dict[str, list[Judgement]], limit: int | None
+) -> None:
+    """`<folder>/<truth>/<row in predictions.csv>-<file>.jpg` of all photos, or of the errors first and others evenly spread.
+
+    Raises OSError.
+    """
+    row = {photo: number for number, photo in enumerate(judgements, start=1)}
+    chosen = judgements if limit is None else _choose(judgements, sheets, limit)
+    folders = {truth: folder / Path(truth).resolve().name for truth in {photo.truth for photo in chosen}}
+    for path in folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+
+    def write(photo: Judgement) -> None:
+        path = folders[photo.truth] / f"{row[photo]:05}-{photo.path.stem}.jpg"
+        annotate(photo).save(path, quality=92, subsampling=0)
 
     with ThreadPoolExecutor() as pool:
         for _ in track(pool.map(write, chosen), "annotate", len(chosen)):
             pass
-    return len(chosen)
 
 
 def annotate(photo: Judgement) -> Image.Image:
@@ -46,7 +76,7 @@ def annotate(photo: Judgement) -> Image.Image:
     width = int(np.clip(picture.width, *_WIDTH_PX))
     height = max(1, round(picture.height * width / picture.width))
     way = Image.Resampling.NEAREST if width > picture.width else Image.Resampling.BOX
-    lines = [f"Certainty = {photo.certainty:.2f}", f"Truth: {photo.truth}"]
+    lines = [f"Certainty = {photo.certainty:.2f}", f"Truth: {short(photo.truth)}"]
     lines += [f"Verdict: {photo.verdict}"] if photo.verdict is not None else []
     font = _font([photo.predicted, *lines], width)
     step = round(font.size * 1.4)
@@ -60,38 +90,13 @@ def annotate(photo: Judgement) -> Image.Image:
     return page
 
 
-def write_sheets(folder: Path, judgements: Sequence[Judgement], good: int) -> dict[str, int]:
-    """A sheet of the worst of each kind of error, if there is one; returns how many there are. `good`: label of the pass class.
-
-    `wrong.png`: taken for another class, most certain first. With verdicts, `false_accepts.png`: faulty or unknown and
-    passed, most certain first, and `false_rejects.png`: good and not passed, the least like good first. Without,
-    `unknown.png`: unknown, most certain first. Raises OSError.
-    """
-    certain_first = partial(sorted, key=lambda photo: -photo.certainty)
-    sheets = {"wrong": certain_first(photo for photo in judgements if photo.is_wrong)}
-    if all(photo.verdict is None for photo in judgements):
-        sheets["unknown"] = certain_first(photo for photo in judgements if photo.is_unknown)
-    else:
-        passed = [photo for photo in judgements if photo.verdict == "pass"]
-        sheets["false_accepts"] = certain_first(photo for photo in passed if photo.label != good)
-        rejected = [photo for photo in judgements if photo.label == good and photo.verdict != "pass"]
-        sheets["false_rejects"] = sorted(rejected, key=lambda photo: photo.scores[good])
-    for name, photos in sheets.items():
-        if photos:
-            write_contact_sheet(folder / f"{name}.png", [_tile(photo) for photo in photos[:_TILES]])
-    return {name: len(photos) for name, photos in sheets.items()}
-
-
-def _choose(judgements: Sequence[Judgement], limit: int | None) -> list[int]:
-    places = list(range(len(judgements)))
-    if limit is None or limit >= len(places):
-        return places
-    wrong = sorted(
-        (place for place in places if judgements[place].is_wrong), key=lambda place: -judgements[place].certainty
-    )
-    others = [place for place in places if not judgements[place].is_wrong]
-    spread = np.linspace(0, len(others) - 1, max(0, limit - len(wrong))).astype(int)
-    return wrong[:limit] + [others[place] for place in spread]
+def _choose(judgements: Sequence[Judgement], sheets: dict[str, list[Judgement]], limit: int) -> list[Judgement]:
+    errors = list(dict.fromkeys(photo for name, photos in sheets.items() if name != UNKNOWN for photo in photos))
+    is_error = set(errors)
+    others = [photo for photo in judgements if photo not in is_error]
+    count = min(len(others), max(0, limit - len(errors)))
+    spread = np.linspace(0, len(others) - 1, count).astype(int)
+    return errors[:limit] + [others[place] for place in spread]
 
 
 def _image(photo: Judgement) -> NDArray[np.uint8]:
@@ -113,4 +118,4 @@ def _font(lines: Sequence[str], width: int) -> ImageFont.FreeTypeFont:
 
 def _tile(photo: Judgement) -> tuple[NDArray[np.uint8], tuple[str, str], tuple[int, int, int]]:
     said = f"{photo.predicted} {photo.certainty:.2f}"
-    return _image(photo), (said, f"is {photo.truth}"), _RED_BGR
+    return _image(photo), (said, f"is {short(photo.truth)}"), _RED_BGR

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from rich.table import Table
 
-from inspectd.errors import EngineError
+from inspectd.errors import EngineError, InferenceError
 from inspectd.inference import Bundle, InferenceConfig
 from inspectd_tools.evaluation.model import Model, open_engine
 
@@ -32,7 +32,7 @@ def measure(model: Model, pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
         config = InferenceConfig.model_validate({"backend": backend, "precision": precision})
         try:
             rows.append(_row(open_engine(model.bundle, config), pixels))
-        except EngineError as error:
+        except (EngineError, InferenceError) as error:
             rows.append({"backend": backend, "precision": precision, "refused": str(error)})
     return rows
 

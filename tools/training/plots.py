@@ -42,7 +42,7 @@ def plot_certainty(
     groups = {"right": certainty[right], "wrong": certainty[~right]}
     if len(unknown) > _SETS_APART:
         unknown = {f"{len(unknown)} sets": np.concatenate(list(unknown.values()))}
-    groups |= {f"unknown: {'/'.join(Path(name).parts[-2:])}": values.max(1) for name, values in unknown.items()}
+    groups |= {f"unknown: {short(name)}": values.max(1) for name, values in unknown.items()}
     for name, values in groups.items():
         if len(values):
             weights = np.full(len(values), 1 / len(values))
@@ -54,6 +54,11 @@ def plot_certainty(
     histogram.set(xlabel="certainty", ylabel="share of the group", xlim=(0, 1), title="who is how certain")
     histogram.legend()
     figure.savefig(path, dpi=100)
+
+
+def short(name: str) -> str:
+    """Of a class, or of an unknown set, which may be a long path."""
+    return "/".join(Path(name).parts[-2:])
 
 
 def confusion_figure(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
