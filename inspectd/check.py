@@ -17,7 +17,7 @@ from rich.table import Table
 
 from inspectd.camera import Camera
 from inspectd.config import Config, load_config
-from inspectd.errors import CameraError, EngineError, OutputError
+from inspectd.errors import CameraError, ConfigError, EngineError, OutputError
 from inspectd.inference import load_bundle, load_engine
 
 _MARKS = {True: "[green]ok", False: "[red]FAIL", None: "[yellow]warn"}
@@ -64,18 +64,19 @@ def _findings(config: Config) -> Iterator[Finding]:
 def _engine(config: Config) -> Finding:
     try:
         engine = load_engine(load_bundle(config.engine), config.inference)
-    except EngineError as error:
+    except (ConfigError, EngineError) as error:
         return Finding(
             "engine",
             False,
             str(error),
-            "build or copy the bundle again; `inspectd engines` lists what is there",
+            "build or copy the bundle again, or go back: `inspectd engines --help`",
         )
     manifest = engine.manifest
+    checked = "hashes" if config.inference.signed_by is None else "signature, hashes"
     return Finding(
         "engine",
         True,
-        f"{manifest.name} {manifest.version} on {engine.backend_name}: hashes and {len(manifest.golden)} golden images agree, "
+        f"{manifest.name} {manifest.version} on {engine.backend_name}: {checked} and {len(manifest.golden)} golden images agree, "
         f"{engine.service_ms:.1f} ms a label",
     )
 

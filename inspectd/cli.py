@@ -113,16 +113,9 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _add_engines(verbs: Verbs) -> None:
-    parser = verbs.add_parser("engines", help="list engine bundles and what they are worth")
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("engines"), help="default: engines")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    parser.set_defaults(verb=_engines)
+    from inspectd.engines import add_arguments
 
-
-def _engines(args: argparse.Namespace) -> int:
-    from inspectd.engines import run
-
-    return run(args.folder, as_json=args.json)
+    add_arguments(verbs.add_parser("engines", help="list, compare, sign, activate and roll back engine bundles"))
 
 
 def _add_report(verbs: Verbs) -> None:

@@ -25,7 +25,7 @@ class Config(Section):
     name: str = Field(default="line", pattern=r"^[A-Za-z0-9._-]{1,40}$")
     """Name of this line in logs, records and reports."""
     engine: ConfigPath
-    """Folder of the engine bundle, e.g. engines/filter-label."""
+    """Folder of the engine bundle, or a link to it that `inspectd engines activate` switches."""
     camera: CameraConfig
     inference: InferenceConfig = InferenceConfig()
     gate: GateConfig

@@ -1,4 +1,7 @@
-"""How sure one can be of a rate that was counted: Clopper and Pearson, Biometrika 26 (1934), exact binomial bounds."""
+"""How sure one can be of a rate that was counted, and of a difference between two judges of the same things.
+
+Clopper and Pearson, Biometrika 26 (1934), exact binomial bounds; McNemar, Psychometrika 12 (1947), in its exact form.
+"""
 
 import math
 
@@ -20,6 +23,14 @@ def interval(errors: int, n: int, confidence: float = 0.95) -> tuple[float, floa
     """Two-sided: each end leaves out half of 1 - confidence. (0, 1) for n = 0."""
     one_sided = (1 + confidence) / 2
     return 1 - upper_bound(n - errors, n, one_sided), upper_bound(errors, n, one_sided)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact p-value of two judges being right equally often, from the things that only one got right.
+
+    With no real difference each of those is a toss of a coin: p is the chance of so uneven a result or a more uneven one.
+    """
+    return min(1.0, 2 * _at_most(min(only_first, only_second), only_first + only_second, 0.5))
 
 
 def _at_most(errors: int, n: int, p: float) -> float:

@@ -2,6 +2,7 @@
 
 PREFIX ?= /opt/inspectd
 CONFIG := /etc/inspectd/line.yaml
+ENGINES := /etc/inspectd/engines
 LOCAL := /usr/local/lib
 SERVICE_BIN := $(PREFIX)/venv/bin
 
@@ -10,7 +11,7 @@ SERVICE_BIN := $(PREFIX)/venv/bin
 install:  ## the service, in $(PREFIX) (root); starts nothing
 	$(PYTHON) -m venv $(PREFIX)/venv
 	rm -rf build
-	$(SERVICE_BIN)/python -m pip install --quiet --disable-pip-version-check '.[gpio,modbus]'
+	$(SERVICE_BIN)/python -m pip install --quiet --disable-pip-version-check '.[gpio,modbus,signing]'
 	install -d $(PREFIX)/engines
 	cp -r engines/. $(PREFIX)/engines
 	chmod -R u=rwX,go=rX $(PREFIX)
@@ -23,6 +24,8 @@ install:  ## the service, in $(PREFIX) (root); starts nothing
 	install -D -m 644 systemd/inspectd.service $(LOCAL)/systemd/system/inspectd.service
 	sed -i 's|/opt/inspectd|$(PREFIX)|' $(LOCAL)/systemd/system/inspectd.service
 	systemd-sysusers $(LOCAL)/sysusers.d/inspectd.conf
+	install -d $(ENGINES)
+	test -e $(ENGINES)/filter-label -o -L $(ENGINES)/filter-label || ln -s $(PREFIX)/engines/filter-label $(ENGINES)
 	test -e $(CONFIG) || { install -D -m 640 -g inspectd systemd/line.yaml $(CONFIG) && sed -i 's|/opt/inspectd|$(PREFIX)|' $(CONFIG); }
 	-systemd-tmpfiles --create $(LOCAL)/tmpfiles.d/inspectd.conf
 	-sysctl --quiet --load=$(LOCAL)/sysctl.d/60-inspectd.conf

@@ -73,13 +73,26 @@ def test_engines_lists_good_and_damaged_bundles(tmp_path, capsys):
     make_toy_bundle(tmp_path / "damaged")
     with (tmp_path / "damaged" / "model.onnx").open("r+b") as file:
         file.write(b"x")
-    assert main(["engines", str(tmp_path)]) == 1
+    assert main(["engines", "list", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert "good" in out
     assert "damaged" in out
-    main(["engines", str(tmp_path), "--json"])
+    main(["engines", "list", str(tmp_path), "--json"])
     listed = {entry["engine"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert listed.keys() == {"good", "damaged"}
+    assert "model.onnx" in listed["damaged"]["refused"]
+
+
+def test_engines_lists_where_links_lead(tmp_path, capsys):
+    make_toy_bundle(tmp_path / "toy-1.0.0")
+    (tmp_path / "toy").symlink_to("toy-1.0.0")
+    assert main(["engines", "list", str(tmp_path)]) == 0
+    assert "toy ->" in capsys.readouterr().out
+    assert main(["engines", "list", str(tmp_path), "--json"]) == 0
+    listed = {entry["engine"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert listed["toy"]["link_to"] == "toy-1.0.0"
+    assert "link_to" not in listed["toy-1.0.0"]
+    assert listed["toy"]["hash"] == listed["toy-1.0.0"]["hash"]
 
 
 @pytest.fixture
@@ -132,3 +145,11 @@ def test_each_verb_explains_itself(verb, capsys):
         main([verb, "--help"])
     assert ended.value.code == 0
     assert verb in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["list", "compare", "activate", "rollback", "keygen", "sign", "verify"])
+def test_each_verb_of_engines_explains_itself(verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["engines", verb, "--help"])
+    assert ended.value.code == 0
+    assert f"inspectd engines {verb}" in capsys.readouterr().out

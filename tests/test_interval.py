@@ -1,10 +1,11 @@
 import math
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspectd.interval import interval, upper_bound
+from inspectd.interval import interval, mcnemar, upper_bound
 
 
 @pytest.mark.parametrize("n", [1, 10, 59, 299, 5000])
@@ -21,6 +22,7 @@ def test_agrees_with_published_intervals(errors, n, low, high):
     assert interval(errors, n) == pytest.approx((low, high), abs=2e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2000), st.data())
 def test_holds_the_rate_and_grows_with_it(n, data):
     errors = data.draw(st.integers(0, n))
@@ -38,3 +40,20 @@ def test_more_errors_than_trials_are_refused():
 
 def test_no_trials_say_nothing():
     assert interval(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    # R: exact2x2::mcnemar.exact, that is binom.test(only_first, only_first + only_second)$p.value
+    [(0, 0, 1.0), (0, 5, 0.0625), (1, 9, 0.021484375), (3, 12, 0.03515625), (10, 10, 1.0)],
+)
+def test_mcnemar_agrees_with_published_values(only_first, only_second, p):
+    assert mcnemar(only_first, only_second) == pytest.approx(p)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_the_share_of_coin_tosses_at_least_as_uneven(only_first, only_second):
+    n, few = only_first + only_second, min(only_first, only_second)
+    as_uneven = sum(math.comb(n, k) for k in range(n + 1) if min(k, n - k) <= few)
+    assert mcnemar(only_first, only_second) == pytest.approx(float(Fraction(as_uneven, 2**n)), rel=1e-9)

@@ -169,7 +169,7 @@ def _make_other(path, application, version):
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(VERDICTS, st.sampled_from([*Outcome, None]), st.booleans()), max_size=40))
 def test_whatever_happens_the_books_of_the_journal_balance(tmp_path_factory, story):
     """Each part is a row or counted in an outage; nothing the gate refused stays a pass."""

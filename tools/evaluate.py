@@ -16,7 +16,7 @@ from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import SPLITS
 from inspectd_tools.evaluation.judgement import Judgement, arrays, judge, write_csv
 from inspectd_tools.evaluation.model import TORCH, Model, open_model
-from inspectd_tools.evaluation.photos import Photos, load_photos
+from inspectd_tools.evaluation.photos import Photos, photos_for
 from inspectd_tools.evaluation.pictures import worst, write_annotated, write_sheets
 from inspectd_tools.evaluation.speed import measure, speed_table
 from inspectd_tools.evaluation.verdicts import verdict_figures, verdict_tables
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _evaluate(args: argparse.Namespace) -> None:
     model = open_model(args.model, args.backend, args.precision)
-    photos = load_photos(model, args.data, args.split, args.ood)
+    photos = photos_for(model, args.data, args.split, args.ood)
     if {photos.fingerprint, photos.known.fingerprint} & model.seen:
         print("evaluate: these photos trained it or chose its threshold: it looks better than it is", file=sys.stderr)
     judgements = judge(model, photos)
@@ -118,7 +118,7 @@ def _figures(path: Path, model: Model, photos: Photos, judgements: list[Judgemen
             "unknown": {name: len(values) for name, values in unknown.items()},
             "fingerprint": photos.fingerprint,
         },
-        "test": summarise(scores, labels, model.classes, unknown),
+        "test": summarise(scores, labels, model.classes, model.pass_class, unknown),
     }
     if model.policy is not None:
         verdicts = verdict_figures(judgements, model.pass_class)
@@ -128,7 +128,7 @@ def _figures(path: Path, model: Model, photos: Photos, judgements: list[Judgemen
 
 def _print(model: Model, results: dict[str, Any], out: Path) -> None:
     console = Console()
-    console.print(f"{model.name}, {model.backend} {model.precision}", tables(results["test"], model.classes))
+    console.print(f"{model.name}, {model.backend} {model.precision}", tables(results["test"]))
     if "verdicts" in results:
         console.print(verdict_tables(results["verdicts"]))
     if "speed" in results:

@@ -1,6 +1,7 @@
 """Split a folder of photos into train, val and test: a manifest is written, nothing is copied.
 
-Photos of the same thing (equal files, near-duplicates, one source cut several ways) stay in one split, so that the
+Folders whose names begin with `unknown_` hold what the model must not know: some for choosing the threshold (val), some
+for the test, none for training. Photos of the same thing (equal files, near-duplicates, one source cut several ways) stay in one split, so that the
 test says how the model does on photos it has not seen.
 """
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inspectd.errors import ConfigError, InspectdError
-from inspectd_tools.dataset.manifest import SPLITS, DataManifest, Photo, Split, write_manifest
+from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, write_manifest
 from inspectd_tools.dataset.report import write_report
 from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, look_at
 from inspectd_tools.dataset.split import SHARES, group, split
@@ -81,7 +82,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(args: argparse.Namespace) -> None:
     trees = [args.root / "train", args.root / "test"] if args.fixed_test else [args.root]
-    classes = args.classes or class_folders(trees[0])
+    folders = class_folders(trees[0])
+    classes = args.classes or tuple(name for name in folders if not name.startswith(UNKNOWN))
+    if not args.fixed_test:
+        classes += tuple(name for name in folders if name.startswith(UNKNOWN))
+    if sum(not name.startswith(UNKNOWN) for name in classes) < 2:
+        raise ConfigError(f"{args.root}: must hold folders of at least two classes, has {', '.join(classes)}")
     seen, broken = [], []
     for tree in trees:
         readable, unreadable = look_at(_sample(class_photos(tree, classes), args.per_class, args.seed))
@@ -144,7 +150,7 @@ def _table(manifest: DataManifest, out: Path) -> Table:
     shared = Counter(photo.group for photo in manifest.photos)
     together = sum(count for count in shared.values() if count > 1)
     table = Table("class", *SPLITS, title=str(out), caption=f"{together} photos share a group with another")
-    for label, name in enumerate(manifest.classes):
+    for label, name in enumerate(manifest.names):
         table.add_row(name, *(str(manifest.count(label, split)) for split in SPLITS))
     return table
 

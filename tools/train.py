@@ -6,8 +6,10 @@ The run folder then holds the best weights, the experiment as it was run, the ep
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,12 @@ from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
 from inspectd_tools.training.board import log_run
 from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softmax, nearest_neighbours
-from inspectd_tools.training.data import Images
+from inspectd_tools.training.data import Images, load_photos
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.guards import failures, noise
 from inspectd_tools.training.loop import all_features, to_network, train
 from inspectd_tools.training.models import Classifier, load_backbone
+from inspectd_tools.training.parallel import is_first, processes, wait
 from inspectd_tools.training.plots import plot_certainty
 from inspectd_tools.training.results import compare, comparison_table, over_runs, summarise, summary_table, tables
 from inspectd_tools.training.sets import Sets, load_foreign, load_sets, usual_foreign
@@ -37,6 +40,7 @@ example:
   python tools/train.py photos --data tiles.csv --set pass_class=free \
       --weights mobilenet_v2-imagenet-features.safetensors --run runs/tiles --ood photos/steel
   python tools/train.py duq-fashionmnist --n_runs 3
+  torchrun --nproc-per-node 4 tools/train.py duq-fashionmnist     the same training, each batch shared by 4 processes
 
 exit codes: 0 done, 2 wrong usage, 78 the experiment or the data can't be used"""
 
@@ -72,13 +76,20 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
     args = parser.parse_args(arguments)
+    with processes(), ExitStack() as stack:
+        if not is_first():
+            stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+        return _train(parser, args)
+
+
+def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     run = args.run or Path("runs") / args.experiment
     try:
         manifest = read_manifest(args.data) if args.data is not None and args.data.suffix == ".csv" else None
         experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
         if args.weights is not None and not experiment.pretrained:
             parser.error("--weights: the experiment says pretrained: false")
-        if run.exists() and not args.resume:
+        if is_first() and run.exists() and not args.resume:
             parser.error(f"{run}: exists; give a new folder, so that no earlier run is lost, or --resume")
         foreign = args.ood or usual_foreign(experiment)
         results = []
@@ -86,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
             folder = run / f"seed-{seed}" if args.n_runs > 1 else run
             of_seed = experiment.model_copy(update={"seed": seed})
             results.append(_run(of_seed, manifest or args.data, args.weights, foreign, folder))
-        if args.n_runs > 1:
+        if args.n_runs > 1 and is_first():
             summary = over_runs(results)
             (run / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
             Console().print(summary_table(summary))
@@ -113,8 +124,15 @@ def _run(
             print(f"not in the pretrained weights, left random: {', '.join(loaded.missing)}", file=sys.stderr)
     sets = load_sets(experiment, data)
     unknown_sets = {str(path): load_foreign(path, experiment.input) for path in foreign}
-    _begin(experiment, sets, weights, run)
+    if isinstance(data, DataManifest):
+        kinds = data.unknown("test").items()
+        unknown_sets |= {name: load_photos(photos, experiment.input, name) for name, photos in kinds}
+    if is_first():
+        _begin(experiment, sets, weights, run)
+    wait()
     epochs = train(classifier, experiment, sets.train, sets.validation, run)
+    if not is_first():
+        return {}
     best = min(epochs, key=lambda epoch: epoch.validation_loss)
     results: dict[str, Any] = {
         "epochs": len(epochs),
@@ -175,10 +193,10 @@ def _test(
             for name, other in foreign_features.items()
         },
     )
-    summary = summarise(scores, test.labels, experiment.classes, unknown)
+    summary = summarise(scores, test.labels, experiment.classes, experiment.pass_class, unknown)
     plot_certainty(run / "certainty.png", scores, test.labels, unknown)
     if "Terminal" in experiment.PFM_flag:
-        Console().print(tables(summary, experiment.classes), comparison_table(comparison))
+        Console().print(tables(summary), comparison_table(comparison))
     return {"test": summary, "certainty": comparison}
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from inspectd.camera.base import CameraSection, EndOfImages
 from inspectd.camera.clock import TriggerClock
-from inspectd.camera.image_files import image_files
+from inspectd.camera.image_files import image_files, read_image
 from inspectd.errors import CameraError
 from inspectd.part import Image, MissedReason, Shot
 from inspectd.section import ConfigPath
@@ -80,17 +80,10 @@ class ReplayCamera:
 
 def _images(folder: Path) -> Iterator[Image | None]:
     for path in image_files(folder):
-        image = _decode(path)
+        image = read_image(path)
         if image is None:
             log.warning("image can't be decoded", file=str(path))
         yield image
-
-
-def _decode(path: Path) -> Image | None:
-    try:
-        return cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
-    except cv2.error:  # e.g. more pixels than OpenCV takes
-        return None
 
 
 def _frames(video: Path) -> Iterator[Image]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from inspectd.section import Section
+from inspectd.section import ConfigPath, Section
 
 
 class InferenceConfig(Section):
@@ -22,6 +22,8 @@ class InferenceConfig(Section):
     """CPU threads of one inference; 0: all cores."""
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     """Arithmetic on the CPU. bf16: OpenVINO on a processor that has it; int8: a bundle with quantised files."""
+    signed_by: ConfigPath | None = None
+    """Public key (Ed25519, PEM). With it only an engine runs that the key's holder has signed."""
 
 
 class TensorType(NamedTuple):

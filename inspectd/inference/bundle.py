@@ -24,11 +24,18 @@ _MAX_ERRORS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked bundle. `hash`: SHA-256 of engine.yaml, which lists that of every other file."""
+    """A checked bundle."""
 
     folder: Path
+    """Where it really lies: a link that is switched meanwhile changes nothing."""
     manifest: Manifest
-    hash: str
+    manifest_bytes: bytes
+    """`engine.yaml` as it was read; it lists the SHA-256 of every other file."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of `engine.yaml`, which stands for the whole bundle."""
+        return hashlib.sha256(self.manifest_bytes).hexdigest()
 
     def read(self, file: ModelFile | GoldenImage) -> bytes:
         """The very bytes whose SHA-256 was compared. Raises EngineError."""
@@ -60,12 +67,13 @@ def load_bundle(folder: Path) -> Bundle:
 
     Raises EngineError naming the file and what is wrong with it.
     """
+    folder = _real(folder)
     path = folder / _MANIFEST
     data = _read(folder, _MANIFEST, _MAX_MANIFEST_BYTES)
     values = _parse(path, data)
     _refuse_newer_format(path, values)
     _check_seal(path, data)
-    bundle = Bundle(folder, _validate(path, values), hashlib.sha256(data).hexdigest())
+    bundle = Bundle(folder, _validate(path, values), data)
     for model_file in bundle.manifest.files:
         bundle.read(model_file)
     for golden in bundle.manifest.golden:
@@ -87,7 +95,16 @@ def seal(lines: bytes) -> bytes:
 def _check_seal(path: Path, data: bytes) -> None:
     lines = data[: data.rstrip(b"\n").rfind(b"\n") + 1]
     if seal(lines) != data:
-        raise EngineError(f"{path}: damaged or changed by hand: its last line is not '# sha256: ' of the lines above")
+        raise EngineError(
+            f"{path}: damaged, cut short or changed by hand: its last line is not '# sha256: ' of the lines above"
+        )
+
+
+def _real(folder: Path) -> Path:
+    try:
+        return folder.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # no rights, a NUL in the name, a loop of links
+        raise EngineError(f"{str(folder)!r}: can't be read: {error}") from error
 
 
 def _read(folder: Path, name: str, max_bytes: int) -> bytes:
@@ -113,6 +130,7 @@ def _parse(path: Path, data: bytes) -> dict[Any, Any]:
     try:
         values = yaml.safe_load(data)
     except Exception as error:  # PyYAML's constructors also raise KeyError, AttributeError, RecursionError ...
+        _check_seal(path, data)  # what was cut short is better called so
         raise EngineError(f"{path}: is no valid YAML: {type(error).__name__}: {error}") from error
     if not isinstance(values, dict):
         raise EngineError(f"{path}: must hold keys such as 'format' and 'name', got {type(values).__name__}")

@@ -107,8 +107,13 @@ class Engine:
 def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
     """Load the bundle's model, compare every golden image with what training recorded, warm up.
 
-    Raises EngineError: no such backend here, a file it can't load, another signature, other scores.
+    Raises EngineError: not signed though `config.signed_by` demands it, no such backend here, a file it can't load,
+    other inputs and outputs, other scores. Raises ConfigError if `config.signed_by` can't be used.
     """
+    if config.signed_by is not None:
+        from inspectd.inference.signature import check_signature
+
+        check_signature(bundle, config.signed_by)
     if config.backend != "auto":
         return _load(bundle, config, config.backend)
     has = {file.backend for file in bundle.manifest.files}
@@ -117,7 +122,9 @@ def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
             return _load(bundle, config, "tensorrt")
         except EngineError as error:
             if has == {"tensorrt"}:
-                raise
+                raise EngineError(
+                    f"{bundle.folder}: holds nothing but TensorRT plans, and these can't be used here: {error}"
+                ) from error
             log.warning("tensorrt can't be used, the CPU takes over", reason=str(error))
     return _load(bundle, config, "openvino" if "openvino" in has else "onnxruntime")
 

@@ -36,7 +36,12 @@ def load(bundle: Bundle, config: InferenceConfig) -> "TensorRt":
         cuda.Context.pop()
     paths = ", ".join(plan.path for plan in plans)
     versions = ", ".join(f"{library.__name__} {library.__version__}" for library in libraries)
-    raise EngineError(f"{bundle.folder}: {versions} on this GPU takes none of {paths}; build one here")
+    gpu = cuda.Device(0)
+    capability = ".".join(map(str, gpu.compute_capability()))
+    raise EngineError(
+        f"{bundle.folder}: built for another GPU or library: {versions} on {gpu.name()} (compute capability {capability}) "
+        f"takes none of {paths}; build one here"
+    )
 
 
 class TensorRt:

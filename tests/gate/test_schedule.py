@@ -150,7 +150,7 @@ events = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(events, st.sampled_from(["pulse_to_reject", "pulse_to_release"]))
 def test_whatever_happens_no_part_passes_uncleared_and_each_has_one_outcome(story, wiring):
     config = gate_config(wiring=wiring, stall_ms=50, width_ms=5)

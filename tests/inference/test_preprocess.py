@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -45,7 +45,6 @@ def specs(draw: st.DrawFn) -> InputSpec:
     )
 
 
-@settings(deadline=None)
 @given(image=images(), wanted=specs())
 def test_any_image_with_a_pixel_in_the_region_becomes_a_batch(image: Image, wanted: InputSpec) -> None:
     before = image.copy()
@@ -64,21 +63,18 @@ def test_any_image_with_a_pixel_in_the_region_becomes_a_batch(image: Image, want
     np.testing.assert_array_equal(batch, preprocess(np.ascontiguousarray(image), wanted))
 
 
-@settings(deadline=None)
 @given(grey=st.integers(0, 255), wanted=specs())
 def test_a_plain_image_stays_plain(grey: int, wanted: InputSpec) -> None:
     for shape in ((100, 120), (100, 120, 3)):
         assert np.all(preprocess(np.full(shape, grey, np.uint8), wanted) == grey)
 
 
-@settings(deadline=None)
 @given(image=images().filter(lambda image: image.ndim == 2), wanted=specs())
 def test_grey_given_as_colour_is_still_grey(image: Image, wanted: InputSpec) -> None:
     whole = wanted.model_copy(update={"region": Region()})
     np.testing.assert_array_equal(preprocess(image, whole), preprocess(np.dstack([image] * 3), whole))
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 99), factor=st.integers(1, 5), channels=st.sampled_from([1, 3]))
 def test_area_resizing_averages_blocks(seed: int, factor: int, channels: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (16 * factor, 32 * factor), np.uint8)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from inspectd_tools.training.batch_norm import differentiate_twice
 from inspectd_tools.training.duq import DuqHead, FoldedDuqHead, duq_loss, gradient_penalty
 
 FEATURES, CLASSES, SIZE, SCALE, GAMMA = 20, 3, 8, 0.4, 0.9
@@ -172,3 +173,29 @@ def test_a_covariance_head_sees_what_the_classes_do_not_differ_in():
     unknown = torch.tensor([[0.0, 2.0, 0.0, 0.0]])
     assert head(unknown).exp().max() < 0.01
     assert head(torch.tensor([[0.0, 0.0, 0.0, 0.0]])).exp().max() > 0.8
+
+
+def derivatives(norm: torch.nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """First derivatives by x, then those of a loss with a penalty on them: by x, weight and bias."""
+    x = x.clone().requires_grad_()
+    outputs = norm(x)
+    (first,) = torch.autograd.grad(torch.tanh(outputs).sum(), x, create_graph=True)
+    loss = outputs.square().mean() + (first.flatten(1).norm(dim=1) - 1).square().mean()
+    return [outputs, first, *torch.autograd.grad(loss, [x, norm.weight, norm.bias])]
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.booleans(), st.integers(0, 2**32 - 1))
+def test_batch_normalisation_is_torchs_to_the_second_derivative(count, height, width, is_last, seed):
+    torch.manual_seed(seed)
+    x = torch.randn(count + 1, 3, height, width, dtype=torch.double) * 2 + 5
+    x = x.contiguous(memory_format=torch.channels_last if is_last else torch.contiguous_format)
+    plain, ours = torch.nn.BatchNorm2d(3).double(), torch.nn.BatchNorm2d(3).double()
+    with torch.no_grad():
+        plain.weight.uniform_(-2, 2)
+        plain.bias.uniform_(-2, 2)
+    ours.load_state_dict(plain.state_dict())
+    differentiate_twice(ours)
+    for expected, found in zip(derivatives(plain, x), derivatives(ours, x), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+    for key, value in plain.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[key], value)

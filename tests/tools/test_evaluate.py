@@ -183,23 +183,24 @@ def test_where_nothing_is_wrong_there_is_no_sheet(engine, tmp_path, capsys):
     assert "no photo of them" in capsys.readouterr().out
 
 
-def test_a_manifest_in_another_order_and_with_another_class(engine, photos, tmp_path):
-    """Classes are matched by name; steel is unknown; only the split's photos count."""
-    classes = ["steel", GOOD, PARTLY, HALF, CROOKED]
+def test_a_manifest_in_another_order_and_with_other_classes(engine, tmp_path):
+    """Classes are matched by name; the others are unknown; only the split's photos count."""
+    names = ["steel", GOOD, PARTLY, HALF, CROOKED, "unknown_oil"]
     lines = ["path,class,label,split,group,sha256"]
-    for label, name in enumerate(classes):
-        for split, content in (("test", name), ("train", CROOKED)):
+    for label, name in enumerate(names):
+        for split, content in (("test", GREY_OF_CLASS.get(name, UNKNOWN_GREY)), ("val", GREY_OF_CLASS[CROOKED])):
             path = tmp_path / f"{name}-{split}.png"
-            cv2.imwrite(str(path), toy_image(UNKNOWN_GREY if content == "steel" else content, seed=label))
-            digest = prepare_data.look_at([(path, label)])[0][0].sha256
-            lines.append(f"{path.name},{name},{label},{split},{path.name},{digest}")
+            cv2.imwrite(str(path), toy_image(content, seed=label))
+            lines.append(f"{path.name},{name},{label},{split},{path.name},{sha256_of(path)}")
     (tmp_path / "data.csv").write_text("\n".join(lines))
     out = tmp_path / "out"
     assert evaluate.main([str(engine), "--data", str(tmp_path / "data.csv"), "--out", str(out)]) == 0
     results = results_of(out)
     assert results["test"]["accuracy"] == 1
     assert results["test"]["n"] == 4
-    assert results["verdicts"]["by_truth"]["steel"] == {"pass": 0, "fault": 0, "uncertain": 1, "n": 1}
+    assert results["photos"]["unknown"] == {"steel": 1, "unknown_oil": 1}
+    for name in ("steel", "unknown_oil"):
+        assert results["verdicts"]["by_truth"][name] == {"pass": 0, "fault": 0, "uncertain": 1, "n": 1}
 
 
 def test_foreign_photos_are_unknown_whatever_they_are_called(engine, photos, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ def sample(kind: str, seed: int):
     return render(kind, np.random.default_rng(seed))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(CLASSES + UNKNOWNS), SEEDS)
 def test_every_sample_is_a_camera_image_with_its_whole_truth(kind, seed):
     drawn = sample(kind, seed)
@@ -33,14 +33,14 @@ def test_every_sample_is_a_camera_image_with_its_whole_truth(kind, seed):
     json.dumps(drawn.parameters)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_the_angles_are_those_of_the_product(seed):
     assert 3 <= abs(sample("fail_label_crooked_print", seed).parameters["angle_deg"]) <= 15
     assert abs(sample("no_fail", seed).parameters["angle_deg"]) <= 1.5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_only_a_faulty_print_has_a_fault_region_and_it_lies_on_the_label(seed):
     assert not sample("no_fail", seed).fault_mask.any()

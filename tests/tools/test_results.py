@@ -35,7 +35,7 @@ def test_calibration_error_of_a_worked_example():
 
 def test_summary_counts_what_it_was_given():
     scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]])
-    found = summarise(scores, np.array([0, 0, 0, 1]), ("a", "b"), {"steel": np.array([[0.1, 0.65]])})
+    found = summarise(scores, np.array([0, 0, 0, 1]), ("a", "b"), "a", {"steel": np.array([[0.1, 0.65]])})
     assert found["confusion"] == [[2, 1], [0, 1]]
     assert found["recall"] == pytest.approx({"a": 2 / 3, "b": 1})
     assert found["balanced_accuracy"] == pytest.approx(5 / 6)
@@ -44,9 +44,20 @@ def test_summary_counts_what_it_was_given():
     assert found["auroc_unknown"] == {"steel": 0.75}
 
 
+def test_what_passes_at_five_percent_false_rejects():
+    good = np.stack([np.linspace(0.5, 1, 101), np.zeros(101)], axis=1)
+    faulty = np.array([[0.6, 0.1], [0.52, 0.1], [0.9, 0.95], [0.1, 0.8]])
+    labels = np.array([0] * 101 + [1] * 4)
+    found = summarise(np.concatenate([good, faulty]), labels, ("good", "torn"), "good", {"steel": faulty[:2]})
+    assert found["passed"] == {"torn": (1, 4), "steel": (1, 2)}
+    good[:10] = [0.1, 0.9]
+    found = summarise(np.concatenate([good, faulty]), labels, ("good", "torn"), "good", {"steel": faulty[:2]})
+    assert found["passed"] == {"torn": (2, 4), "steel": (2, 2)}
+
+
 def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     labels = tmp_path / "labels"
-    assert synthesize.main(["render", str(labels), "--count-per-class", "10", "--unknowns-per-kind", "1"]) == 0
+    assert synthesize.main(["render", str(labels), "--count-per-class", "10", "--unknowns-per-kind", "2"]) == 0
     foreign = labels / "unknown_no_filter"
     classes = "no_fail,fail_label_crooked_print"
     data = tmp_path / "data.csv"
@@ -59,7 +70,9 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     results = json.loads((run / "results.json").read_text())["test"]
     assert results["n"] == 2
     assert list(results["recall"]) == classes.split(",")
-    assert list(results["auroc_unknown"]) == [str(foreign)]
+    kinds = sorted(path.name for path in labels.glob("unknown_*"))
+    assert list(results["auroc_unknown"]) == [str(foreign), *kinds]
+    assert results["passed"]["unknown_oil_spot"][1] == 1
     assert "recall" in capsys.readouterr().out
     experiment = json.loads((run / "experiment.json").read_text())
     assert experiment["classes"] == classes.split(",")

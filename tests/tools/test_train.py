@@ -292,7 +292,7 @@ def test_data_that_cannot_be_used_is_named(labels, tmp_path, capsys):
 CERTAINTIES = st.lists(st.floats(0, 1, width=32), max_size=200).map(lambda values: np.array(values, np.float32))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(CERTAINTIES, CERTAINTIES, st.floats(0.01, 0.5))
 def test_a_threshold_passes_no_faulty_image_and_keeps_the_bound_on_unknowns(faulty, unknown, alpha):
     try:

@@ -1,7 +1,8 @@
 """The data manifest: a CSV with a row per photo. Photos stay where they are.
 
 Columns: `path` (relative to the manifest), `class`, `label` (the class's place in the order of the scores), `split`,
-`group` (photos of one group show the same thing and never straddle splits), `sha256`.
+`group` (photos of one group show the same thing and never straddle splits), `sha256`. A class whose name begins with
+`unknown_` is none: its photos show what the model must not know, come after the classes and are never in `train`.
 """
 
 import csv
@@ -14,6 +15,7 @@ from inspectd.errors import ConfigError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+UNKNOWN = "unknown_"
 _COLUMNS = ("path", "class", "label", "split", "group", "sha256")
 
 
@@ -28,11 +30,25 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class DataManifest:
-    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    """Of the labels: the classes in the order of the scores, then the kinds of unknowns."""
     photos: tuple[Photo, ...]
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(name for name in self.names if not name.startswith(UNKNOWN))
+
     def of(self, split: Split) -> tuple[Photo, ...]:
-        return tuple(photo for photo in self.photos if photo.split == split)
+        """Photos of the classes."""
+        return tuple(photo for photo in self.photos if photo.split == split and photo.label < len(self.classes))
+
+    def unknown(self, split: Split) -> dict[str, tuple[Photo, ...]]:
+        """Kind -> its photos."""
+        kinds = {name: label for label, name in enumerate(self.names) if name.startswith(UNKNOWN)}
+        return {
+            name: tuple(photo for photo in self.photos if photo.split == split and photo.label == label)
+            for name, label in kinds.items()
+        }
 
     def count(self, label: int, split: Split) -> int:
         return sum(photo.label == label and photo.split == split for photo in self.photos)
@@ -48,7 +64,7 @@ def write_manifest(manifest: DataManifest, path: Path) -> None:
         writer.writerow(_COLUMNS)
         for photo in manifest.photos:
             relative = os.path.relpath(photo.path.resolve(), here)
-            name = manifest.classes[photo.label]
+            name = manifest.names[photo.label]
             writer.writerow((relative, name, photo.label, photo.split, photo.group, photo.sha256))
     unfinished.replace(path)
 
@@ -65,24 +81,35 @@ def read_manifest(path: Path) -> DataManifest:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no valid CSV: {error}") from error
-    names: dict[int, str] = {}
+    by_label: dict[int, str] = {}
     groups: dict[str, Split] = {}
     photos = []
     for line, row in enumerate(rows, start=2):
         photo = _photo(row, path, line)
-        if names.setdefault(photo.label, row["class"]) != row["class"]:
-            raise ConfigError(f"{path}: line {line}: label {photo.label} is {names[photo.label]}, not {row['class']}")
+        if by_label.setdefault(photo.label, row["class"]) != row["class"]:
+            raise ConfigError(
+                f"{path}: line {line}: label {photo.label} is {by_label[photo.label]}, not {row['class']}"
+            )
         if groups.setdefault(photo.group, photo.split) != photo.split:
             raise ConfigError(
                 f"{path}: line {line}: group {photo.group} straddles {groups[photo.group]}, {photo.split}"
             )
+        if photo.split == "train" and row["class"].startswith(UNKNOWN):
+            raise ConfigError(f"{path}: line {line}: {row['class']} is in train; unknowns are never trained on")
         photos.append(photo)
-    classes = tuple(names[label] for label in sorted(names))
-    if sorted(names) != list(range(len(names))) or len(set(classes)) < len(classes) or len(classes) < 2:
+    manifest = DataManifest(tuple(by_label[label] for label in sorted(by_label)), tuple(photos))
+    names, classes = manifest.names, manifest.classes
+    if (
+        sorted(by_label) != list(range(len(names)))
+        or len(set(names)) < len(names)
+        or len(classes) < 2
+        or classes != names[: len(classes)]
+    ):
         raise ConfigError(
-            f"{path}: labels must count two or more different classes from 0, got {dict(sorted(names.items()))}"
+            f"{path}: labels must count two or more different classes from 0, then the unknowns, "
+            f"got {dict(sorted(by_label.items()))}"
         )
-    return DataManifest(classes, tuple(photos))
+    return manifest
 
 
 def _photo(row: dict[str, str], path: Path, line: int) -> Photo:

@@ -22,11 +22,11 @@ def write_report(manifest: DataManifest, seen: Sequence[Seen], broken: Sequence[
 
     `seen` is parallel to the manifest's photos.
     """
-    n = len(manifest.classes)
+    n = len(manifest.names)
     figure = Figure(figsize=(16, 1.3 * n + 7), layout="constrained")
     examples, facts = figure.subfigures(2, 1, height_ratios=[1.3 * n, 7])
     grid = examples.subplots(n, _EXAMPLES, squeeze=False)
-    for label, name in enumerate(manifest.classes):
+    for label, name in enumerate(manifest.names):
         _examples(list(grid[label]), [photo.path for photo in seen if photo.label == label])
         counts = " / ".join(str(manifest.count(label, split)) for split in SPLITS)
         grid[label][0].set_title(f"{name}: {counts} train / val / test", loc="left", fontsize=9)
@@ -34,14 +34,14 @@ def write_report(manifest: DataManifest, seen: Sequence[Seen], broken: Sequence[
     _counts(counted, manifest)
     labels = np.array([photo.label for photo in seen])
     sizes.set_title("size, px")
-    for label, name in enumerate(manifest.classes):
+    for label, name in enumerate(manifest.names):
         of_class = [photo for photo in seen if photo.label == label]
         sizes.scatter([photo.width for photo in of_class], [photo.height for photo in of_class], s=6, label=name)
     sizes.legend(fontsize=7)
     sizes.set(xlabel="width", ylabel="height")
-    _histograms(brightness, manifest.classes, labels, np.array([photo.brightness for photo in seen]))
+    _histograms(brightness, manifest.names, labels, np.array([photo.brightness for photo in seen]))
     brightness.set_title("brightness, mean grey level")
-    _histograms(sharpness, manifest.classes, labels, np.log10([max(photo.sharpness, 0.01) for photo in seen]))
+    _histograms(sharpness, manifest.names, labels, np.log10([max(photo.sharpness, 0.01) for photo in seen]))
     sharpness.set_title("sharpness, log10 variance of Laplacian")
     text.axis("off")
     text.text(0, 1, _findings(manifest, broken), va="top", fontsize=7, wrap=True)
@@ -60,10 +60,10 @@ def _examples(axes: Sequence[Axes], paths: Sequence[Path]) -> None:
 
 
 def _counts(ax: Axes, manifest: DataManifest) -> None:
-    left = np.zeros(len(manifest.classes))
+    left = np.zeros(len(manifest.names))
     for split in SPLITS:
-        counts = np.array([manifest.count(label, split) for label in range(len(manifest.classes))])
-        ax.barh(manifest.classes, counts, left=left, label=split)
+        counts = np.array([manifest.count(label, split) for label in range(len(manifest.names))])
+        ax.barh(manifest.names, counts, left=left, label=split)
         left += counts
     ax.set_title("photos")
     ax.invert_yaxis()

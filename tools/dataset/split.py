@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import ConfigError
-from inspectd_tools.dataset.manifest import SPLITS, Split
+from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, Split
 from inspectd_tools.dataset.scan import Seen
 
 SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -60,28 +60,34 @@ def split(
 ) -> list[Split]:
     """`shares` of every class as near as whole groups allow, at random by `seed`; no split of a class is left empty.
 
-    Raises ConfigError naming a class with fewer than three groups.
+    Unknowns are shared by val and test alone. Raises ConfigError naming a class with fewer groups than splits.
     """
     members: dict[Hashable, Counter[int]] = defaultdict(Counter)
     for label, name in zip(labels, groups, strict=True):
         members[name][label] += 1
     for label, class_ in enumerate(classes):
         found = sum(label in counts for counts in members.values())
-        if found < len(SPLITS):
+        if found < len(_sides(class_)):
             raise ConfigError(
-                f"class {class_}: {found} group(s) of photos can't make train, val and test; at least 3 needed"
+                f"class {class_}: {found} group(s) of photos can't make {', '.join(_sides(class_))}; "
+                f"at least {len(_sides(class_))} needed"
             )
     totals = Counter(labels)
-    missing = {
-        name: {label: share * total if name == "train" else max(1.0, share * total) for label, total in totals.items()}
-        for name, share in shares.items()
-    }
+    missing: dict[Split, dict[int, float]] = {side: {} for side in SPLITS}
+    for label, total in totals.items():
+        sides = _sides(classes[label])
+        for side in sides:
+            wanted = total * shares[side] / sum(shares[other] for other in sides)
+            missing[side][label] = wanted if side == "train" else max(1.0, wanted)
     order = [list(members)[place] for place in np.random.default_rng(seed).permutation(len(members))]
     # the largest first: small groups can still even out what they leave
     order.sort(key=lambda name: -members[name].total())
     placed: dict[Hashable, Split] = {}
     for name in order:
-        placed[name] = max(SPLITS, key=lambda side: sum(n * missing[side][label] for label, n in members[name].items()))
+        allowed = [side for side in SPLITS if all(side in _sides(classes[label]) for label in members[name])]
+        placed[name] = max(
+            allowed, key=lambda side: sum(n * missing[side][label] for label, n in members[name].items())
+        )
         for label, n in members[name].items():
             missing[placed[name]][label] -= n
     _fill_empty(placed, members, classes)
@@ -91,7 +97,7 @@ def split(
 def _fill_empty(placed: dict[Hashable, Split], members: dict[Hashable, Counter[int]], classes: Sequence[str]) -> None:
     """Large groups can starve a split: it is given the smallest group of a split that can spare one."""
     for label, class_ in enumerate(classes):
-        for side in SPLITS:
+        for side in _sides(class_):
             have = Counter(placed[name] for name, counts in members.items() if label in counts)
             if have[side]:
                 continue
@@ -100,6 +106,10 @@ def _fill_empty(placed: dict[Hashable, Split], members: dict[Hashable, Counter[i
             if not alone:
                 raise ConfigError(f"class {class_}: its groups are tied to other classes; {side} can't have any of it")
             placed[min(alone, key=lambda name: members[name].total())] = side
+
+
+def _sides(class_: str) -> tuple[Split, ...]:
+    return SPLITS[1:] if class_.startswith(UNKNOWN) else SPLITS
 
 
 def _source(photo: Seen, suffix: re.Pattern[str]) -> str:

@@ -10,7 +10,7 @@ from inspectd.errors import ConfigError
 from inspectd_tools.dataset.manifest import SPLITS, Split, read_manifest
 from inspectd_tools.dataset.scan import class_photos
 from inspectd_tools.evaluation.model import Model
-from inspectd_tools.training.data import Images, load_images, load_split
+from inspectd_tools.training.data import Images, load_images, load_photos
 from inspectd_tools.training.sets import load_foreign, load_sets, usual_foreign
 
 _MASKS = "masks"
@@ -31,7 +31,7 @@ class Photos:
         return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def load_photos(model: Model, data: Path | None, split: Split, foreign: list[Path]) -> Photos:
+def photos_for(model: Model, data: Path | None, split: Split, foreign: list[Path]) -> Photos:
     """Of a manifest (csv) or a folder of class folders; photos of other classes and `foreign` ones are unknown.
 
     Without `data`, the test images of the published set that a run was trained on. Raises ConfigError naming the file, or
@@ -76,13 +76,13 @@ def _of_folder(model: Model, root: Path) -> tuple[Images, tuple[str, ...]]:
 def _of_manifest(model: Model, path: Path, split: Split) -> tuple[Images, tuple[str, ...]]:
     """A manifest may list the classes in another order than the model, and classes that the model does not have."""
     manifest = read_manifest(path)
-    names = (*model.classes, *(name for name in manifest.classes if name not in model.classes))
+    names = (*model.classes, *(name for name in manifest.names if name not in model.classes))
     for name in model.classes:
-        if name not in manifest.classes or not manifest.count(manifest.classes.index(name), split):
+        if name not in manifest.names or not manifest.count(manifest.names.index(name), split):
             raise ConfigError(
                 f"{path}: holds no photo of the model's class {name} in split {split}; "
-                f"its classes: {', '.join(manifest.classes)}; splits: {', '.join(SPLITS)}"
+                f"its classes: {', '.join(manifest.names)}; splits: {', '.join(SPLITS)}"
             )
-    images = load_split(manifest, split, model.input)
-    labels = np.array([names.index(name) for name in manifest.classes], np.int64)[images.labels]
+    images = load_photos([photo for photo in manifest.photos if photo.split == split], model.input, split)
+    labels = np.array([names.index(name) for name in manifest.names], np.int64)[images.labels]
     return Images(images.files, images.pixels, labels, images.digests), names

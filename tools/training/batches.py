@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from inspectd.errors import ConfigError
 from inspectd_tools.training.augment import Change, policy, production_variation
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.experiment import Experiment
+from inspectd_tools.training.parallel import count, share
 
 _WORKERS = 2
 
@@ -20,6 +22,8 @@ class Batches:
         self._experiment = experiment
         self._pixels = torch.from_numpy(images.pixels)
         self._labels = torch.from_numpy(images.labels)
+        if experiment.batch_size % count():
+            raise ConfigError(f"batch_size: {experiment.batch_size} can't be shared equally by {count()} processes")
         wanted = experiment.epoch_images or len(self._labels)
         self._drawn = max(1, wanted // experiment.batch_size) * experiment.batch_size
 
@@ -27,19 +31,20 @@ class Batches:
         return self._drawn // self._experiment.batch_size
 
     def of_epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(N, C, H, W) uint8 and (N,) labels."""
+        """(N, C, H, W) uint8 and (N,) labels: this process's share of each batch."""
         seed = self._experiment.seed * 1_000_003 + number
         generator = torch.Generator().manual_seed(seed)
-        order = self._order(generator)
+        order, size = self._order(generator), self._experiment.batch_size
         if self._experiment.augmentation not in ("no_augment", "production"):
             changed = _Changed(self._pixels, self._labels, order, policy(self._experiment.augmentation), seed)
-            yield from DataLoader(changed, self._experiment.batch_size, num_workers=_WORKERS)
+            own = [place for batch in torch.arange(self._drawn).split(size) for place in share(batch).tolist()]
+            yield from DataLoader(changed, size // count(), sampler=own, num_workers=_WORKERS)
             return
-        for places in order.split(self._experiment.batch_size):
+        for places in order.split(size):
             images = self._pixels[places]
             if self._experiment.augmentation == "production":
                 images = production_variation(images, generator)
-            yield images, self._labels[places]
+            yield share(images), share(self._labels[places])
 
     def _order(self, generator: torch.Generator) -> Tensor:
         if self._experiment.class_balance == "sampling":

@@ -4,6 +4,7 @@ The figures hold for images like those they were counted on, drawn independently
 lamp or camera is another population.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,14 +32,14 @@ class Rate:
         return f"{self.errors} of {self.n} ({self.share:.2%}, 95 % interval {low:.2%} to {high:.2%})"
 
 
-def pass_certainty(scores: NDArray[np.float32], pass_class: int) -> NDArray[np.float32]:
+def pass_certainty(scores: NDArray[np.floating], pass_class: int) -> NDArray[np.floating]:
     """(N, K) -> (N,): the certainty with which each image would pass; 0 where another class is at least as likely."""
     others = np.delete(scores, pass_class, axis=1).max(axis=1)
-    certainty: NDArray[np.float32] = np.where(scores[:, pass_class] > others, scores[:, pass_class], 0)
+    certainty: NDArray[np.floating] = np.where(scores[:, pass_class] > others, scores[:, pass_class], 0)
     return certainty
 
 
-def choose_threshold(faulty: NDArray[np.float32], unknown: NDArray[np.float32], alpha: float) -> float:
+def choose_threshold(faulty: NDArray[np.floating], unknown: NDArray[np.floating], alpha: float) -> float:
     """The lowest threshold at which no faulty image passes and the rate of unknown ones that do is at most `alpha`.
 
     `faulty`, `unknown`: pass certainties of calibration images. The bounds are one-sided at 95 %, each group for itself:
@@ -48,9 +49,8 @@ def choose_threshold(faulty: NDArray[np.float32], unknown: NDArray[np.float32], 
     """
     for name, group in (("faulty", faulty), ("unknown", unknown)):
         if len(group) and upper_bound(0, len(group), CONFIDENCE) > alpha:
-            needed = int(np.ceil(np.log(1 - CONFIDENCE) / np.log1p(-alpha)))
             raise EngineError(
-                f"at most {alpha:.2%} false accepts can't be shown: that needs {needed} {name} calibration images, "
+                f"at most {alpha:.2%} false accepts can't be shown: that needs {images_needed(alpha)} {name} calibration images, "
                 f"got {len(group)}; give more, or a larger --alpha"
             )
     chosen = 1.0
@@ -63,10 +63,15 @@ def choose_threshold(faulty: NDArray[np.float32], unknown: NDArray[np.float32], 
     return chosen
 
 
-def rates(certainty: dict[str, NDArray[np.float32]], threshold: float) -> dict[str, Rate]:
+def images_needed(alpha: float) -> int:
+    """So many, none of them passed, show a rate of at most `alpha`."""
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-alpha))
+
+
+def rates(certainty: dict[str, NDArray[np.floating]], threshold: float) -> dict[str, Rate]:
     """Folder name -> how many of its images would pass."""
     return {name: Rate(int((values >= threshold).sum()), len(values)) for name, values in certainty.items()}
 
 
-def false_rejects(good: NDArray[np.float32], threshold: float) -> Rate:
+def false_rejects(good: NDArray[np.floating], threshold: float) -> Rate:
     return Rate(int((good < threshold).sum()), len(good))

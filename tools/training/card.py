@@ -13,7 +13,7 @@ from inspectd_tools.training.data import Images
 def write_card(
     path: Path,
     manifest: Manifest,
-    certainty: dict[str, NDArray[np.float32]],
+    certainty: dict[str, NDArray[np.floating]],
     correct: tuple[int, int],
     test_images: Images,
 ) -> None:

@@ -13,7 +13,8 @@ from rich.progress import track
 
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, preprocess
-from inspectd_tools.dataset.manifest import DataManifest, Split
+from inspectd_tools.dataset.manifest import UNKNOWN, Photo, Split, read_manifest
+from inspectd_tools.dataset.scan import class_photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,32 @@ def load_images(files: Sequence[tuple[Path, int]], spec: InputSpec, what: str = 
     )
 
 
-def load_split(manifest: DataManifest, side: Split, spec: InputSpec) -> Images:
-    """The manifest's photos of one split. Raises ConfigError naming a file that is broken or not what was split."""
-    photos = manifest.of(side)
-    images = load_images([(photo.path, photo.label) for photo in photos], spec, side)
+def load_photos(photos: Sequence[Photo], spec: InputSpec, what: str) -> Images:
+    """Photos of a manifest. Raises ConfigError naming a file that is broken or not what was split."""
+    images = load_images([(photo.path, photo.label) for photo in photos], spec, what)
     for photo, digest in zip(photos, images.digests, strict=True):
         if photo.sha256 != digest:
             raise ConfigError(f"{photo.path}: has changed since the manifest was written; run prepare_data.py again")
     return images
+
+
+def load_judged(
+    source: Path, side: Split, classes: tuple[str, ...], spec: InputSpec, what: str
+) -> tuple[Images, tuple[str, ...]]:
+    """What an engine is calibrated or tested on, and the names of its labels: the classes, then the kinds of unknowns.
+
+    `source`: a manifest, of which `side` is taken, or a folder with one folder a class; those whose names begin with
+    `unknown_` hold unknowns. Raises ConfigError.
+    """
+    if source.suffix == ".csv":
+        manifest = read_manifest(source)
+        if manifest.classes != classes:
+            raise ConfigError(f"{source}: its classes are {manifest.classes}, not those of the run, {classes}")
+        unknown = [photo for photos in manifest.unknown(side).values() for photo in photos]
+        return load_photos([*manifest.of(side), *unknown], spec, what), manifest.names
+    unknowns = sorted(path.name for path in source.iterdir() if path.name.startswith(UNKNOWN))
+    names = (*classes, *unknowns)
+    return load_images(class_photos(source, names), spec, what), names
 
 
 def split(images: Images, validation_share: float, seed: int) -> tuple[Images, Images]:

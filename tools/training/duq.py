@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inspectd_tools.training.parallel import total
+
 _AVERAGE_CERTAINTY = 0.9
 _FEWEST = 1e-6
 """A class without samples keeps a centroid that is a number."""
@@ -72,8 +74,8 @@ class DuqHead(nn.Module):
         The paper takes the features in evaluation mode, after the optimiser's step.
         """
         embedded = self.embed(features)
-        self.counts.lerp_(one_hot.sum(0), 1 - self.gamma)
-        self.sums.lerp_(torch.einsum("nmk,nk->mk", embedded, one_hot), 1 - self.gamma)
+        self.counts.lerp_(total(one_hot.sum(0)), 1 - self.gamma)
+        self.sums.lerp_(total(torch.einsum("nmk,nk->mk", embedded, one_hot)), 1 - self.gamma)
 
     @torch.no_grad()
     def fit_covariance(self, features: Tensor, labels: Tensor) -> None:

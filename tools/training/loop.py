@@ -20,8 +20,9 @@ from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.duq import DuqHead
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.models import Classifier, layout, normalise
+from inspectd_tools.training.models import Classifier, normalise
 from inspectd_tools.training.optimisation import learning_rate, optimizer_of
+from inspectd_tools.training.parallel import is_first, synchronise_batch_norm, wait
 from inspectd_tools.training.step import losses, training_step
 
 BEST = "best.safetensors"
@@ -53,6 +54,7 @@ def train(
     `run/epochs.json` and `.csv` tell the epochs; `run/last.pt` is where a run that was cut goes on. Everything random
     depends on the seed and the epoch alone: the same data and machine give the same weights, resumed or not.
     """
+    synchronise_batch_norm(classifier)
     optimizer = optimizer_of(classifier, experiment)
     epochs = _resume(classifier, optimizer, run)
     batches = Batches(train_set, experiment)
@@ -76,21 +78,24 @@ def train(
             if not math.isfinite(loss):
                 raise TrainingError(f"epoch {number}: the loss is no number any more; try a lower lr ({experiment.lr})")
             is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
-            if is_best:
+            if is_best and is_first():
                 _save_best(classifier, run)
             replaced = not is_best and _is_astray(epochs, experiment)
             if replaced:
                 classifier.load_state_dict(load_file(run / BEST))
             speed = len(batches) * experiment.batch_size / seconds
             epochs.append(Epoch(number, float(np.mean(found)), loss, accuracy, speed, seconds, replaced))
-            _save_last(classifier, optimizer, epochs, run)
+            if is_first():
+                _save_last(classifier, optimizer, epochs, run)
+            wait()
             progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
     if epochs:
         classifier.load_state_dict(load_file(run / BEST))
     if experiment.head_fit == "covariance" and isinstance(classifier.head, DuqHead):
         features = all_features(classifier, experiment, train_set)
         classifier.head.fit_covariance(features, torch.from_numpy(train_set.labels))
-    _save_best(classifier, run)
+    if is_first():
+        _save_best(classifier, run)
     return epochs
 
 
@@ -111,7 +116,7 @@ def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -
 
 def to_network(images: Tensor, experiment: Experiment) -> Tensor:
     """(N, C, H, W) uint8 -> normalised float32, laid out as the weights are."""
-    return normalise(images, experiment.input).contiguous(memory_format=layout(experiment))
+    return normalise(images, experiment.input).contiguous(memory_format=torch.channels_last)
 
 
 def _validate(classifier: Classifier, experiment: Experiment, images: Images) -> tuple[float, float]:

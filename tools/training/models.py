@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.training.batch_norm import differentiate_twice
 from inspectd_tools.training.duq import DuqHead, FoldedDuqHead
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.torchvision_import import torchvision
@@ -44,7 +45,9 @@ class Classifier(nn.Module):
             if experiment.RBF_flag
             else SoftmaxHead(feature_size, class_count)
         )
-        self.to(memory_format=layout(experiment))  # type: ignore[call-overload]
+        if experiment.gp_const is not None:
+            differentiate_twice(self)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, features)"""
@@ -87,11 +90,6 @@ def normalise(images: Tensor, spec: InputSpec) -> Tensor:
     """(N, C, H, W) uint8 -> float32 as the network wants it."""
     scale, offset = _normalisation(spec)
     return images.float() * scale.to(images.device) + offset.to(images.device)
-
-
-def layout(experiment: Experiment) -> torch.memory_format:
-    """Of weights and images in training. The gradient penalty's second derivatives are 1.7 times slower in channels_last."""
-    return torch.channels_last if experiment.gp_const is None else torch.contiguous_format
 
 
 @dataclass(frozen=True, slots=True)

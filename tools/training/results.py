@@ -9,8 +9,10 @@ from rich.console import Group
 from rich.table import Table
 
 from inspectd.interval import interval
+from inspectd_tools.training.calibration import pass_certainty
 
 CALIBRATION_BINS = 10
+FALSE_REJECTS = 0.05
 
 
 def auroc(lower: NDArray[np.float64], higher: NDArray[np.float64]) -> float | None:
@@ -37,12 +39,14 @@ def summarise(
     scores: NDArray[np.float64],
     labels: NDArray[np.int64],
     classes: Sequence[str],
+    pass_class: str,
     unknown: dict[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
     """Figures of (N, classes) scores against (N,) labels; `unknown` holds the (M, classes) scores of each foreign folder.
 
     Certainty is the largest score. `auroc_errors`: right answers are more certain than wrong ones; `auroc_unknown`: test photos
-    are more certain than foreign ones.
+    are more certain than foreign ones. `passed`: of each faulty class and foreign folder how many pass, and of how many,
+    at the threshold that rejects 5 % of the good test photos.
     """
     confusion = np.zeros((len(classes), len(classes)), int)
     np.add.at(confusion, (labels, scores.argmax(1)), 1)
@@ -59,6 +63,24 @@ def summarise(
         "expected_calibration_error": expected_calibration_error(certainty, right),
         "auroc_errors": auroc(certainty[~right], certainty[right]),
         "auroc_unknown": {name: auroc(foreign.max(1), certainty) for name, foreign in unknown.items()},
+        "passed": _passed(scores, labels, classes, pass_class, unknown),
+    }
+
+
+def _passed(
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    pass_class: str,
+    unknown: dict[str, NDArray[np.float64]],
+) -> dict[str, tuple[int, int]]:
+    place = classes.index(pass_class)
+    groups = {name: scores[labels == label] for label, name in enumerate(classes)} | unknown
+    certainty = {name: pass_certainty(values, place) for name, values in groups.items()}
+    threshold = np.quantile(certainty.pop(pass_class), FALSE_REJECTS, method="lower")
+    # 0 is that of another class, which passes at no threshold
+    return {
+        name: (int(((values >= threshold) & (values > 0)).sum()), len(values)) for name, values in certainty.items()
     }
 
 
@@ -85,11 +107,11 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     return table
 
 
-def tables(results: dict[str, Any], classes: Sequence[str]) -> Group:
-    """For the terminal: the confusion matrix with each class's recall, then the rest."""
-    said = map(str, range(len(classes)))
+def tables(results: dict[str, Any]) -> Group:
+    """For the terminal: the confusion matrix with each class's recall, what would pass, then the rest."""
+    said = map(str, range(len(results["recall"])))
     confusion = Table("truth \\ said", *said, "recall", "95 %", title=f"{results['n']} test photos")
-    for place, name in enumerate(classes):
+    for place, name in enumerate(results["recall"]):
         row = results["confusion"][place]
         low, high = interval(row[place], sum(row))
         confusion.add_row(
@@ -103,7 +125,11 @@ def tables(results: dict[str, Any], classes: Sequence[str]) -> Group:
     figures.add_row("AUROC of certainty, right against wrong", _share(results["auroc_errors"]))
     for name, value in results["auroc_unknown"].items():
         figures.add_row(f"AUROC of certainty, test against {name}", _share(value))
-    return Group(confusion, figures)
+    passed = Table(f"at {FALSE_REJECTS:.0%} false rejects", "passed", "of", "share", "95 %")
+    for name, (count, n) in results["passed"].items():
+        low, high = interval(count, n)
+        passed.add_row(name, str(count), str(n), f"{count / n:.3f}", f"{low:.3f} to {high:.3f}")
+    return Group(confusion, passed, figures)
 
 
 def over_runs(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -113,6 +139,8 @@ def over_runs(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         tests = [run["test"] for run in results]
         for key in ("accuracy", "balanced_accuracy", "expected_calibration_error", "auroc_errors"):
             figures[f"test_{key}"] = [test[key] for test in tests]
+        for name in tests[0]["passed"]:
+            figures[f"passed {name}"] = [test["passed"][name][0] / test["passed"][name][1] for test in tests]
         for name in tests[0]["auroc_unknown"]:
             figures[f"auroc_unknown {name}"] = [test["auroc_unknown"][name] for test in tests]
     return {

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, preprocess
 from inspectd_tools.dataset.idx import read_idx
-from inspectd_tools.dataset.manifest import DataManifest
+from inspectd_tools.dataset.manifest import SPLITS, DataManifest
 from inspectd_tools.dataset.scan import class_photos, photos_of
-from inspectd_tools.training.data import Images, load_images, load_split, split
+from inspectd_tools.training.data import Images, load_images, load_photos, split
 from inspectd_tools.training.experiment import Experiment
 
 _FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -43,9 +43,7 @@ def load_sets(experiment: Experiment, data: DataManifest | Path | None) -> Sets:
     if experiment.classes != data.classes:
         raise ConfigError(f"classes: {experiment.classes} is not the manifest's order, {data.classes}")
     return Sets(
-        load_split(data, "train", experiment.input),
-        load_split(data, "val", experiment.input),
-        load_split(data, "test", experiment.input),
+        *(load_photos(data.of(side), experiment.input, side) for side in SPLITS),
     )
 
 

@@ -1,4 +1,4 @@
-"""`inspectd engines`: the bundles of a folder and their figures, as their manifests state them."""
+"""`inspectd engines list`: the bundles of a folder and their figures, as their manifests state them."""
 
 import json
 from pathlib import Path
@@ -12,9 +12,9 @@ from inspectd.inference import Bundle, load_bundle
 
 def run(folder: Path, *, as_json: bool) -> int:
     """Print one row per bundle; exit code 1 if one is refused or none is there."""
-    bundles = {path.parent.name: _load(path.parent) for path in sorted(folder.glob("*/engine.yaml"))}
+    bundles = {path.parent: _load(path.parent) for path in sorted(folder.glob("*/engine.yaml"))}
     if as_json:
-        print(json.dumps([_figures(name, bundle) for name, bundle in bundles.items()], indent=2))
+        print(json.dumps([_figures(place, bundle) for place, bundle in bundles.items()], indent=2))
     elif bundles:
         Console().print(_table(bundles))
     if not bundles:
@@ -29,13 +29,15 @@ def _load(folder: Path) -> Bundle | EngineError:
         return error
 
 
-def _figures(name: str, bundle: Bundle | EngineError) -> dict[str, object]:
+def _figures(place: Path, bundle: Bundle | EngineError) -> dict[str, object]:
+    link = {"link_to": str(place.readlink())} if place.is_symlink() else {}
     if isinstance(bundle, EngineError):
-        return {"engine": name, "refused": str(bundle)}
+        return {"engine": place.name, **link, "refused": str(bundle)}
     manifest = bundle.manifest
     threshold = manifest.threshold
     return {
-        "engine": name,
+        "engine": place.name,
+        **link,
         "version": manifest.version,
         "hash": bundle.hash,
         "created": manifest.created.isoformat(),
@@ -51,9 +53,10 @@ def _figures(name: str, bundle: Bundle | EngineError) -> dict[str, object]:
     }
 
 
-def _table(bundles: dict[str, Bundle | EngineError]) -> Table:
+def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
     table = Table("engine", "version", "hash", "network", "threshold", "false accepts", "false rejects")
-    for name, bundle in bundles.items():
+    for place, bundle in bundles.items():
+        name = f"{place.name} -> {place.readlink()}" if place.is_symlink() else place.name
         if isinstance(bundle, EngineError):
             table.add_row(name, f"[red]refused: {bundle}")
             continue

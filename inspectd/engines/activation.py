@@ -1,0 +1,127 @@
+"""`inspectd engines activate` and `rollback`: which bundle a line's link points to, and which it pointed to before.
+
+LINK.previous, a link beside LINK, remembers the bundle before. All changes are renames, which a reader and a power cut
+see whole or not at all. `activate` sets LINK.previous before LINK, `rollback` renames LINK.previous to LINK: wherever
+either is cut off, LINK points to the old engine or the new one, and the way back to the old one is not lost.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inspectd.config import load_config
+from inspectd.errors import ConfigError
+from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
+
+
+def run_activate(link: Path, folder: Path, config: Path | None) -> int:
+    """Raises EngineError if the bundle is refused, ConfigError if the link can't be switched."""
+    inference = _inference(link, config)
+    with _locked(link.parent) as descriptor:
+        current = _target(link)
+        _target(_previous_of(link))
+        bundle = load_bundle(folder)
+        load_engine(bundle, inference)
+        if current is not None and link.resolve() == bundle.folder:
+            print(f"{link}: is {bundle.folder} already")
+            return 0
+        _flush(bundle.folder)
+        if current is not None and link.exists():
+            _point(_previous_of(link), current, descriptor)
+        _point(link, _target_for(link, bundle.folder), descriptor)
+    _say(link, bundle, before=current)
+    return 0
+
+
+def run_rollback(link: Path, config: Path | None) -> int:
+    """Raises EngineError if the bundle before is refused, ConfigError if there is none or the link can't be switched."""
+    inference = _inference(link, config)
+    previous = _previous_of(link)
+    with _locked(link.parent) as descriptor:
+        current, target = _target(link), _target(previous)
+        if target is None or target == current:
+            raise ConfigError(
+                f"{link}: nothing to go back to: there is no {previous.name} beside it that points elsewhere"
+            )
+        bundle = load_bundle(previous)
+        load_engine(bundle, inference)
+        previous.replace(link)
+        os.fsync(descriptor)
+    _say(link, bundle, before=current)
+    return 0
+
+
+def _previous_of(link: Path) -> Path:
+    return link.with_name(link.name + ".previous")
+
+
+def _inference(link: Path, path: Path | None) -> InferenceConfig:
+    if path is None:
+        return InferenceConfig()
+    config = load_config(path)
+    if _place(config.engine) != _place(link):
+        raise ConfigError(f"{path}: engine: is {config.engine}, not {link}: this line would not notice")
+    return config.inference
+
+
+def _place(link: Path) -> Path:
+    """Where the link itself lies, whatever links its folder was reached through."""
+    return link.parent.resolve() / link.name
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """A descriptor of the folder. Two commands at a time would mix their steps. Raises ConfigError for any OSError."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: {error.strerror}") from error
+
+
+def _target(link: Path) -> Path | None:
+    """As written in the link; None if nothing is there. Raises ConfigError for anything that is no link."""
+    if link.is_symlink():
+        return link.readlink()
+    if link.exists():
+        raise ConfigError(
+            f"{link}: is no symbolic link, so it is not replaced; move it to a name with its version first"
+        )
+    return None
+
+
+def _target_for(link: Path, bundle: Path) -> Path:
+    """Relative beside or below the link, so that the whole folder can be moved."""
+    home = link.parent.resolve()
+    return bundle.relative_to(home) if bundle.is_relative_to(home) else bundle
+
+
+def _point(link: Path, target: Path, descriptor: int) -> None:
+    unfinished = link.with_name(f".{link.name}.unfinished")
+    unfinished.unlink(missing_ok=True)  # of a command that was killed
+    unfinished.symlink_to(target)
+    unfinished.replace(link)
+    os.fsync(descriptor)
+
+
+def _flush(folder: Path) -> None:
+    """A bundle just copied may still be in memory only; a power cut must not leave a link to half of it."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir() or path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _say(link: Path, bundle: Bundle, *, before: Path | None) -> None:
+    manifest = bundle.manifest
+    print(f"{link} -> {link.readlink()} ({manifest.name} {manifest.version}); before: {before or 'nothing'}")
+    print("`systemctl reload inspectd` makes the line use it")

@@ -1,0 +1,107 @@
+"""Who answers for a bundle: an Ed25519 signature (RFC 8032) of `engine.yaml`, which lists the SHA-256 of every other file.
+
+Keys are PEM files and the signature is its bare 64 bytes, so that OpenSSL can make and check all three. Imported only
+where a signature is made or asked for: the package is in the extra `signing`.
+"""
+
+import os
+from pathlib import Path
+
+from inspectd.errors import ConfigError, EngineError
+from inspectd.inference.bundle import Bundle
+
+try:
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+        load_pem_private_key,
+        load_pem_public_key,
+    )
+except ImportError as error:
+    raise ConfigError("signatures need the package cryptography: pip install 'inspectd[signing]'") from error
+
+SIGNATURE = "engine.yaml.sig"
+_LENGTH = 64
+
+
+def check_signature(bundle: Bundle, public: Path) -> None:
+    """Raises EngineError unless the holder of the key has signed the bundle, ConfigError if the key can't be used."""
+    key = _public_key(public)
+    path = bundle.folder / SIGNATURE
+    try:
+        with path.open("rb") as file:
+            signature = file.read(_LENGTH + 1)
+    except FileNotFoundError as error:
+        raise EngineError(
+            f"{bundle.folder}: is not signed; only what the key {public} has signed is allowed"
+        ) from error
+    except OSError as error:
+        raise EngineError(f"{path}: can't be read: {error.strerror}") from error
+    try:
+        key.verify(signature, bundle.manifest_bytes)
+    except InvalidSignature as error:
+        raise EngineError(f"{path}: is no signature of this engine.yaml by the key {public}") from error
+
+
+def sign(bundle: Bundle, private: Path) -> Path:
+    """Write the bundle's signature, in place of any other; returns its path. Raises ConfigError."""
+    signature = _private_key(private).sign(bundle.manifest_bytes)
+    path = bundle.folder / SIGNATURE
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        unfinished.write_bytes(signature)
+        unfinished.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
+    return path
+
+
+def write_keys(private: Path, public: Path) -> None:
+    """A new pair, the private key for its owner's eyes only. Raises ConfigError, also if a file exists."""
+    for path in (private, public):
+        if os.path.lexists(path):
+            raise ConfigError(f"{path}: exists; a key is never overwritten")
+    key = Ed25519PrivateKey.generate()
+    _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    _write(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), mode=0o644)
+
+
+def _public_key(path: Path) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(_read(path))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"{path}: is no public key in PEM format; `inspectd engines keygen` makes a pair") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigError(f"{path}: holds a key of kind {type(key).__name__}; Ed25519 is allowed")
+    return key
+
+
+def _private_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(_read(path), password=None)
+    except TypeError as error:
+        raise ConfigError(f"{path}: is encrypted; give it decrypted: openssl pkey -in {path} -out ...") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"{path}: is no private key in PEM format; `inspectd engines keygen` makes a pair") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path}: holds a key of kind {type(key).__name__}; Ed25519 is allowed")
+    return key
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def _write(path: Path, data: bytes, *, mode: int) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be written: {error.strerror}") from error

@@ -1,0 +1,103 @@
+"""One training in several processes, started by torchrun: each takes its share of every batch, and all end with the same weights.
+
+The batch stays the experiment's: N processes make a step shorter, not another training. So batch normalisation counts
+over the whole batch, which torch's own SyncBatchNorm does on a GPU only, and gradients are averaged once a step.
+Outside torchrun everything here does nothing.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """Join the processes that torchrun has started, if it has."""
+    if "WORLD_SIZE" not in os.environ:
+        yield
+        return
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def count() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def share(batch: Tensor) -> Tensor:
+    """Every n-th along the first axis: what this process takes of a batch."""
+    return batch[dist.get_rank() :: count()] if dist.is_initialized() else batch
+
+
+def wait() -> None:
+    """Until every process is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def total(values: Tensor) -> Tensor:
+    """Sum over the processes, differentiable twice."""
+    return cast(Tensor, _Total.apply(values)) if dist.is_initialized() else values  # type: ignore[no-untyped-call]
+
+
+def average_gradients(module: nn.Module) -> None:
+    """In place, over the processes."""
+    if not dist.is_initialized():
+        return
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    joined = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(joined)
+    for gradient, mean in zip(gradients, joined.div_(count()).split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def synchronise_batch_norm(module: nn.Module) -> None:
+    """Let every batch normalisation of `module` count over all processes."""
+    if not dist.is_initialized():
+        return
+    for child in module.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            child.__class__ = _SynchronisedBatchNorm
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        summed = values.clone()
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return total(gradients[0].contiguous())
+
+
+class _SynchronisedBatchNorm(nn.BatchNorm2d):
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        n = input.numel() // input.shape[1] * count()
+        with torch.autocast(input.device.type, enabled=False):
+            values = input.float()
+            mean = total(values.sum((0, 2, 3))) / n
+            offset = values - mean[:, None, None]
+            variance = total(offset.square().sum((0, 2, 3))) / n
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
+                self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)  # type: ignore[union-attr, arg-type]
+                self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+            scale = self.weight * (variance + self.eps).rsqrt()
+            return (offset * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
