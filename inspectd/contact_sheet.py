@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.part import Image
+
 _TILE_PX = (320, 240)
 _CAPTION_PX = 44
 _COLUMNS = 6
@@ -15,8 +17,8 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 Colour = tuple[int, int, int]
 
 
-def write_contact_sheet(path: Path, tiles: Sequence[tuple[Path, tuple[str, str], Colour]]) -> None:
-    """`tiles`: image file, two lines of text, BGR colour of the first. Images that can't be read are left blank.
+def write_contact_sheet(path: Path, tiles: Sequence[tuple[Path | Image, tuple[str, str], Colour]]) -> None:
+    """`tiles`: image or its file, two lines of text, BGR colour of the first. Files that can't be read are left blank.
 
     Raises OSError if the sheet can't be written.
     """
@@ -29,11 +31,14 @@ def write_contact_sheet(path: Path, tiles: Sequence[tuple[Path, tuple[str, str],
         raise OSError(f"{path}: can't be written")
 
 
-def _tile(path: Path, text: tuple[str, str], colour: Colour) -> NDArray[np.uint8]:
+def _tile(source: Path | Image, text: tuple[str, str], colour: Colour) -> NDArray[np.uint8]:
     tile = np.full((_TILE_PX[1] + _CAPTION_PX, _TILE_PX[0], 3), 255, np.uint8)
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = cv2.imread(str(source), cv2.IMREAD_COLOR) if isinstance(source, Path) else source
     if image is not None:
-        tile[: _TILE_PX[1]] = cv2.resize(image, _TILE_PX, interpolation=cv2.INTER_AREA)
+        share = min(_TILE_PX[0] / image.shape[1], _TILE_PX[1] / image.shape[0])
+        width, height = (max(1, round(side * share)) for side in image.shape[1::-1])
+        left = (_TILE_PX[0] - width) // 2
+        tile[:height, left : left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     for line, (content, ink) in enumerate(zip(text, (colour, _BLACK), strict=True)):
         origin = (6, _TILE_PX[1] + 17 + 20 * line)
         cv2.putText(tile, content, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, 1, cv2.LINE_AA)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.experiment import Experiment
+from inspectd_tools.training.plots import confusion_figure
 
 _SAMPLES = 16
 
@@ -28,7 +28,7 @@ def log_run(
         figures = {f"final/{key}": results[key] for key in ("validation_accuracy", "validation_loss")}
         if "test" in results:
             writer.add_figure(
-                "confusion matrix of the test", _confusion(results["test"]["confusion"], experiment.classes)
+                "confusion matrix of the test", confusion_figure(results["test"]["confusion"], experiment.classes)
             )
             figures["final/test_accuracy"] = results["test"]["accuracy"]
         keys = {
@@ -36,16 +36,3 @@ def log_run(
             for key, value in experiment.model_dump(mode="json").items()
         }
         writer.add_hparams(keys, figures, run_name=".")
-
-
-def _confusion(counts: list[list[int]], classes: tuple[str, ...]) -> Figure:
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    ax = figure.subplots()
-    ax.imshow(counts, cmap="Blues")
-    for row, values in enumerate(counts):
-        for column, value in enumerate(values):
-            ax.text(column, row, str(value), ha="center", va="center")
-    ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    ax.set_yticks(range(len(classes)), classes)
-    ax.set(xlabel="said", ylabel="truth")
-    return figure

@@ -143,7 +143,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _torchvision_weights(experiment: Experiment) -> dict[str, Tensor]:
-    name = _TORCHVISION_NAMES.get(experiment.model)
+    name = TORCHVISION_NAMES.get(experiment.model)
     if name is None:
         raise ConfigError(f"pretrained: there are no weights of {experiment.model}; set pretrained=false")
     try:
@@ -209,7 +209,7 @@ _BACKBONES: dict[str, Callable[[int, int], tuple[nn.Module, int]]] = {
     "EfficientNetB1": _efficientnet_b1,
     "DuqCnn": _duq_cnn,
 }
-_TORCHVISION_NAMES = {
+TORCHVISION_NAMES = {
     "MobileNetV2": "mobilenet_v2",
     "ResNet18": "resnet18",
     "ShuffleNetV2": "shufflenet_v2_x1_0",

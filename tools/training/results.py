@@ -109,12 +109,14 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
 
 def tables(results: dict[str, Any]) -> Group:
     """For the terminal: the confusion matrix with each class's recall, what would pass, then the rest."""
-    classes = list(results["recall"])
-    confusion = Table("truth \\ said", *classes, "recall", "95 %", title=f"{results['n']} test photos")
-    for place, name in enumerate(classes):
+    said = map(str, range(len(results["recall"])))
+    confusion = Table("truth \\ said", *said, "recall", "95 %", title=f"{results['n']} test photos")
+    for place, name in enumerate(results["recall"]):
         row = results["confusion"][place]
         low, high = interval(row[place], sum(row))
-        confusion.add_row(name, *map(str, row), f"{results['recall'][name]:.3f}", f"{low:.3f} to {high:.3f}")
+        confusion.add_row(
+            f"{place} {name}", *map(str, row), f"{results['recall'][name]:.3f}", f"{low:.3f} to {high:.3f}"
+        )
     figures = Table("figure", "value")
     low, high = results["accuracy_95"]
     figures.add_row("accuracy", f"{results['accuracy']:.3f} (95 %: {low:.3f} to {high:.3f})")

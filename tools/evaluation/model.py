@@ -1,0 +1,129 @@
+"""What is evaluated: a training run, by PyTorch, or an engine bundle, by the line's own engine."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from inspectd.decision import Policy
+from inspectd.errors import ConfigError
+from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
+from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.training.experiment import Experiment
+from inspectd_tools.training.loop import BEST, to_network
+from inspectd_tools.training.models import Classifier
+
+TORCH = "torch"
+_RUN_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One that can be asked; `photos_at_once` is 1 for an engine, as on the line."""
+
+    name: str
+    backend: str
+    precision: str
+    classes: tuple[str, ...]
+    """In the order of the scores."""
+    pass_class: str
+    input: InputSpec
+    infer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    """(N, C, H, W) uint8 -> (N, K) scores in 0..1, at most `photos_at_once` of them"""
+    photos_at_once: int
+    seen: frozenset[str]
+    """Fingerprints of the photos that trained it or chose its threshold."""
+    experiment: Experiment | None = None
+    """Of a run."""
+    bundle: Bundle | None = None
+    """Of an engine."""
+    policy: Policy | None = None
+    """From scores to a verdict; a run has no threshold, so none."""
+
+
+def open_model(path: Path, backend: str | None, precision: str) -> Model:
+    """An engine bundle or a run folder; `backend` None: as the line chooses. Raises ConfigError or EngineError."""
+    if (path / "engine.yaml").is_file():
+        if backend == TORCH:
+            raise ConfigError(f"--backend {TORCH}: {path} is an engine, which holds no weights for it; give its run")
+        config = InferenceConfig.model_validate({"backend": backend or "auto", "precision": precision})
+        return open_engine(load_bundle(path), config)
+    if (path / "experiment.json").is_file():
+        if backend not in (None, TORCH) or precision != "fp32":
+            raise ConfigError(
+                f"--backend {backend or TORCH} --precision {precision}: {path} is a run, which {TORCH} at fp32 alone can "
+                "evaluate; make an engine of it with tools/build_engine.py"
+            )
+        return _open_run(path)
+    raise ConfigError(
+        f"{path}: is neither a run of tools/train.py (experiment.json, {BEST}) nor an engine bundle (engine.yaml)"
+    )
+
+
+def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
+    """Raises EngineError."""
+    engine = load_engine(bundle, config)
+    manifest = engine.manifest
+    trained_on = manifest.training.get("run", {}).get("data_fingerprint", "")
+    return Model(
+        name=f"{manifest.name} {manifest.version}",
+        backend=engine.backend_name,
+        precision="its plan's" if engine.backend_name == "tensorrt" else config.precision,
+        classes=manifest.classes,
+        pass_class=manifest.pass_class,
+        input=manifest.input,
+        infer=lambda batch: engine.infer(batch)[None],
+        photos_at_once=1,
+        seen=frozenset((manifest.threshold.calibration_fingerprint, trained_on)),
+        bundle=bundle,
+        policy=engine.policy,
+    )
+
+
+def _open_run(folder: Path) -> Model:
+    experiment, classifier = _read_run(folder)
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+
+    def infer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            scores: NDArray[np.float32] = classifier(to_network(torch.from_numpy(batch), experiment)).exp().numpy()
+        return scores
+
+    return Model(
+        name=f"{folder} ({experiment.model}, {'DUQ' if experiment.RBF_flag else 'softmax'})",
+        backend=TORCH,
+        precision="fp32",
+        classes=experiment.classes,
+        pass_class=experiment.pass_class,
+        input=experiment.input,
+        infer=infer,
+        photos_at_once=_RUN_BATCH,
+        seen=frozenset((provenance["data_fingerprint"],)),
+        experiment=experiment,
+    )
+
+
+def _read_run(folder: Path) -> tuple[Experiment, Classifier]:
+    """Raises ConfigError."""
+    path, weights = folder / "experiment.json", folder / BEST
+    try:
+        experiment = Experiment.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: is no experiment that this version knows: {error}") from error
+    classifier = Classifier(experiment).eval()
+    try:
+        classifier.load_state_dict(load_file(weights))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{weights}: no such file; has the training ended its first epoch?") from error
+    except SafetensorError as error:
+        raise ConfigError(f"{weights}: is no whole safetensors file: {error}") from error
+    except RuntimeError as error:
+        raise ConfigError(f"{weights}: does not hold the weights of the classifier in {path}") from error
+    return experiment, classifier
