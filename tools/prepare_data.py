@@ -60,6 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
         "--suffix", type=_pattern, metavar="REGEX", help="end of file names that differs between photos of one source"
     )
     parser.add_argument(
+        "--burst",
+        type=int,
+        metavar="N",
+        help="photos whose names end in numbers at most N apart are shots of the same thing, one after another",
+    )
+    parser.add_argument(
         "--near",
         type=int,
         default=10,
@@ -126,7 +132,7 @@ def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> 
 
 
 def _split(seen: list[Seen], args: argparse.Namespace, classes: tuple[str, ...]) -> list[Photo]:
-    groups = group(seen, args.suffix, args.near if args.near >= 0 else None)
+    groups = group(seen, args.suffix, args.near if args.near >= 0 else None, args.burst)
     _refuse_two_labels(seen)
     sides = split([photo.label for photo in seen], groups, classes, args.seed, args.shares)
     return [_photo(*entry) for entry in zip(seen, sides, groups, strict=True)]

@@ -252,3 +252,14 @@ def test_a_stream_is_what_the_demo_runs_on(tmp_path):
     assert summary["good"] == manifest.count(3, "test") == summary["by_truth"]["no_fail"].get("pass", 0)
     assert summary["unknown"] == sum(len(photos) for photos in manifest.unknown("test").values()) == 12
     assert (out / "rejects.png").is_file()
+
+
+def test_shots_of_a_burst_stay_together(photos):
+    for place, path in enumerate(sorted((photos / "torn").iterdir())):
+        path.rename(path.with_name(f"shot_{100 * (place // 4) + 3 * (place % 4):05}.png"))
+    for path in (photos / "good").iterdir():
+        path.rename(path.with_name(f"good-{path.stem[1:]}-x.png"))
+    found = prepare(photos, "--burst", "3").photos
+    assert sorted(Counter(photo.group for photo in found if photo.label == 1).values()) == [4] * 5
+    assert len({photo.group for photo in found if photo.label == 0}) == 20
+    assert len({photo.group for photo in prepare(photos, "--burst", "2").photos}) == 40

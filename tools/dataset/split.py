@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,14 @@ from inspectd_tools.dataset.scan import Seen
 SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
-def group(seen: Sequence[Seen], suffix: re.Pattern[str] | None, near_bits: int | None) -> list[str]:
+def group(
+    seen: Sequence[Seen], suffix: re.Pattern[str] | None, near_bits: int | None, burst: int | None = None
+) -> list[str]:
     """A group's name for each photo: the file name of its first member.
 
-    Together belong equal files, photos whose stem is equal once `suffix` is cut off its end, and photos whose hashes
-    differ in at most `near_bits` of 256 bits; and whatever is tied together by a third.
+    Together belong equal files, photos whose stem is equal once `suffix` is cut off its end, photos whose hashes differ
+    in at most `near_bits` of 256 bits, and photos whose names end in numbers at most `burst` apart; and whatever is tied
+    together by a third.
     """
     root = list(range(len(seen)))
 
@@ -39,6 +43,11 @@ def group(seen: Sequence[Seen], suffix: re.Pattern[str] | None, near_bits: int |
     if near_bits is not None:
         for one, other in near_pairs(np.array([photo.looks for photo in seen], np.uint64).reshape(-1, 4), near_bits):
             root[find(other)] = find(one)
+    if burst is not None:
+        numbers = sorted((number, place) for place, photo in enumerate(seen) if (number := _number(photo)) is not None)
+        for (one, place), (other, next_place) in pairwise(numbers):
+            if other - one <= burst:
+                root[find(next_place)] = find(place)
     return _names(seen, [find(place) for place in range(len(seen))])
 
 
@@ -115,6 +124,11 @@ def _sides(class_: str) -> tuple[Split, ...]:
 def _source(photo: Seen, suffix: re.Pattern[str]) -> str:
     match = next((match for match in suffix.finditer(photo.path.stem) if match.end() == len(photo.path.stem)), None)
     return photo.path.stem[: match.start()] if match else photo.path.stem
+
+
+def _number(photo: Seen) -> int | None:
+    digits = re.search(r"[0-9]+$", photo.path.stem)
+    return int(digits[0]) if digits else None
 
 
 def _names(seen: Sequence[Seen], roots: Sequence[int]) -> list[str]:
