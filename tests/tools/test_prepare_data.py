@@ -19,7 +19,7 @@ from inspectd.errors import ConfigError
 from inspectd_tools import prepare_data, synthesize
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest, Photo, read_manifest, write_manifest
 from inspectd_tools.dataset.scan import look_at
-from inspectd_tools.dataset.split import SHARES, group, split
+from inspectd_tools.dataset.split import SHARES, closest_across, group, split
 
 CONFIG = Path(__file__).parents[2] / "config"
 TILES = Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets")) / "magnetic_tile" / "images"
@@ -263,3 +263,19 @@ def test_shots_of_a_burst_stay_together(photos):
     assert sorted(Counter(photo.group for photo in found if photo.label == 1).values()) == [4] * 5
     assert len({photo.group for photo in found if photo.label == 0}) == 20
     assert len({photo.group for photo in prepare(photos, "--burst", "2").photos}) == 40
+
+
+def test_the_test_photo_most_like_one_to_train_with_is_found(photos):
+    twin = cv2.imread(str(photos / "good" / "p3.png"), cv2.IMREAD_GRAYSCALE)
+    twin[10:20, 10:20] = 255
+    cv2.imwrite(str(photos / "torn" / "twin.png"), twin)
+    seen, _ = look_at([(path, 0) for path in sorted(photos.rglob("*.png"))])
+    names = [photo.path.name for photo in seen]
+    sides = ["test" if name in ("twin.png", "p7.png") else "train" for name in names]
+    found = closest_across(seen, sides, 9)
+    assert names[found[0][0]] == "twin.png"
+    assert names[found[0][1]] == "p3.png"
+    bits = [
+        bin(int(a) ^ int(b)).count("1") for a, b in zip(*(seen[place].looks for place in found[0][:2]), strict=True)
+    ]
+    assert found[0][2] == sum(bits) < found[1][2]

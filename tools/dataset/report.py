@@ -12,24 +12,26 @@ from numpy.typing import NDArray
 
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest
 from inspectd_tools.dataset.scan import Seen
+from inspectd_tools.dataset.split import closest_across
 
 _EXAMPLES = 8
 _LISTED = 12
 
 
 def write_report(manifest: DataManifest, seen: Sequence[Seen], broken: Sequence[Path], path: Path) -> None:
-    """A PNG: examples and counts of each class, sizes, brightness, sharpness, and what was found twice.
+    """A PNG: examples and counts of each class, what could give the test away, sizes, brightness, sharpness, duplicates.
 
     `seen` is parallel to the manifest's photos.
     """
     n = len(manifest.names)
-    figure = Figure(figsize=(16, 1.3 * n + 7), layout="constrained")
-    examples, facts = figure.subfigures(2, 1, height_ratios=[1.3 * n, 7])
-    grid = examples.subplots(n, _EXAMPLES, squeeze=False)
+    figure = Figure(figsize=(16, 1.3 * n + 8.5), layout="constrained")
+    examples, facts = figure.subfigures(2, 1, height_ratios=[1.3 * n + 1.5, 7])
+    grid = examples.subplots(n + 1, _EXAMPLES, squeeze=False)
     for label, name in enumerate(manifest.names):
         _examples(list(grid[label]), [photo.path for photo in seen if photo.label == label])
         counts = " / ".join(str(manifest.count(label, split)) for split in SPLITS)
         grid[label][0].set_title(f"{name}: {counts} train / val / test", loc="left", fontsize=9)
+    _closest(list(grid[n]), manifest, seen)
     counted, sizes, brightness, sharpness, text = facts.subplots(1, 5)
     _counts(counted, manifest)
     labels = np.array([photo.label for photo in seen])
@@ -54,9 +56,25 @@ def _examples(axes: Sequence[Axes], paths: Sequence[Path]) -> None:
     for ax in axes:
         ax.axis("off")
     for ax, place in zip(axes, places, strict=False):
-        image = cv2.imread(str(paths[place]), cv2.IMREAD_COLOR_RGB)
-        scale = 200 / max(image.shape[:2])
-        ax.imshow(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        _show(ax, paths[place])
+
+
+def _closest(axes: Sequence[Axes], manifest: DataManifest, seen: Sequence[Seen]) -> None:
+    """Pairs beside each other: a test photo, and the one to train with that is most like it."""
+    pairs = closest_across(seen, [photo.split for photo in manifest.photos], len(axes) // 2)
+    for ax in axes:
+        ax.axis("off")
+    for number, (place, other, bits) in enumerate(pairs):
+        for ax, photo, side in ((axes[2 * number], place, "test"), (axes[2 * number + 1], other, "train")):
+            _show(ax, seen[photo].path)
+            ax.set_title(f"{side}: {seen[photo].path.name[-22:]}, {bits} bits", fontsize=6)
+    axes[0].text(0, 1.25, "most alike across test and train: the same thing?", transform=axes[0].transAxes, fontsize=9)
+
+
+def _show(ax: Axes, path: Path) -> None:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    scale = 200 / max(image.shape[:2])
+    ax.imshow(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
 
 
 def _counts(ax: Axes, manifest: DataManifest) -> None:

@@ -60,6 +60,20 @@ def near_pairs(looks: NDArray[np.uint64], near_bits: int) -> list[tuple[int, int
     return pairs
 
 
+def closest_across(seen: Sequence[Seen], sides: Sequence[Split], count: int) -> list[tuple[int, int, int]]:
+    """The test photos most like one to train with: (place, the other's place, bits that differ), closest first.
+
+    If these show the same thing, so may others, and the test knows what it should not.
+    """
+    looks, places = np.array([photo.looks for photo in seen]), np.array(sides)
+    trained = np.flatnonzero(places == "train")
+    found = []
+    for place in np.flatnonzero(places == "test"):
+        differ = np.bitwise_count(looks[trained] ^ looks[place]).sum(axis=1, dtype=np.int64)
+        found.append((int(place), int(trained[differ.argmin()]), int(differ.min())))
+    return sorted(found, key=lambda pair: pair[2])[:count]
+
+
 def split(
     labels: Sequence[int],
     groups: Sequence[Hashable],
