@@ -44,15 +44,17 @@ def test_summary_counts_what_it_was_given():
     assert found["auroc_unknown"] == {"steel": 0.75}
 
 
-def test_what_passes_at_five_percent_false_rejects():
+def test_what_passes_where_certainty_rejects_five_percent_of_the_good():
     good = np.stack([np.linspace(0.5, 1, 101), np.zeros(101)], axis=1)
     faulty = np.array([[0.6, 0.1], [0.52, 0.1], [0.9, 0.95], [0.1, 0.8]])
     labels = np.array([0] * 101 + [1] * 4)
     found = summarise(np.concatenate([good, faulty]), labels, ("good", "torn"), "good", {"steel": faulty[:2]})
-    assert found["passed"] == {"torn": (1, 4), "steel": (1, 2)}
+    assert found["passed"] == {"good": (96, 101), "torn": (1, 4), "steel": (1, 2)}
     good[:10] = [0.1, 0.9]
     found = summarise(np.concatenate([good, faulty]), labels, ("good", "torn"), "good", {"steel": faulty[:2]})
-    assert found["passed"] == {"torn": (2, 4), "steel": (2, 2)}
+    assert found["passed"] == {"good": (87, 101), "torn": (1, 4), "steel": (1, 2)}
+    nothing = summarise(good[:10], np.array([0] * 9 + [1]), ("good", "torn"), "good", {"steel": good})
+    assert nothing["passed"]["steel"] == (0, 101)
 
 
 def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):

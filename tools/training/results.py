@@ -45,8 +45,8 @@ def summarise(
     """Figures of (N, classes) scores against (N,) labels; `unknown` holds the (M, classes) scores of each foreign folder.
 
     Certainty is the largest score. `auroc_errors`: right answers are more certain than wrong ones; `auroc_unknown`: test photos
-    are more certain than foreign ones. `passed`: of each faulty class and foreign folder how many pass, and of how many,
-    at the threshold that rejects 5 % of the good test photos.
+    are more certain than foreign ones. `passed`: of each class and foreign folder how many pass, and of how many, at the
+    threshold that rejects 5 % of the good test photos that are taken for good.
     """
     confusion = np.zeros((len(classes), len(classes)), int)
     np.add.at(confusion, (labels, scores.argmax(1)), 1)
@@ -77,8 +77,9 @@ def _passed(
     place = classes.index(pass_class)
     groups = {name: scores[labels == label] for label, name in enumerate(classes)} | unknown
     certainty = {name: pass_certainty(values, place) for name, values in groups.items()}
-    threshold = np.quantile(certainty.pop(pass_class), FALSE_REJECTS, method="lower")
     # 0 is that of another class, which passes at no threshold
+    taken_for_good = certainty[pass_class][certainty[pass_class] > 0]
+    threshold = np.quantile(taken_for_good, FALSE_REJECTS, method="lower") if len(taken_for_good) else np.inf
     return {
         name: (int(((values >= threshold) & (values > 0)).sum()), len(values)) for name, values in certainty.items()
     }
@@ -125,7 +126,7 @@ def tables(results: dict[str, Any]) -> Group:
     figures.add_row("AUROC of certainty, right against wrong", _share(results["auroc_errors"]))
     for name, value in results["auroc_unknown"].items():
         figures.add_row(f"AUROC of certainty, test against {name}", _share(value))
-    passed = Table(f"at {FALSE_REJECTS:.0%} false rejects", "passed", "of", "share", "95 %")
+    passed = Table(f"where certainty rejects {FALSE_REJECTS:.0%} of the good", "passed", "of", "share", "95 %")
     for name, (count, n) in results["passed"].items():
         low, high = interval(count, n)
         passed.add_row(name, str(count), str(n), f"{count / n:.3f}", f"{low:.3f} to {high:.3f}")
