@@ -199,3 +199,22 @@ def test_batch_normalisation_is_torchs_to_the_second_derivative(count, height, w
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
     for key, value in plain.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[key], value)
+
+
+def test_a_covariance_head_sees_what_no_image_shows():
+    """New images of the classes are known; the same with something in 100 of the 300 features that were always empty are not."""
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1], 40)
+    means = np.concatenate([rng.normal(size=(2, 200)) * 3, np.zeros((2, 100))], axis=1)
+    spread = np.repeat([1.0, 0.05], [200, 100])
+
+    def draw() -> np.ndarray:
+        return means[labels] + rng.normal(size=(80, 300)) * spread
+
+    head = DuqHead(300, 2, 128, SCALE, GAMMA)
+    head.fit_covariance(torch.tensor(draw(), dtype=torch.float32), torch.tensor(labels))
+    new = draw()
+    strange = draw() + 4 * np.repeat([0.0, 1.0], [200, 100])
+    known, unknown = (head(torch.tensor(f, dtype=torch.float32)).exp().max(1).values.detach() for f in (new, strange))
+    assert known.quantile(0.05) > 0.8
+    assert unknown.max() < known.quantile(0.05) - 0.1

@@ -81,30 +81,35 @@ class DuqHead(nn.Module):
     def fit_covariance(self, features: Tensor, labels: Tensor) -> None:
         """Replace maps and centroids so that K_c falls with the Mahalanobis distance to class c. (N, features), (N,)
 
-        e_c is the class mean, W_c whitens the class within the leading principal components of all features. Gradient
-        descent keeps in W_c only what tells the classes apart; an unknown label differs in what it throws away (Lee et
-        al., "A simple unified framework for detecting out-of-distribution samples", 2018). The kernel, its form and
-        its cost stay the same. An average image of a class gets K_c = 0.9.
+        e_c is the class mean. Half of W_c whitens the class within the leading principal components of all features, the
+        other half looks at what they leave out, along random directions. Gradient descent keeps in W_c only what tells
+        the classes apart; an unknown label differs in what it throws away (Lee et al., "A simple unified framework for
+        detecting out-of-distribution samples", 2018), and where images are few it differs most in what none of them
+        shows. The kernel, its form and its cost stay the same. An average image of a class gets K_c = 0.9.
 
         The covariance of a class is drawn towards that within all classes, the more the fewer images it has (Friedman,
         "Regularized discriminant analysis", 1989), and that one towards a ball by the oracle approximating shrinkage.
         """
-        size, classes, _ = self.weight.shape
-        components = _principal_components(features.double(), size)
-        reduced = features.double() @ components
-        groups = [reduced[labels == place] for place in range(classes)]
-        within = shrunk_covariance(torch.cat([group - group.mean(0) for group in groups if len(group)]))
-        scale = float(self.length_scale) * math.sqrt(-2 * math.log(_AVERAGE_CERTAINTY))
+        size, classes, feature_size = self.weight.shape
+        features = features.double()
+        means = torch.stack([features[labels == place].mean(0) for place in range(classes)])
+        offsets = features - means[labels]
+        components = _principal_components(features, size if size >= feature_size else max(1, size // 2))
+        rest, rest_variance = _left_out(components, offsets, size - components.shape[1])
+        reduced = offsets @ components
+        within = shrunk_covariance(reduced)
         rank = components.shape[1]
+        # K_c is of the mean over `size` rows, also where the features have fewer directions
+        used = rank + rest.shape[1]
+        scale = float(self.length_scale) * math.sqrt(-2 * math.log(_AVERAGE_CERTAINTY) * size / used)
         self.weight.zero_()
-        self.sums.zero_()
-        for place, group in enumerate(groups):
-            own = (group - group.mean(0)).T @ (group - group.mean(0)) / max(1, len(group) - 1)
+        for place in range(classes):
+            group = reduced[labels == place]
+            own = group.T @ group / max(1, len(group) - 1)
             whitening = _inverse_square_root(own.lerp(within, rank / (rank + len(group))))
-            # the mean over `size` components of which only `rank` are used
-            whitening *= scale * math.sqrt(size / rank)
-            self.weight[:rank, place] = (whitening @ components.T).float()
-            self.sums[:rank, place] = (whitening @ group.mean(0)).float()
+            rows = torch.cat([whitening @ components.T, rest.T / rest_variance.sqrt()[:, None]])
+            self.weight[:used, place] = (scale * rows).float()
+        self.sums.copy_(torch.einsum("mkf,kf->mk", self.weight.double(), means))
         self.counts.fill_(1)
 
 
@@ -157,6 +162,19 @@ def _principal_components(features: Tensor, count: int) -> Tensor:
     _, values, directions = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     spanned = int((values > values[0] * 1e-6).sum())
     return directions[: max(1, min(count, spanned))].T
+
+
+def _left_out(components: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(features, at most count) random orthonormal directions beside `components`, and the variance along each.
+
+    `offsets` (N, features) of the images from their class means. Few images have no variance of their own there, so it
+    is that of the shrunk covariance.
+    """
+    feature_size, rank = components.shape
+    count = min(count, feature_size - rank)
+    random = torch.randn(feature_size, count, generator=torch.Generator().manual_seed(0)).to(components)
+    directions = torch.linalg.qr(torch.cat([components, random], dim=1)).Q[:, rank:]
+    return directions, (directions * (shrunk_covariance(offsets) @ directions)).sum(0)
 
 
 def shrunk_covariance(offsets: Tensor) -> Tensor:
