@@ -20,8 +20,9 @@ class InferenceConfig(Section):
     """auto: tensorrt where the bundle has a plan that the GPU here takes, else openvino, else onnxruntime."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of one inference; 0: all cores."""
-    precision: Literal["fp32", "bf16", "int8"] = "fp32"
-    """Arithmetic on the CPU. bf16: OpenVINO on a processor that has it; int8: a bundle with quantised files."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Arithmetic on the CPU. auto: what the engine's maker measured as fastest without other verdicts, where this machine
+    can do it, else fp32. bf16: OpenVINO on a processor that has it; int8: a bundle with quantised files."""
     signed_by: ConfigPath | None = None
     """Public key (Ed25519, PEM). With it only an engine runs that the key's holder has signed."""
 

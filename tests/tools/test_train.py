@@ -10,15 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from inspectd.errors import ConfigError, EngineError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
-from inspectd.interval import upper_bound
 from inspectd_tools import build_engine, prepare_data, synthesize, train
-from inspectd_tools.training.calibration import choose_threshold, pass_certainty
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.export import exported, write_model_files
 from inspectd_tools.training.models import Classifier, load_backbone, normalise
@@ -111,7 +107,6 @@ def test_both_runtimes_give_what_pytorch_gives(model, tmp_path):
         classifier.features(inputs)
         classifier.eval().head.fit_covariance(classifier.features(inputs), torch.arange(16) % 4)
     graph = exported(classifier, experiment.input)
-    (tmp_path / "openvino").mkdir()
     write_model_files(graph, experiment.input, tmp_path)
     with torch.no_grad():
         expected = torch.cat([graph(image[None]) for image in images]).numpy()
@@ -287,27 +282,3 @@ def test_data_that_cannot_be_used_is_named(labels, tmp_path, capsys):
     (tmp_path / "no_fail" / "1.png").write_bytes(b"no image")
     assert "no_fail/1.png: is no image that can be read" in refused(tmp_path)
     assert not (tmp_path / "run").exists()
-
-
-CERTAINTIES = st.lists(st.floats(0, 1, width=32), max_size=200).map(lambda values: np.array(values, np.float32))
-
-
-@settings(max_examples=200)
-@given(CERTAINTIES, CERTAINTIES, st.floats(0.01, 0.5))
-def test_a_threshold_passes_no_faulty_image_and_keeps_the_bound_on_unknowns(faulty, unknown, alpha):
-    try:
-        threshold = choose_threshold(faulty, unknown, alpha)
-    except EngineError:
-        assert any(len(group) and upper_bound(0, len(group)) > alpha for group in (faulty, unknown))
-        return
-    if threshold < 1:
-        assert not (faulty >= threshold).any()
-        passed = int((unknown >= threshold).sum())
-        assert passed == 0 or upper_bound(passed, len(unknown)) <= alpha
-    lower = np.concatenate([faulty, unknown])
-    assert threshold <= max(lower.max(initial=0) + 0.0011, 0.0011) or threshold == 1
-
-
-def test_a_tie_between_classes_can_never_pass():
-    scores = np.array([[0.9, 0.9], [0.2, 0.9], [0.9, 0.2]], np.float32)
-    assert pass_certainty(scores, 1).tolist() == pytest.approx([0, 0.9, 0])
