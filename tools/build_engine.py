@@ -157,6 +157,11 @@ def _read(run: Path) -> tuple[Experiment, Classifier, dict[str, Any]]:
 
 
 def _what_can_be_shown(groups: Groups) -> float:
+    if not groups.unknown:
+        print(
+            "build_engine: no folder unknown_... is given: what must not be known is not promised to be",
+            file=sys.stderr,
+        )
     alpha = usual_alpha(groups)
     if alpha > USUAL_ALPHA:
         print(

@@ -328,6 +328,64 @@ def test_int8_needs_and_picks_a_quantised_file(folder: Path, backend: BackendNam
     assert f"{backend} at fp32 needs exactly one" in refusal(folder, backend)
 
 
+def offer_bf16(folder: Path, *, moved_by: float = 0.0, recommended: str = "bf16") -> None:
+    """As if in bf16 certainties had moved, and the threshold with them."""
+
+    def edit(values: dict[str, Any]) -> None:
+        scores = [[score + moved_by for score in golden["scores"]] for golden in values["golden"]]
+        threshold = values["threshold"] | {"value": 0.75}
+        values["precisions"] = {"bf16": {"threshold": threshold, "golden_scores": scores}}
+        values["recommended"] = recommended
+
+    edit_manifest(folder, edit)
+
+
+def has_bf16() -> bool:
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16 arithmetic")
+def test_each_precision_has_its_own_threshold_and_golden_scores(folder: Path) -> None:
+    offer_bf16(folder)
+    engine = load(folder, "openvino")
+    assert (engine.precision, engine.policy.threshold) == ("bf16", 0.75)
+    engine = load(folder, "openvino", precision="fp32")
+    assert (engine.precision, engine.policy.threshold) == ("fp32", 0.5)
+    offer_bf16(folder, moved_by=0.05)
+    assert "training recorded" in refusal(folder, "openvino", precision="bf16")
+
+
+def test_auto_takes_fp32_where_what_is_recommended_does_not_work(folder: Path) -> None:
+    offer_bf16(folder, moved_by=0.05)  # as on another processor: other scores, or no such arithmetic
+    for backend in ("openvino", "onnxruntime"):
+        engine = load(folder, backend)
+        assert (engine.precision, engine.policy.threshold) == ("fp32", 0.5)
+
+
+def test_auto_is_fp32_where_nothing_is_recommended(folder: Path, backend: BackendName) -> None:
+    assert load(folder, backend).precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda values: values.update(recommended="int8"), "recommended: int8 is not among precisions"),
+        (
+            lambda values: values["precisions"]["bf16"]["golden_scores"].pop(),
+            "bf16 needs 4 golden_scores for each of 4",
+        ),
+        (lambda values: values["precisions"].update(fp16=values["precisions"]["bf16"]), "precisions"),
+    ],
+)
+def test_precisions_that_contradict_the_rest_are_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    offer_bf16(folder)
+    edit_manifest(folder, change)
+    with pytest.raises(EngineError, match=words):
+        load_bundle(folder)
+
+
 def test_auto_prefers_openvino_and_takes_what_is_there(folder: Path) -> None:
     assert load_engine(load_bundle(folder), InferenceConfig()).backend_name == "openvino"
     only_onnx = make_toy_bundle(folder.parent / "onnx", backends=["onnxruntime"])

@@ -128,6 +128,15 @@ def test_what_is_recorded_is_what_was_counted():
     assert threshold.false_reject_interval == pytest.approx(interval(2, 20))
 
 
+def test_without_unknown_images_good_ones_say_how_strict_it_can_be():
+    """A network that takes every fault for a fault asks for no certainty at all."""
+    good = np.linspace(0.4, 1, 250, dtype=np.float32)
+    threshold = calibrate(Groups(good, {"crooked": np.zeros(60, np.float32)}, {}), "0" * 64, 0.05)
+    assert threshold.value == good[2]
+    assert threshold.false_reject_rate == 2 / 250
+    assert "no unknown images were given" in threshold.method
+
+
 def test_the_curve_says_what_other_thresholds_would_cost(tmp_path):
     groups = Groups(
         np.linspace(0.5, 1, 50, dtype=np.float32),

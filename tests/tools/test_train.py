@@ -1,6 +1,8 @@
 """From folders of photos to an engine the line loads, as the vision engineer does it, on labels small enough for a test."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -75,10 +77,64 @@ def test_an_engine_is_built_and_the_line_loads_it(labels, run, tmp_path):
     assert "unknown_double_print" in card
 
 
+@pytest.fixture(scope="module")
+def small_run(labels):
+    """The small network: quantising it takes seconds."""
+    changes = settings_of("model=DuqCnn", "input.width=28", "input.height=28", "epochs=1")
+    assert train.main(["filter-label", "--data", str(labels / "train"), "--run", str(labels / "small"), *changes]) == 0
+    return labels / "small"
+
+
+def test_an_int8_engine_has_files_threshold_and_golden_scores_of_its_own(labels, small_run, tmp_path):
+    arguments = ["--calibration", str(labels / "calibration"), "--test", str(labels / "test"), "--alpha", "0.1"]
+    bundle = tmp_path / "engine"
+    arguments += ["--precision", "int8", "--out", str(bundle)]
+    assert build_engine.main([str(small_run), "--name", "quick", *arguments]) == 0
+    engine = load_engine(load_bundle(bundle), InferenceConfig())
+    assert engine.precision == engine.manifest.recommended == "int8"
+    own = engine.manifest.precisions["int8"]
+    assert engine.policy.threshold == own.threshold.value
+    assert {file.path for file in engine.manifest.files if file.precision == "int8"} == {
+        "openvino-int8/model.xml",
+        "openvino-int8/model.bin",
+    }
+    assert own.golden_scores != engine.manifest.golden_scores_at("fp32")
+    assert load_engine(load_bundle(bundle), InferenceConfig(precision="fp32")).precision == "fp32"
+    assert "| int8 |" in (bundle / "card.md").read_text()
+    quantised, whole = ((bundle / folder / "model.bin").stat().st_size for folder in ("openvino-int8", "openvino"))
+    assert quantised < 0.8 * whole
+    xml = (bundle / "openvino-int8" / "model.xml").read_text()
+    assert xml.count('type="FakeQuantize"') > 3
+    head = xml[xml.index('name="node_linear_1') :]  # the DUQ head's product; the backbone has one of its own
+    assert "FakeQuantize" not in head[: head.index("</layers>")]
+
+
 def test_too_few_calibration_images_are_refused_and_nothing_is_left(labels, run, tmp_path, capsys):
     arguments = ["--calibration", str(labels / "calibration"), "--test", str(labels / "test"), "--alpha", "0.001"]
     assert build_engine.main([str(run), "--name", "quick", *arguments, "--out", str(tmp_path / "engine")]) == 78
     assert "needs 2995 faulty calibration images, got 36" in capsys.readouterr().err
+    assert not (tmp_path / "engine").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda run: (run / "experiment.json").unlink(), r"experiment\.json: can't be read: No such file"),
+        (lambda run: (run / "best.safetensors").write_bytes(b"no weights"), "is no run that these tools wrote"),
+    ],
+)
+def test_what_is_no_run_is_named(labels, run, tmp_path, capsys, spoil, words):
+    other = shutil.copytree(run, tmp_path / "run")
+    spoil(other)
+    arguments = ["--calibration", str(labels / "calibration"), "--test", str(labels / "test")]
+    assert build_engine.main([str(other), "--name", "quick", *arguments, "--out", str(tmp_path / "engine")]) == 78
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_a_calibration_folder_that_is_not_there_is_named(labels, run, tmp_path, capsys):
+    arguments = ["--calibration", str(tmp_path / "nowhere"), "--test", str(labels / "test")]
+    assert build_engine.main([str(run), "--name", "quick", *arguments, "--out", str(tmp_path / "engine")]) == 78
+    assert f"{tmp_path / 'nowhere'}: no such folder" in capsys.readouterr().err
     assert not (tmp_path / "engine").exists()
 
 

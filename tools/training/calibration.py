@@ -19,6 +19,8 @@ from inspectd_tools.dataset.manifest import UNKNOWN
 
 CONFIDENCE = 0.95
 USUAL_ALPHA = 0.0025
+_GIVEN_UP = 0.01
+"""Share of the good images that may be rejected in place of unknown ones nobody has shown."""
 _GRID = np.linspace(0, 1, 1001, dtype=np.float32)
 
 Values = NDArray[np.floating]
@@ -40,6 +42,8 @@ class Rate:
         return interval(self.errors, self.n, CONFIDENCE)
 
     def __str__(self) -> str:
+        if not self.n:
+            return "none tried"
         low, high = self.interval
         return f"{self.errors} of {self.n} ({self.share:.2%}, 95 % interval {low:.2%} to {high:.2%})"
 
@@ -142,12 +146,18 @@ def images_needed(alpha: float) -> int:
 def calibrate(groups: Groups, fingerprint: str, alpha: float, remark: str = "") -> Threshold:
     """The threshold for `alpha` with its bounds. `fingerprint`: of the images; `remark` ends the sentence on the method.
 
+    Faults alone may ask for next to no certainty, which would let anything unknown pass. So where no unknown image was given
+    the threshold is as strict as the good ones allow: 1 % of them are given up.
+
     The bounds are counted on the images that chose the threshold. As many as `most_allowed` could have passed, and which
     number it became was chosen too, so each bound holds for all these numbers at once (Bonferroni). Good images choose
-    nothing: their interval needs no correction. Raises EngineError.
+    nothing, or a number fixed beforehand: their interval needs no correction. Raises EngineError.
     """
     faulty, unknown = groups.all_faulty, groups.all_unknown
     value = choose_threshold(faulty, unknown, alpha)
+    if not len(unknown):
+        value = max(value, float(np.sort(groups.good)[int(_GIVEN_UP * len(groups.good))]))
+        remark += "; no unknown images were given, so it was raised until 1 % of the good ones were rejected"
     confidence = 1 - (1 - CONFIDENCE) / (most_allowed(len(unknown), alpha) + 1)
 
     def passed(values: Values) -> Passed:

@@ -58,8 +58,9 @@ def write_card(
         "## Blind spots",
         "",
         _blind_spot(groups, threshold.value),
-        "- All images are rendered (`tools/synthesize.py render`). The figures say nothing about photographs of real",
-        "  labels: retrain and calibrate on your own before a label of yours depends on it.",
+        "- Nothing here says anything about other images than those it was trained, calibrated and tested on: rendered ones "
+        "(`tools/synthesize.py`) tell nothing about photographs of real labels. Retrain and calibrate on your own before a "
+        "label of yours depends on it.",
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -136,7 +137,7 @@ def _blind_spot(groups: Groups, threshold: float) -> str:
     unknown = rates(groups.unknown, threshold)
     worst = max(unknown, key=lambda name: unknown[name].share, default=None)
     if worst is None:
-        return "- No unknown was tried: nothing is promised about what it has never seen."
+        return "- No unknown was tried: what it does with what it has never seen is not known."
     if unknown[worst].errors:
         return f"- The unknown it passes most often: {worst}, {unknown[worst]}."
     return "- No kind of unknown tried passed; kinds not tried may."

@@ -121,7 +121,7 @@ def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
         "precision", "ms p50", "p99", "threshold", "good rejected", "verdicts changed", "certainty moved by", ""
     )
     for c in candidates:
-        mark = "recommended" if c is chosen else "" if c.holds else "[red]verdicts don't hold"
+        mark = "recommended" if c is chosen else "" if c.holds else "[red]too many"
         p50, p99 = np.percentile(c.took_ms, (50, 99))
         table.add_row(
             c.precision,
