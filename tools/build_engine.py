@@ -22,7 +22,7 @@ from inspectd.errors import ConfigError, InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd_tools.train import git_commit
-from inspectd_tools.training.bundle import described, golden_places, listed, write_golden
+from inspectd_tools.training.bundle import Model, described, golden_places, listed, write_golden
 from inspectd_tools.training.calibration import (
     CONFIDENCE,
     USUAL_ALPHA,
@@ -41,6 +41,7 @@ from inspectd_tools.training.models import Classifier
 from inspectd_tools.training.parity import check_parity
 from inspectd_tools.training.precision import WANTED, choose, precision_table, try_out
 from inspectd_tools.training.tradeoff import write_tradeoff
+from inspectd_tools.training.trt import build_plan
 
 _GOLDEN_TOLERANCE = 0.02
 _DRAWS = 1000
@@ -77,6 +78,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="what the CPU may compute in beside fp32, which is always there; auto: measures here and recommends the "
         "fastest whose verdicts are fp32's; default: fp32",
     )
+    parser.add_argument(
+        "--tensorrt",
+        action="store_true",
+        help="add a TensorRT plan: for the GPU here, or with tensorrt_rtx for RTX GPUs elsewhere; needs no GPU then",
+    )
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle")
     args = parser.parse_args(arguments)
     if args.out.exists():
@@ -107,6 +113,9 @@ def _build(args: argparse.Namespace) -> None:
     threshold = calibrate(groups, calibration.images.fingerprint, args.alpha or _what_can_be_shown(groups), remark)
     tried = try_out(args.precision, args.out, calibration, threshold, experiment, remark)
     offered, chosen, int8_files = choose(tried, args.precision, args.out)
+    models += int8_files
+    if args.tensorrt:
+        models.append(_write_plan(args.out))
     golden = golden_places(calibration)
     manifest = Manifest(
         name=args.name,
@@ -119,7 +128,7 @@ def _build(args: argparse.Namespace) -> None:
         input=experiment.input,
         head=described(classifier),
         threshold=threshold,
-        files=listed([*models, *int8_files], args.out),
+        files=listed(models, args.out),
         golden=write_golden(calibration, golden, experiment.input.channels, args.out),
         golden_tolerance=_GOLDEN_TOLERANCE,
         precisions={c.precision: c.arithmetic(golden) for c in offered if c.precision != "fp32"},
@@ -154,6 +163,14 @@ def _read(run: Path) -> tuple[Experiment, Classifier, dict[str, Any]]:
     except (ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"{run}: is no run that these tools wrote: {error}") from error
     return experiment, classifier, provenance
+
+
+def _write_plan(bundle: Path) -> Model:
+    plan = build_plan((bundle / "model.onnx").read_bytes())
+    path = f"tensorrt-{plan.gpu}/model.plan"
+    (bundle / path).parent.mkdir()
+    (bundle / path).write_bytes(plan.data)
+    return Model(path, "tensorrt", "fp16")
 
 
 def _what_can_be_shown(groups: Groups) -> float:
