@@ -129,8 +129,8 @@ def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
                 raise EngineError(
                     f"{bundle.folder}: holds nothing but TensorRT plans, and these can't be used here: {error}"
                 ) from error
-            log.warning("tensorrt can't be used, the CPU takes over", reason=str(error))
-    return _load(bundle, config, "openvino" if "openvino" in has else "onnxruntime")
+            log.warning("tensorrt can't be used, another backend takes over", reason=str(error))
+    return _load(bundle, config, "openvino" if "openvino" in has and config.device == "cpu" else "onnxruntime")
 
 
 def _load(bundle: Bundle, config: InferenceConfig, name: str) -> Engine:

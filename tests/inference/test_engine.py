@@ -1,5 +1,6 @@
 """The contract of every backend that runs here, on real graphs."""
 
+import hashlib
 import subprocess
 import sys
 import textwrap
@@ -11,13 +12,16 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from pydantic import ValidationError
 
 from inspectd.decision import Policy
 from inspectd.errors import EngineError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
+from inspectd.inference import openvino as openvino_backend
 from inspectd.inference.preprocess import Region
 from inspectd.part import Fault, Pass, Uncertain
 from tests.factories import (
@@ -326,6 +330,76 @@ def test_int8_needs_and_picks_a_quantised_file(folder: Path, backend: BackendNam
     edit_manifest(folder, call_them_quantised)
     assert load(folder, backend, precision="int8").backend_name == backend
     assert f"{backend} at fp32 needs exactly one" in refusal(folder, backend)
+
+
+def test_cuda_without_it_is_said_clearly(folder: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    for backend in ("onnxruntime", "auto"):  # never the CPU where a GPU was asked for
+        message = refusal(folder, backend, device="cuda")
+        assert "has no CUDA, only" in message
+        assert "pip install onnxruntime-gpu" in message
+    with pytest.raises(ValidationError, match="device 'cuda' needs backend 'onnxruntime', 'tensorrt' or 'auto'"):
+        InferenceConfig(backend="openvino", device="cuda")
+
+
+def test_what_was_compiled_is_used_at_the_next_start(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "deep" / "cache"
+    batch = load(folder, "openvino", cache=cache).preprocess(toy_image("no_fail"))
+    (kept,) = cache.iterdir()
+    monkeypatch.setattr(openvino_backend, "_compile", lambda *_: pytest.fail("compiled again"))
+    again = load(folder, "openvino", cache=cache)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(again.infer(batch), load(folder, "openvino").infer(batch))
+    load(folder, "openvino", cache=cache, threads=1)
+    other = make_toy_bundle(tmp_path / "other", grey_of_class=dict(reversed(GREY_OF_CLASS.items())))
+    load(other, "openvino", cache=cache)
+    assert len(list(cache.iterdir())) == 3
+    assert kept in cache.iterdir()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: b"",
+        lambda data: data[:20],
+        lambda data: data[:-1],
+        lambda data: bytes(32) + data[32:],
+        *(lambda data, place=place: _flipped(data, place) for place in (0.1, 0.3, 0.5, 0.7, 0.9, 0.999)),
+        lambda data: _sealed(b"no network"),
+        lambda data: _sealed(data[32:-500]),
+    ],
+)
+def test_a_damaged_cache_changes_nothing(folder: Path, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    whole = load(folder, "openvino", cache=tmp_path / "cache")
+    batch = whole.preprocess(toy_image(101))
+    (kept,) = (tmp_path / "cache").iterdir()
+    data = kept.read_bytes()
+    kept.write_bytes(spoil(data))
+    np.testing.assert_array_equal(load(folder, "openvino", cache=tmp_path / "cache").infer(batch), whole.infer(batch))
+    assert hashlib.sha256(kept.read_bytes()[32:]).digest() == kept.read_bytes()[:32]
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"a file where the folder should be")
+    assert load(folder, "openvino", cache=tmp_path / "cache").backend_name == "openvino"
+
+
+def test_the_cache_keeps_a_few_engines_only(folder: Path, tmp_path: Path) -> None:
+    for threads in range(1, 8):
+        load(folder, "openvino", cache=tmp_path / "cache", threads=threads)
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+
+
+def _flipped(data: bytes, place: float) -> bytes:
+    number = int(place * len(data))
+    return data[:number] + bytes([data[number] ^ 1]) + data[number + 1 :]
+
+
+def _sealed(network: bytes) -> bytes:
+    return hashlib.sha256(network).digest() + network
 
 
 def offer_bf16(folder: Path, *, moved_by: float = 0.0, recommended: str = "bf16") -> None:
