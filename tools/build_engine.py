@@ -6,69 +6,52 @@ whose names begin with `unknown_` hold what the engine must not know.
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
-import onnxruntime
-import openvino
-import torch
-from numpy.typing import NDArray
-from rich.progress import track
+from rich.console import Console
+from rich.table import Table
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from inspectd.errors import EngineError, InspectdError
+from inspectd.errors import ConfigError, InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
-from inspectd.inference.manifest import DuqHead, GoldenImage, Manifest, ModelFile, SoftmaxHead, Threshold
-from inspectd.interval import upper_bound
-from inspectd_tools.dataset.manifest import UNKNOWN, Split
+from inspectd.inference.manifest import Manifest, Threshold
 from inspectd_tools.train import git_commit
+from inspectd_tools.training.bundle import Model, described, golden_places, listed, write_golden
 from inspectd_tools.training.calibration import (
     CONFIDENCE,
-    choose_threshold,
-    false_rejects,
+    USUAL_ALPHA,
+    Groups,
+    broken_promises,
+    calibrate,
     images_needed,
-    pass_certainty,
+    usual_alpha,
 )
 from inspectd_tools.training.card import write_card
-from inspectd_tools.training.data import Images, load_judged
-from inspectd_tools.training.duq import DuqHead as DuqTrainingHead
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.export import exported, write_model_files
+from inspectd_tools.training.judge import judge, openvino_network
 from inspectd_tools.training.loop import BEST
-from inspectd_tools.training.models import Classifier, ExportedClassifier
+from inspectd_tools.training.models import Classifier
+from inspectd_tools.training.parity import check_parity
+from inspectd_tools.training.precision import WANTED, choose, precision_table, try_out
+from inspectd_tools.training.tradeoff import write_tradeoff
+from inspectd_tools.training.trt import build_plan
 
-USUAL_ALPHA = 0.0025
-_PARITY = 0.01
 _GOLDEN_TOLERANCE = 0.02
-_PARITY_IMAGES = 200
+_DRAWS = 1000
 _EPILOG = """\
-example:
+examples:
   python tools/build_engine.py runs/filter-label --name filter-label --version 1.0.0 \\
       --calibration out/calibration --test out/test --out engines/filter-label
-  python tools/build_engine.py runs/tiles --name tiles --data tiles.csv --out engines/tiles
+  python tools/build_engine.py runs/tiles --name tiles --data tiles.csv --precision auto --out engines/tiles
 
 exit codes: 0 done, 2 wrong usage, 78 the run or the images can't be used"""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A calibration or test set and its scores by the exported engine. `names` of the labels: classes, then unknowns."""
-
-    images: Images
-    names: tuple[str, ...]
-    scores: NDArray[np.float32]
-
-    def certainty(self, pass_class: int) -> dict[str, NDArray[np.floating]]:
-        """Class or kind of unknown -> pass certainty of each of its images."""
-        values = pass_certainty(self.scores, pass_class)
-        return {name: values[self.images.labels == label] for label, name in enumerate(self.names)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,6 +71,18 @@ def main(arguments: list[str] | None = None) -> int:
         type=_share,
         help=f"bound of the false-accept rate, 0 to 1; default: {USUAL_ALPHA}, or what so few images can show",
     )
+    parser.add_argument(
+        "--precision",
+        choices=WANTED,
+        default="fp32",
+        help="what the CPU may compute in beside fp32, which is always there; auto: measures here and recommends the "
+        "fastest whose verdicts are fp32's; default: fp32",
+    )
+    parser.add_argument(
+        "--tensorrt",
+        action="store_true",
+        help="add a TensorRT plan: for the GPU here, or with tensorrt_rtx for RTX GPUs elsewhere; needs no GPU then",
+    )
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle")
     args = parser.parse_args(arguments)
     if args.out.exists():
@@ -105,17 +100,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _build(args: argparse.Namespace) -> None:
-    experiment = Experiment.model_validate_json((args.run / "experiment.json").read_text(encoding="utf-8"))
-    classifier = Classifier(experiment)
-    classifier.load_state_dict(load_file(args.run / BEST))
+    experiment, classifier, provenance = _read(args.run)
     model = exported(classifier.eval(), experiment.input)
-    (args.out / "openvino").mkdir(parents=True)
-    files = write_model_files(model, experiment.input, args.out)
-    calibration = _judge(args.calibration, "val", experiment, args.out)
-    parity = _check_parity(model, calibration, args.out)
-    threshold = _threshold(calibration, experiment, args.alpha, chose_the_epoch=args.calibration == args.data)
-    test = _judge(args.test, "test", experiment, args.out)
-    provenance = json.loads((args.run / "provenance.json").read_text(encoding="utf-8"))
+    models = write_model_files(model, experiment.input, args.out)
+    network = openvino_network(args.out / "openvino" / "model.xml")
+    calibration = judge(args.calibration, "val", experiment, network)
+    parity = check_parity(model, calibration, args.out)
+    test = judge(args.test, "test", experiment, network)
+
+    groups = calibration.groups(experiment)
+    remark = ", on photos that also chose the epoch" if args.calibration == args.data else ""
+    threshold = calibrate(groups, calibration.images.fingerprint, args.alpha or _what_can_be_shown(groups), remark)
+    tried = try_out(args.precision, args.out, calibration, threshold, experiment, remark)
+    offered, chosen, int8_files = choose(tried, args.precision, args.out)
+    models += int8_files
+    if args.tensorrt:
+        models.append(_write_plan(args.out))
+    golden = golden_places(calibration)
     manifest = Manifest(
         name=args.name,
         version=args.version,
@@ -125,112 +126,97 @@ def _build(args: argparse.Namespace) -> None:
         classes=experiment.classes,
         pass_class=experiment.pass_class,
         input=experiment.input,
-        head=_head(classifier),
+        head=described(classifier),
         threshold=threshold,
-        files=tuple(
-            ModelFile(path=path, sha256=_sha256(args.out / path), backend=backend, precision="fp16")  # type: ignore[arg-type]
-            for path, backend in files
-        ),
-        golden=_golden(calibration, args.out),
+        files=listed(models, args.out),
+        golden=write_golden(calibration, golden, experiment.input.channels, args.out),
         golden_tolerance=_GOLDEN_TOLERANCE,
+        precisions={c.precision: c.arithmetic(golden) for c in offered if c.precision != "fp32"},
+        recommended=chosen.precision,
         training={"experiment": experiment.model_dump(mode="json"), "run": provenance, "parity": parity},
     )
     write_manifest(args.out, manifest)
-    load_engine(load_bundle(args.out), InferenceConfig())
-    pass_class = experiment.classes.index(experiment.pass_class)
-    write_card(args.out / "card.md", manifest, test.certainty(pass_class), _accuracy(test, experiment), test.images)
-    print(
-        f"{args.out}: threshold {threshold.value:.4f}; on the {threshold.n_good + threshold.n_bad} calibration images "
-        f"{threshold.false_reject_rate:.2%} false rejects; at most {threshold.false_accept_bound:.2%} of faulty or "
-        f"unknown ones pass, at {threshold.confidence:.0%} confidence, where the line's are like these"
-    )
+    for candidate in offered:
+        load_engine(load_bundle(args.out), InferenceConfig(backend="openvino", precision=candidate.precision))
+
+    write_tradeoff(args.out, groups, threshold)
+    promise = _tried_promise(groups, test.groups(experiment), threshold)
+    write_card(args.out / "card.md", manifest, experiment, test, offered, promise)
+    console = Console()
+    console.print(_bounds_table(threshold))
+    if len(tried) > 1:
+        console.print(precision_table(tried, chosen))
+    print(f"{args.out}: {_summary(threshold)}\n{promise}")
 
 
-def _judge(source: Path, side: Split, experiment: Experiment, bundle: Path) -> Judged:
-    images, names = load_judged(source, side, experiment.classes, experiment.input, f"{side}: decode")
-    network = openvino.Core().compile_model(
-        bundle / "openvino" / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    )
-    request = network.create_infer_request()
-    scores = [request.infer([pixels[None]])[0][0].copy() for pixels in track(images.pixels, f"{side}: infer")]
-    return Judged(images, names, np.stack(scores))
+def _read(run: Path) -> tuple[Experiment, Classifier, dict[str, Any]]:
+    """The experiment, the classifier with its best weights, and where they came from. Raises ConfigError."""
+    try:
+        experiment = Experiment.model_validate_json((run / "experiment.json").read_bytes())
+        provenance = json.loads((run / "provenance.json").read_bytes())
+        classifier = Classifier(experiment)
+        classifier.load_state_dict(load_file(run / BEST))
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename or run}: can't be read: {error.strerror}; is {run} a finished run?"
+        ) from error
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(f"{run}: is no run that these tools wrote: {error}") from error
+    return experiment, classifier, provenance
 
 
-def _check_parity(model: ExportedClassifier, judged: Judged, bundle: Path) -> dict[str, float]:
-    """Largest score difference to PyTorch over a spread of real images. Raises EngineError beyond 0.01."""
-    places = np.linspace(0, len(judged.scores) - 1, min(_PARITY_IMAGES, len(judged.scores))).astype(int)
-    session = onnxruntime.InferenceSession(bundle / "model.onnx", providers=["CPUExecutionProvider"])
-    found = {"openvino": 0.0, "onnxruntime": 0.0}
-    for place in places:
-        pixels = judged.images.pixels[place][None]
-        with torch.no_grad():
-            expected = model(torch.from_numpy(pixels)).numpy()
-        (onnx_scores,) = session.run(None, {"image": pixels})
-        found["onnxruntime"] = max(found["onnxruntime"], float(np.abs(onnx_scores - expected).max()))
-        found["openvino"] = max(found["openvino"], float(np.abs(judged.scores[place] - expected).max()))
-    if max(found.values()) > _PARITY:
-        raise EngineError(f"{bundle}: scores differ from PyTorch by more than {_PARITY}: {found}")
-    return found
+def _write_plan(bundle: Path) -> Model:
+    plan = build_plan((bundle / "model.onnx").read_bytes())
+    path = f"tensorrt-{plan.gpu}/model.plan"
+    (bundle / path).parent.mkdir()
+    (bundle / path).write_bytes(plan.data)
+    return Model(path, "tensorrt", "fp16")
 
 
-def _threshold(judged: Judged, experiment: Experiment, alpha: float | None, *, chose_the_epoch: bool) -> Threshold:
-    pass_class = experiment.classes.index(experiment.pass_class)
-    certainty = judged.certainty(pass_class)
-    good = certainty.pop(experiment.pass_class)
-    faulty = np.concatenate([values for name, values in certainty.items() if not name.startswith(UNKNOWN)])
-    unknown = np.concatenate(
-        [np.empty(0, np.float32), *(values for name, values in certainty.items() if name.startswith(UNKNOWN))]
-    )
-    if alpha is None:
-        alpha = max(USUAL_ALPHA, *(upper_bound(0, len(group)) for group in (faulty, unknown) if len(group)))
-        if alpha > USUAL_ALPHA:
-            print(
-                f"build_engine: {len(faulty)} faulty and {len(unknown)} unknown calibration images can show no bound below "
-                f"{alpha:.1%}; {images_needed(USUAL_ALPHA)} of each would show {USUAL_ALPHA:.2%}",
-                file=sys.stderr,
-            )
-    value = choose_threshold(faulty, unknown, alpha)
-    accepted = int((faulty >= value).sum() + (unknown >= value).sum())
-    return Threshold(
-        value=value,
-        method=f"lowest threshold with no faulty calibration image passed and at most {alpha:.2%} unknown ones "
-        "(Clopper-Pearson bound), tried from strict to lax"
-        + (", on photos that also chose the epoch" if chose_the_epoch else ""),
-        calibration_fingerprint=judged.images.fingerprint,
-        n_good=len(good),
-        n_bad=len(faulty) + len(unknown),
-        false_accept_bound=upper_bound(accepted, len(faulty) + len(unknown), CONFIDENCE),
-        confidence=CONFIDENCE,
-        false_reject_rate=false_rejects(good, value).share,
-    )
-
-
-def _head(classifier: Classifier) -> DuqHead | SoftmaxHead:
-    head = classifier.head
-    if not isinstance(head, DuqTrainingHead):
-        return SoftmaxHead(kind="softmax")
-    return DuqHead(kind="duq", length_scale=float(head.length_scale), centroid_size=len(head.weight))
-
-
-def _golden(judged: Judged, bundle: Path) -> tuple[GoldenImage, ...]:
-    """One camera image of each class and one unknown, with its scores."""
-    (bundle / "golden").mkdir()
-    golden = []
-    first_unknown = sum(not name.startswith(UNKNOWN) for name in judged.names)
-    for label, name in enumerate(judged.names[: first_unknown + 1]):
-        first = int(np.flatnonzero(judged.images.labels == label)[0])
-        path = f"golden/{name}.png"
-        image = cv2.imread(str(judged.images.files[first]), cv2.IMREAD_UNCHANGED)
-        cv2.imwrite(str(bundle / path), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        golden.append(
-            GoldenImage(path=path, sha256=_sha256(bundle / path), scores=tuple(map(float, judged.scores[first])))
+def _what_can_be_shown(groups: Groups) -> float:
+    if not groups.unknown:
+        print(
+            "build_engine: no folder unknown_... is given: what must not be known is not promised to be",
+            file=sys.stderr,
         )
-    return tuple(golden)
+    alpha = usual_alpha(groups)
+    if alpha > USUAL_ALPHA:
+        print(
+            f"build_engine: {len(groups.all_faulty)} faulty and {len(groups.all_unknown)} unknown calibration images can show no "
+            f"bound below {alpha:.1%}; {images_needed(USUAL_ALPHA)} of each would show {USUAL_ALPHA:.2%}",
+            file=sys.stderr,
+        )
+    return alpha
 
 
-def _accuracy(judged: Judged, experiment: Experiment) -> tuple[int, int]:
-    known = judged.images.labels < len(experiment.classes)
-    return int((judged.scores[known].argmax(1) == judged.images.labels[known]).sum()), int(known.sum())
+def _tried_promise(calibration: Groups, test: Groups, threshold: Threshold) -> str:
+    """One sentence: how the promise fared when calibration sets of this size were drawn at random from all images."""
+    everything = calibration.joined(test)
+    n_faulty, n_unknown = len(calibration.all_faulty), len(calibration.all_unknown)
+    broken = broken_promises(everything, n_faulty, n_unknown, threshold.alpha, _DRAWS)
+    return (
+        f"Tried: of {_DRAWS} calibration sets of this size, drawn at random from the {len(everything.all_faulty)} faulty and "
+        f"{len(everything.all_unknown)} unknown calibration and test images, {broken} chose a threshold at which more than "
+        f"{threshold.alpha:.2%} of all of them pass; at most {_DRAWS * (1 - CONFIDENCE):.0f} may."
+    )
+
+
+def _bounds_table(threshold: Threshold) -> Table:
+    table = Table("calibration images of", "passed", f"at most, at {threshold.confidence:.0%} confidence")
+    for name, kind in threshold.false_accepts.items():
+        table.add_row(name, f"{kind.passed} of {kind.n}", f"{kind.bound:.2%}")
+    table.add_row("all, in this mix", "", f"{threshold.false_accept_bound:.2%}")
+    table.caption = "for labels drawn as these images were (exchangeability)"
+    return table
+
+
+def _summary(threshold: Threshold) -> str:
+    low, high = threshold.false_reject_interval
+    return (
+        f"threshold {threshold.value:.4f}: at most {threshold.alpha:.2%} of the faulty and of the unknown labels pass, at "
+        f"{threshold.confidence:.0%} confidence, where the line's are like these (needs {images_needed(threshold.alpha)} of each, "
+        f"none passed); {threshold.false_reject_rate:.2%} false rejects (95 % interval {low:.2%} to {high:.2%})"
+    )
 
 
 def _share(text: str) -> float:
@@ -238,10 +224,6 @@ def _share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text}: must lie between 0 and 1")
     return value
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ A backend is one module here, named as in `InferenceConfig.backend`, with `load(
 is imported when its backend is wanted. Whatever its runtime raises may pass through; the engine wraps it.
 """
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inspectd.section import ConfigPath, Section
 
@@ -17,13 +17,28 @@ class InferenceConfig(Section):
     """What runs the engine's network."""
 
     backend: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
-    """auto: tensorrt where the bundle has a plan that the GPU here takes, else openvino, else onnxruntime."""
+    """auto: tensorrt where the bundle has a plan that the GPU here takes, else openvino, else onnxruntime; with device
+    cuda never the CPU."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of one inference; 0: all cores."""
-    precision: Literal["fp32", "bf16", "int8"] = "fp32"
-    """Arithmetic on the CPU. bf16: OpenVINO on a processor that has it; int8: a bundle with quantised files."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Arithmetic on the CPU. auto: what the engine's maker measured as fastest without other verdicts, where this machine
+    can do it, else fp32. bf16: OpenVINO on a processor that has it; int8: a bundle with quantised files."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What onnxruntime runs on. cuda: an NVIDIA GPU, with the package onnxruntime-gpu in place of onnxruntime."""
+    cache: ConfigPath | None = None
+    """Folder where openvino keeps what it compiled for this machine, so that the next start is faster. Leave out to compile
+    at each. Not used with `signed_by`: what is kept was signed by nobody."""
     signed_by: ConfigPath | None = None
     """Public key (Ed25519, PEM). With it only an engine runs that the key's holder has signed."""
+
+    @model_validator(mode="after")
+    def _device_fits_backend(self) -> Self:
+        if self.device == "cuda" and self.backend == "openvino":
+            raise ValueError(
+                "device 'cuda' needs backend 'onnxruntime', 'tensorrt' or 'auto': openvino runs on the CPU"
+            )
+        return self
 
 
 class TensorType(NamedTuple):

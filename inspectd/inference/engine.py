@@ -12,7 +12,7 @@ from inspectd.decision import Policy
 from inspectd.errors import EngineError, InferenceError
 from inspectd.inference.base import Backend, InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
-from inspectd.inference.manifest import GoldenImage
+from inspectd.inference.manifest import GoldenImage, Precision
 from inspectd.inference.preprocess import preprocess
 from inspectd.part import Image
 
@@ -25,17 +25,21 @@ log = structlog.get_logger()
 class Engine:
     """Used from one thread at a time. `service_ms`: p99 of preprocess + infer, measured at load."""
 
-    def __init__(self, bundle: Bundle, backend: Backend, backend_name: str) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, backend_name: str, precision: Precision = "fp32") -> None:
         """Raises EngineError if the model's signature or its answers are not the manifest's."""
         self.manifest = bundle.manifest
         self.hash = bundle.hash
         self.backend_name = backend_name
-        self.policy = Policy(self.manifest.classes, self.manifest.pass_class, self.manifest.threshold.value)
+        self.precision = precision
+        self.policy = Policy(
+            self.manifest.classes, self.manifest.pass_class, self.manifest.threshold_at(precision).value
+        )
         self._backend = backend
         spec = self.manifest.input
         self._input = TensorType("uint8", (1, spec.channels, spec.height, spec.width))
         self._check_signature(bundle)
-        images = [self._check_golden(bundle, golden) for golden in self.manifest.golden]
+        recorded = self.manifest.golden_scores_at(precision)
+        images = [self._check_golden(bundle, *pair) for pair in zip(self.manifest.golden, recorded, strict=True)]
         self._warm_batch = self.preprocess(images[0])
         self.service_ms = self._measure(images)
 
@@ -74,7 +78,7 @@ class Engine:
                 f"the {self.backend_name} file has {_types(self._backend.inputs)} -> {_types(self._backend.outputs)}"
             )
 
-    def _check_golden(self, bundle: Bundle, golden: GoldenImage) -> Image:
+    def _check_golden(self, bundle: Bundle, golden: GoldenImage, recorded: tuple[float, ...]) -> Image:
         path = bundle.folder / golden.path
         try:
             image: Image | None = cv2.imdecode(np.frombuffer(bundle.read(golden), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -84,7 +88,7 @@ class Engine:
         except (cv2.error, InferenceError) as error:
             raise EngineError(f"{path}: {error}") from error
         tolerance = self.manifest.golden_tolerance
-        for name, expected, got in zip(self.manifest.classes, golden.scores, scores.tolist(), strict=True):
+        for name, expected, got in zip(self.manifest.classes, recorded, scores.tolist(), strict=True):
             if not abs(got - expected) <= tolerance:  # so written, NaN differs from everything
                 raise EngineError(
                     f"{path}: {self.backend_name} scores {name} {got:.4f}, training recorded {expected:.4f} "
@@ -125,18 +129,33 @@ def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
                 raise EngineError(
                     f"{bundle.folder}: holds nothing but TensorRT plans, and these can't be used here: {error}"
                 ) from error
-            log.warning("tensorrt can't be used, the CPU takes over", reason=str(error))
-    return _load(bundle, config, "openvino" if "openvino" in has else "onnxruntime")
+            log.warning("tensorrt can't be used, another backend takes over", reason=str(error))
+    return _load(bundle, config, "openvino" if "openvino" in has and config.device == "cpu" else "onnxruntime")
 
 
 def _load(bundle: Bundle, config: InferenceConfig, name: str) -> Engine:
+    """`auto` precision: what the bundle recommends, and fp32 where that can't be used."""
+    if config.precision != "auto":
+        return _load_at(config.precision, bundle, config, name)
+    recommended = bundle.manifest.recommended
+    if name == "openvino" and recommended != "fp32":
+        try:
+            return _load_at(recommended, bundle, config, name)
+        except EngineError as error:
+            log.warning(f"{recommended} is recommended but can't be used, fp32 takes over", reason=str(error))
+    return _load_at("fp32", bundle, config, name)
+
+
+def _load_at(precision: Precision, bundle: Bundle, config: InferenceConfig, name: str) -> Engine:
+    config = config.model_copy(update={"precision": precision})
     try:
         backend: Backend = importlib.import_module(f"inspectd.inference.{name}").load(bundle, config)
     except EngineError:
         raise
     except Exception as error:  # each runtime has exceptions of its own
         raise EngineError(f"{bundle.folder}: {name} can't load it: {error}") from error
-    return Engine(bundle, backend, name)
+    # a TensorRT plan has an arithmetic of its own, whatever is asked of the CPU
+    return Engine(bundle, backend, name, "fp32" if name == "tensorrt" else precision)
 
 
 def _types(tensors: list[TensorType]) -> str:

@@ -9,8 +9,11 @@ from pydantic import AfterValidator, Field, model_validator
 from inspectd.inference.preprocess import InputSpec, Share
 from inspectd.section import Section
 
-FORMAT: Final = 1
-"""Version of this file's layout; a bundle of a newer one is refused."""
+FORMAT: Final = 2
+"""Version of this file's layout; a bundle of a newer one is refused. 2 added what is optional below."""
+
+Precision = Literal["fp32", "bf16", "int8"]
+"""Arithmetic on the CPU."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -35,6 +38,15 @@ class SoftmaxHead(Section):
     kind: Literal["softmax"]
 
 
+class Passed(Section):
+    """Of the calibration images of one fault class or one kind of unknown."""
+
+    passed: int = Field(ge=0)
+    n: int = Field(ge=0)
+    bound: Share
+    """Upper bound of the share that passes, at the threshold's confidence, each kind for itself."""
+
+
 class Threshold(Section):
     """The certainty below which a part is rejected as unknown, and how it was chosen."""
 
@@ -52,6 +64,13 @@ class Threshold(Section):
     """... at this confidence (Clopper-Pearson), if the line's images are like the calibration set's."""
     false_reject_rate: Share
     """Share of good calibration images below the threshold or taken for faulty."""
+    alpha: Share | None = None
+    """The bound asked for: at most this share of the faulty, and of the unknown labels, passes. It was fixed before the
+    threshold was chosen, which makes it the promise; the other bounds describe."""
+    false_accepts: dict[str, Passed] = Field(default_factory=dict)
+    """By fault class and kind of unknown."""
+    false_reject_interval: tuple[Share, Share] | None = None
+    """Clopper-Pearson, two-sided, at `confidence`."""
 
 
 class ModelFile(Section):
@@ -72,8 +91,16 @@ class GoldenImage(Section):
     scores: tuple[float, ...]
 
 
+class Arithmetic(Section):
+    """In another arithmetic than fp32 an engine's certainties are others, so it has a threshold and golden scores of its own."""
+
+    threshold: Threshold
+    golden_scores: tuple[tuple[float, ...], ...]
+    """Of the golden images, in their order."""
+
+
 class Manifest(Section):
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     created: datetime
@@ -89,6 +116,10 @@ class Manifest(Section):
     golden: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
     golden_tolerance: float = Field(gt=0, le=0.1)
     """Largest allowed difference of any score of a golden image."""
+    precisions: dict[Literal["bf16", "int8"], Arithmetic] = Field(default_factory=dict)
+    """What `inference.precision` may be beside fp32; one that is not here is held to fp32's threshold and golden scores."""
+    recommended: Precision = "fp32"
+    """The fastest, where it was built, of those whose verdicts are fp32's: what `inference.precision: auto` takes."""
     training: dict[str, Any]
     """Provenance: experiment, data fingerprint, metrics."""
 
@@ -103,4 +134,19 @@ class Manifest(Section):
                 raise ValueError(
                     f"golden: {golden.path} has {len(golden.scores)} scores for {len(self.classes)} classes"
                 )
+        for name, arithmetic in self.precisions.items():
+            if [len(scores) for scores in arithmetic.golden_scores] != [len(self.classes)] * len(self.golden):
+                raise ValueError(
+                    f"precisions: {name} needs {len(self.classes)} golden_scores for each of {len(self.golden)} golden images"
+                )
+        if self.recommended not in ("fp32", *self.precisions):
+            raise ValueError(f"recommended: {self.recommended} is not among precisions")
         return self
+
+    def threshold_at(self, precision: Precision) -> Threshold:
+        own = self.precisions.get(precision) if precision != "fp32" else None
+        return own.threshold if own else self.threshold
+
+    def golden_scores_at(self, precision: Precision) -> tuple[tuple[float, ...], ...]:
+        own = self.precisions.get(precision) if precision != "fp32" else None
+        return own.golden_scores if own else tuple(golden.scores for golden in self.golden)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime, on the CPU or with CUDA. The latter has not run so far: at each load the golden images decide."""
 
 import numpy as np
 import onnxruntime
@@ -8,11 +8,23 @@ from inspectd.errors import EngineError
 from inspectd.inference.base import InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 
+_PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
+    "cpu": ("CPUExecutionProvider", {}),
+    # TF32 would round what training recorded to ten bits
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
+}
+
 
 def load(bundle: Bundle, config: InferenceConfig) -> "OnnxRuntime":
     if config.precision == "bf16":
         raise EngineError(
-            "inference.precision 'bf16': onnxruntime has none on the CPU; use 'fp32', or backend 'openvino'"
+            "inference.precision 'bf16': onnxruntime has none; use 'fp32', or backend 'openvino' on the CPU"
+        )
+    provider = _PROVIDERS[config.device]
+    if provider[0] not in onnxruntime.get_available_providers():
+        raise EngineError(
+            f"inference.device 'cuda': this onnxruntime {onnxruntime.__version__} has no CUDA, only "
+            f"{', '.join(onnxruntime.get_available_providers())}; pip uninstall onnxruntime, pip install onnxruntime-gpu"
         )
     model = bundle.read(bundle.model_file("onnxruntime", ".onnx", config.precision))
     options = onnxruntime.SessionOptions()
@@ -22,7 +34,12 @@ def load(bundle: Bundle, config: InferenceConfig) -> "OnnxRuntime":
     options.add_session_config_entry("session.force_spinning_stop", "1")
     # weights kept beside the file would load unchecked, from wherever the process was started
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")
-    return OnnxRuntime(onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
+    session = onnxruntime.InferenceSession(model, options, providers=[provider])
+    if session.get_providers()[0] != provider[0]:  # it goes on with the CPU and a line in its log
+        raise EngineError(
+            "inference.device 'cuda': no usable NVIDIA GPU, or not the CUDA and cuDNN it wants; see above"
+        )
+    return OnnxRuntime(session)
 
 
 class OnnxRuntime:

@@ -1,12 +1,14 @@
 """OpenVINO on the CPU."""
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
 from inspectd.errors import EngineError
+from inspectd.inference import compiled
 from inspectd.inference.base import InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 
@@ -20,24 +22,32 @@ def load(bundle: Bundle, config: InferenceConfig) -> "OpenVino":
         )
     network = bundle.read(bundle.model_file("openvino", ".xml", config.precision))
     weights = bundle.read(bundle.model_file("openvino", ".bin", config.precision))
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",  # which also pins the threads to cores
+        "INFERENCE_NUM_THREADS": config.threads,
+        # without the hint a processor with bf16 uses it, and scores differ from those training recorded
+        "INFERENCE_PRECISION_HINT": "bf16" if config.precision == "bf16" else "f32",
+    }
+    # what is kept was signed by nobody
+    if config.cache is None or config.signed_by is not None:
+        return OpenVino(_compile(core, network, weights, settings))
+    path = compiled.place(config.cache, core, settings, network, weights)
+    kept = compiled.find(core, path, settings)
+    if kept is not None:
+        return OpenVino(kept)
+    fresh = _compile(core, network, weights, settings)
+    compiled.keep(fresh, path)
+    return OpenVino(fresh)
+
+
+def _compile(core: openvino.Core, network: bytes, weights: bytes, settings: dict[str, Any]) -> openvino.CompiledModel:
     model = core.read_model(network, weights)
     for model_input in model.inputs:
         shape = model_input.get_partial_shape()
         if shape.rank.is_static and len(shape) > 0 and shape[0].is_dynamic:
             shape[0] = 1
             model.reshape({model_input: shape})
-    return OpenVino(
-        core.compile_model(
-            model,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": config.threads,
-                # without the hint a processor with bf16 uses it, and scores differ from those training recorded
-                "INFERENCE_PRECISION_HINT": "bf16" if config.precision == "bf16" else "f32",
-            },
-        )
-    )
+    return core.compile_model(model, "CPU", settings)
 
 
 class OpenVino:

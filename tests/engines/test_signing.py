@@ -64,6 +64,12 @@ def test_a_signed_bundle_verifies_and_runs(
     load(signed, keys[1])
 
 
+def test_what_was_compiled_before_is_signed_by_nobody(signed: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    """A cache is neither read nor written where only what was signed may run."""
+    load_engine(load_bundle(signed), InferenceConfig(signed_by=keys[1], cache=tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
+
+
 def test_an_unsigned_one_does_not(folder: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{folder}: is not signed; only what the key {keys[1]} has signed" in refusal(folder, keys[1])
     assert engines("verify", folder, "--key", keys[1]) == 78

@@ -1,5 +1,6 @@
 """The contract of every backend that runs here, on real graphs."""
 
+import hashlib
 import subprocess
 import sys
 import textwrap
@@ -11,13 +12,16 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from pydantic import ValidationError
 
 from inspectd.decision import Policy
 from inspectd.errors import EngineError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
+from inspectd.inference import openvino as openvino_backend
 from inspectd.inference.preprocess import Region
 from inspectd.part import Fault, Pass, Uncertain
 from tests.factories import (
@@ -326,6 +330,134 @@ def test_int8_needs_and_picks_a_quantised_file(folder: Path, backend: BackendNam
     edit_manifest(folder, call_them_quantised)
     assert load(folder, backend, precision="int8").backend_name == backend
     assert f"{backend} at fp32 needs exactly one" in refusal(folder, backend)
+
+
+def test_cuda_without_it_is_said_clearly(folder: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    for backend in ("onnxruntime", "auto"):  # never the CPU where a GPU was asked for
+        message = refusal(folder, backend, device="cuda")
+        assert "has no CUDA, only" in message
+        assert "pip install onnxruntime-gpu" in message
+    with pytest.raises(ValidationError, match="device 'cuda' needs backend 'onnxruntime', 'tensorrt' or 'auto'"):
+        InferenceConfig(backend="openvino", device="cuda")
+
+
+def test_what_was_compiled_is_used_at_the_next_start(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "deep" / "cache"
+    batch = load(folder, "openvino", cache=cache).preprocess(toy_image("no_fail"))
+    (kept,) = cache.iterdir()
+    monkeypatch.setattr(openvino_backend, "_compile", lambda *_: pytest.fail("compiled again"))
+    again = load(folder, "openvino", cache=cache)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(again.infer(batch), load(folder, "openvino").infer(batch))
+    load(folder, "openvino", cache=cache, threads=1)
+    other = make_toy_bundle(tmp_path / "other", grey_of_class=dict(reversed(GREY_OF_CLASS.items())))
+    load(other, "openvino", cache=cache)
+    assert len(list(cache.iterdir())) == 3
+    assert kept in cache.iterdir()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: b"",
+        lambda data: data[:20],
+        lambda data: data[:-1],
+        lambda data: bytes(32) + data[32:],
+        *(lambda data, place=place: _flipped(data, place) for place in (0.1, 0.3, 0.5, 0.7, 0.9, 0.999)),
+        lambda data: _sealed(b"no network"),
+        lambda data: _sealed(data[32:-500]),
+    ],
+)
+def test_a_damaged_cache_changes_nothing(folder: Path, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    whole = load(folder, "openvino", cache=tmp_path / "cache")
+    batch = whole.preprocess(toy_image(101))
+    (kept,) = (tmp_path / "cache").iterdir()
+    data = kept.read_bytes()
+    kept.write_bytes(spoil(data))
+    np.testing.assert_array_equal(load(folder, "openvino", cache=tmp_path / "cache").infer(batch), whole.infer(batch))
+    assert hashlib.sha256(kept.read_bytes()[32:]).digest() == kept.read_bytes()[:32]
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"a file where the folder should be")
+    assert load(folder, "openvino", cache=tmp_path / "cache").backend_name == "openvino"
+
+
+def test_the_cache_keeps_a_few_engines_only(folder: Path, tmp_path: Path) -> None:
+    for threads in range(1, 8):
+        load(folder, "openvino", cache=tmp_path / "cache", threads=threads)
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+
+
+def _flipped(data: bytes, place: float) -> bytes:
+    number = int(place * len(data))
+    return data[:number] + bytes([data[number] ^ 1]) + data[number + 1 :]
+
+
+def _sealed(network: bytes) -> bytes:
+    return hashlib.sha256(network).digest() + network
+
+
+def offer_bf16(folder: Path, *, moved_by: float = 0.0, recommended: str = "bf16") -> None:
+    """As if in bf16 certainties had moved, and the threshold with them."""
+
+    def edit(values: dict[str, Any]) -> None:
+        scores = [[score + moved_by for score in golden["scores"]] for golden in values["golden"]]
+        threshold = values["threshold"] | {"value": 0.75}
+        values["precisions"] = {"bf16": {"threshold": threshold, "golden_scores": scores}}
+        values["recommended"] = recommended
+
+    edit_manifest(folder, edit)
+
+
+def has_bf16() -> bool:
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16 arithmetic")
+def test_each_precision_has_its_own_threshold_and_golden_scores(folder: Path) -> None:
+    offer_bf16(folder)
+    engine = load(folder, "openvino")
+    assert (engine.precision, engine.policy.threshold) == ("bf16", 0.75)
+    engine = load(folder, "openvino", precision="fp32")
+    assert (engine.precision, engine.policy.threshold) == ("fp32", 0.5)
+    offer_bf16(folder, moved_by=0.05)
+    assert "training recorded" in refusal(folder, "openvino", precision="bf16")
+
+
+def test_auto_takes_fp32_where_what_is_recommended_does_not_work(folder: Path) -> None:
+    offer_bf16(folder, moved_by=0.05)  # as on another processor: other scores, or no such arithmetic
+    for backend in ("openvino", "onnxruntime"):
+        engine = load(folder, backend)
+        assert (engine.precision, engine.policy.threshold) == ("fp32", 0.5)
+
+
+def test_auto_is_fp32_where_nothing_is_recommended(folder: Path, backend: BackendName) -> None:
+    assert load(folder, backend).precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda values: values.update(recommended="int8"), "recommended: int8 is not among precisions"),
+        (
+            lambda values: values["precisions"]["bf16"]["golden_scores"].pop(),
+            "bf16 needs 4 golden_scores for each of 4",
+        ),
+        (lambda values: values["precisions"].update(fp16=values["precisions"]["bf16"]), "precisions"),
+    ],
+)
+def test_precisions_that_contradict_the_rest_are_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    offer_bf16(folder)
+    edit_manifest(folder, change)
+    with pytest.raises(EngineError, match=words):
+        load_bundle(folder)
 
 
 def test_auto_prefers_openvino_and_takes_what_is_there(folder: Path) -> None:

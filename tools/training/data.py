@@ -78,6 +78,8 @@ def load_judged(
             raise ConfigError(f"{source}: its classes are {manifest.classes}, not those of the run, {classes}")
         unknown = [photo for photos in manifest.unknown(side).values() for photo in photos]
         return load_photos([*manifest.of(side), *unknown], spec, what), manifest.names
+    if not source.is_dir():
+        raise ConfigError(f"{source}: no such folder, and no manifest (.csv)")
     unknowns = sorted(path.name for path in source.iterdir() if path.name.startswith(UNKNOWN))
     names = (*classes, *unknowns)
     return load_images(class_photos(source, names), spec, what), names

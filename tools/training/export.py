@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inspectd.errors import EngineError
 from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.training.bundle import Model
 from inspectd_tools.training.models import Classifier, ExportedClassifier
 
 _SMALL = 256
@@ -41,8 +42,9 @@ def exported(classifier: Classifier, spec: InputSpec) -> ExportedClassifier:
     return model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
 
-def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) -> list[tuple[str, str]]:
-    """Write `model.onnx` and `openvino/model.xml` + `.bin`; returns (path in the bundle, backend) of each."""
+def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) -> list[Model]:
+    """Write `model.onnx` and `openvino/model.xml` + `.bin`."""
+    (folder / "openvino").mkdir(parents=True)
     onnx_file = folder / "model.onnx"
     image = torch.zeros(1, spec.channels, spec.height, spec.width, dtype=torch.uint8)
     torch.onnx.export(
@@ -59,7 +61,11 @@ def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) 
     network = openvino.Core().read_model(onnx_file)
     openvino.save_model(network, folder / "openvino" / "model.xml", compress_to_fp16=True)
     onnx.save(_stored_as_fp16(onnx.load(onnx_file)), onnx_file)
-    return [("model.onnx", "onnxruntime"), ("openvino/model.xml", "openvino"), ("openvino/model.bin", "openvino")]
+    return [
+        Model("model.onnx", "onnxruntime", "fp16"),
+        Model("openvino/model.xml", "openvino", "fp16"),
+        Model("openvino/model.bin", "openvino", "fp16"),
+    ]
 
 
 def _fold_batch_norm(module: nn.Module) -> None:

@@ -1,0 +1,96 @@
+"""What is exported gives what PyTorch gives, on every backbone; and TensorRT takes it."""
+
+import importlib.util
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import pytest
+import torch
+from onnx import TensorProto
+
+from inspectd.errors import EngineError
+from inspectd.inference.base import TensorType
+from inspectd_tools.training.experiment import load_experiment
+from inspectd_tools.training.export import exported, write_model_files
+from inspectd_tools.training.models import Classifier, normalise
+from inspectd_tools.training.trt import build_plan, in_half_precision
+
+needs_tensorrt = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None,
+    reason="needs TensorRT for RTX: pip install tensorrt-rtx-cu13",
+)
+
+
+@pytest.fixture(scope="module", params=["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1"])
+def model(request, tmp_path_factory):
+    """A folder with a DUQ model's files, images it tells apart, and PyTorch's scores of them."""
+    folder = tmp_path_factory.mktemp("model")
+    experiment = load_experiment(
+        "filter-label",
+        ["pretrained=false", "centroid_size=8", "input.width=64", "input.height=48", f'model="{request.param}"'],
+    )
+    torch.manual_seed(0)
+    classifier = Classifier(experiment)
+    images = torch.randint(0, 256, (16, 1, 6, 8), dtype=torch.uint8).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    inputs = normalise(images, experiment.input)
+    with torch.no_grad():  # a network that has seen no images gives them all 0 or all 1, and any two runtimes agree
+        for module in classifier.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None  # its statistics become those of these images
+        classifier.features(inputs)
+        classifier.eval().head.fit_covariance(classifier.features(inputs), torch.arange(16) % 4)
+    graph = exported(classifier, experiment.input)
+    write_model_files(graph, experiment.input, folder)
+    with torch.no_grad():
+        expected = torch.cat([graph(image[None]) for image in images]).numpy()
+    assert expected.std() > 0.05
+    return folder, images.numpy(), expected
+
+
+def test_both_runtimes_give_what_pytorch_gives(model):
+    folder, images, expected = model
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    found = np.concatenate([session.run(None, {"image": image[None]})[0] for image in images])
+    np.testing.assert_allclose(found, expected, atol=5e-4)
+    network = openvino.Core().compile_model(
+        folder / "openvino" / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    found = np.concatenate([network([image[None]])[0] for image in images])
+    np.testing.assert_allclose(found, expected, atol=5e-4)
+
+
+def test_in_half_precision_the_head_stays_whole_and_scores_stay_close(model):
+    folder, images, expected = model
+    half = in_half_precision((folder / "model.onnx").read_bytes())
+    graph = onnx.load_from_string(half).graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    kinds = {kind: [n for n in graph.node if n.op_type == kind] for kind in ("Conv", "Gemm")}
+    assert len(kinds["Conv"]) > 15
+    assert all(types[node.input[1]] == TensorProto.FLOAT16 for node in kinds["Conv"])
+    assert types[kinds["Gemm"][-1].input[1]] == TensorProto.FLOAT
+    session = onnxruntime.InferenceSession(half, providers=["CPUExecutionProvider"])
+    found = np.concatenate([session.run(None, {"image": image[None]})[0] for image in images])
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+@needs_tensorrt
+def test_tensorrt_builds_a_plan_of_it(model):
+    folder, images, expected = model
+    plan = build_plan((folder / "model.onnx").read_bytes())
+    assert plan.gpu == "rtx-sm86-sm89"
+    assert plan.inputs == [TensorType("uint8", (1, 1, 48, 64))]
+    assert plan.outputs == [TensorType("float32", (1, 4))]
+    assert len(plan.data) > 0.9 * sum(2 * tensor.size for tensor in _weights(folder))
+
+
+@needs_tensorrt
+def test_what_tensorrt_cannot_read_is_said_in_its_words(monkeypatch):
+    monkeypatch.setattr("inspectd_tools.training.trt.in_half_precision", lambda model: model)
+    with pytest.raises(EngineError, match=r"can't read model\.onnx: .*Failed to parse the ONNX model"):
+        build_plan(b"no model")
+
+
+def _weights(folder):
+    return [onnx.numpy_helper.to_array(t) for t in onnx.load(folder / "model.onnx").graph.initializer]

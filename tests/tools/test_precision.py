@@ -1,0 +1,52 @@
+"""Which precision a bundle offers and recommends, from what was measured."""
+
+import numpy as np
+import pytest
+
+from inspectd_tools.training.calibration import Groups, calibrate
+from inspectd_tools.training.precision import Candidate, choose
+from inspectd_tools.training.timing import interleaved
+
+THRESHOLD = calibrate(
+    Groups(np.ones(9, np.float32), {"crooked": np.zeros(99, np.float32)}, {"unknown_oil": np.zeros(99, np.float32)}),
+    "0" * 64,
+    0.05,
+)
+
+
+def candidate(precision: str, ms: float, changed: float = 0.0) -> Candidate:
+    return Candidate(precision, lambda batch: batch, None, THRESHOLD, changed, 0.0, np.full(10, ms))
+
+
+@pytest.mark.parametrize(
+    ("bf16", "int8", "offered", "recommended"),
+    [
+        ((1.0, 0.0), (2.0, 0.0), ["fp32", "bf16", "int8"], "bf16"),
+        ((2.0, 0.0), (1.0, 0.01), ["fp32", "bf16", "int8"], "int8"),
+        ((2.0, 0.0), (1.0, 0.02), ["fp32", "bf16"], "bf16"),
+        ((4.0, 0.0), (5.0, 0.0), ["fp32", "bf16", "int8"], "fp32"),
+        ((1.0, 0.5), (1.0, 0.5), ["fp32"], "fp32"),
+    ],
+)
+def test_auto_recommends_the_fastest_that_keeps_the_verdicts(tmp_path, bf16, int8, offered, recommended):
+    (tmp_path / "openvino-int8").mkdir()
+    tried = [candidate("fp32", 3.0), candidate("bf16", *bf16), candidate("int8", *int8)]
+    found, chosen, files = choose(tried, "auto", tmp_path)
+    assert ([c.precision for c in found], chosen.precision) == (offered, recommended)
+    assert (tmp_path / "openvino-int8").exists() == bool(files) == ("int8" in offered)
+
+
+def test_what_was_asked_for_by_name_is_offered_and_recommended(tmp_path):
+    tried = [candidate("fp32", 3.0), candidate("int8", 5.0, changed=0.2)]
+    found, chosen, files = choose(tried, "int8", tmp_path)
+    assert [c.precision for c in found] == ["fp32", "int8"]
+    assert chosen.precision == "int8"
+    assert [file.path for file in files] == ["openvino-int8/model.xml", "openvino-int8/model.bin"]
+
+
+def test_candidates_take_turns():
+    calls = []
+    took_ms = interleaved({name: lambda name=name: calls.append(name) for name in "ab"}, runs=25)
+    assert [len(values) for values in took_ms.values()] == [30, 30]
+    turns = "".join(calls)
+    assert turns == ("a" * 13 + "b" * 13) * 3

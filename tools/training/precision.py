@@ -1,0 +1,143 @@
+"""Which arithmetic a bundle offers beside fp32, and which it recommends.
+
+In another arithmetic an engine is another engine: certainties move, so each gets a threshold of its own, chosen as that of
+fp32 was. What it may then do differently is told by the calibration images: their verdicts.
+"""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+from rich.table import Table
+
+from inspectd.decision import Policy
+from inspectd.errors import EngineError
+from inspectd.inference.manifest import Arithmetic, Precision, Threshold
+from inspectd.part import Fault
+from inspectd_tools.training.bundle import Model
+from inspectd_tools.training.calibration import calibrate
+from inspectd_tools.training.experiment import Experiment
+from inspectd_tools.training.judge import Judged, Network, openvino_network
+from inspectd_tools.training.quantise import MOST_IMAGES, quantise
+from inspectd_tools.training.timing import interleaved
+
+Wanted = Literal["fp32", "bf16", "int8", "auto"]
+WANTED: tuple[Wanted, ...] = get_args(Wanted)
+INT8 = "openvino-int8"
+_MOST_CHANGED = 0.01
+_RUNS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One arithmetic, judged on the calibration images beside fp32, each at its own threshold."""
+
+    precision: Precision
+    network: Network
+    calibration: Judged
+    threshold: Threshold
+    changed: float
+    """Share of the verdicts that are others than in fp32."""
+    moved: float
+    """Largest difference of a certainty to fp32."""
+    took_ms: NDArray[np.float64]
+
+    @property
+    def holds(self) -> bool:
+        return self.changed <= _MOST_CHANGED
+
+    def arithmetic(self, golden: list[int]) -> Arithmetic:
+        """`golden`: places of the golden images among the calibration images."""
+        scores = tuple(tuple(map(float, row)) for row in self.calibration.scores[golden])
+        return Arithmetic(threshold=self.threshold, golden_scores=scores)
+
+
+def try_out(
+    wanted: Wanted, bundle: Path, calibration: Judged, threshold: Threshold, experiment: Experiment, remark: str
+) -> list[Candidate]:
+    """fp32 first, then what was asked for; with `auto` all that this processor has. Writes `openvino-int8/` if that is among them.
+
+    `calibration` and `threshold`: those of fp32. Raises EngineError: no bf16 here, no NNCF, no threshold keeps the bound
+    (with `auto` that precision is left out).
+    """
+    networks: dict[Precision, Network] = {"fp32": openvino_network(bundle / "openvino" / "model.xml")}
+    if wanted == "bf16" and not has_bf16():
+        raise EngineError("--precision bf16: this processor has no bf16 arithmetic, so it can't be calibrated here")
+    if wanted == "bf16" or (wanted == "auto" and has_bf16()):
+        networks["bf16"] = openvino_network(bundle / "openvino" / "model.xml", "bf16")
+    if wanted in ("int8", "auto"):
+        quantise(bundle / "openvino" / "model.xml", calibration.images.pixels, bundle / INT8)
+        networks["int8"] = openvino_network(bundle / INT8 / "model.xml", "int8")
+    image = calibration.images.pixels[:1]
+    took_ms = interleaved({name: partial(network, image) for name, network in networks.items()}, _RUNS)
+    found = []
+    for name, network in networks.items():
+        judged, own = calibration, threshold
+        if name != "fp32":
+            judged = calibration.by(network, f"val: infer, {name}")
+            ranges = f"; INT8 ranges from up to {MOST_IMAGES} of them" if name == "int8" else ""
+            try:
+                own = calibrate(
+                    judged.groups(experiment), threshold.calibration_fingerprint, threshold.alpha, remark + ranges
+                )
+            except EngineError as error:
+                if wanted != "auto":
+                    raise
+                print(f"build_engine: {name} is left out: {error}", file=sys.stderr)
+                continue
+        changed = _verdicts(judged, own, experiment) != _verdicts(calibration, threshold, experiment)
+        moved = np.abs(judged.scores.max(1) - calibration.scores.max(1)).max()
+        found.append(Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms[name]))
+    return found
+
+
+def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[Candidate], Candidate, list[Model]]:
+    """What the bundle offers, which of it is recommended, and the model files that come with it.
+
+    What was asked for by name is offered and recommended. `auto` offers what keeps the verdicts, and recommends the fastest.
+    """
+    offered, chosen = tried, tried[-1]
+    if wanted == "auto":
+        offered = [candidate for candidate in tried if candidate.holds]
+        chosen = min(offered, key=lambda candidate: float(np.median(candidate.took_ms)))
+    if all(candidate.precision != "int8" for candidate in offered):
+        shutil.rmtree(bundle / INT8, ignore_errors=True)
+        return offered, chosen, []
+    return offered, chosen, [Model(f"{INT8}/model.{suffix}", "openvino", "int8") for suffix in ("xml", "bin")]
+
+
+def has_bf16() -> bool:
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
+    table = Table(
+        "precision", "ms p50", "p99", "threshold", "good rejected", "verdicts changed", "certainty moved by", ""
+    )
+    for c in candidates:
+        mark = "recommended" if c is chosen else "" if c.holds else "[red]too many"
+        p50, p99 = np.percentile(c.took_ms, (50, 99))
+        table.add_row(
+            c.precision,
+            f"{p50:.2f}",
+            f"{p99:.2f}",
+            f"{c.threshold.value:.3f}",
+            f"{c.threshold.false_reject_rate:.2%}",
+            f"{c.changed:.2%}",
+            f"{c.moved:.3f}",
+            mark,
+        )
+    return table
+
+
+def _verdicts(judged: Judged, threshold: Threshold, experiment: Experiment) -> NDArray[np.str_]:
+    """The class a fault was taken for, else the kind of verdict."""
+    policy = Policy(experiment.classes, experiment.pass_class, threshold.value)
+    verdicts = [policy.judge(scores) for scores in judged.scores.tolist()]
+    return np.array([v.scores.predicted if isinstance(v, Fault) else type(v).__name__ for v in verdicts])
