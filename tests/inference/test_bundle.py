@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from inspectd.errors import EngineError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.bundle import seal
+from inspectd.inference.manifest import FORMAT
 from tests.factories import edit_manifest, make_toy_bundle, toy_image
 
 FILES = [
@@ -159,8 +160,10 @@ def test_only_regular_files_count(folder: Path, name: str, make: Callable[[Path]
 
 
 def test_a_newer_format_is_refused_with_what_to_do(folder: Path) -> None:
-    edit_manifest(folder, lambda values: values.update(format=2, files="arranged in ways yet unknown"))
-    assert refusal(folder).endswith("has format 2, this inspectd reads up to format 1: update inspectd")
+    edit_manifest(folder, lambda values: values.update(format=FORMAT + 1, files="arranged in ways yet unknown"))
+    assert refusal(folder).endswith(
+        f"has format {FORMAT + 1}, this inspectd reads up to format {FORMAT}: update inspectd"
+    )
 
 
 def test_an_oversized_manifest_is_not_parsed(folder: Path) -> None:
