@@ -38,6 +38,7 @@ class DuqHead(nn.Module):
         length_scale: float,
         gamma: float,
         learn_length_scale: bool = False,
+        centroid_spread: float = 0.05,
     ) -> None:
         super().__init__()
         self.gamma = gamma
@@ -46,7 +47,7 @@ class DuqHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(centroid_size, class_count, feature_size))
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
         self.register_buffer("counts", torch.full((class_count,), 13.0))
-        self.register_buffer("sums", torch.randn(centroid_size, class_count) * 0.05 * 13.0)
+        self.register_buffer("sums", torch.randn(centroid_size, class_count) * centroid_spread * 13.0)
 
     @property
     def length_scale(self) -> Tensor:

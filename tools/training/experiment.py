@@ -36,6 +36,9 @@ class Experiment(Section):
     length_scale: float = Field(gt=0)
     learn_length_scale: bool
     """length_scale is where it begins."""
+    centroid_spread: float = Field(default=0.05, gt=0)
+    """Standard deviation of the centroids training begins with. The paper's ResNet begins near the origin (0.05), its small
+    CNN with centroids many length scales apart (1), among which nothing lies by chance."""
     gamma: float = Field(ge=0, lt=1)
     """Of the moving averages behind the centroids."""
     head_fit: Literal["gradient", "covariance"]

@@ -41,6 +41,7 @@ class Classifier(nn.Module):
                 experiment.length_scale,
                 experiment.gamma,
                 experiment.learn_length_scale,
+                experiment.centroid_spread,
             )
             if experiment.RBF_flag
             else SoftmaxHead(feature_size, class_count)
