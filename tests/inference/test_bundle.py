@@ -159,8 +159,8 @@ def test_only_regular_files_count(folder: Path, name: str, make: Callable[[Path]
 
 
 def test_a_newer_format_is_refused_with_what_to_do(folder: Path) -> None:
-    edit_manifest(folder, lambda values: values.update(format=2, files="arranged in ways yet unknown"))
-    assert refusal(folder).endswith("has format 2, this inspectd reads up to format 1: update inspectd")
+    edit_manifest(folder, lambda values: values.update(format=3, files="arranged in ways yet unknown"))
+    assert refusal(folder).endswith("has format 3, this inspectd reads up to format 2: update inspectd")
 
 
 def test_an_oversized_manifest_is_not_parsed(folder: Path) -> None:
