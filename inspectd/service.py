@@ -23,6 +23,7 @@ from inspectd.journal import Journal
 from inspectd.line import Health, Line
 from inspectd.notify import Notifier
 from inspectd.reload import Reload
+from inspectd.start_times import StartTimes
 from inspectd.status import StatusLine
 
 log = structlog.get_logger()
@@ -38,12 +39,16 @@ def run(path: Path) -> None:
     Raises InspectdError, whose `exit_code` tells systemd whether a restart can help.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    times = StartTimes()
     requests = _Requests()
     config = load_config(path)
+    times.passed("config")
     engine = load_engine(load_bundle(config.engine), config.inference)
+    times.passed("engine")
     journal = Journal.open(config.journal)
     with ExitStack() as stack:
         journal.use_engine(engine.manifest.name, engine.hash)
+        times.passed("journal")
         camera = config.camera.create()
         stack.enter_context(Housekeeper(config.journal))
         archive = None
@@ -51,8 +56,9 @@ def run(path: Path) -> None:
             archive = stack.enter_context(Archive(config.archive, journal.amend_image))
         # entered last, left first: the output is made safe before anything else is tidied
         gate = stack.enter_context(GateLink.start(config.gate, camera))
+        times.passed("gate")
         line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
-        _supervise(path, config, line, requests)
+        _supervise(path, config, line, requests, times)
     journal.close()
 
 
@@ -73,8 +79,8 @@ class _Requests:
         self.reload = True
 
 
-def _supervise(path: Path, config: Config, line: Line, requests: _Requests) -> None:
-    systemd = _Systemd(line, config.watchdog.stall_ms)
+def _supervise(path: Path, config: Config, line: Line, requests: _Requests, times: StartTimes) -> None:
+    systemd = _Systemd(line, config.watchdog.stall_ms, times)
     reload: Reload | None = None
     line.start()
     gc.freeze()
@@ -102,8 +108,9 @@ def _supervise(path: Path, config: Config, line: Line, requests: _Requests) -> N
 class _Systemd:
     """Tells systemd what is true: READY when the camera delivers, the watchdog while every stage makes progress."""
 
-    def __init__(self, line: Line, stall_ms: float) -> None:
+    def __init__(self, line: Line, stall_ms: float, times: StartTimes) -> None:
         self.notifier = Notifier()
+        self._times = times
         self._line = line
         self._stall_ms = stall_ms
         self._status = StatusLine()
@@ -115,7 +122,8 @@ class _Systemd:
         if not self._is_ready and health.camera_delivers:
             self._is_ready = True
             self.notifier.ready()
-            log.info("ready")
+            self._times.passed("camera")
+            log.info("ready", **self._times.ms())
         if now_s < self._next_report_s:
             return
         self._next_report_s = now_s + 1.0

@@ -2,7 +2,7 @@
 
 `line` runs three tables: a busy line through the emulated Basler camera against the bare engine, the same with its
 rejector on a Modbus PLC, a rate that is raised until parts are missed, and a sparse line. `memory` watches the daemon
-for ten minutes. `train` measures the DUQ training step against a straightforward one.
+for ten minutes. `train` measures the DUQ training step against a straightforward one, `engines` one network on every runtime.
 """
 
 import argparse
@@ -28,18 +28,22 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from inspectd.errors import InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.journal import open_for_reading
 from inspectd_tools.modbus_plc import ModbusPlc
 from inspectd_tools.rendering.dataset import mixed_stream, write
 
 _STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "record_us")
+_BACKBONES = ("MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1")
 _EPILOG = """\
 examples:
   python tools/benchmark.py line
   python tools/benchmark.py line --seconds 20 --sparse-parts 5     a quick look
   python tools/benchmark.py memory --minutes 10
-  python tools/benchmark.py train"""
+  python tools/benchmark.py train
+  python tools/benchmark.py engines --backbone MobileNetV2 --runs 50
+  python tools/benchmark.py engines --run runs/tiles --data tiles.csv"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +181,34 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--images", type=int, default=10000, help="an epoch; default: 10000")
     train.add_argument("--epochs", type=int, default=3, help="default: 3")
     train.set_defaults(verb=_train)
-    for verb in (line, memory, train):
+    engines = verbs.add_parser(
+        "engines",
+        help="one network on every runtime and precision: time, size, certainty against fp32",
+        description="PyTorch eager, torch.compile, ONNX Runtime and OpenVINO in fp32, bf16 and INT8, at batch 1 and in turns.",
+    )
+    engines.add_argument(
+        "--backbone",
+        action="append",
+        choices=_BACKBONES,
+        help="with random weights, may be repeated; default: all four",
+    )
+    engines.add_argument(
+        "--run", action="append", type=Path, metavar="RUN", help="a training's folder instead, may be repeated"
+    )
+    engines.add_argument("--data", type=Path, metavar="PATH", help="of these runs: manifest or folder of class folders")
+    engines.add_argument("--runs", type=_positive, default=300, help="measured inferences of each; default: 300")
+    engines.add_argument("--threads", type=_positive, default=2, help="of every runtime; default: 2")
+    engines.set_defaults(verb=_engines)
+    for verb in (line, memory, train, engines):
         verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args(arguments)
-    figures = args.verb(args)
+    if args.verb is _engines and bool(args.run) != bool(args.data):
+        parser.error("--run and --data go together")
+    try:
+        figures = args.verb(args)
+    except InspectdError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return error.exit_code
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2))
     return 0
@@ -318,6 +346,24 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
     table.add_row("tools/train.py", f"{speed.images_per_s:.0f}", f"{ratio:.2f}", f"{speed.accuracy:.3f}")
     Console().print(table)
     return asdict(speed)
+
+
+def _engines(args: argparse.Namespace) -> dict[str, Any]:
+    from inspectd_tools.training.runtimes import compare_runtimes, runtimes_table, trained, untrained
+
+    subjects = trained(args.run, args.data) if args.run else untrained(args.backbone or _BACKBONES)
+    figures = []
+    for subject in subjects:
+        rows = compare_runtimes(subject, args.threads, args.runs)
+        Console().print(runtimes_table(rows, args.threads))
+        figures += rows
+    return {"engines": [asdict(row) for row in figures]}
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return int(text)
 
 
 def _rss_mb(pid: int) -> float:

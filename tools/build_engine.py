@@ -6,19 +6,15 @@ whose names begin with `unknown_` hold what the engine must not know.
 """
 
 import argparse
-import json
 import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from inspectd.errors import ConfigError, InspectdError
+from inspectd.errors import InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd_tools.train import git_commit
@@ -33,13 +29,11 @@ from inspectd_tools.training.calibration import (
     usual_alpha,
 )
 from inspectd_tools.training.card import write_card
-from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.export import exported, write_model_files
 from inspectd_tools.training.judge import judge, openvino_network
-from inspectd_tools.training.loop import BEST
-from inspectd_tools.training.models import Classifier
 from inspectd_tools.training.parity import check_parity
 from inspectd_tools.training.precision import WANTED, choose, precision_table, try_out
+from inspectd_tools.training.run import read_run
 from inspectd_tools.training.tradeoff import write_tradeoff
 from inspectd_tools.training.trt import build_plan
 
@@ -100,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _build(args: argparse.Namespace) -> None:
-    experiment, classifier, provenance = _read(args.run)
+    experiment, classifier, provenance = read_run(args.run)
     model = exported(classifier.eval(), experiment.input)
     models = write_model_files(model, experiment.input, args.out)
     network = openvino_network(args.out / "openvino" / "model.xml")
@@ -147,22 +141,6 @@ def _build(args: argparse.Namespace) -> None:
     if len(tried) > 1:
         console.print(precision_table(tried, chosen))
     print(f"{args.out}: {_summary(threshold)}\n{promise}")
-
-
-def _read(run: Path) -> tuple[Experiment, Classifier, dict[str, Any]]:
-    """The experiment, the classifier with its best weights, and where they came from. Raises ConfigError."""
-    try:
-        experiment = Experiment.model_validate_json((run / "experiment.json").read_bytes())
-        provenance = json.loads((run / "provenance.json").read_bytes())
-        classifier = Classifier(experiment)
-        classifier.load_state_dict(load_file(run / BEST))
-    except OSError as error:
-        raise ConfigError(
-            f"{error.filename or run}: can't be read: {error.strerror}; is {run} a finished run?"
-        ) from error
-    except (ValueError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"{run}: is no run that these tools wrote: {error}") from error
-    return experiment, classifier, provenance
 
 
 def _write_plan(bundle: Path) -> Model:

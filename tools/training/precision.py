@@ -117,9 +117,7 @@ def has_bf16() -> bool:
 
 
 def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
-    table = Table(
-        "precision", "ms p50", "p99", "threshold", "good rejected", "verdicts changed", "certainty moved by", ""
-    )
+    table = Table("precision", "ms p50", "p99", "threshold", "good rejected", "verdicts changed", "certainty moved", "")
     for c in candidates:
         mark = "recommended" if c is chosen else "" if c.holds else "[red]too many"
         p50, p99 = np.percentile(c.took_ms, (50, 99))
