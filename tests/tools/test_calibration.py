@@ -100,6 +100,11 @@ def test_a_network_certain_of_everything_is_no_engine():
         choose_threshold(np.array([1] * 3 + [0] * 97, np.float32), np.zeros(100, np.float32), 0.05)
 
 
+def test_without_good_images_there_is_no_threshold():
+    with pytest.raises(EngineError, match="no good calibration image"):
+        calibrate(Groups(np.empty(0, np.float32), {"crooked": np.zeros(60, np.float32)}, {}), "0" * 64, 0.05)
+
+
 def test_the_number_of_images_needed_is_the_smallest():
     for alpha in (0.5, 0.05, 0.0025):
         n = images_needed(alpha)

@@ -95,7 +95,7 @@ def pass_certainty(scores: Values, pass_class: int) -> Values:
 def usual_alpha(groups: Groups) -> float:
     """USUAL_ALPHA, or the smallest bound that so few images can show."""
     counts = [len(values) for values in (groups.all_faulty, groups.all_unknown) if len(values)]
-    return max(USUAL_ALPHA, *(upper_bound(0, n, CONFIDENCE) for n in counts))
+    return max([USUAL_ALPHA, *(upper_bound(0, n, CONFIDENCE) for n in counts)])
 
 
 def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
@@ -153,6 +153,8 @@ def calibrate(groups: Groups, fingerprint: str, alpha: float, remark: str = "") 
     number it became was chosen too, so each bound holds for all these numbers at once (Bonferroni). Good images choose
     nothing, or a number fixed beforehand: their interval needs no correction. Raises EngineError.
     """
+    if not len(groups.good):
+        raise EngineError("no good calibration image is given: what the threshold costs can't be told")
     faulty, unknown = groups.all_faulty, groups.all_unknown
     value = choose_threshold(faulty, unknown, alpha)
     if not len(unknown):
