@@ -18,6 +18,7 @@ from inspectd_tools.training.calibration import (
     images_needed,
     most_allowed,
     pass_certainty,
+    promise,
     usual_alpha,
 )
 from inspectd_tools.training.tradeoff import write_tradeoff
@@ -139,7 +140,8 @@ def test_without_unknown_images_good_ones_say_how_strict_it_can_be():
     threshold = calibrate(Groups(good, {"crooked": np.zeros(60, np.float32)}, {}), "0" * 64, 0.05)
     assert threshold.value == good[2]
     assert threshold.false_reject_rate == 2 / 250
-    assert "no unknown images were given" in threshold.method
+    assert "there were no unknown ones" in threshold.method
+    assert promise(threshold) == "at most 5.00% of the faulty labels pass, and of unknown ones nobody knows how many"
 
 
 def test_the_curve_says_what_other_thresholds_would_cost(tmp_path):
