@@ -26,6 +26,7 @@ from inspectd_tools.training.calibration import (
     broken_promises,
     calibrate,
     images_needed,
+    promise,
     usual_alpha,
 )
 from inspectd_tools.training.card import write_card
@@ -134,13 +135,13 @@ def _build(args: argparse.Namespace) -> None:
         load_engine(load_bundle(args.out), InferenceConfig(backend="openvino", precision=candidate.precision))
 
     write_tradeoff(args.out, groups, threshold)
-    promise = _tried_promise(groups, test.groups(experiment), threshold)
-    write_card(args.out / "card.md", manifest, experiment, test, offered, promise)
+    fared = _tried_promise(groups, test.groups(experiment), threshold)
+    write_card(args.out / "card.md", manifest, experiment, test, offered, fared)
     console = Console()
     console.print(_bounds_table(threshold))
     if len(tried) > 1:
         console.print(precision_table(tried, chosen))
-    print(f"{args.out}: {_summary(threshold)}\n{promise}")
+    print(f"{args.out}: {_summary(threshold)}\n{fared}")
 
 
 def _write_plan(bundle: Path) -> Model:
@@ -191,9 +192,8 @@ def _bounds_table(threshold: Threshold) -> Table:
 def _summary(threshold: Threshold) -> str:
     low, high = threshold.false_reject_interval
     return (
-        f"threshold {threshold.value:.4f}: at most {threshold.alpha:.2%} of the faulty and of the unknown labels pass, at "
-        f"{threshold.confidence:.0%} confidence, where the line's are like these (needs {images_needed(threshold.alpha)} of each, "
-        f"none passed); {threshold.false_reject_rate:.2%} false rejects (95 % interval {low:.2%} to {high:.2%})"
+        f"threshold {threshold.value:.4f}: {promise(threshold)}, at {threshold.confidence:.0%} confidence, where the line's are "
+        f"like these (needs {images_needed(threshold.alpha)} of each, none passed); {threshold.false_reject_rate:.2%} false rejects (95 % interval {low:.2%} to {high:.2%})"
     )
 
 

@@ -1,4 +1,4 @@
-"""`inspectd engines list`: the bundles of a folder and their figures, as their manifests state them."""
+"""`inspectd engines list`: the bundles of a folder and their figures in the recommended precision, as their manifests state them."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def _figures(place: Path, bundle: Bundle | EngineError) -> dict[str, object]:
     if isinstance(bundle, EngineError):
         return {"engine": place.name, **link, "refused": str(bundle)}
     manifest = bundle.manifest
-    threshold = manifest.threshold
+    threshold = manifest.threshold_at(manifest.recommended)
     return {
         "engine": place.name,
         **link,
@@ -45,6 +45,7 @@ def _figures(place: Path, bundle: Bundle | EngineError) -> dict[str, object]:
         "classes": list(manifest.classes),
         "pass_class": manifest.pass_class,
         "backends": sorted({file.backend for file in manifest.files}),
+        "precision": manifest.recommended,
         "threshold": threshold.value,
         "false_accept_bound": threshold.false_accept_bound,
         "confidence": threshold.confidence,
@@ -60,12 +61,13 @@ def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
         if isinstance(bundle, EngineError):
             table.add_row(name, f"[red]refused: {bundle}")
             continue
-        manifest, threshold = bundle.manifest, bundle.manifest.threshold
+        manifest = bundle.manifest
+        threshold = manifest.threshold_at(manifest.recommended)
         table.add_row(
             name,
             manifest.version,
             bundle.hash[:12],
-            manifest.architecture,
+            f"{manifest.architecture}, {manifest.recommended}",
             f"{threshold.value:.3f}",
             f"<= {threshold.false_accept_bound:.2%} at {threshold.confidence:.0%} (n={threshold.n_bad})",
             f"{threshold.false_reject_rate:.2%} (n={threshold.n_good})",

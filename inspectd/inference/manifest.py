@@ -65,7 +65,7 @@ class Threshold(Section):
     false_reject_rate: Share
     """Share of good calibration images below the threshold or taken for faulty."""
     alpha: Share | None = None
-    """The bound asked for: at most this share of the faulty, and of the unknown labels, passes. It was fixed before the
+    """The bound asked for: at most this share of the faulty labels, and of the unknown ones if some were shown, passes. It was fixed before the
     threshold was chosen, which makes it the promise; the other bounds describe."""
     false_accepts: dict[str, Passed] = Field(default_factory=dict)
     """By fault class and kind of unknown."""

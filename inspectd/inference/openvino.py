@@ -1,6 +1,7 @@
 """OpenVINO on the CPU."""
 
 import contextlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,18 @@ from inspectd.inference.base import InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 
 
+@cache
+def core() -> openvino.Core:
+    """One for the process, and for ever: a core that goes takes the stack for signal handlers with it that it has given
+    the thread which first compiled with it. If another thread lets go of it, or cores go in another order than they came,
+    the next signal ends the process with SIGSEGV (seen with 2026.4)."""
+    return openvino.Core()
+
+
 def load(bundle: Bundle, config: InferenceConfig) -> "OpenVino":
-    core = openvino.Core()
-    if config.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if config.precision == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EngineError(
-            f"inference.precision 'bf16': {core.get_property('CPU', 'FULL_DEVICE_NAME')} has no bf16 arithmetic; "
+            f"inference.precision 'bf16': {core().get_property('CPU', 'FULL_DEVICE_NAME')} has no bf16 arithmetic; "
             "'fp32' is allowed, and 'int8' with a quantised bundle"
         )
     network = bundle.read(bundle.model_file("openvino", ".xml", config.precision))
@@ -30,24 +38,24 @@ def load(bundle: Bundle, config: InferenceConfig) -> "OpenVino":
     }
     # what is kept was signed by nobody
     if config.cache is None or config.signed_by is not None:
-        return OpenVino(_compile(core, network, weights, settings))
-    path = compiled.place(config.cache, core, settings, network, weights)
-    kept = compiled.find(core, path, settings)
+        return OpenVino(_compile(network, weights, settings))
+    path = compiled.place(config.cache, core(), settings, network, weights)
+    kept = compiled.find(core(), path, settings)
     if kept is not None:
         return OpenVino(kept)
-    fresh = _compile(core, network, weights, settings)
+    fresh = _compile(network, weights, settings)
     compiled.keep(fresh, path)
     return OpenVino(fresh)
 
 
-def _compile(core: openvino.Core, network: bytes, weights: bytes, settings: dict[str, Any]) -> openvino.CompiledModel:
-    model = core.read_model(network, weights)
+def _compile(network: bytes, weights: bytes, settings: dict[str, Any]) -> openvino.CompiledModel:
+    model = core().read_model(network, weights)
     for model_input in model.inputs:
         shape = model_input.get_partial_shape()
         if shape.rank.is_static and len(shape) > 0 and shape[0].is_dynamic:
             shape[0] = 1
             model.reshape({model_input: shape})
-    return core.compile_model(model, "CPU", settings)
+    return core().compile_model(model, "CPU", settings)
 
 
 class OpenVino:

@@ -476,6 +476,31 @@ def test_the_region_of_interest_is_what_the_network_sees(folder: Path, backend: 
     assert engine.infer(engine.preprocess(np.fliplr(image)))[-1] < 0.1
 
 
+def test_a_signal_after_engines_came_and_went_is_handled(folder: Path) -> None:
+    """A reload lets go of the old engine, in another thread than the one that loaded it; then comes SIGTERM."""
+    program = f"""
+        import gc, os, signal, threading
+        from pathlib import Path
+        from inspectd.inference import InferenceConfig, load_bundle, load_engine
+
+        def load():
+            engines.append(load_engine(load_bundle(Path({str(folder)!r})), InferenceConfig(backend="openvino")))
+
+        signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+        engines = []
+        load()
+        load()
+        for drop in (lambda: engines.pop(0), engines.clear):
+            thread = threading.Thread(target=drop)
+            thread.start()
+            thread.join()
+        gc.collect()
+        os.kill(os.getpid(), signal.SIGTERM)
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr
+
+
 def test_no_torch_in_the_daemon(folder: Path, backend: BackendName) -> None:
     program = f"""
         import sys

@@ -18,6 +18,7 @@ from inspectd_tools.training.calibration import (
     images_needed,
     most_allowed,
     pass_certainty,
+    promise,
     usual_alpha,
 )
 from inspectd_tools.training.tradeoff import write_tradeoff
@@ -100,6 +101,11 @@ def test_a_network_certain_of_everything_is_no_engine():
         choose_threshold(np.array([1] * 3 + [0] * 97, np.float32), np.zeros(100, np.float32), 0.05)
 
 
+def test_without_good_images_there_is_no_threshold():
+    with pytest.raises(EngineError, match="no good calibration image"):
+        calibrate(Groups(np.empty(0, np.float32), {"crooked": np.zeros(60, np.float32)}, {}), "0" * 64, 0.05)
+
+
 def test_the_number_of_images_needed_is_the_smallest():
     for alpha in (0.5, 0.05, 0.0025):
         n = images_needed(alpha)
@@ -134,7 +140,8 @@ def test_without_unknown_images_good_ones_say_how_strict_it_can_be():
     threshold = calibrate(Groups(good, {"crooked": np.zeros(60, np.float32)}, {}), "0" * 64, 0.05)
     assert threshold.value == good[2]
     assert threshold.false_reject_rate == 2 / 250
-    assert "no unknown images were given" in threshold.method
+    assert "there were no unknown ones" in threshold.method
+    assert promise(threshold) == "at most 5.00% of the faulty labels pass, and of unknown ones nobody knows how many"
 
 
 def test_the_curve_says_what_other_thresholds_would_cost(tmp_path):

@@ -95,7 +95,7 @@ def pass_certainty(scores: Values, pass_class: int) -> Values:
 def usual_alpha(groups: Groups) -> float:
     """USUAL_ALPHA, or the smallest bound that so few images can show."""
     counts = [len(values) for values in (groups.all_faulty, groups.all_unknown) if len(values)]
-    return max(USUAL_ALPHA, *(upper_bound(0, n, CONFIDENCE) for n in counts))
+    return max([USUAL_ALPHA, *(upper_bound(0, n, CONFIDENCE) for n in counts)])
 
 
 def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
@@ -153,11 +153,16 @@ def calibrate(groups: Groups, fingerprint: str, alpha: float, remark: str = "") 
     number it became was chosen too, so each bound holds for all these numbers at once (Bonferroni). Good images choose
     nothing, or a number fixed beforehand: their interval needs no correction. Raises EngineError.
     """
+    if not len(groups.good):
+        raise EngineError("no good calibration image is given: what the threshold costs can't be told")
     faulty, unknown = groups.all_faulty, groups.all_unknown
     value = choose_threshold(faulty, unknown, alpha)
+    method = f"lowest threshold with no faulty calibration image passed and at most {alpha:.2%} unknown ones (Clopper-Pearson "
+    method += "bound), tried from strict to lax"
     if not len(unknown):
         value = max(value, float(np.sort(groups.good)[int(_GIVEN_UP * len(groups.good))]))
-        remark += "; no unknown images were given, so it was raised until 1 % of the good ones were rejected"
+        method = f"as high as at most {_GIVEN_UP:.0%} of the good calibration images allow, as there were no unknown ones, and "
+        method += "with no faulty one passed"
     confidence = 1 - (1 - CONFIDENCE) / (most_allowed(len(unknown), alpha) + 1)
 
     def passed(values: Values) -> Passed:
@@ -167,8 +172,7 @@ def calibrate(groups: Groups, fingerprint: str, alpha: float, remark: str = "") 
     rejected = false_rejects(groups.good, value)
     return Threshold(
         value=value,
-        method=f"lowest threshold with no faulty calibration image passed and at most {alpha:.2%} unknown ones "
-        f"(Clopper-Pearson bound), tried from strict to lax{remark}",
+        method=method + remark,
         calibration_fingerprint=fingerprint,
         n_good=len(groups.good),
         n_bad=len(faulty) + len(unknown),
@@ -179,6 +183,14 @@ def calibrate(groups: Groups, fingerprint: str, alpha: float, remark: str = "") 
         false_accepts={name: passed(values) for name, values in (groups.faulty | groups.unknown).items()},
         false_reject_interval=rejected.interval,
     )
+
+
+def promise(threshold: Threshold) -> str:
+    """What the bound asked for says, and of which labels, as a clause."""
+    share = f"at most {threshold.alpha:.2%} of the"
+    if any(name.startswith(UNKNOWN) for name in threshold.false_accepts):
+        return f"{share} faulty labels, and {share} unknown ones, pass"
+    return f"{share} faulty labels pass, and of unknown ones nobody knows how many"
 
 
 def broken_promises(groups: Groups, n_faulty: int, n_unknown: int, alpha: float, draws: int, seed: int = 0) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from inspectd.inference.manifest import Manifest, Threshold
-from inspectd_tools.training.calibration import Groups, Rate, false_rejects, images_needed, rates
+from inspectd_tools.training.calibration import Groups, Rate, false_rejects, images_needed, promise, rates
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.judge import Judged
 from inspectd_tools.training.precision import Candidate
@@ -18,9 +18,9 @@ def write_card(
     experiment: Experiment,
     test: Judged,
     candidates: Sequence[Candidate],
-    promise: str,
+    tried: str,
 ) -> None:
-    """`test`: by fp32; `candidates`: the precisions offered, fp32 first; `promise`: how the threshold's bound was tried."""
+    """`test`: by fp32; `candidates`: the precisions offered, fp32 first; `tried`: how the promise fared."""
     threshold, training = manifest.threshold, manifest.training
     groups = test.groups(experiment)
     right, known = test.right(experiment)
@@ -39,7 +39,7 @@ def write_card(
         "",
         "## What is promised",
         "",
-        *_promise(threshold, promise),
+        *_promise(threshold, tried),
         "",
         "## What it is worth",
         "",
@@ -66,20 +66,18 @@ def write_card(
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _promise(threshold: Threshold, promise: str) -> list[str]:
-    low, high = threshold.false_reject_interval or (0.0, 1.0)
-    asked = threshold.alpha or threshold.false_accept_bound
+def _promise(threshold: Threshold, tried: str) -> list[str]:
+    low, high = threshold.false_reject_interval
     return [
-        f"At threshold {threshold.value:.4f} at most {asked:.2%} of the faulty labels, and at most {asked:.2%} of the unknown "
-        f"ones, pass. This is so unless the calibration images were an unlucky draw (probability {1 - threshold.confidence:.0%}), "
+        f"At threshold {threshold.value:.4f} {promise(threshold)}. This is so unless the calibration images were an unlucky draw (probability {1 - threshold.confidence:.0%}), "
         "and for labels drawn as they were (exchangeability): another product, lamp, camera, or kind of unknown is not covered, "
         "nor is another mix of the faults and unknowns below.",
         "",
         f"- {threshold.method}; fingerprint {threshold.calibration_fingerprint[:16]}.",
         f"- {threshold.n_good} good and {threshold.n_bad} faulty or unknown calibration images; the bound asked needs "
-        f"{images_needed(asked)} faulty and as many unknown ones, none of them passed.",
+        f"{images_needed(threshold.alpha)} faulty and as many unknown ones, none of them passed.",
         f"- Of the good ones {threshold.false_reject_rate:.2%} are rejected (95 % interval {low:.2%} to {high:.2%}).",
-        f"- {promise}",
+        f"- {tried}",
         "- What other thresholds would cost: `threshold.csv`, `threshold.png`.",
         "",
         f"| calibration images of | passed | at most, each at {threshold.confidence:.0%} |",

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inspectd.errors import EngineError
+from inspectd.inference.openvino import core
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.training.bundle import Model
 from inspectd_tools.training.models import Classifier, ExportedClassifier
@@ -58,7 +59,7 @@ def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) 
         dynamo=True,
         verbose=False,
     )
-    network = openvino.Core().read_model(onnx_file)
+    network = core().read_model(onnx_file)
     openvino.save_model(network, folder / "openvino" / "model.xml", compress_to_fp16=True)
     onnx.save(_stored_as_fp16(onnx.load(onnx_file)), onnx_file)
     return [

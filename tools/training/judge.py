@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 from rich.progress import track
 
+from inspectd.inference.openvino import core
 from inspectd_tools.dataset.manifest import Split
 from inspectd_tools.training.calibration import Groups, pass_certainty
 from inspectd_tools.training.data import Images, load_judged
@@ -52,7 +52,7 @@ def openvino_network(xml: Path, precision: Literal["fp32", "bf16", "int8"] = "fp
     """Compiled as the daemon compiles it; `precision` as in `InferenceConfig`."""
     hint = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     hint["INFERENCE_PRECISION_HINT"] = "bf16" if precision == "bf16" else "f32"
-    request = openvino.Core().compile_model(xml, "CPU", hint).create_infer_request()
+    request = core().compile_model(xml, "CPU", hint).create_infer_request()
 
     def infer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         scores: NDArray[np.float32] = request.infer([batch])[0].copy()

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 from rich.table import Table
 
 from inspectd.decision import Policy
 from inspectd.errors import EngineError
 from inspectd.inference.manifest import Arithmetic, Precision, Threshold
+from inspectd.inference.openvino import core
 from inspectd.part import Fault
 from inspectd_tools.training.bundle import Model
 from inspectd_tools.training.calibration import calibrate
@@ -113,7 +113,7 @@ def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[C
 
 
 def has_bf16() -> bool:
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:

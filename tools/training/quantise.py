@@ -8,6 +8,7 @@ import openvino
 from numpy.typing import NDArray
 
 from inspectd.errors import EngineError
+from inspectd.inference.openvino import core
 
 MOST_IMAGES = 300
 
@@ -24,7 +25,7 @@ def quantise(xml: Path, pixels: NDArray[np.uint8], folder: Path) -> None:
         raise EngineError("--precision: INT8 needs NNCF; pip install 'inspectd[train]'") from error
     nncf.set_log_level(logging.ERROR)
     places = np.linspace(0, len(pixels) - 1, min(MOST_IMAGES, len(pixels))).astype(int)
-    model = openvino.Core().read_model(xml)
+    model = core().read_model(xml)
     quantised = nncf.quantize(
         model,
         nncf.Dataset([pixels[place][None] for place in places]),

@@ -5,7 +5,8 @@ All run with the same number of threads and take turns, so that other work on th
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -104,8 +105,7 @@ def trained(runs: Iterable[Path], data: Path) -> Iterable[Subject]:
 
 def compare_runtimes(subject: Subject, threads: int, runs: int) -> list[Figures]:
     """One row a runtime that works here; why another does not goes to the standard error."""
-    torch.set_num_threads(threads)
-    with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
+    with _torch_threads(threads), tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
         networks, mb = _networks(subject, Path(folder), threads)
         took_ms = interleaved({name: partial(run, subject.images[:1]) for name, run in networks.items()}, runs)
         scores = {
@@ -134,6 +134,16 @@ def runtimes_table(rows: list[Figures], threads: int) -> Table:
         cells = (f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", f"{row.mb:.1f}", f"{row.moved:.4f}", *changes)
         table.add_row(row.runtime, *cells)
     return table
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, Network], dict[str, float]]:
