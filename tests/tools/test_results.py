@@ -65,7 +65,7 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     data = tmp_path / "data.csv"
     assert prepare_data.main([str(labels), "--out", str(data), "--classes", classes]) == 0
     small = ["pretrained=false", "epochs=1", "batch_size=8", "centroid_size=4", "input.width=64", "input.height=48"]
-    flags = ("pass_class=no_fail", 'PFM_flag=["Terminal", "Tensorboard"]')
+    flags = ("lr=0.005", "pass_class=no_fail", 'PFM_flag=["Terminal", "Tensorboard"]')
     options = [text for setting in (*small, *flags) for text in ("--set", setting)]
     run = tmp_path / "run"
     assert train.main(["photos", "--data", str(data), "--run", str(run), "--ood", str(foreign), *options]) == 0

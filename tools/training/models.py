@@ -46,9 +46,7 @@ class Classifier(nn.Module):
             if experiment.RBF_flag
             else SoftmaxHead(feature_size, class_count)
         )
-        if (
-            experiment.gp_const is not None and experiment.model == "DuqCnn"
-        ):  # a MobileNetV2 of small images crashed with it
+        if experiment.gp_const is not None:
             differentiate_twice(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
