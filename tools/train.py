@@ -1,6 +1,6 @@
 """Train a DUQ classifier from an experiment file and photos: a manifest of prepare_data.py, or a folder of class folders.
 
-The run folder then holds the best weights, the experiment as it was run, the epochs and the results;
+The run folder then holds the weights, the experiment as it was run, the epochs and the results;
 `tools/build_engine.py` makes an engine of it.
 """
 
@@ -24,7 +24,7 @@ from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softma
 from inspectd_tools.training.data import Images, load_photos
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.guards import failures, noise
-from inspectd_tools.training.loop import all_features, to_network, train
+from inspectd_tools.training.loop import all_features, kept, to_network, train
 from inspectd_tools.training.models import Classifier, load_backbone
 from inspectd_tools.training.parallel import is_first, processes, wait
 from inspectd_tools.training.plots import plot_certainty
@@ -133,12 +133,12 @@ def _run(
     epochs = train(classifier, experiment, sets.train, sets.validation, run)
     if not is_first():
         return {}
-    best = min(epochs, key=lambda epoch: epoch.validation_loss)
+    end = kept(epochs, experiment)
     results: dict[str, Any] = {
         "epochs": len(epochs),
-        "best_epoch": best.number,
-        "validation_loss": best.validation_loss,
-        "validation_accuracy": best.validation_accuracy,
+        "kept_epoch": end.number,
+        "validation_loss": end.validation_loss,
+        "validation_accuracy": end.validation_accuracy,
         "training_s": sum(epoch.seconds for epoch in epochs),
     }
     results["failures"] = _failures(classifier, experiment, sets.validation)

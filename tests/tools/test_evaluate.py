@@ -244,7 +244,7 @@ def test_scores_of_a_run_are_those_of_its_weights(labels, tmp_path):
     assert evaluate.main([str(labels / "run"), *arguments]) == 0
     experiment = Experiment.model_validate_json((labels / "run" / "experiment.json").read_text())
     classifier = Classifier(experiment).eval()
-    classifier.load_state_dict(load_file(labels / "run" / "best.safetensors"))
+    classifier.load_state_dict(load_file(labels / "run" / "weights.safetensors"))
     rows = rows_of(out)
     assert len(rows) == 64
     for row in rows:
@@ -326,13 +326,13 @@ def test_weights_that_cannot_be_used_are_named(labels, tmp_path, capsys):
     run.mkdir()
     for name in ("experiment.json", "provenance.json"):
         (run / name).write_bytes((labels / "run" / name).read_bytes())
-    assert "best.safetensors: no such file" in refused([run, *data], capsys)
-    (run / "best.safetensors").write_bytes(b"\0")
-    assert "best.safetensors: is no whole safetensors file" in refused([run, *data], capsys)
-    weights = load_file(labels / "run" / "best.safetensors")
-    save_file({key: value for key, value in weights.items() if key != "head.weight"}, run / "best.safetensors")
-    assert "best.safetensors: does not hold the weights" in refused([run, *data], capsys)
-    save_file(weights | {"head.sums": torch.full_like(weights["head.sums"], torch.nan)}, run / "best.safetensors")
+    assert "weights.safetensors: no such file" in refused([run, *data], capsys)
+    (run / "weights.safetensors").write_bytes(b"\0")
+    assert "weights.safetensors: is no whole safetensors file" in refused([run, *data], capsys)
+    weights = load_file(labels / "run" / "weights.safetensors")
+    save_file({key: value for key, value in weights.items() if key != "head.weight"}, run / "weights.safetensors")
+    assert "weights.safetensors: does not hold the weights" in refused([run, *data], capsys)
+    save_file(weights | {"head.sums": torch.full_like(weights["head.sums"], torch.nan)}, run / "weights.safetensors")
     assert "scores are no numbers" in refused([run, *data], capsys)
     (run / "experiment.json").write_text("{}")
     assert "experiment.json: is no experiment" in refused([run, *data], capsys)

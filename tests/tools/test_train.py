@@ -50,12 +50,12 @@ def run(labels):
 def test_the_same_command_gives_the_same_weights(labels, run):
     again = labels / "again"
     assert train.main(["filter-label", "--data", str(labels / "train"), "--run", str(again), *settings_of()]) == 0
-    first, second = load_file(run / "best.safetensors"), load_file(again / "best.safetensors")
+    first, second = load_file(run / "weights.safetensors"), load_file(again / "weights.safetensors")
     assert all(torch.equal(first[key], second[key]) for key in first)
     other = labels / "other"
     arguments = ["filter-label", "--data", str(labels / "train"), "--run", str(other), *settings_of("seed=1")]
     assert train.main(arguments) == 0
-    assert not torch.equal(first["head.weight"], load_file(other / "best.safetensors")["head.weight"])
+    assert not torch.equal(first["head.weight"], load_file(other / "weights.safetensors")["head.weight"])
 
 
 def test_a_run_says_how_it_came_about(run):
@@ -153,7 +153,7 @@ def test_too_few_calibration_images_are_refused_and_nothing_is_left(labels, run,
     ("spoil", "words"),
     [
         (lambda run: (run / "experiment.json").unlink(), r"experiment\.json: can't be read: No such file"),
-        (lambda run: (run / "best.safetensors").write_bytes(b"no weights"), "is no run that these tools wrote"),
+        (lambda run: (run / "weights.safetensors").write_bytes(b"no weights"), "is no whole safetensors file"),
     ],
 )
 def test_what_is_no_run_is_named(labels, run, tmp_path, capsys, spoil, words):
@@ -231,7 +231,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_weights(labels, tmp_path):
         process.kill()
         process.wait()
     assert train.main([*arguments, "--run", str(cut), "--resume"]) == 0
-    expected, found = load_file(whole / "best.safetensors"), load_file(cut / "best.safetensors")
+    expected, found = load_file(whole / "weights.safetensors"), load_file(cut / "weights.safetensors")
     assert all(torch.equal(expected[key], found[key]) for key in expected)
     assert _epochs_of(cut) == 4
 

@@ -1,6 +1,5 @@
 """What is evaluated: a training run, by PyTorch, or an engine bundle, by the line's own engine."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,17 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from inspectd.decision import Policy
 from inspectd.errors import ConfigError
 from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.loop import BEST, to_network
-from inspectd_tools.training.models import Classifier
+from inspectd_tools.training.loop import WEIGHTS, to_network
+from inspectd_tools.training.run import read_run
 
 TORCH = "torch"
 _RUN_BATCH = 32
@@ -63,7 +59,7 @@ def open_model(path: Path, backend: str | None, precision: str) -> Model:
             )
         return _open_run(path)
     raise ConfigError(
-        f"{path}: is neither a run of tools/train.py (experiment.json, {BEST}) nor an engine bundle (engine.yaml)"
+        f"{path}: is neither a run of tools/train.py (experiment.json, {WEIGHTS}) nor an engine bundle (engine.yaml)"
     )
 
 
@@ -88,8 +84,7 @@ def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
 
 
 def _open_run(folder: Path) -> Model:
-    experiment, classifier = _read_run(folder)
-    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    experiment, classifier, provenance = read_run(folder)
 
     def infer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -108,22 +103,3 @@ def _open_run(folder: Path) -> Model:
         seen=frozenset((provenance["data_fingerprint"],)),
         experiment=experiment,
     )
-
-
-def _read_run(folder: Path) -> tuple[Experiment, Classifier]:
-    """Raises ConfigError."""
-    path, weights = folder / "experiment.json", folder / BEST
-    try:
-        experiment = Experiment.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise ConfigError(f"{path}: is no experiment that this version knows: {error}") from error
-    classifier = Classifier(experiment).eval()
-    try:
-        classifier.load_state_dict(load_file(weights))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{weights}: no such file; has the training ended its first epoch?") from error
-    except SafetensorError as error:
-        raise ConfigError(f"{weights}: is no whole safetensors file: {error}") from error
-    except RuntimeError as error:
-        raise ConfigError(f"{weights}: does not hold the weights of the classifier in {path}") from error
-    return experiment, classifier

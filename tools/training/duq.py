@@ -5,7 +5,7 @@ underflows to 0.
 """
 
 import math
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,16 +38,20 @@ class DuqHead(nn.Module):
         length_scale: float,
         gamma: float,
         learn_length_scale: bool = False,
-        centroid_spread: float = 0.05,
+        start: Literal["near", "far"] = "near",
     ) -> None:
         super().__init__()
         self.gamma = gamma
         # its logarithm is learned, so that it stays positive
         self.log_length_scale = nn.Parameter(torch.tensor(math.log(length_scale)), learn_length_scale)
         self.weight = nn.Parameter(torch.empty(centroid_size, class_count, feature_size))
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        if start == "near":
+            nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        else:
+            nn.init.normal_(self.weight, std=0.05)
+        spread = 0.05 if start == "near" else 1.0
         self.register_buffer("counts", torch.full((class_count,), 13.0))
-        self.register_buffer("sums", torch.randn(centroid_size, class_count) * centroid_spread * 13.0)
+        self.register_buffer("sums", torch.randn(centroid_size, class_count) * spread * 13.0)
 
     @property
     def length_scale(self) -> Tensor:

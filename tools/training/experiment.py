@@ -36,9 +36,9 @@ class Experiment(Section):
     length_scale: float = Field(gt=0)
     learn_length_scale: bool
     """length_scale is where it begins."""
-    centroid_spread: float = Field(default=0.05, gt=0)
-    """Standard deviation of the centroids training begins with. The paper's ResNet begins near the origin (0.05), its small
-    CNN with centroids many length scales apart (1), among which nothing lies by chance."""
+    duq_start: Literal["near", "far"] = "near"
+    """The paper's two beginnings: its ResNet's centroids lie within a length scale of each other, its small CNN's many
+    length scales apart, where no image lies by chance."""
     gamma: float = Field(ge=0, lt=1)
     """Of the moving averages behind the centroids."""
     head_fit: Literal["gradient", "covariance"]
@@ -72,6 +72,8 @@ class Experiment(Section):
     """cosine: with a linear warm-up over the first 15 %."""
     milestones: tuple[int, ...] = ()
     """MultiStepLR: epochs after which the learning rate falls to a fifth."""
+    keep: Literal["best", "last"] = "best"
+    """The epoch that the run ends with: that of the lowest validation loss, or the last, as published schedules have it."""
     early_limit: int = Field(ge=0)
     """Epochs without better validation loss before stopping; 0: off."""
     replacement_limit: int = Field(ge=0)

@@ -25,7 +25,8 @@ from inspectd_tools.training.optimisation import learning_rate, optimizer_of
 from inspectd_tools.training.parallel import is_first, synchronise_batch_norm, wait
 from inspectd_tools.training.step import losses, training_step
 
-BEST = "best.safetensors"
+WEIGHTS = "weights.safetensors"
+_BEST = "best.safetensors"
 _LAST = "last.pt"
 _EVALUATION_BATCH = 64
 
@@ -49,7 +50,7 @@ class Epoch:
 def train(
     classifier: Classifier, experiment: Experiment, train_set: Images, validation_set: Images, run: Path
 ) -> list[Epoch]:
-    """Train in place; `classifier` ends with the best weights by validation loss, which are in `run/best.safetensors`.
+    """Train in place; `classifier` ends with the weights of the epoch `kept`, which are in `run/weights.safetensors`.
 
     `run/epochs.json` and `.csv` tell the epochs; `run/last.pt` is where a run that was cut goes on. Everything random
     depends on the seed and the epoch alone: the same data and machine give the same weights, resumed or not.
@@ -79,24 +80,29 @@ def train(
                 raise TrainingError(f"epoch {number}: the loss is no number any more; try a lower lr ({experiment.lr})")
             is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
             if is_best and is_first():
-                _save_best(classifier, run)
+                _save_weights(classifier, run / _BEST)
             replaced = not is_best and _is_astray(epochs, experiment)
             if replaced:
-                classifier.load_state_dict(load_file(run / BEST))
+                classifier.load_state_dict(load_file(run / _BEST))
             speed = len(batches) * experiment.batch_size / seconds
             epochs.append(Epoch(number, float(np.mean(found)), loss, accuracy, speed, seconds, replaced))
             if is_first():
                 _save_last(classifier, optimizer, epochs, run)
             wait()
             progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
-    if epochs:
-        classifier.load_state_dict(load_file(run / BEST))
+    if experiment.keep == "best":
+        classifier.load_state_dict(load_file(run / _BEST))
     if experiment.head_fit == "covariance" and isinstance(classifier.head, DuqHead):
         features = all_features(classifier, experiment, train_set)
         classifier.head.fit_covariance(features, torch.from_numpy(train_set.labels))
     if is_first():
-        _save_best(classifier, run)
+        _save_weights(classifier, run / WEIGHTS)
     return epochs
+
+
+def kept(epochs: list[Epoch], experiment: Experiment) -> Epoch:
+    """The epoch whose weights the run ends with."""
+    return epochs[-1] if experiment.keep == "last" else min(epochs, key=lambda epoch: epoch.validation_loss)
 
 
 @torch.no_grad()
@@ -155,13 +161,14 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _save_best(classifier: Classifier, run: Path) -> None:
+def _save_weights(classifier: Classifier, path: Path) -> None:
     tensors = {
         key: value.detach().clone(memory_format=torch.contiguous_format)
         for key, value in classifier.state_dict().items()
     }
-    save_file(tensors, run / f"{BEST}.part")
-    (run / f"{BEST}.part").replace(run / BEST)
+    part = path.with_suffix(".part")
+    save_file(tensors, part)
+    part.replace(path)
 
 
 def _save_last(classifier: Classifier, optimizer: torch.optim.Optimizer, epochs: list[Epoch], run: Path) -> None:

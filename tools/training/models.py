@@ -41,7 +41,7 @@ class Classifier(nn.Module):
                 experiment.length_scale,
                 experiment.gamma,
                 experiment.learn_length_scale,
-                experiment.centroid_spread,
+                experiment.duq_start,
             )
             if experiment.RBF_flag
             else SoftmaxHead(feature_size, class_count)
