@@ -29,6 +29,8 @@ examples:
       tile7_1.png and tile7_2.png are two photos of tile7
   python tools/prepare_data.py imagenet/train --out ten.csv --classes n01440764,n02102040,... --per-class 600 --shares 500,50,50
       five hundred photos of each of ten classes to train with, fifty and fifty to choose and to test with
+  python tools/prepare_data.py photos/tiles --out few.csv --few 20 --held-out crack
+      how far would 20 photos a class go, and would a crack be rejected if none had ever been seen?
   python tools/prepare_data.py cifar10 --out cifar10.csv --fixed-test
       cifar10/train/<class> and cifar10/test/<class>: the test stays, 20 % of train become val
 
@@ -54,6 +56,19 @@ def main(arguments: list[str] | None = None) -> int:
         default=SHARES,
         metavar="TRAIN,VAL,TEST",
         help="in parts of any size; default: 80,10,10",
+    )
+    parser.add_argument(
+        "--held-out",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="CLASSES",
+        help="classes to play the unknown: would a fault be rejected that nobody had a photo of?",
+    )
+    parser.add_argument(
+        "--few",
+        type=_positive,
+        metavar="N",
+        help="keep N photos a class in train and val together, and the whole test: what would so few be worth?",
     )
     parser.add_argument("--per-class", type=_positive, metavar="N", help="take at most N photos a class, at random")
     parser.add_argument(
@@ -98,20 +113,27 @@ def main(arguments: list[str] | None = None) -> int:
 def _prepare(args: argparse.Namespace) -> None:
     trees = [args.root / "train", args.root / "test"] if args.fixed_test else [args.root]
     folders = class_folders(trees[0])
-    classes = args.classes or tuple(name for name in folders if not name.startswith(UNKNOWN))
-    if not args.fixed_test:
-        classes += tuple(name for name in folders if name.startswith(UNKNOWN))
-    if sum(not name.startswith(UNKNOWN) for name in classes) < 2:
+    chosen = args.classes or tuple(name for name in folders if not name.startswith(UNKNOWN))
+    for name in args.held_out:
+        if name not in chosen:
+            raise ConfigError(f"--held-out {name}: is none of the classes {', '.join(chosen)}")
+    classes = tuple(name for name in chosen if name not in args.held_out)
+    if len(classes) < 2:
         raise ConfigError(f"{args.root}: must hold folders of at least two classes, has {', '.join(classes)}")
+    unknown = () if args.fixed_test else tuple(name for name in folders if name.startswith(UNKNOWN))
+    folders = (*classes, *args.held_out, *unknown)
+    names = (*classes, *(UNKNOWN + name for name in args.held_out), *unknown)
     seen, broken = [], []
     for tree in trees:
-        readable, unreadable = look_at(_sample(class_photos(tree, classes), args.per_class, args.seed))
+        readable, unreadable = look_at(_sample(class_photos(tree, folders), args.per_class, args.seed))
         seen.append(readable)
         broken += unreadable
     for path in broken:
         print(f"prepare_data: {path}: is no image that can be read, left out", file=sys.stderr)
-    photos = _with_fixed_test(seen, args, classes) if args.fixed_test else _split(seen[0], args, classes)
-    manifest = DataManifest(classes, tuple(photos))
+    photos = _with_fixed_test(seen, args, names) if args.fixed_test else _split(seen[0], args, names)
+    if args.few:
+        photos = _few(photos, args)
+    manifest = DataManifest(names, tuple(photos))
     write_manifest(manifest, args.out)
     Console().print(_table(manifest, args.out))
     if args.stream:
@@ -131,19 +153,34 @@ def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> 
     return [files[place] for place in sorted(kept)]
 
 
-def _split(seen: list[Seen], args: argparse.Namespace, classes: tuple[str, ...]) -> list[Photo]:
+def _split(seen: list[Seen], args: argparse.Namespace, names: tuple[str, ...]) -> list[Photo]:
     groups = group(seen, args.suffix, args.near if args.near >= 0 else None, args.burst)
     _refuse_two_labels(seen)
-    sides = split([photo.label for photo in seen], groups, classes, args.seed, args.shares)
+    sides = split([photo.label for photo in seen], groups, names, args.seed, args.shares)
     return [_photo(*entry) for entry in zip(seen, sides, groups, strict=True)]
 
 
-def _with_fixed_test(seen: list[list[Seen]], args: argparse.Namespace, classes: tuple[str, ...]) -> list[Photo]:
+def _few(photos: list[Photo], args: argparse.Namespace) -> list[Photo]:
+    """At most `--few` photos a class to train and validate with, shared as `--shares` says; every test photo."""
+    rng = np.random.default_rng(args.seed)
+    n_val = max(1, round(args.few * args.shares["val"] / (args.shares["train"] + args.shares["val"])))
+    left = Counter({"train": args.few - n_val, "val": n_val})
+    taken: Counter[tuple[int, Split]] = Counter()
+    kept = set()
+    for place in rng.permutation(len(photos)).tolist():
+        side = photos[place].split
+        taken[photos[place].label, side] += 1
+        if side == "test" or taken[photos[place].label, side] <= left[side]:
+            kept.add(place)
+    return [photo for place, photo in enumerate(photos) if place in kept]
+
+
+def _with_fixed_test(seen: list[list[Seen]], args: argparse.Namespace, names: tuple[str, ...]) -> list[Photo]:
     """The published split: only the validation part is ours to draw."""
     train, test = seen
     rng = np.random.default_rng(args.seed)
     val: set[int] = set()
-    for label in range(len(classes)):
+    for label in range(len(names)):
         places = rng.permutation([place for place, photo in enumerate(train) if photo.label == label])
         val.update(places[: max(1, round(_FIXED_TEST_VAL_SHARE * len(places)))].tolist())
     sides: list[Split] = ["val" if place in val else "train" for place in range(len(train))]

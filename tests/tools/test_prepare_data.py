@@ -279,3 +279,22 @@ def test_the_test_photo_most_like_one_to_train_with_is_found(photos):
         bin(int(a) ^ int(b)).count("1") for a, b in zip(*(seen[place].looks for place in found[0][:2]), strict=True)
     ]
     assert found[0][2] == sum(bits) < found[1][2]
+
+
+def test_few_photos_to_learn_from_leave_the_test_whole(photos):
+    whole, few = prepare(photos, "--shares", "60,20,20"), prepare(photos, "--shares", "60,20,20", "--few", "8")
+    assert [[few.count(label, side) for side in SPLITS] for label in (0, 1)] == [[6, 2, 4]] * 2
+    assert few.of("test") == whole.of("test")
+    assert set(few.photos) < set(whole.photos)
+
+
+def test_a_class_held_out_plays_the_unknown(photos, capsys):
+    shutil.copytree(photos / "torn", photos / "wet")
+    for path in (photos / "wet").iterdir():
+        cv2.imwrite(str(path), picture(500 + int(path.stem[1:])))
+    manifest = prepare(photos, "--held-out", "torn", "--few", "10")
+    assert manifest.names == ("good", "wet", "unknown_torn")
+    assert manifest.count(2, "train") == 0
+    assert {photo.path.parent.name for photo in manifest.unknown("test")["unknown_torn"]} == {"torn"}
+    assert prepare_data.main([str(photos), "--out", str(photos.parent / "x.csv"), "--held-out", "worn"]) == 78
+    assert "--held-out worn: is none of the classes good, torn, wet" in capsys.readouterr().err
