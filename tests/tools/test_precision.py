@@ -1,10 +1,17 @@
 """Which precision a bundle offers and recommends, from what was measured."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from inspectd.inference import load_bundle
+from inspectd.inference.preprocess import preprocess
+from inspectd_tools.rendering.sample import CLASSES, UNKNOWNS, render
 from inspectd_tools.training.calibration import Groups, calibrate
+from inspectd_tools.training.judge import openvino_network
 from inspectd_tools.training.precision import Candidate, choose
+from inspectd_tools.training.quantise import quantise
 from inspectd_tools.training.timing import interleaved
 
 THRESHOLD = calibrate(
@@ -50,3 +57,19 @@ def test_candidates_take_turns():
     assert [len(values) for values in took_ms.values()] == [30, 30]
     turns = "".join(calls)
     assert turns == ("a" * 13 + "b" * 13) * 3
+
+
+def test_int8_answers_nearly_as_fp32_does(tmp_path):
+    engine = Path(__file__).parents[2] / "engines" / "filter-label"
+    xml, spec = engine / "openvino" / "model.xml", load_bundle(engine).manifest.input
+    kinds = [*CLASSES, *UNKNOWNS]
+    images = [render(kind, np.random.default_rng([5, place])).image for place, kind in enumerate(kinds)]
+    pixels = np.concatenate([preprocess(image, spec) for image in images])
+    fp32 = openvino_network(xml)
+    scores = np.concatenate([fp32(image[None]) for image in pixels])
+    quantise(xml, pixels, scores, tmp_path / "int8")
+    int8 = openvino_network(tmp_path / "int8" / "model.xml", "int8")
+    found = np.concatenate([int8(image[None]) for image in pixels])
+    assert (found.argmax(1) == scores.argmax(1)).all()
+    assert np.abs(found.max(1) - scores.max(1)).max() <= 0.05
+    assert np.abs(found - scores).max() > 1e-4  # it is another arithmetic

@@ -151,7 +151,9 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
     model, xml, int8 = subject.model, folder / "openvino" / "model.xml", folder / "int8" / "model.xml"
     write_model_files(model, subject.spec, folder)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
-    quantise(xml, subject.calibration, int8.parent)
+    fp32 = openvino_network(xml, "fp32", threads)
+    answers = np.concatenate([fp32(image[None]) for image in subject.calibration]) if len(subject.known) else None
+    quantise(xml, subject.calibration, answers, int8.parent)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.force_spinning_stop", "1")  # idle workers would slow the next candidate
@@ -160,7 +162,7 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
         _FP32: partial(_run_torch, model),
         "torch.compile": partial(_run_torch, torch.compile(model)),
         "ONNX Runtime": lambda batch: session.run(None, {"image": batch})[0],
-        "OpenVINO fp32": openvino_network(xml, "fp32", threads),
+        "OpenVINO fp32": fp32,
     }
     if has_bf16():
         networks["OpenVINO bf16"] = openvino_network(xml, "bf16", threads)
