@@ -18,7 +18,7 @@ from inspectd.errors import InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd_tools.train import git_commit
-from inspectd_tools.training.bundle import Model, described, golden_places, listed, write_golden
+from inspectd_tools.training.bundle import described, golden_places, listed, write_golden
 from inspectd_tools.training.calibration import (
     CONFIDENCE,
     USUAL_ALPHA,
@@ -36,7 +36,7 @@ from inspectd_tools.training.parity import check_parity
 from inspectd_tools.training.precision import WANTED, choose, precision_table, try_out
 from inspectd_tools.training.run import read_run
 from inspectd_tools.training.tradeoff import write_tradeoff
-from inspectd_tools.training.trt import build_plan
+from inspectd_tools.training.trt import write_plan
 
 _GOLDEN_TOLERANCE = 0.02
 _DRAWS = 1000
@@ -110,7 +110,7 @@ def _build(args: argparse.Namespace) -> None:
     offered, chosen, int8_files = choose(tried, args.precision, args.out)
     models += int8_files
     if args.tensorrt:
-        models.append(_write_plan(args.out))
+        models.append(write_plan(args.out))
     golden = golden_places(calibration)
     manifest = Manifest(
         name=args.name,
@@ -142,14 +142,6 @@ def _build(args: argparse.Namespace) -> None:
     if len(tried) > 1:
         console.print(precision_table(tried, chosen))
     print(f"{args.out}: {_summary(threshold)}\n{fared}")
-
-
-def _write_plan(bundle: Path) -> Model:
-    plan = build_plan((bundle / "model.onnx").read_bytes())
-    path = f"tensorrt-{plan.gpu}/model.plan"
-    (bundle / path).parent.mkdir()
-    (bundle / path).write_bytes(plan.data)
-    return Model(path, "tensorrt", "fp16")
 
 
 def _what_can_be_shown(groups: Groups) -> float:

@@ -22,6 +22,7 @@ from inspectd_tools.evaluation.speed import measure, speed_table
 from inspectd_tools.evaluation.verdicts import verdict_figures, verdict_tables
 from inspectd_tools.training.plots import confusion_figure, plot_certainty
 from inspectd_tools.training.results import summarise, tables
+from inspectd_tools.training.trt import copy_with_plan
 
 _EPILOG = """\
 examples:
@@ -73,6 +74,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--precision", choices=("fp32", "bf16", "int8"), default="fp32", help="of an engine's arithmetic; default: fp32"
     )
+    parser.add_argument(
+        "--convert_trt",
+        action="store_true",
+        help="make a TensorRT plan of an engine first, in a copy of the bundle in --out/engine, and evaluate that one",
+    )
     parser.add_argument("--calc_speed", action="store_true", help="time every backend and precision there is for it")
     args = parser.parse_args(arguments)
     if args.out.exists():
@@ -89,17 +95,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    model = open_model(args.model, args.backend, args.precision)
+    path, backend = args.model, args.backend
+    if args.convert_trt:
+        path, backend = args.out / "engine", "tensorrt"
+        copy_with_plan(args.model, path)
+    model = open_model(path, backend, args.precision)
     photos = photos_for(model, args.data, args.split, args.ood)
     if {photos.fingerprint, photos.known.fingerprint} & model.seen:
         print("evaluate: these photos trained it or chose its threshold: it looks better than it is", file=sys.stderr)
     judgements = judge(model, photos)
-    results = _figures(args.model, model, photos, judgements)
+    results = _figures(path, model, photos, judgements)
     if args.calc_speed:
         results["speed"] = measure(model, photos.known.pixels)
     sheets = worst(judgements, model.classes.index(model.pass_class))
     results["sheets"] = {name: len(photos) for name, photos in sheets.items()}
-    args.out.mkdir(parents=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     write_sheets(args.out, sheets)
     (args.out / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     write_csv(args.out / "predictions.csv", judgements, model.classes)

@@ -6,6 +6,7 @@ The toy engine's verdict follows from the mean grey level, so that what it must 
 import csv
 import gzip
 import hashlib
+import importlib.util
 import json
 import struct
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from inspectd.inference import load_bundle
 from inspectd_tools import evaluate, prepare_data, train
 from inspectd_tools.dataset.manifest import read_manifest
 from inspectd_tools.training.experiment import Experiment
@@ -292,6 +294,24 @@ def test_speed_of_an_engine_on_all_that_it_has_files_for(engine, photos, tmp_pat
             assert 0 < row["p50_ms"] <= row["p99_ms"]
             assert 0 < row["images_per_s"] <= 2000 / row["p50_ms"]  # half of the runs take at least the median
     assert "100 runs" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="needs TensorRT for RTX: pip install tensorrt-rtx-cu13"
+)
+def test_an_engine_is_converted_in_a_copy_before_tensorrt_evaluates_it(photos, tmp_path, capsys):
+    engine = Path(__file__).parents[2] / "engines" / "filter-label"
+    before = {path: path.read_bytes() for path in engine.rglob("*") if path.is_file()}
+    out = tmp_path / "out"
+    code = evaluate.main([str(engine), "--data", str(photos), "--convert_trt", "--out", str(out)])
+    converted = load_bundle(out / "engine").manifest
+    assert [file.path for file in converted.files if file.backend == "tensorrt"] == [
+        "tensorrt-rtx-sm86-sm89/model.plan"
+    ]
+    assert {path: path.read_bytes() for path in engine.rglob("*") if path.is_file()} == before
+    if not torch.cuda.is_available():
+        assert code == 78
+        assert "tensorrt: " in capsys.readouterr().err
 
 
 def test_a_plan_that_nothing_here_can_run_is_named_in_the_speeds(engine, photos, tmp_path):

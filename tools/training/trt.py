@@ -6,7 +6,9 @@ be judged on a GPU. Whether a plan's answers may be used is decided by the golde
 """
 
 import importlib
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +19,9 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from inspectd.errors import EngineError
+from inspectd.inference import load_bundle, write_manifest
 from inspectd.inference.base import TensorType
+from inspectd_tools.training.bundle import Model, listed
 
 RTX_GPUS = ("SM86", "SM89")
 """Compute capabilities a plan is built for ahead of time: RTX 30 and 40, A2 to A40, L4, L40."""
@@ -30,6 +34,26 @@ class Plan:
     """What it is built for, as it ends the folder's name: sm86, or rtx-sm86-sm89."""
     inputs: list[TensorType]
     outputs: list[TensorType]
+
+
+def write_plan(bundle: Path) -> Model:
+    """Build the plan of a bundle's model.onnx into it; engine.yaml does not list it yet. Raises EngineError."""
+    plan = build_plan((bundle / "model.onnx").read_bytes())
+    path = f"tensorrt-{plan.gpu}/model.plan"
+    (bundle / path).parent.mkdir(exist_ok=True)
+    (bundle / path).write_bytes(plan.data)
+    return Model(path, "tensorrt", "fp16")
+
+
+def copy_with_plan(bundle: Path, copy: Path) -> None:
+    """A copy of a whole bundle with the plan in place of any it had. Raises EngineError."""
+    manifest = load_bundle(bundle).manifest
+    kept = tuple(file for file in manifest.files if file.backend != "tensorrt")
+    for path in ["engine.yaml", *(file.path for file in kept), *(image.path for image in manifest.golden)]:
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle / path, copy / path)
+    plan = listed([write_plan(copy)], copy)
+    write_manifest(copy, manifest.model_copy(update={"files": (*kept, *plan)}))
 
 
 def build_plan(model: bytes) -> Plan:
