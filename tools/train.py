@@ -24,7 +24,7 @@ from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softma
 from inspectd_tools.training.data import Images, load_photos
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.guards import failures, noise
-from inspectd_tools.training.loop import all_features, kept, to_network, train
+from inspectd_tools.training.loop import all_features, kept, to_network, train, validate
 from inspectd_tools.training.models import Classifier, load_backbone
 from inspectd_tools.training.parallel import is_first, processes, wait
 from inspectd_tools.training.plots import plot_certainty
@@ -133,12 +133,12 @@ def _run(
     epochs = train(classifier, experiment, sets.train, sets.validation, run)
     if not is_first():
         return {}
-    end = kept(epochs, experiment)
+    loss, accuracy = validate(classifier, experiment, sets.validation)
     results: dict[str, Any] = {
         "epochs": len(epochs),
-        "kept_epoch": end.number,
-        "validation_loss": end.validation_loss,
-        "validation_accuracy": end.validation_accuracy,
+        "kept_epoch": kept(epochs, experiment),
+        "validation_loss": loss,
+        "validation_accuracy": accuracy,
         "training_s": sum(epoch.seconds for epoch in epochs),
     }
     results["failures"] = _failures(classifier, experiment, sets.validation)
@@ -173,11 +173,9 @@ def _test(
 ) -> dict[str, Any]:
     """The test photos and the foreign ones, for the first and only time."""
     known, labels = all_features(classifier, experiment, train_set), torch.from_numpy(train_set.labels)
-    with torch.enable_grad():
-        softmax = max_softmax(known, labels, len(experiment.classes))
     measures: dict[str, Certainty] = {
         "DUQ" if experiment.RBF_flag else "softmax": lambda features: classifier.head(features).exp().max(1).values,
-        "max-softmax of a linear probe": softmax,
+        "max-softmax of a linear probe": max_softmax(known, labels, len(experiment.classes)),
         "Mahalanobis": mahalanobis(known, labels),
         "nearest neighbours": nearest_neighbours(known),
     }

@@ -111,7 +111,7 @@ def test_photos_that_are_not_those_that_were_split_are_refused(tmp_path, capsys,
     data = tmp_path / "data.csv"
     assert prepare_data.main([str(labels), "--out", str(data)]) == 0
     spoil(next(photo.path for photo in read_manifest(data).photos if photo.split == "train"))
-    settings = ["--set", "pass_class=no_fail", "--set", "pretrained=false"]
+    settings = ["--set", "pass_class=no_fail", "--set", "pretrained=false", "--set", "epochs=1"]
     assert train.main(["photos", "--data", str(data), "--run", str(tmp_path / "run"), *settings]) == 78
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

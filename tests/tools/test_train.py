@@ -18,10 +18,14 @@ from safetensors.torch import load_file, save_file
 from inspectd.errors import ConfigError, EngineError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd_tools import build_engine, prepare_data, synthesize, train
+from inspectd_tools.dataset.scan import class_photos
+from inspectd_tools.training.data import load_images
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.export import exported
+from inspectd_tools.training.loop import all_scores
 from inspectd_tools.training.models import Classifier, load_backbone
 from inspectd_tools.training.optimisation import learning_rate
+from inspectd_tools.training.run import read_run
 
 QUICK = ["pretrained=false", "epochs=2", "batch_size=8", "centroid_size=8", "input.width=64", "input.height=48"]
 
@@ -267,6 +271,45 @@ def test_softmax_runs_of_several_seeds_end_with_mean_and_deviation(labels, tmp_p
     bundle = tmp_path / "engine"
     assert build_engine.main([str(tmp_path / "runs" / "seed-0"), "--name", "s", *images, "--out", str(bundle)]) == 0
     assert load_engine(load_bundle(bundle), InferenceConfig()).manifest.head.kind == "softmax"
+
+
+@pytest.mark.parametrize("duq", ["true", "false"])
+def test_without_epochs_the_backbone_stays_and_the_head_is_fitted(labels, run, tmp_path, duq):
+    weights = tmp_path / "backbone.safetensors"
+    trained = {k.removeprefix("backbone."): v for k, v in load_file(run / "weights.safetensors").items()}
+    save_file({k: v for k, v in trained.items() if not k.startswith("head.")}, weights)
+    settings = settings_of("pretrained=true", "epochs=0", "centroid_size=64", f"RBF_flag={duq}")
+    arguments = ["--data", str(labels / "train"), "--weights", str(weights), "--run", str(tmp_path / "fitted")]
+    assert train.main(["filter-label", *arguments, *settings]) == 0
+    fitted = load_file(tmp_path / "fitted" / "weights.safetensors")
+    assert all(torch.equal(fitted[f"backbone.{name}"], value) for name, value in load_file(weights).items())
+    results = json.loads((tmp_path / "fitted" / "results.json").read_text())
+    assert (results["epochs"], results["kept_epoch"]) == (0, 0)
+    experiment, classifier, _ = read_run(tmp_path / "fitted")
+    images = load_images(class_photos(labels / "train", experiment.classes), experiment.input)
+    said = all_scores(classifier, experiment, images).argmax(1).numpy()
+    assert (said == images.labels).mean() > 0.9
+
+
+def test_nothing_can_be_fitted_to_a_random_backbone(labels, tmp_path, capsys):
+    arguments = ["--data", str(labels / "train"), "--run", str(tmp_path / "run"), *settings_of("epochs=0")]
+    assert train.main(["filter-label", *arguments]) == 78
+    assert "epochs: 0 fits a head to a pretrained backbone" in capsys.readouterr().err
+
+
+def test_a_run_may_end_with_its_last_epoch(labels, tmp_path):
+    """With a rate so high that the validation loss wanders, which of four epochs is kept makes a difference."""
+    ends = {}
+    for keep in ("best", "last"):
+        settings = settings_of("epochs=4", "lr=0.2", "head_fit=gradient", f"keep={keep}")
+        folder = tmp_path / keep
+        assert train.main(["filter-label", "--data", str(labels / "train"), "--run", str(folder), *settings]) == 0
+        ends[keep] = json.loads((folder / "results.json").read_text())
+    losses = [epoch["validation_loss"] for epoch in json.loads((tmp_path / "last" / "epochs.json").read_text())]
+    assert ends["last"]["kept_epoch"] == 4
+    assert ends["best"]["kept_epoch"] == 1 + int(np.argmin(losses))
+    assert ends["last"]["validation_loss"] == pytest.approx(losses[-1], rel=1e-4)
+    assert ends["best"]["validation_loss"] == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_weights_go_back_to_the_best_ones_and_training_stops_early(labels, tmp_path):

@@ -6,14 +6,13 @@ Each is fitted to the training photos' features and gives (N,) values, higher wh
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from inspectd_tools.training.duq import shrunk_covariance
+from inspectd_tools.training.models import SoftmaxHead
 
 _NEIGHBOUR = 10
-_STEPS = 100
-_DECAY = 1e-3
 
 Certainty = Callable[[Tensor], Tensor]
 """(N, features) -> (N,)"""
@@ -21,22 +20,9 @@ Certainty = Callable[[Tensor], Tensor]
 
 def max_softmax(features: Tensor, labels: Tensor, class_count: int) -> Certainty:
     """Largest probability of a logistic regression (Hendrycks and Gimpel, "A baseline for detecting misclassified", 2017)."""
-    mean, std = features.mean(0), features.std(0) + 1e-6
-    linear = nn.Linear(features.shape[1], class_count)
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    optimizer = torch.optim.LBFGS(linear.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
-    inputs = (features - mean) / std
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(linear(inputs), labels) + _DECAY * linear.weight.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    linear.requires_grad_(False)
-    return lambda other: linear((other - mean) / std).softmax(1).max(1).values
+    head = SoftmaxHead(features.shape[1], class_count)
+    head.fit(features, labels, torch.ones(class_count))
+    return lambda other: head(other).exp().max(1).values
 
 
 def mahalanobis(features: Tensor, labels: Tensor) -> Certainty:

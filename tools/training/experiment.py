@@ -43,13 +43,15 @@ class Experiment(Section):
     """Of the moving averages behind the centroids."""
     head_fit: Literal["gradient", "covariance"]
     """gradient: maps and centroids as training leaves them (the paper). covariance: fitted anew, after training, to
-    the mean and covariance of each class's features, which tells unknowns better."""
+    the mean and covariance of each class's features, which tells unknowns better. A softmax head is fitted only where
+    nothing else is trained."""
     gp_const: float | None = Field(default=None, gt=0)
     """Weight of the gradient penalty; null: off."""
     pool: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]]
     """Rows and columns of the average pooling before the head. (1, 1) forgets where things are; a grid keeps the
     layout of a product that always lies the same way."""
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=0)
+    """0: the pretrained backbone stays as it is and the head alone is fitted, which few photos of few parts are better for."""
     batch_size: int = Field(ge=2)
     validation_share: float = Field(gt=0, lt=1)
     augmentation: Literal[
@@ -97,6 +99,8 @@ class Experiment(Section):
             raise ValueError(
                 f"criterion: {self.criterion} can't be had with RBF_flag {self.RBF_flag}; it must be {wanted}"
             )
+        if self.epochs == 0 and not (self.pretrained and self.head_fit == "covariance"):
+            raise ValueError("epochs: 0 fits a head to a pretrained backbone: pretrained true, head_fit covariance")
         if self.gp_const is not None and not self.RBF_flag:
             raise ValueError(
                 "gp_const: the gradient penalty is on DUQ's kernels; it must be null where RBF_flag is false"

@@ -59,7 +59,7 @@ def train(
     optimizer = optimizer_of(classifier, experiment)
     epochs = _resume(classifier, optimizer, run)
     batches = Batches(train_set, experiment)
-    weights = _class_weights(train_set, experiment)
+    weights = _class_weights(train_set, len(experiment.classes), experiment.class_balance == "weights")
     with _progress() as progress:
         task = progress.add_task(
             "train", total=experiment.epochs * len(batches), completed=len(epochs) * len(batches), note=""
@@ -75,7 +75,7 @@ def train(
                 found.append(training_step(classifier, experiment, optimizer, inputs, labels, weights))
                 progress.advance(task)
             seconds = time.monotonic() - start_s
-            loss, accuracy = _validate(classifier, experiment, validation_set)
+            loss, accuracy = validate(classifier, experiment, validation_set)
             if not math.isfinite(loss):
                 raise TrainingError(f"epoch {number}: the loss is no number any more; try a lower lr ({experiment.lr})")
             is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
@@ -90,19 +90,27 @@ def train(
                 _save_last(classifier, optimizer, epochs, run)
             wait()
             progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
-    if experiment.keep == "best":
+    if epochs and experiment.keep == "best":
         classifier.load_state_dict(load_file(run / _BEST))
-    if experiment.head_fit == "covariance" and isinstance(classifier.head, DuqHead):
-        features = all_features(classifier, experiment, train_set)
-        classifier.head.fit_covariance(features, torch.from_numpy(train_set.labels))
+    if experiment.head_fit == "covariance":
+        _fit_head(classifier, experiment, train_set)
     if is_first():
         _save_weights(classifier, run / WEIGHTS)
     return epochs
 
 
-def kept(epochs: list[Epoch], experiment: Experiment) -> Epoch:
-    """The epoch whose weights the run ends with."""
-    return epochs[-1] if experiment.keep == "last" else min(epochs, key=lambda epoch: epoch.validation_loss)
+def kept(epochs: list[Epoch], experiment: Experiment) -> int:
+    """The number of the epoch whose weights the run ends with; 0: none was trained."""
+    return len(epochs) if experiment.keep == "last" else _best_number(epochs)
+
+
+def _fit_head(classifier: Classifier, experiment: Experiment, train_set: Images) -> None:
+    labels = torch.from_numpy(train_set.labels)
+    if isinstance(classifier.head, DuqHead):
+        classifier.head.fit_covariance(all_features(classifier, experiment, train_set), labels)
+    elif experiment.epochs == 0:
+        weights = _class_weights(train_set, len(experiment.classes), experiment.class_balance != "none")
+        classifier.head.fit(all_features(classifier, experiment, train_set), labels, weights)
 
 
 @torch.no_grad()
@@ -120,18 +128,19 @@ def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -
     return log_scores.exp()
 
 
-def to_network(images: Tensor, experiment: Experiment) -> Tensor:
-    """(N, C, H, W) uint8 -> normalised float32, laid out as the weights are."""
-    return normalise(images, experiment.input).contiguous(memory_format=torch.channels_last)
-
-
-def _validate(classifier: Classifier, experiment: Experiment, images: Images) -> tuple[float, float]:
+def validate(classifier: Classifier, experiment: Experiment, images: Images) -> tuple[float, float]:
+    """Mean loss and accuracy of a set, in evaluation mode."""
     with torch.no_grad():
         log_scores = classifier.head(all_features(classifier, experiment, images))
     labels = torch.from_numpy(images.labels)
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
     loss = losses(log_scores, one_hot, experiment).mean()
     return float(loss), float((log_scores.argmax(1) == labels).float().mean())
+
+
+def to_network(images: Tensor, experiment: Experiment) -> Tensor:
+    """(N, C, H, W) uint8 -> normalised float32, laid out as the weights are."""
+    return normalise(images, experiment.input).contiguous(memory_format=torch.channels_last)
 
 
 def _best_number(epochs: list[Epoch]) -> int:
@@ -148,11 +157,11 @@ def _is_astray(epochs: list[Epoch], experiment: Experiment) -> bool:
     return 0 < experiment.replacement_limit <= len(epochs) + 1 - since
 
 
-def _class_weights(images: Images, experiment: Experiment) -> Tensor:
+def _class_weights(images: Images, class_count: int, balanced: bool) -> Tensor:
     """(classes,), 1 on average over the images."""
-    if experiment.class_balance != "weights":
-        return torch.ones(len(experiment.classes))
-    counts = np.bincount(images.labels, minlength=len(experiment.classes))
+    if not balanced:
+        return torch.ones(class_count)
+    counts = np.bincount(images.labels, minlength=class_count)
     return torch.from_numpy(len(images.labels) / (len(counts) * np.maximum(counts, 1))).float()
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
@@ -20,6 +21,8 @@ from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.torchvision_import import torchvision
 
 _SMALL_PX = 32
+_FIT_STEPS = 100
+_FIT_DECAY = 1e-3
 
 
 class Classifier(nn.Module):
@@ -68,6 +71,28 @@ class SoftmaxHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, features) -> (N, classes): log of the softmax."""
         return self.linear(features).log_softmax(dim=1)
+
+    @torch.enable_grad()
+    def fit(self, features: Tensor, labels: Tensor, class_weights: Tensor) -> None:
+        """Logistic regression on features (N, features), labels (N,) and a weight for each class (classes,)."""
+        mean, std = features.mean(0), features.std(0) + 1e-6
+        linear = nn.Linear(features.shape[1], len(class_weights))
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        optimizer = torch.optim.LBFGS(linear.parameters(), max_iter=_FIT_STEPS, line_search_fn="strong_wolfe")
+        inputs = (features - mean) / std
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(linear(inputs), labels, class_weights)
+            loss = loss + _FIT_DECAY * linear.weight.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            self.linear.weight.copy_(linear.weight / std)
+            self.linear.bias.copy_(linear.bias - self.linear.weight @ mean)
 
 
 class ExportedClassifier(nn.Module):
