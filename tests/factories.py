@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inspectd.inference.bundle import seal, write_manifest
 from inspectd.inference.manifest import Manifest
+from inspectd.inference.openvino import core
 from inspectd.inference.preprocess import InputSpec, preprocess
 from inspectd.part import Image
 
@@ -117,7 +118,7 @@ def write_model(folder: Path, model: onnx.ModelProto) -> None:
     """Writes the graph for both CPU backends; a manifest that is there already does not know of it."""
     onnx.save(model, folder / "model.onnx")
     openvino.save_model(
-        openvino.Core().read_model(folder / "model.onnx"), folder / "openvino" / "model.xml", compress_to_fp16=False
+        core().read_model(folder / "model.onnx"), folder / "openvino" / "model.xml", compress_to_fp16=False
     )
 
 

@@ -22,8 +22,12 @@ def core() -> openvino.Core:
     return openvino.Core()
 
 
+def has_bf16() -> bool:
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def load(bundle: Bundle, config: InferenceConfig) -> "OpenVino":
-    if config.precision == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if config.precision == "bf16" and not has_bf16():
         raise EngineError(
             f"inference.precision 'bf16': {core().get_property('CPU', 'FULL_DEVICE_NAME')} has no bf16 arithmetic; "
             "'fp32' is allowed, and 'int8' with a quantised bundle"

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
@@ -22,6 +21,7 @@ from inspectd.decision import Policy
 from inspectd.errors import EngineError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.inference import openvino as openvino_backend
+from inspectd.inference.openvino import has_bf16
 from inspectd.inference.preprocess import Region
 from inspectd.part import Fault, Pass, Uncertain
 from tests.factories import (
@@ -311,8 +311,7 @@ def test_a_file_changed_between_check_and_load_is_refused(folder: Path, backend:
 
 
 def test_bf16_where_the_processor_has_it_and_a_clear_word_where_not(folder: Path) -> None:
-    core = openvino.Core()
-    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if has_bf16():
         engine = load(folder, "openvino", precision="bf16")
         assert engine.infer(engine.preprocess(toy_image("no_fail")))[-1] > 0.9
     else:
@@ -412,10 +411,6 @@ def offer_bf16(folder: Path, *, moved_by: float = 0.0, recommended: str = "bf16"
         values["recommended"] = recommended
 
     edit_manifest(folder, edit)
-
-
-def has_bf16() -> bool:
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16 arithmetic")

@@ -5,13 +5,13 @@ import importlib.util
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import pytest
 import torch
 from onnx import TensorProto
 
 from inspectd.errors import EngineError
 from inspectd.inference.base import TensorType
+from inspectd.inference.openvino import core
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.export import exported, write_model_files
 from inspectd_tools.training.models import Classifier, normalise
@@ -54,9 +54,7 @@ def test_both_runtimes_give_what_pytorch_gives(model):
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     found = np.concatenate([session.run(None, {"image": image[None]})[0] for image in images])
     np.testing.assert_allclose(found, expected, atol=5e-4)
-    network = openvino.Core().compile_model(
-        folder / "openvino" / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    network = core().compile_model(folder / "openvino" / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = np.concatenate([network([image[None]])[0] for image in images])
     np.testing.assert_allclose(found, expected, atol=5e-4)
 

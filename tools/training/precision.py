@@ -18,7 +18,7 @@ from rich.table import Table
 from inspectd.decision import Policy
 from inspectd.errors import EngineError
 from inspectd.inference.manifest import Arithmetic, Precision, Threshold
-from inspectd.inference.openvino import core
+from inspectd.inference.openvino import has_bf16
 from inspectd.part import Fault
 from inspectd_tools.training.bundle import Model
 from inspectd_tools.training.calibration import calibrate
@@ -110,10 +110,6 @@ def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[C
         shutil.rmtree(bundle / INT8, ignore_errors=True)
         return offered, chosen, []
     return offered, chosen, [Model(f"{INT8}/model.{suffix}", "openvino", "int8") for suffix in ("xml", "bin")]
-
-
-def has_bf16() -> bool:
-    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:

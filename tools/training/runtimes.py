@@ -19,6 +19,7 @@ from rich.table import Table
 from safetensors.torch import save_file
 from torch import Tensor
 
+from inspectd.inference.openvino import has_bf16
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.dataset.manifest import UNKNOWN
 from inspectd_tools.training.data import load_judged
@@ -27,7 +28,6 @@ from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.export import exported, write_model_files
 from inspectd_tools.training.judge import Network, openvino_network
 from inspectd_tools.training.models import Classifier, ExportedClassifier, normalise
-from inspectd_tools.training.precision import has_bf16
 from inspectd_tools.training.quantise import quantise
 from inspectd_tools.training.results import auroc
 from inspectd_tools.training.run import read_run
