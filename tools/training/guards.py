@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-_COLLAPSED = 0.8
+from inspectd_tools.training.results import auroc
+
+_COLLAPSED = 0.7
 _UNDERFLOW = -50.0
 _CERTAIN_OF_NOISE = 0.9
 
@@ -12,11 +14,12 @@ def failures(log_kernel: Tensor, labels: Tensor, noise_log_kernel: Tensor, names
     """What is wrong, in words. (N, classes) log K_c of validation photos, their (N,) labels, and (M, classes) of pure noise."""
     found = []
     for place, name in enumerate(names):
-        own, others = (log_kernel[mine, place].exp().mean() for mine in (labels == place, labels != place))
-        if others > _COLLAPSED * own:  # false where either has no photo
+        own, others = (log_kernel[mine, place].double().numpy() for mine in (labels == place, labels != place))
+        told = auroc(others, own)
+        if told is not None and told < _COLLAPSED:
             found.append(
-                f"class {name}: its centroid is as near to the photos of the others (K is {others:.2f}) as to its own "
-                f"({own:.2f}): it has collapsed; give more photos of it, or a lower lr"
+                f"class {name}: its centroid tells its own photos from the others' little better than chance does (AUROC "
+                f"{told:.2f}; chance is 0.5): it has collapsed; give more photos of it, or a lower lr"
             )
     lost = (log_kernel.max(1).values < _UNDERFLOW).float().mean()
     if lost > 0.1:
