@@ -14,14 +14,16 @@ _TEXTURE_SIGMA_PX = 4.0
 
 
 def ink_mask(image: Grey, config: InkConfig) -> Grey:
-    """(h, w) -> 255 where there is ink: grey in range, and darker than the bare surface around by the contrast.
-
-    The surface is the morphological closing: no stroke is wide enough to survive it, while belt and shadow are.
-    """
+    """(h, w) -> 255 where there is ink: grey in range, and darker than the bare surface around by the contrast."""
     smooth = cv2.GaussianBlur(image, (0, 0), 1)
-    surface = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, np.ones((config.stroke_px, config.stroke_px), np.uint8))
-    darker = smooth < (1 - config.contrast) * surface
+    darker = smooth < (1 - config.contrast) * surface(image, config)
     return (darker & (smooth >= config.grey[0]) & (smooth <= config.grey[1])).astype(np.uint8) * 255
+
+
+def surface(image: Grey, config: InkConfig) -> Grey:
+    """Roughly what lies under the print: the morphological closing, which no stroke is wide enough to survive."""
+    smooth = cv2.GaussianBlur(image, (0, 0), 1)
+    return cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, np.ones((config.stroke_px, config.stroke_px), np.uint8))
 
 
 def grown(mask: Grey, by_px: int) -> Grey:

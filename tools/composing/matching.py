@@ -126,7 +126,7 @@ def _match(
     response[~np.isfinite(response) | (response > 1.001)] = 0  # an even area, which correlates with nothing
     _, score, _, (x, y) = cv2.minMaxLoc(response)
     x, y = x + _peak(response[y], x), y + _peak(response[:, x], y)
-    place = ((left + x + middle[0] + 0.5) * level, (top + y + middle[1] + 0.5) * level)
+    place = (float(left + x + middle[0] + 0.5) * level, float(top + y + middle[1] + 0.5) * level)
     return _Candidate(float(min(score, 1.0)), template, angle_deg, scale, place)
 
 
@@ -141,13 +141,13 @@ def _different(matches: Sequence[_Candidate], apart_px: float) -> list[_Candidat
 
 def _steps(limits: Limits, step: float) -> list[float]:
     low, high = limits
-    return list(np.linspace(low, high, 1 + math.ceil((high - low) / step - 1e-9)))
+    return np.linspace(low, high, 1 + math.ceil((high - low) / step - 1e-9)).tolist()
 
 
 def _around(middle: float, step: float, limits: Limits) -> list[float]:
     if limits[0] == limits[1]:
         return [middle]
-    return sorted({min(max(middle + offset * step, limits[0]), limits[1]) for offset in (-1, 0, 1)})
+    return sorted({float(min(max(middle + offset * step, limits[0]), limits[1])) for offset in (-1, 0, 1)})
 
 
 def _clipped(low: float, high: float, end: int, size: int) -> tuple[int, int]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from inspectd.errors import ConfigError
 from inspectd_tools.composing.blend import Membrane
-from inspectd_tools.composing.config import Box, ComposeConfig, FindConfig, PartConfig
-from inspectd_tools.composing.ink import grown, ink_mask, inpainted, textured, transmittance
+from inspectd_tools.composing.config import Box, ComposeConfig, FindConfig, InkConfig, JoinedConfig, PartConfig
+from inspectd_tools.composing.ink import grown, ink_mask, inpainted, surface, textured, transmittance
 from inspectd_tools.composing.matching import Found, Template, find
 from inspectd_tools.dataset.manifest import read_manifest
 from inspectd_tools.dataset.scan import class_photos, photos_of
@@ -91,12 +91,13 @@ def sources_of(config: ComposeConfig) -> list[Source]:
 def load_templates(config: ComposeConfig) -> dict[str, Template]:
     """Raises ConfigError naming a photo that can't be read or a box that is not inside."""
     templates = {}
+    bodies = config.part.body.templates if config.part else ()
     for name, entry in config.templates.items():
         photo = read_grey(entry.photo)
         label = entry.label or entry.box
         for key, box in (("box", entry.box), ("label", label)):
             check_inside(box, photo, f"templates.{name}.{key}")
-        templates[name] = Template(name, photo, entry.box, label)
+        templates[name] = Template(name, surface(photo, config.ink) if name in bodies else photo, entry.box, label)
     return templates
 
 
@@ -133,7 +134,7 @@ def prepare(source: Source, config: ComposeConfig, templates: dict[str, Template
     stamp = ground = None
     try:
         image = read_grey(source.path)
-        body, cut = _part(image, config.part, templates) if config.part else ((0, 0, *image.shape[::-1]), None)
+        body, cut = _part(image, config.part, config.ink, templates) if config.part else ((0, 0, *image.shape[::-1]), None)
         class_ = config.classes.get(source.class_)
         bare = image
         if class_ is not None and class_.find is not None:
@@ -168,27 +169,34 @@ def _find(image: Grey, config: FindConfig, templates: dict[str, Template], what:
     return found
 
 
-def _part(image: Grey, config: PartConfig, templates: dict[str, Template]) -> tuple[Box, Box]:
-    """The body, and all that is cut out: body, joined piece and what lies between, with the margin."""
-    found = _find(image, config.body, templates, "body")
+def _part(image: Grey, config: PartConfig, ink: InkConfig, templates: dict[str, Template]) -> tuple[Box, Box]:
+    """The body, and all that is cut out: body, joined piece and what lies between, with the margin.
+
+    The body is looked for under the print, which is not the same on any two.
+    """
+    found = _find(surface(image, ink), config.body, templates, "body")
     corners = found.corners(found.template.label)
     body = _bounds(corners, image, 0)
     if config.joined is not None:
-        search = FindConfig(
-            templates=config.joined.templates,
-            angle_deg=(0, 0),
-            scale=config.joined.scale,
-            min_score=config.joined.min_score,
-        )
-        piece = _find(image, search, templates, "joined")
-        box = _bounds(piece.corners(piece.template.label), image, 0)
-        left, top, width, height = box
-        dark = int((image[top : top + height, left : left + width] < config.joined.dark_below).sum())
-        low, high = config.joined.dark_px
-        if not low <= dark <= high:
-            raise _DiscardError(f"joined: {dark} dark pixels, allowed are {low:g} to {high:g}")
-        corners = np.concatenate([corners, piece.corners(piece.template.label)])
+        corners = np.concatenate([corners, _joined(image, config.joined, templates)])
     return body, _bounds(corners, image, config.margin_px)
+
+
+def _joined(image: Grey, config: JoinedConfig, templates: dict[str, Template]) -> NDArray[np.float32]:
+    """(4, 2) corners of the best match that is dark enough."""
+    matches = [find(image, [templates[name]], (0, 0), config.scale) for name in config.templates]
+    reasons = []
+    for found in sorted(matches, key=lambda found: -found.score):
+        corners = found.corners(found.template.label)
+        left, top, width, height = _bounds(corners, image, 0)
+        dark = int((image[top : top + height, left : left + width] < config.dark_below).sum())
+        low, high = config.dark_px
+        if found.score >= config.min_score and low <= dark <= high:
+            return corners
+        reasons.append(f"{found.template.name} matches {found.score:.2f} with {dark} dark pixels")
+    raise _DiscardError(
+        f"joined: {', '.join(reasons)}; min_score is {config.min_score:g}, dark pixels allowed are {low:g} to {high:g}"
+    )
 
 
 def _lift_print(
