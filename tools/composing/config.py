@@ -45,6 +45,8 @@ class FindConfig(Section):
     angle_deg: Limits = (-3, 3)
     """Clockwise, against the template."""
     scale: Limits = (0.97, 1.03)
+    within_px: float | None = Field(default=None, gt=0)
+    """At most this far, along each axis, from where it is in the template's photo; null: anywhere."""
     min_score: Share = 0.5
     """A lower correlation is no find."""
     ink_px: Limits = (1, float("inf"))

@@ -19,6 +19,8 @@ Matrix = NDArray[np.float64]
 _COARSE_SIDE_PX = 20
 """The template's shorter side where the search begins: less is no longer like anything."""
 _KEPT = 5
+_REFINED_CELLS = 5
+"""How far from a coarser match the next finer one may lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,18 @@ class _Candidate:
     centre: tuple[float, float]
 
 
-def find(photo: Grey, templates: Sequence[Template], angle_deg: Limits, scale: Limits) -> Found:
-    """The best match of the best template, whatever its score."""
-    best = max((_find_one(photo, template, angle_deg, scale) for template in templates), key=lambda found: found.score)
+def find(
+    photo: Grey, templates: Sequence[Template], angle_deg: Limits, scale: Limits, within_px: float | None = None
+) -> Found:
+    """The best match of the best template, whatever its score. `within_px`: from where it is in the template's photo."""
+    matches = [_find_one(photo, template, angle_deg, scale, within_px) for template in templates]
+    best = max(matches, key=lambda found: found.score)
     return Found(best.template, best.score, best.angle_deg, best.scale, best.centre)
 
 
-def _find_one(photo: Grey, template: Template, angle_deg: Limits, scale: Limits) -> _Candidate:
+def _find_one(
+    photo: Grey, template: Template, angle_deg: Limits, scale: Limits, within_px: float | None
+) -> _Candidate:
     width, height = template.box[2:]
     coarse = 2 ** max(0, int(math.log2(min(width, height) / _COARSE_SIDE_PX))) if min(width, height) >= 20 else 1
     levels = [level for level in (coarse, coarse // 2, coarse // 4) if level]
@@ -77,9 +84,12 @@ def _find_one(photo: Grey, template: Template, angle_deg: Limits, scale: Limits)
     for number, level in enumerate(levels):
         small, source = _shrunk(photo, level), _shrunk(template.photo, level)
         turn, stretch = math.degrees(level / reach_px), level / reach_px
+        reach = _REFINED_CELLS
         if number == 0:
+            start = None if within_px is None else tuple(_centre(template.box).tolist())
+            reach = math.ceil((within_px or 0) / level)
             tried = [
-                (angle, factor, None) for angle, factor in product(_steps(angle_deg, turn), _steps(scale, stretch))
+                (angle, factor, start) for angle, factor in product(_steps(angle_deg, turn), _steps(scale, stretch))
             ]
         else:
             tried = [
@@ -89,7 +99,7 @@ def _find_one(photo: Grey, template: Template, angle_deg: Limits, scale: Limits)
                     _around(before.angle_deg, turn, angle_deg), _around(before.scale, stretch, scale)
                 )
             ]
-        matches = [_match(small, source, template, level, *trial) for trial in tried]
+        matches = [_match(small, source, template, level, *trial, reach) for trial in tried]
         matches.sort(key=lambda match: -match.score)
         kept = _different(matches, 4 * level)[: 1 if number else _KEPT]
     return kept[0]
@@ -103,8 +113,9 @@ def _match(
     angle_deg: float,
     scale: float,
     near: tuple[float, float] | None,
+    reach: int,
 ) -> _Candidate:
-    """At one resolution; `near` (in px of the whole photo) keeps to its surroundings."""
+    """At one resolution, at most `reach` of its pixels from `near` (px of the whole photo), if that is given."""
     size = tuple(max(3, round(side * scale / level)) for side in template.box[2:])
     centre = _centre(template.box) / level
     turn = np.linalg.inv(scale * _rotation(angle_deg))
@@ -117,8 +128,8 @@ def _match(
     left, top, right, bottom = 0, 0, small.shape[1], small.shape[0]
     if near is not None:
         x, y = (value / level for value in near)
-        left, right = _clipped(x - size[0] / 2 - 5, x + size[0] / 2 + 5, right, size[0])
-        top, bottom = _clipped(y - size[1] / 2 - 5, y + size[1] / 2 + 5, bottom, size[1])
+        left, right = _clipped(x - size[0] / 2 - reach, x + size[0] / 2 + reach, right, size[0])
+        top, bottom = _clipped(y - size[1] / 2 - reach, y + size[1] / 2 + reach, bottom, size[1])
     area = small[top:bottom, left:right]
     if area.shape[0] < size[1] or area.shape[1] < size[0]:
         return _Candidate(-1.0, template, angle_deg, scale, near or (0.0, 0.0))

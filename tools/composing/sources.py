@@ -22,7 +22,7 @@ _TEXTURE_PX = 56
 PART_CELLS = 28
 FAULT_CELLS = 14
 """Along the longer side of what is blended: few for a fault, whose surface is solved for each time anew."""
-_EDGE_PX = 14
+_EDGE_PX = 8
 """A part's edge is no texture to fill with."""
 
 
@@ -134,19 +134,19 @@ def prepare(source: Source, config: ComposeConfig, templates: dict[str, Template
     stamp = ground = None
     try:
         image = read_grey(source.path)
-        body, cut = _part(image, config.part, config.ink, templates) if config.part else ((0, 0, *image.shape[::-1]), None)
+        part = _part(image, config.part, config.ink, templates) if config.part else _whole(image)
         class_ = config.classes.get(source.class_)
         bare = image
         if class_ is not None and class_.find is not None:
             found = _find(image, class_.find, templates, "label")
             outline = found.corners(found.template.label)
-            stamp, bare = _lift_print(source, image, body, found, class_.find, config)
+            stamp, bare = _lift_print(source, image, part, found, class_.find, config)
         elif class_ is not None and config.masks is not None:
             stamp = _cut_fault(source, image, config.masks)
         if source.class_ in config.ground.classes:
             if stamp is not None and stamp.ink is None:
                 raise _DiscardError("ground: has a fault, which can't be taken away")
-            ground = Ground(source.path, bare, body, cut, _membrane(image, cut, config) if cut else None)
+            ground = Ground(source.path, bare, part.body, part.cut, _membrane(image, part.cut, config) if part.cut else None)
     except (ConfigError, _DiscardError) as error:
         return Prepared(source, stamp, ground, (str(error),), outline)
     return Prepared(source, stamp, ground, (), outline)
@@ -161,7 +161,7 @@ def context(cut: Box, image: Grey, cells: int) -> tuple[slice, slice]:
 
 
 def _find(image: Grey, config: FindConfig, templates: dict[str, Template], what: str) -> Found:
-    found = find(image, [templates[name] for name in config.templates], config.angle_deg, config.scale)
+    found = find(image, [templates[name] for name in config.templates], config.angle_deg, config.scale, config.within_px)
     if found.score < config.min_score:
         raise _DiscardError(
             f"{what}: best match {found.score:.2f} (template {found.template.name}) is below min_score {config.min_score:g}"
@@ -169,17 +169,33 @@ def _find(image: Grey, config: FindConfig, templates: dict[str, Template], what:
     return found
 
 
-def _part(image: Grey, config: PartConfig, ink: InkConfig, templates: dict[str, Template]) -> tuple[Box, Box]:
-    """The body, and all that is cut out: body, joined piece and what lies between, with the margin.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    body: Box
+    cut: Box | None
+    """Body, joined piece and what lies between, with the margin; None: the part stays in its photo."""
+    printable: Grey
+    """(h, w) 255 on the body, but for its very edge and the joined piece."""
 
-    The body is looked for under the print, which is not the same on any two.
-    """
+
+def _whole(image: Grey) -> _Part:
+    return _Part((0, 0, *image.shape[::-1]), None, np.full_like(image, 255))
+
+
+def _part(image: Grey, config: PartConfig, ink: InkConfig, templates: dict[str, Template]) -> _Part:
+    """The body is looked for under the print, which is not the same on any two."""
     found = _find(surface(image, ink), config.body, templates, "body")
     corners = found.corners(found.template.label)
     body = _bounds(corners, image, 0)
+    printable = np.zeros_like(image)
+    cv2.fillPoly(printable, [np.round(corners).astype(np.int32)], 255)
+    printable = cv2.erode(printable, _square(2 * ink.grow_px))
     if config.joined is not None:
-        corners = np.concatenate([corners, _joined(image, config.joined, templates)])
-    return body, _bounds(corners, image, config.margin_px)
+        piece = _joined(image, config.joined, templates)
+        left, top, width, height = _bounds(piece, image, 2 * ink.grow_px)
+        printable[top : top + height, left : left + width] = 0
+        corners = np.concatenate([corners, piece])
+    return _Part(body, _bounds(corners, image, config.margin_px), printable)
 
 
 def _joined(image: Grey, config: JoinedConfig, templates: dict[str, Template]) -> NDArray[np.float32]:
@@ -200,18 +216,16 @@ def _joined(image: Grey, config: JoinedConfig, templates: dict[str, Template]) -
 
 
 def _lift_print(
-    source: Source, image: Grey, body: Box, found: Found, config: FindConfig, whole: ComposeConfig
+    source: Source, image: Grey, part: _Part, found: Found, config: FindConfig, whole: ComposeConfig
 ) -> tuple[Stamp, Grey]:
     """The print, and the photo without it."""
     corners = found.corners(found.template.label)
-    on_body = np.zeros_like(image)
-    on_body[body[1] : body[1] + body[3], body[0] : body[0] + body[2]] = 255
     left, top, width, height = _bounds(corners, image, _TEXTURE_PX)
     area = (slice(top, top + height), slice(left, left + width))
     crop = image[area]
     searched = np.zeros_like(crop)
     cv2.fillPoly(searched, [np.round(corners - (left, top)).astype(np.int32)], 255)
-    searched = grown(searched, 2 * whole.ink.grow_px) & on_body[area]
+    searched = grown(searched, 2 * whole.ink.grow_px) & part.printable[area]
     core = ink_mask(crop, whole.ink) & searched
     low, high = config.ink_px
     if not low <= (n := cv2.countNonZero(core)) <= high:
@@ -219,7 +233,7 @@ def _lift_print(
     mask = grown(core, whole.ink.grow_px)
     smooth = inpainted(crop, mask, whole.ground)
     bare = image.copy()
-    usable = cv2.erode(on_body, np.ones((2 * _EDGE_PX + 1, 2 * _EDGE_PX + 1), np.uint8))[area]
+    usable = cv2.erode(part.printable, _square(_EDGE_PX))[area]
     bare[area] = textured(smooth, crop, mask, usable) if whole.ground.texture else smooth
     box = cv2.boundingRect(mask)
     inside = (slice(box[1], box[1] + box[3]), slice(box[0], box[0] + box[2]))
@@ -229,7 +243,7 @@ def _lift_print(
         np.ascontiguousarray(crop[inside]),
         np.ascontiguousarray(core[inside]),
         np.ascontiguousarray(transmittance(crop, smooth, mask)[inside]),
-        _share((left + box[0] + box[2] / 2, top + box[1] + box[3] / 2), body),
+        _share((left + box[0] + box[2] / 2, top + box[1] + box[3] / 2), part.body),
         {
             "template": found.template.name,
             "score": round(found.score, 3),
@@ -268,6 +282,10 @@ def _bounds(corners: NDArray[np.float32], image: Grey, margin_px: int) -> Box:
     low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - margin_px, 0)
     high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + margin_px, image.shape[::-1])
     return int(low[0]), int(low[1]), max(1, int(high[0] - low[0])), max(1, int(high[1] - low[1]))
+
+
+def _square(reach_px: int) -> Grey:
+    return np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
 
 
 def _share(point: tuple[float, float], box: Box) -> tuple[float, float]:
