@@ -46,7 +46,7 @@ class FindConfig(Section):
     """Clockwise, against the template."""
     scale: Limits = (0.97, 1.03)
     within_px: float | None = Field(default=None, gt=0)
-    """At most this far, along each axis, from where it is in the template's photo; null: anywhere."""
+    """About this far at most, along each axis, from where it is in the template's photo; null: anywhere."""
     min_score: Share = 0.5
     """A lower correlation is no find."""
     ink_px: Limits = (1, float("inf"))

@@ -19,7 +19,7 @@ Matrix = NDArray[np.float64]
 _COARSE_SIDE_PX = 20
 """The template's shorter side where the search begins: less is no longer like anything."""
 _KEPT = 5
-_REFINED_CELLS = 5
+_REFINED_CELLS = 3
 """How far from a coarser match the next finer one may lie."""
 
 
