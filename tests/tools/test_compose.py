@@ -68,7 +68,9 @@ def test_a_label_is_not_looked_for_further_away_than_it_can_be():
 def test_an_even_photo_holds_nothing():
     sample = photo("no_fail", 3)
     box = tuple(box_of(sample.polygon))
-    assert find(np.full((480, 640), 90, np.uint8), [Template("label", sample.image, box, box)], (-3, 3), (1, 1)).score <= 0
+    assert (
+        find(np.full((480, 640), 90, np.uint8), [Template("label", sample.image, box, box)], (-3, 3), (1, 1)).score <= 0
+    )
 
 
 @pytest.mark.parametrize("method", ["navier_stokes", "telea"])
@@ -111,17 +113,19 @@ def smooth_picture(seed, shape=(160, 200)):
 
 
 def test_blending_is_that_of_opencvs_seamless_clone():
+    """On a rectangle: of any other region OpenCV blends the box around it."""
     target, source = smooth_picture(1), smooth_picture(2)
     mask = np.zeros((160, 200), np.uint8)
-    cv2.ellipse(mask, (100, 80), (60, 45), 0, 0, 360, 255, -1)
-    coarse, fine = (Membrane(mask, cells, 1).blend(target, source) for cells in (20, 80))
+    mask[35:125, 40:160] = 255
+    region = cv2.erode(mask, None, iterations=3)  # OpenCV does so first
+    coarse, fine = (Membrane(region, cells, 1).blend(target, source) for cells in (20, 80))
     left, top, width, height = cv2.boundingRect(mask)
     colour = [cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) for image in (source, target)]
-    theirs = cv2.seamlessClone(*colour, mask, (left + width // 2, top + height // 2), cv2.NORMAL_CLONE)[:, :, 0]
-    pasted = np.where(mask > 0, source, target)
-    inside = mask > 0
+    theirs = cv2.seamlessClone(*colour, mask.copy(), (left + width // 2, top + height // 2), cv2.NORMAL_CLONE)[:, :, 0]
+    inside = region > 0
+    pasted = np.where(inside, source, target)
     off = [np.abs(image.astype(int) - theirs)[inside].mean() for image in (fine, coarse, pasted)]
-    assert off[0] < 3
+    assert off[0] < 2
     assert off == sorted(off)
     assert off[2] > 12
     assert (fine == target)[~inside].all()
@@ -271,7 +275,9 @@ def test_a_fault_cut_by_its_mask_lies_on_a_good_photo_and_changes_nothing_else(t
         assert Path(row["ground"]).parent.name == "free"
         assert (image == ground)[mask == 0].all()
         assert (image.astype(int) - ground)[cv2.erode(mask, np.ones((3, 3))) > 0].mean() > 40
-    reasons = {Path(row["photo"]).name: row["discarded"] for row in rows(out / "sources.csv") if row["class"] == "scratch"}
+    reasons = {
+        Path(row["photo"]).name: row["discarded"] for row in rows(out / "sources.csv") if row["class"] == "scratch"
+    }
     assert "masks/scratch/2.png: can't be read" in reasons["2.png"]
 
 
@@ -297,7 +303,10 @@ def test_a_wrong_config_is_explained(plant, tmp_path, change, message):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("templates.label.box=[600, 10, 100, 50]", "templates.label.box: [600, 10, 100, 50] (left, top, width, height)"),
+        (
+            "templates.label.box=[600, 10, 100, 50]",
+            "templates.label.box: [600, 10, 100, 50] (left, top, width, height)",
+        ),
         ("templates.label.photo=none.png", "none.png: can't be read"),
         ("classes.no_fail.find.min_score=0.99", "below min_score 0.99"),
         ("photos=nowhere", "nowhere/no_fail: no such class folder"),

@@ -51,7 +51,7 @@ class Found:
     def corners(self, box: Box) -> NDArray[np.float32]:
         """(4, 2) of a box in the template's photo: top left, top right, bottom right, bottom left."""
         left, top, width, height = box
-        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) + (left, top)
+        corners = np.array([left, top]) + [[0, 0], [width, 0], [width, height], [0, height]]
         return cv2.transform(corners[None].astype(np.float64), self.to_photo)[0].astype(np.float32)
 
 
@@ -73,9 +73,7 @@ def find(
     return Found(best.template, best.score, best.angle_deg, best.scale, best.centre)
 
 
-def _find_one(
-    photo: Grey, template: Template, angle_deg: Limits, scale: Limits, within_px: float | None
-) -> _Candidate:
+def _find_one(photo: Grey, template: Template, angle_deg: Limits, scale: Limits, within_px: float | None) -> _Candidate:
     width, height = template.box[2:]
     coarse = 2 ** max(0, int(math.log2(min(width, height) / _COARSE_SIDE_PX))) if min(width, height) >= 20 else 1
     levels = [level for level in (coarse, coarse // 2, coarse // 4) if level]
@@ -145,7 +143,9 @@ def _different(matches: Sequence[_Candidate], apart_px: float) -> list[_Candidat
     """Best first, without those that lie and turn almost like a better one."""
     kept: list[_Candidate] = []
     for match in matches:
-        if all(match.angle_deg != other.angle_deg or math.dist(match.centre, other.centre) > apart_px for other in kept):
+        if all(
+            match.angle_deg != other.angle_deg or math.dist(match.centre, other.centre) > apart_px for other in kept
+        ):
             kept.append(match)
     return kept
 

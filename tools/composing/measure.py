@@ -143,9 +143,7 @@ def _stages(config: ComposeConfig, assets: Assets, folder: Path, repeats: int = 
         return assets.grounds[number % len(assets.grounds)]
 
     part = timed(lambda number: bare_part(ground(number), assets.backgrounds, config, rng))
-    whole = timed(
-        lambda number: compose(names[number % len(names)], assets, config, np.random.default_rng(number))
-    )
+    whole = timed(lambda number: compose(names[number % len(names)], assets, config, np.random.default_rng(number)))
     stages = {
         "part on background": part,
         "print or fault on part": whole - part,
@@ -197,7 +195,9 @@ def _tables(
     found = Table("class", "photos", "discarded", f"within {NEAR_PX:g} px, {NEAR_DEG:g} deg", "of those kept", "worst")
     for name, entry in finding.items():
         found.add_row(name, *_found_cells(entry), f"{entry.worst_px:.1f} px, {entry.worst_deg:.2f} deg")
-    whole = Finding(*(sum(getattr(entry, key) for entry in finding.values()) for key in ("photos", "discarded", "near")), 0, 0)
+    whole = Finding(
+        *(sum(getattr(entry, key) for entry in finding.values()) for key in ("photos", "discarded", "near")), 0, 0
+    )
     found.add_row("all", *_found_cells(whole), "", style="bold")
     found.caption = f"{1000 * prepare_s:.0f} ms of CPU a photo, lifting and inpainting included"
     bare = Table("without print", "", title=f"{removal.photos} good labels")
@@ -211,9 +211,7 @@ def _tables(
         fast.add_row(stage, f"{ms:.2f}")
     fast.add_row("whole, start of the processes included", f"{1000 * speed.cpu_s / speed.images:.2f}", style="bold")
     per_core = speed.images / speed.cpu_s
-    fast.caption = (
-        f"{speed.images / speed.wall_s:.0f} images/s by the clock, {2 * per_core:.0f}/s on two cores with nothing else to do"
-    )
+    fast.caption = f"{speed.images / speed.wall_s:.0f} images/s by the clock, {2 * per_core:.0f}/s on two cores with nothing else to do"
     return [found, bare, fast]
 
 

@@ -146,7 +146,9 @@ def prepare(source: Source, config: ComposeConfig, templates: dict[str, Template
         if source.class_ in config.ground.classes:
             if stamp is not None and stamp.ink is None:
                 raise _DiscardError("ground: has a fault, which can't be taken away")
-            ground = Ground(source.path, bare, part.body, part.cut, _membrane(image, part.cut, config) if part.cut else None)
+            ground = Ground(
+                source.path, bare, part.body, part.cut, _membrane(image, part.cut, config) if part.cut else None
+            )
     except (ConfigError, _DiscardError) as error:
         return Prepared(source, stamp, ground, (str(error),), outline)
     return Prepared(source, stamp, ground, (), outline)
@@ -161,7 +163,9 @@ def context(cut: Box, image: Grey, cells: int) -> tuple[slice, slice]:
 
 
 def _find(image: Grey, config: FindConfig, templates: dict[str, Template], what: str) -> Found:
-    found = find(image, [templates[name] for name in config.templates], config.angle_deg, config.scale, config.within_px)
+    found = find(
+        image, [templates[name] for name in config.templates], config.angle_deg, config.scale, config.within_px
+    )
     if found.score < config.min_score:
         raise _DiscardError(
             f"{what}: best match {found.score:.2f} (template {found.template.name}) is below min_score {config.min_score:g}"
@@ -266,7 +270,13 @@ def _cut_fault(source: Source, image: Grey, masks: Path) -> Stamp:
     whole = (0, 0, *image.shape[::-1])
     centre = _share((box[0] + box[2] / 2, box[1] + box[3] / 2), whole)
     return Stamp(
-        source.path, source.class_, np.ascontiguousarray(image[area]), np.ascontiguousarray(mask[area]), None, centre, {}
+        source.path,
+        source.class_,
+        np.ascontiguousarray(image[area]),
+        np.ascontiguousarray(mask[area]),
+        None,
+        centre,
+        {},
     )
 
 
