@@ -80,7 +80,7 @@ def test_ink_is_taken_off_and_the_surface_goes_on(method):
     config = GroundConfig(classes=("no_fail",), inpaint=method)
     inside = cv2.erode(np.uint8(bare > 100) * 255, np.ones((41, 41), np.uint8))
     smooth = inpainted(sample.image, mask & inside, config)
-    filled = textured(smooth, sample.image, mask & inside, inside)
+    filled = textured(sample.image, mask & inside, inside, config)
     ink = sample.ink > 127
     contrast = np.median((bare - sample.image)[ink])
     assert (bare - filled > 0.25 * contrast)[ink].mean() < 0.02

@@ -244,5 +244,5 @@ def test_no_group_straddles(n, seed, rest):
 
 
 def test_a_manifest_of_one_ratio_can_not_break_a_rule_unseen():
-    with pytest.raises(ConfigError, match="ratio -0.5"):
+    with pytest.raises(ConfigError, match=r"ratio -0\.5"):
         mix(DataManifest(("a", "b"), ()), [], {"train": Share(3, -0.5)})

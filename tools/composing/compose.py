@@ -66,9 +66,10 @@ def bare_part(
     rows, columns = context(ground.cut, ground.image, PART_CELLS)
     height, width = rows.stop - rows.start, columns.stop - columns.start
     image = background.copy()
-    left = _between(rng, 0, image.shape[1] - width)
-    top = _between(rng, config.part.top_px, image.shape[0] - config.part.bottom_px - height)
-    top = min(max(top, 0), image.shape[0] - height)
+    where = (columns.start, rows.start)
+    left = _shifted(rng, where[0], config.part.jitter_px, 0, image.shape[1] - width)
+    low, high = config.part.top_px, image.shape[0] - config.part.bottom_px - height
+    top = min(max(_shifted(rng, where[1], config.part.jitter_px, low, high), 0), image.shape[0] - height)
     target, part = image[top : top + height, left : left + width], ground.image[rows, columns]
     if config.seam.method == "poisson":
         target[:] = ground.membrane.blend(target, part)
@@ -110,10 +111,7 @@ def _place(
     low, high = (body[0] + margin, body[1] + margin), (body[0] + body[2] - margin, body[1] + body[3] - margin)
     if place.where == "anywhere":
         left, top = _between(rng, low[0], high[0] - width), _between(rng, low[1], high[1] - height)
-    if place.where == "left_edge":
-        left = body[0]
-    else:
-        left = _kept(left, low[0], high[0] - width)
+    left = body[0] if place.where == "left_edge" else _kept(left, low[0], high[0] - width)
     return round(left), round(_kept(top, low[1], high[1] - height))
 
 
@@ -144,6 +142,12 @@ def _fits(stamp: Stamp, ground: Ground) -> bool:
 def _between(rng: np.random.Generator, low: float, high: float) -> int:
     """A whole number; the middle where there is no room."""
     return int(rng.integers(round(low), round(high) + 1)) if high > low else round((low + high) / 2)
+
+
+def _shifted(rng: np.random.Generator, start: int, jitter_px: int | None, low: int, high: int) -> int:
+    if jitter_px is None:
+        return _between(rng, low, high)
+    return round(_kept(start + float(rng.uniform(-jitter_px, jitter_px)), low, high))
 
 
 def _kept(value: float, low: float, high: float) -> float:

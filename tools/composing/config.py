@@ -114,9 +114,11 @@ class PartConfig(Section):
     joined: JoinedConfig | None = None
     margin_px: int = Field(default=10, ge=0)
     """Of background (and shadow) that is cut out with it."""
+    jitter_px: int | None = Field(default=None, ge=0)
+    """At most this far from where it was in its own photo; null: anywhere on the background."""
     top_px: int = Field(default=0, ge=0)
     bottom_px: int = Field(default=0, ge=0)
-    """Free strips at the top and the bottom of the background."""
+    """Strips at the top and the bottom of the background that stay free."""
 
 
 class SeamConfig(Section):

@@ -51,8 +51,9 @@ class Found:
     def corners(self, box: Box) -> NDArray[np.float32]:
         """(4, 2) of a box in the template's photo: top left, top right, bottom right, bottom left."""
         left, top, width, height = box
-        corners = np.array([left, top]) + [[0, 0], [width, 0], [width, height], [0, height]]
-        return cv2.transform(corners[None].astype(np.float64), self.to_photo)[0].astype(np.float32)
+        right, bottom = left + width, top + height
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+        return cv2.transform(corners[None], self.to_photo)[0].astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,9 @@ def _different(matches: Sequence[_Candidate], apart_px: float) -> list[_Candidat
 
 
 def _steps(limits: Limits, step: float) -> list[float]:
+    """From end to end, the middle included."""
     low, high = limits
-    return np.linspace(low, high, 1 + math.ceil((high - low) / step - 1e-9)).tolist()
+    return np.linspace(low, high, 1 + 2 * math.ceil((high - low) / (2 * step) - 1e-9)).tolist()
 
 
 def _around(middle: float, step: float, limits: Limits) -> list[float]:

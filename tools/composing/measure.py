@@ -47,8 +47,8 @@ class Removal:
     left: float
     """Share of the ink's pixels that still show ink, mean over the photos."""
     worst: float
-    untouched: float
-    """The same share of pixels beside the ink, where only noise can look like it... here of two bare photos."""
+    by_chance: float
+    """What the true surface, smoothed, would get: so often its own texture alone looks like ink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,7 @@ def measure_removal(prepared: Sequence[Prepared], truth: dict[Path, dict[str, st
         ink = printed.ink > 127
         threshold = LEFT_SHARE * np.median((bare - printed.image)[ink])
         left.append(float((bare - entry.ground.image > threshold)[ink].mean()))
-        # the surface as smooth as can be: what the texture of the truth alone makes of the threshold
-        chance.append(float((cv2.GaussianBlur(bare, (0, 0), 4) - bare > threshold)[ink].mean()))
+        chance.append(float((bare - cv2.GaussianBlur(bare, (0, 0), 4) > threshold)[ink].mean()))
     return Removal(len(left), float(np.mean(left)), float(np.max(left)), float(np.mean(chance)))
 
 
@@ -162,7 +161,7 @@ def read_truth(folder: Path) -> dict[Path, dict[str, str]]:
     except OSError as error:
         raise ConfigError(
             f"{folder}: holds no truth.csv; render photos whose truth is known: "
-            f"python tools/synthesize.py render {folder} --style plant --count-per-class 70 --unknowns-per-kind 20 --seed 7"
+            f"python tools/synthesize.py render {folder} --style plant --count-per-class 70 --unknowns-per-kind 70 --seed 7"
         ) from error
 
 
@@ -202,7 +201,7 @@ def _tables(
     found.caption = f"{1000 * prepare_s:.0f} ms of CPU a photo, lifting and inpainting included"
     bare = Table("without print", "", title=f"{removal.photos} good labels")
     bare.add_row("ink left, share of its pixels", f"{removal.left:.2%}, worst photo {removal.worst:.2%}")
-    bare.add_row("the same of the true surface's own texture", f"{removal.untouched:.2%}")
+    bare.add_row("of the true surface, smoothed", f"{removal.by_chance:.2%}")
     if "told_apart" in figures:
         right, n = figures["told_apart"]["right"], figures["told_apart"]["n"]
         bare.add_row("a classifier tells composed from rendered", _rate(right, n) + "; 50% is chance")

@@ -238,7 +238,7 @@ def _lift_print(
     smooth = inpainted(crop, mask, whole.ground)
     bare = image.copy()
     usable = cv2.erode(part.printable, _square(_EDGE_PX))[area]
-    bare[area] = textured(smooth, crop, mask, usable) if whole.ground.texture else smooth
+    bare[area] = textured(crop, mask, usable, whole.ground) if whole.ground.texture else smooth
     box = cv2.boundingRect(mask)
     inside = (slice(box[1], box[1] + box[3]), slice(box[0], box[0] + box[2]))
     stamp = Stamp(
