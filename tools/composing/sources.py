@@ -58,6 +58,18 @@ class Ground:
     cut: Box | None
     """What is cut out to be put on a background, with `membrane` made for its box and the strip around it."""
     membrane: Membrane | None
+    around: float
+    """Mean grey of what is not cut out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A photo without a part: `image` (h, w) uint8."""
+
+    photo: Path
+    image: Grey
+    grey: float
+    """Its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +113,12 @@ def load_templates(config: ComposeConfig) -> dict[str, Template]:
     return templates
 
 
-def load_backgrounds(config: ComposeConfig) -> list[tuple[Path, Grey]]:
+def load_backgrounds(config: ComposeConfig) -> list[Background]:
     """Raises ConfigError."""
-    return [(path, read_grey(path)) for path in photos_of(config.part.backgrounds)] if config.part else []
+    if config.part is None:
+        return []
+    images = [(path, read_grey(path)) for path in photos_of(config.part.backgrounds)]
+    return [Background(path, image, float(image.mean())) for path, image in images]
 
 
 def read_grey(path: Path) -> Grey:
@@ -285,6 +300,14 @@ def _membrane(image: Grey, cut: Box, config: ComposeConfig) -> Membrane:
     mask = np.zeros_like(image)
     mask[top : top + height, left : left + width] = 255
     return Membrane(mask[context(cut, image, PART_CELLS)], PART_CELLS, config.seam.part_px)
+
+
+def _around(image: Grey, cut: Box | None) -> float:
+    rest = np.ones(image.shape, bool)
+    if cut is not None:
+        left, top, width, height = cut
+        rest[top : top + height, left : left + width] = False
+    return float(image[rest].mean()) if rest.any() else float(image.mean())
 
 
 def _bounds(corners: NDArray[np.float32], image: Grey, margin_px: int) -> Box:
