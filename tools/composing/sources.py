@@ -161,9 +161,8 @@ def prepare(source: Source, config: ComposeConfig, templates: dict[str, Template
         if source.class_ in config.ground.classes:
             if stamp is not None and stamp.ink is None:
                 raise _DiscardError("ground: has a fault, which can't be taken away")
-            ground = Ground(
-                source.path, bare, part.body, part.cut, _membrane(image, part.cut, config) if part.cut else None
-            )
+            membrane = _membrane(image, part.cut, config) if part.cut else None
+            ground = Ground(source.path, bare, part.body, part.cut, membrane, _around(image, part.cut))
     except (ConfigError, _DiscardError) as error:
         return Prepared(source, stamp, ground, (str(error),), outline)
     return Prepared(source, stamp, ground, (), outline)
