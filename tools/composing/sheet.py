@@ -54,7 +54,13 @@ def _show_found(ax: Axes, entry: Prepared) -> None:
         return
     _show(ax, image)
     if entry.outline is not None:
-        ax.plot(*np.vstack([entry.outline, entry.outline[:1]]).T, color="tab:orange", linewidth=1)
+        ax.plot(
+            *np.vstack([entry.outline, entry.outline[:1]]).T,
+            color="tab:orange",
+            linewidth=1,
+            scalex=False,
+            scaley=False,
+        )
 
 
 def _show(ax: Axes, image: np.ndarray) -> None:
