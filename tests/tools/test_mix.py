@@ -196,12 +196,22 @@ def test_a_class_that_has_no_synthetic_images_can_be_kept(real, tmp_path, capsys
     assert counts(manifest, "train") == {"good": (40, 0), "torn": (12, 12)}
 
 
-@pytest.mark.parametrize("missing", ["provenance.csv", "sources.csv"])
-def test_images_of_unknown_origin_are_refused(real, tmp_path, capsys, missing):
+def test_images_of_unknown_origin_are_refused(real, tmp_path, capsys):
     made = composed(real, tmp_path / "made", "train")
-    (made / missing).unlink()
+    (made / "sources.csv").unlink()
     assert run(real, "--synthetic", made, "--train", 12, 0.5) == 78
-    assert f"{missing}: can't be read" in capsys.readouterr().err
+    assert "sources.csv: can't be read" in capsys.readouterr().err
+
+
+def test_behind_images_that_were_learnt_is_every_photo_of_the_training(real, tmp_path, capsys):
+    made = composed(real, tmp_path / "made", "train")
+    (made / "provenance.csv").unlink()
+    assert counts(run(real, "--synthetic", made, "--train", 12, 0.5), "train")["torn"] == (12, 12)
+    judging = next(photo for photo in read_manifest(real).photos if photo.split == "test")
+    with (made / "sources.csv").open("a", newline="") as file:
+        csv.writer(file).writerow((judging.path, judging.sha256))
+    assert run(real, "--synthetic", made, "--train", 12, 0.5) == 78
+    assert str(judging.path) in capsys.readouterr().err
 
 
 def test_an_image_that_provenance_does_not_list_is_refused(real, tmp_path, capsys):

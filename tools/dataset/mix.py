@@ -69,7 +69,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Synthetic:
-    """Images of a folder of `render` or `compose`, by class, with the photos that each is made of (none if drawn)."""
+    """Images of a folder of synthetic ones, by class, with the photos that each is made of (none if drawn)."""
 
     images: dict[str, list[Path]]
     sources: dict[Path, tuple[Path, ...]]
@@ -78,24 +78,32 @@ class Synthetic:
 
 
 def read_synthetic(folder: Path, classes: Sequence[str]) -> Synthetic:
-    """Raises ConfigError where there is no folder, or its provenance does not cover its images."""
+    """`truth.csv` says that the images are drawn; otherwise `sources.csv` lists the photos behind them, and
+    `provenance.csv`, if it is there, which are behind which.
+
+    Raises ConfigError where there is no folder, or these do not cover its images.
+    """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     images = {name: photos_of(folder / name) for name in classes if (folder / name).is_dir()}
     if (folder / "truth.csv").is_file():  # drawn from nothing
         return Synthetic(images, {}, {})
-    made = _rows(folder / "provenance.csv", ("file", "photo", "ground", "background"))
     used = _rows(folder / "sources.csv", ("photo", "sha256"))
+    digests = {(folder / row["photo"]).resolve(): row["sha256"] for row in used}
+    every = [path.resolve() for paths in images.values() for path in paths]
+    if not (folder / "provenance.csv").exists():  # learnt: every photo is behind every image
+        return Synthetic(images, dict.fromkeys(every, tuple(digests)), digests)
+    made = _rows(folder / "provenance.csv", ("file", "photo", "ground", "background"))
     sources = {
         (folder / row["file"]).resolve(): tuple(
             (folder / row[key]).resolve() for key in ("photo", "ground", "background") if row[key]
         )
         for row in made
     }
-    for path in (path for paths in images.values() for path in paths):
-        if path.resolve() not in sources:
+    for path in every:
+        if path not in sources:
             raise ConfigError(f"{path}: provenance.csv does not say what it is made of; compose it again")
-    return Synthetic(images, sources, {(folder / row["photo"]).resolve(): row["sha256"] for row in used})
+    return Synthetic(images, sources, digests)
 
 
 def mix(
@@ -219,7 +227,7 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             return list(reader)
     except OSError as error:
         raise ConfigError(
-            f"{path}: can't be read: {error.strerror}; a folder of `compose` has it, one of `render` has truth.csv instead"
+            f"{path}: can't be read: {error.strerror}; a folder of `compose` has it, one of `render` truth.csv"
         ) from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no valid CSV: {error}") from error
