@@ -19,8 +19,8 @@ Certainty = Callable[[Tensor], Tensor]
 """(N, features) -> (N,)"""
 
 
-def max_softmax(features: Tensor, labels: Tensor, class_count: int) -> Certainty:
-    """Largest probability of a logistic regression (Hendrycks and Gimpel, "A baseline for detecting misclassified", 2017)."""
+def linear_probe(features: Tensor, labels: Tensor, class_count: int) -> Callable[[Tensor], Tensor]:
+    """Logistic regression on standardised features: (N, features) -> (N, classes) log probabilities."""
     mean, std = features.mean(0), features.std(0) + 1e-6
     linear = nn.Linear(features.shape[1], class_count)
     nn.init.zeros_(linear.weight)
@@ -36,7 +36,13 @@ def max_softmax(features: Tensor, labels: Tensor, class_count: int) -> Certainty
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     linear.requires_grad_(False)
-    return lambda other: linear((other - mean) / std).softmax(1).max(1).values
+    return lambda other: linear((other - mean) / std).log_softmax(1)
+
+
+def max_softmax(features: Tensor, labels: Tensor, class_count: int) -> Certainty:
+    """Largest probability of a logistic regression (Hendrycks and Gimpel, "A baseline for detecting misclassified", 2017)."""
+    probe = linear_probe(features, labels, class_count)
+    return lambda other: probe(other).exp().max(1).values
 
 
 def mahalanobis(features: Tensor, labels: Tensor) -> Certainty:
