@@ -15,11 +15,10 @@ import cv2
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.fidelity.features import NETWORKS, FeatureSpace
-from inspectd_tools.generating.memorisation import Memorisation, memorisation, nearest
+from inspectd_tools.generating.memorisation import compare, memorisation_table
 from inspectd_tools.generating.networks import Generator
 from inspectd_tools.generating.photos import Photos, load
 from inspectd_tools.generating.sheets import as_rgb, generate, grid, write_sheet
@@ -45,7 +44,6 @@ exit codes: 0 done, 2 wrong usage, 70 the training diverged, 78 the photos, weig
 _GPU_ONLY_PX = 256
 _STEPS = 3000
 _COLUMNS = 10
-_PAIRS = 6
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,10 +101,14 @@ def _make(args: argparse.Namespace) -> None:
         _write(args.out / "images" / name, pixels, photos.width_px)
     shown = [np.resize(pixels, (_COLUMNS, *pixels.shape[1:])) for pixels in images.values()]
     write_sheet(args.out / "samples.png", grid(np.concatenate(shown), _COLUMNS))
-    found = _compare(photos, images, space, args.out)
-    results = {"feature_space": space.name, "classes": {name: asdict(figures) for name, figures in found.items()}}
+    found, pairs = compare(photos, images, space)
+    write_sheet(args.out / "memorised.png", pairs)
+    results = {
+        "feature_space": space.name,
+        "classes": {name: asdict(figures) | {"verdict": figures.verdict} for name, figures in found.items()},
+    }
     (args.out / "memorisation.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
-    Console().print(_table(found, space))
+    Console().print(memorisation_table(found, space))
 
 
 def _begin(args: argparse.Namespace, photos: Photos) -> None:
@@ -162,38 +164,6 @@ def _write(folder: Path, pixels: np.ndarray, width_px: int) -> None:
         path = folder / f"{number:05d}.png"
         if not cv2.imwrite(str(path), cv2.cvtColor(stretched, code)):
             raise OSError(f"{path}: can't be written")
-
-
-def _compare(photos: Photos, images: dict[str, np.ndarray], space: FeatureSpace, out: Path) -> dict[str, Memorisation]:
-    """Class by class; the sheet shows the samples closest to a training photo, each beside it."""
-    known, unseen = space(photos.train.pixels, "training photos"), space(photos.held_out.pixels, "held-out photos")
-    found, pairs = {}, []
-    for label, (name, samples) in enumerate(images.items()):
-        own = np.flatnonzero(photos.train.labels == label)
-        places, distances = nearest(space(samples, f"samples of {name}"), known[own])
-        _, usual = nearest(unseen[photos.held_out.labels == label], known[own])
-        found[name] = memorisation(distances, usual)
-        for sample in np.resize(np.argsort(distances), _PAIRS):
-            pairs += [samples[sample], photos.train.pixels[own[places[sample]]]]
-    write_sheet(out / "memorised.png", grid(np.stack(pairs), 2 * _PAIRS))
-    return found
-
-
-def _table(found: dict[str, Memorisation], space: FeatureSpace) -> Table:
-    table = Table(
-        *("class", "samples", "held out", "closer to training", "p", "closer than all held out (95 %)", ""),
-        title=f"learnt by heart? distance to the nearest training photo\n{space.name}",
-        caption="closer to training: chance that a sample lies closer to a training photo than an unseen photo does;\n"
-        "0.5 like new photos, 1 copies, less: further off than photos are",
-    )
-    for name, row in found.items():
-        low, high = row.closest_interval
-        table.add_row(
-            *(name, str(row.samples), str(row.held_out), f"{row.closer_share:.2f}", f"{row.p_value:.2g}"),
-            f"{row.closest_share:.2f} ({low:.2f} to {high:.2f})",
-            "[red]copies[/red]" if row.copied else "new",
-        )
-    return table
 
 
 def _positive(text: str) -> int:

@@ -10,9 +10,11 @@ from safetensors.torch import load_file, save_file
 from scipy.ndimage import center_of_mass
 
 from inspectd_tools import gan
+from inspectd_tools.fidelity.features import FeatureSpace
 from inspectd_tools.generating.augment import diff_augment
-from inspectd_tools.generating.memorisation import memorisation, nearest
+from inspectd_tools.generating.memorisation import compare, memorisation, nearest
 from inspectd_tools.generating.networks import Discriminator, Generator
+from inspectd_tools.generating.photos import load
 from inspectd_tools.generating.training import train_gan
 from inspectd_tools.training.torchvision_import import torchvision
 
@@ -30,7 +32,7 @@ def photos(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(1)
     for name, grey in (("dark", 60), ("light", 180)):
         (folder / name).mkdir()
-        for number in range(12):
+        for number in range(20):
             image = np.clip(rng.normal(grey, 8, (60, 80)), 0, 255).astype(np.uint8)
             cv2.imwrite(str(folder / name / f"{number}.png"), image)
     return folder
@@ -149,11 +151,11 @@ def judged(samples, train, held_out):
 def test_copies_are_found_and_new_photos_are_not_accused():
     train, held_out = features(70, 0), features(30, 1)
     copies = judged(train[:40] + 0.01 * features(40, 2), train, held_out)
-    assert copies.copied
+    assert copies.verdict == "copies"
     assert copies.closer_share > 0.99
     assert copies.closest_share == 1
     accused = [judged(features(40, 10 + seed), train, features(30, 500 + seed)) for seed in range(40)]
-    assert sum(found.copied for found in accused) <= 3
+    assert sum(found.verdict == "copies" for found in accused) <= 3
     assert np.mean([found.closer_share for found in accused]) == pytest.approx(0.5, abs=0.05)
 
 
@@ -161,8 +163,30 @@ def test_some_copies_among_new_images_are_found():
     train, held_out = features(70, 0), features(60, 1)
     samples = np.concatenate([train[:30], features(30, 2)])
     found = judged(samples, train, held_out)
-    assert found.copied
+    assert found.verdict == "copies"
     assert found.closest_interval[0] > 0.3
+
+
+def test_a_generator_that_copies_is_caught_by_its_images(photos, weights):
+    """Its training photos, a little noisier; and photos drawn anew, which are none."""
+    given = load(photos, 64, seed=0)
+    rng = np.random.default_rng(2)
+    of_class = {name: given.train.pixels[given.train.labels == label] for label, name in enumerate(given.classes)}
+    copies = {
+        name: np.clip(own + rng.integers(-1, 2, own.shape), 0, 255).astype(np.uint8) for name, own in of_class.items()
+    }
+    new = {
+        name: np.clip(rng.normal(own.mean(), own.std(), own.shape), 0, 255).astype(np.uint8)
+        for name, own in of_class.items()
+    }
+    space = FeatureSpace("MobileNetV2", weights)
+    assert {figures.verdict for figures in compare(given, copies, space)[0].values()} == {"copies"}
+    assert {figures.verdict for figures in compare(given, new, space)[0].values()} == {"new"}
+
+
+def test_a_few_held_out_photos_prove_nothing():
+    train = features(8, 0)
+    assert judged(train, train, features(2, 1)).verdict == "too few held out"
 
 
 def test_nearest_gives_the_photo_it_was_copied_from():

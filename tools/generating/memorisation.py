@@ -3,18 +3,24 @@
 Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect data-copying in generative models", 2020.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
 from inspectd.interval import interval
+from inspectd_tools.fidelity.features import FeatureSpace
+from inspectd_tools.fidelity.measures import Features
+from inspectd_tools.generating.photos import Photos
+from inspectd_tools.generating.sheets import grid
 
 _SIGNIFICANT = 0.01
-
-Features = NDArray[np.float64]
+_PAIRS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,47 @@ class Memorisation:
     """95 %."""
 
     @property
-    def copied(self) -> bool:
-        return self.p_value < _SIGNIFICANT
+    def verdict(self) -> Literal["copies", "new", "too few held out"]:
+        """Where even the least possible p is no small one, copies can't be told from chance."""
+        if 1 / math.comb(self.samples + self.held_out, self.held_out) >= _SIGNIFICANT:
+            return "too few held out"
+        return "copies" if self.p_value < _SIGNIFICANT else "new"
+
+
+def compare(
+    photos: Photos, images: dict[str, NDArray[np.uint8]], space: FeatureSpace
+) -> tuple[dict[str, Memorisation], NDArray[np.uint8]]:
+    """`images`: of each class in the order of its label, (N, C, S, S). Class by class, and a sheet: (h, w, 3) RGB.
+
+    The sheet shows the images closest to a training photo, each with that photo to the right of it.
+    """
+    known, unseen = space(photos.train.pixels, "training photos"), space(photos.held_out.pixels, "held-out photos")
+    found, pairs = {}, []
+    for label, (name, samples) in enumerate(images.items()):
+        own = np.flatnonzero(photos.train.labels == label)
+        places, distances = nearest(space(samples, f"samples of {name}"), known[own])
+        _, usual = nearest(unseen[photos.held_out.labels == label], known[own])
+        found[name] = memorisation(distances, usual)
+        for sample in np.resize(np.argsort(distances), _PAIRS):
+            pairs += [samples[sample], photos.train.pixels[own[places[sample]]]]
+    return found, grid(np.stack(pairs), 2 * _PAIRS)
+
+
+def memorisation_table(found: dict[str, Memorisation], space: FeatureSpace) -> Table:
+    table = Table(
+        *("class", "samples", "held out", "closer to training", "p", "closer than all held out (95 %)", ""),
+        title=f"learnt by heart? distance to the nearest training photo\n{space.name}",
+        caption="closer to training: chance that a sample lies closer to a training photo than an unseen photo does;\n"
+        "0.5 like new photos, 1 copies, less: further off than photos are",
+    )
+    for name, row in found.items():
+        low, high = row.closest_interval
+        table.add_row(
+            *(name, str(row.samples), str(row.held_out), f"{row.closer_share:.2f}", f"{row.p_value:.2g}"),
+            f"{row.closest_share:.2f} ({low:.2f} to {high:.2f})",
+            row.verdict,
+        )
+    return table
 
 
 def nearest(features: Features, train: Features) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
