@@ -39,7 +39,7 @@ in --out afterwards:
   memorisation.json           is it a copyist?
   models/<class or combined>/ averaged weights, epochs, sample sheets, TensorBoard's curves; last.pt to go on from
 
-exit codes: 0 done, 2 wrong usage, 70 the training diverged, 78 the photos, weights or run can't be used"""
+exit codes: 0 done, 1 the disk refused, 2 wrong usage, 70 the training diverged, 78 the photos, weights or run can't be used"""
 
 _GPU_ONLY_PX = 256
 _STEPS = 3000
@@ -85,6 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InspectdError as error:
         print(f"gan: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"gan: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -36,7 +36,7 @@ examples:
 A manifest's train photos count as those that the synthetic ones were made from, its test photos as unseen. A folder is
 halved at random: fine where nothing was made from it, else give a manifest.
 
-exit codes: 0 done, 2 wrong usage, 78 the photos or weights can't be used"""
+exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the photos or weights can't be used"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -121,12 +121,15 @@ def _score(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     try:
         space = FeatureSpace(args.network, args.weights)
         found = score(load(args.synthetic, args.real, args.seed), space, args.seed)
+        Console().print(closeness_table(found), probe_table(found))
+        if args.out:
+            args.out.write_text(json.dumps(found.as_json(), indent=2), encoding="utf-8")
     except InspectdError as error:
         print(f"synthesize: {error}", file=sys.stderr)
         return error.exit_code
-    Console().print(closeness_table(found), probe_table(found))
-    if args.out:
-        args.out.write_text(json.dumps(found.as_json(), indent=2), encoding="utf-8")
+    except OSError as error:
+        print(f"synthesize: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import save_file
 from scipy.linalg import sqrtm
 
+from inspectd.errors import ConfigError
 from inspectd_tools import synthesize
+from inspectd_tools.fidelity.features import FeatureSpace
 from inspectd_tools.fidelity.measures import fid, kid, precision, recall
 from inspectd_tools.training.torchvision_import import torchvision
 
@@ -160,6 +162,17 @@ def test_score_of_some_classes_only(tmp_path, weights):
     found = scored(tmp_path, weights, synthetic, write(tmp_path / "real", 12, 1))
     assert {row["of_class"] for row in found["closeness"]} == {"bar", "together"}
     assert [row["trained_on"] for row in found["probes"]] == ["real", "real + synthetic"]
+
+
+def test_an_inception_of_a_file_is_named_and_another_file_refused(tmp_path, weights):
+    path = tmp_path / "inception.pth"
+    torch.save(torchvision.models.inception_v3(weights=None, init_weights=False).state_dict(), path)
+    space = FeatureSpace("InceptionV3", path)
+    features = space(np.zeros((1, 1, 48, 48), np.uint8))
+    assert features.shape == (1, 2048)
+    assert "InceptionV3 (inception.pth)" in space.name
+    with pytest.raises(ConfigError, match="does not fit"):
+        FeatureSpace("InceptionV3", weights)
 
 
 @pytest.mark.parametrize(

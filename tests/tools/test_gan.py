@@ -74,6 +74,11 @@ def test_it_refuses_what_would_be_lost_or_useless(photos, weights, tmp_path, cap
     with pytest.raises(SystemExit) as stop:
         made(photos, weights, tmp_path / "there")
     assert stop.value.code == 2
+    if not torch.cuda.is_available():
+        with pytest.raises(SystemExit) as stop:
+            made(photos, weights, tmp_path / "run", "--size", "256")
+        assert stop.value.code == 2
+        assert "needs a GPU" in capsys.readouterr().err
     few = tmp_path / "few"
     for name in ("dark", "light"):
         (few / name).mkdir(parents=True)

@@ -68,7 +68,7 @@ def _inception_v3(weights: Path | None) -> _Opened:
         network.load_state_dict(read_weights(weights))
     except RuntimeError as error:
         raise ConfigError(
-            f"{weights}: does not fit torchvision's inception_v3: {str(error).splitlines()[1].strip()}"
+            f"{weights}: does not fit torchvision's inception_v3: {' '.join(str(error).split())[:160]}"
         ) from error
     network.fc = nn.Identity()
     return network, 299, (0.5,) * 3, (0.5,) * 3

@@ -36,6 +36,9 @@ def load(source: Path, size: int, seed: int) -> Photos:
     if source.suffix == ".csv":
         manifest = read_manifest(source)
         classes = manifest.classes
+        for label, name in enumerate(classes):
+            if not manifest.count(label, "val"):
+                raise ConfigError(f"{source}: {name}: has no photo in val, so none is held out")
         train, held_out = (load_photos(manifest.of(side), spec, side) for side in ("train", "val"))
     else:
         classes = tuple(name for name in class_folders(source) if not name.startswith(UNKNOWN))

@@ -16,7 +16,7 @@ _GAP_PX = 2
 
 @torch.no_grad()
 def generate(generator: Generator, labels: Tensor, seed: int) -> NDArray[np.uint8]:
-    """(N,) labels -> (N, C, S, S) uint8. The same seed gives the same images, and the first of N are the same for any N."""
+    """(N,) labels -> (N, C, S, S) uint8. The same seed gives the same images."""
     latents = torch.randn(len(labels), generator.latent, generator=torch.Generator().manual_seed(seed))
     device = generator.to_image.weight.device
     images = [
