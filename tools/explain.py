@@ -40,7 +40,7 @@ methods, fastest first:
   saliency_map            which pixels the score moves with
   guided_backpropagation  the same, with ReLUs that pass nothing negative back; ReLU networks only
   deeplift                how each pixel's difference from mean grey adds up to the score
-  integrated_gradients    the same, along {STEPS} steps from mean grey to the image; slow
+  integrated_gradients    the same, along {STEPS} steps or more from mean grey to the image; slow
 
 exit codes: 0 done, 2 wrong usage, 78 the model, the photos or the masks can't be used, the method does not apply to the
 network, or --out not written"""

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from inspectd.errors import ConfigError
 from inspectd_tools.explaining.methods import METHODS, gap
@@ -15,6 +17,7 @@ from inspectd_tools.training.models import TORCHVISION_NAMES, Classifier
 TARGETS: tuple[Target, ...] = ("class", "certainty")
 _CLASSES = '["a", "b", "c", "d"]'
 _SETTLE = 4
+_BLOBS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,11 @@ class Trial:
 
 
 def trials(count: int, side_px: int) -> Iterator[Trial]:
-    """All backbones with both heads, both targets and every method, on `count` images of noise; weights are random."""
+    """All backbones with both heads, both targets and every method, on `count` smooth images of noise; weights are random."""
     for model in TORCHVISION_NAMES:
         for head in ("softmax", "DUQ"):
             classifier = random_classifier(model, head == "DUQ", side_px)
-            images = torch.randn(count, 3, side_px, side_px, generator=torch.Generator().manual_seed(1))
+            images = blobs(count, side_px, seed=1)
             for target in TARGETS:
                 network = Network(classifier, target)
                 with torch.no_grad():
@@ -55,9 +58,15 @@ def random_classifier(model: str, is_duq: bool, side_px: int) -> Classifier:
         torch.manual_seed(0)
         classifier = Classifier(experiment).train()
         with torch.no_grad():
-            for _ in range(_SETTLE):
-                classifier(torch.randn(8, 3, side_px, side_px))
+            for number in range(_SETTLE):
+                classifier(blobs(8, side_px, seed=2 + number))
     return classifier.eval()
+
+
+def blobs(count: int, side_px: int, seed: int) -> Tensor:
+    """(count, 3, side, side) normalised noise, as smooth as photos are."""
+    coarse = torch.randn(count, 3, _BLOBS, _BLOBS, generator=torch.Generator().manual_seed(seed))
+    return functional.interpolate(coarse, (side_px, side_px), mode="bicubic")
 
 
 def _trial(
@@ -66,8 +75,8 @@ def _trial(
     target: Target,
     method: str,
     network: Network,
-    images: torch.Tensor,
-    classes: torch.Tensor,
+    images: Tensor,
+    classes: Tensor,
 ) -> Trial:
     start_s = time.perf_counter()
     try:

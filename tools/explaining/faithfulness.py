@@ -5,7 +5,7 @@ and sensitivity of explanations", 2019.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,10 +58,11 @@ def unexplained(network: Network, method: Method, image: Tensor, place: int, att
         return inputs + _NOISE_STD * torch.randn_like(inputs)
 
     def measured(attribution: Tensor, normalize: bool) -> float:
-        torch.manual_seed(0)
-        found = infidelity(
-            network, noise, image, attribution, target=place, n_perturb_samples=_NOISY, normalize=normalize
-        )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            found = infidelity(
+                network, noise, image, attribution, target=place, n_perturb_samples=_NOISY, normalize=normalize
+            )
         return float(found)
 
     moved = measured(torch.zeros_like(image), False)
@@ -76,8 +77,9 @@ def sensitivity(network: Network, method: Method, image: Tensor, place: int) -> 
         (images,) = inputs if isinstance(inputs, tuple) else (inputs,)
         return method.attribute(network, images, torch.full((len(images),), place))
 
-    torch.manual_seed(0)
-    return float(cast(Tensor, sensitivity_max(explain, image, n_perturb_samples=_NUDGED)))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return float(sensitivity_max(explain, image, n_perturb_samples=_NUDGED))
 
 
 def _curve(score: Score, start: Tensor, end: Tensor, attribution: Map) -> NDArray[np.float64]:

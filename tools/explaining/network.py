@@ -33,8 +33,8 @@ _LINEAR_MODULES = (
     torchvision.ops.StochasticDepth,
 )
 """In evaluation mode."""
-_LINEAR_FUNCTIONS = (operator.add, operator.getitem, operator.floordiv, torch.cat, torch.flatten)
-_LINEAR_METHODS = ("chunk", "view", "transpose", "contiguous", "size")
+_LINEAR_FUNCTIONS = (operator.add, operator.getitem, operator.floordiv, torch.cat, torch.flatten, torch.transpose)
+_LINEAR_METHODS = ("chunk", "view", "contiguous", "size")
 
 
 class Network(nn.Module):
@@ -80,7 +80,7 @@ def _taken_apart(backbone: nn.Module) -> tuple[fx.GraphModule, frozenset[str], f
             unknown.add(_name(node, network))
             continue
         nonlinear.add(_name(node, network))
-        name = f"activation_{len(nonlinear)}_{node.name}"
+        name = f"own_{node.name}"
         network.add_submodule(name, own)
         with network.graph.inserting_before(node):
             node.replace_all_uses_with(network.graph.call_module(name, node.args))

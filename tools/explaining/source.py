@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from inspectd_tools.training.run import read_run
 
 MASKS = "masks"
 """Beside the class folders of tools/synthesize.py: no photos."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def find_subjects(data: Path, split: Split, parts: Sequence[int]) -> list[Subjec
     return [Subject(path, parts[0] if len(parts) > 1 else "") for path, parts in inside if MASKS not in parts[:-1]]
 
 
-def spread(subjects: Sequence[Subject], limit: int) -> list[Subject]:
+def spread(subjects: Sequence[T], limit: int) -> list[T]:
     """At most `limit` of them, evenly from the first to the last."""
     places = np.linspace(0, len(subjects) - 1, min(limit, len(subjects))).round().astype(int)
     return [subjects[place] for place in places]
