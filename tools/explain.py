@@ -249,7 +249,9 @@ def _check(args: argparse.Namespace) -> None:
     write_rows(args.out / "wrong_reason.csv", [row for suspects, _ in wrong.values() for row in suspects], Measured)
     _write_suspects(args.out, checked, wrong, source)
     title = f"{source.name}, {args.target}: {len(photos)} photos, {min(args.probes, len(photos))} probes"
-    Console().print(table(title, found, checked.refused))
+    Console().print(table(title, found))
+    for row in found:
+        print(f"{row.method}: {row.remarks or 'nothing speaks against it'}")
     for name, reason in checked.refused.items():
         print(f"{name} does not apply: {reason}")
     for name, (suspects, looked) in wrong.items():

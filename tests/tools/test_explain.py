@@ -60,7 +60,7 @@ def small_classifier(seed=0):
         torch.manual_seed(seed)
         classifier = Classifier(experiment).train()
         with torch.no_grad():
-            for _ in range(4):
+            for _ in range(20):
                 classifier(torch.randn(8, 1, 28, 28))
     return experiment, classifier.eval()
 
@@ -146,6 +146,14 @@ def test_deeplift_adds_up_for_the_certainty_too(classifiers, images, backbone):
     places = network(images).argmax(1)
     found = METHODS["deeplift"].attribute(network, images, places)
     assert float(gap(network, images, places, found).max()) < 1e-4
+
+
+def test_deeplift_adds_up_where_one_activation_follows_another():
+    """Max pooling, then ReLU: Captum's own hooks get that wrong by a third."""
+    network = Network(small_classifier()[1], "class")
+    images = torch.randn(3, 1, 28, 28)
+    places = network(images).argmax(1)
+    assert float(gap(network, images, places, METHODS["deeplift"].attribute(network, images, places)).max()) < 1e-4
 
 
 def test_a_gap_is_seen(classifiers, images):
@@ -379,7 +387,7 @@ def test_the_sanity_check_goes_red_for_a_method_that_ignores_the_weights(run, ph
     by_method = {row["method"]: row for row in rows_of(out / "check.csv")}
     assert set(by_method) == {"saliency_map", "deeplift", "(edges)", "(chance)"}
     assert "ignores the weights" in by_method["(edges)"]["remarks"]
-    assert float(by_method["(edges)"]["random_rank_correlation"]) == pytest.approx(1)
+    assert float(by_method["(edges)"]["random_rank_correlation"]) == pytest.approx(1, abs=1e-3)
     for method in ("saliency_map", "deeplift"):
         assert "ignores the weights" not in by_method[method]["remarks"]
         assert float(by_method[method]["random_rank_correlation"]) < 0.5

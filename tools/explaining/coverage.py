@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from inspectd.errors import ConfigError
@@ -57,6 +57,9 @@ def random_classifier(model: str, is_duq: bool, side_px: int) -> Classifier:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         classifier = Classifier(experiment).train()
+        for module in classifier.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None  # the plain mean of what it has seen
         with torch.no_grad():
             for number in range(_SETTLE):
                 classifier(blobs(8, side_px, seed=2 + number))

@@ -83,7 +83,9 @@ def _taken_apart(backbone: nn.Module) -> tuple[fx.GraphModule, frozenset[str], f
         name = f"own_{node.name}"
         network.add_submodule(name, own)
         with network.graph.inserting_before(node):
-            node.replace_all_uses_with(network.graph.call_module(name, node.args))
+            # a tensor that leaves one hooked module and enters the next would be seen by Captum's hooks in the wrong order
+            inputs = tuple(network.graph.call_function(torch.clone, (given,)) for given in node.args)
+            node.replace_all_uses_with(network.graph.call_module(name, inputs))
         network.graph.erase_node(node)
     network.delete_all_unused_submodules()
     network.recompile()
