@@ -18,7 +18,7 @@ from rich.table import Table
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import SPLITS
-from inspectd_tools.explaining.check import Checked, Measured, SanityStep, check, truths
+from inspectd_tools.explaining.check import CONTROLS, Checked, Measured, SanityStep, check, truths
 from inspectd_tools.explaining.coverage import TARGETS, Trial, trials
 from inspectd_tools.explaining.explanation import Explanation, explain, look
 from inspectd_tools.explaining.methods import METHODS, STEPS, is_whole
@@ -251,11 +251,14 @@ def _check(args: argparse.Namespace) -> None:
     title = f"{source.name}, {args.target}: {len(photos)} photos, {min(args.probes, len(photos))} probes"
     Console().print(table(title, found))
     for row in found:
-        print(f"{row.method}: {row.remarks or 'nothing speaks against it'}")
+        if row.method not in CONTROLS:
+            print(f"{row.method}, {row.seconds:.2f} s per photo: {row.remarks or 'nothing speaks against it'}")
     for name, reason in checked.refused.items():
         print(f"{name} does not apply: {reason}")
     for name, (suspects, looked) in wrong.items():
-        print(f"{name}: {len(suspects)} of {looked} right and certain (>= {certain:.2f}) photos mostly off the label")
+        print(
+            f"{name}: {len(suspects)} of {looked} right and certain (>= {certain:.2f}) photos mostly off the label or fault"
+        )
     print(f"all figures: {args.out}")
 
 

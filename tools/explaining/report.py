@@ -68,9 +68,9 @@ def wrong_reason(checked: Checked, certain: float) -> dict[str, tuple[list[Measu
 
 def table(title: str, found: Sequence[Row]) -> Table:
     """For people, within 80 columns; the remarks need lines of their own."""
-    page = Table("method", title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    page = Table("method", title=title, box=SIMPLE_HEAD, padding=0, pad_edge=False)
     for column in (
-        *("s per\nimage", "in\nfault\n(area)", "points at\nfault", "in\nlabel", "dele-\ntion\nAUC ↓"),
+        *("in\nfault\n(area)", "points at\nfault", "in\nlabel", "dele-\ntion\nAUC ↓"),
         *("inser-\ntion\nAUC ↑", "unex-\nplain-\ned ↓", "sensi-\ntivity\n↓", "random\nnet: rank,\nSSIM ↓"),
     ):
         page.add_column(column, justify="right", no_wrap=True)
@@ -80,7 +80,6 @@ def table(title: str, found: Sequence[Row]) -> Table:
         figures = (row.label_share, row.deletion_auc, row.insertion_auc, row.unexplained, row.sensitivity)
         page.add_row(
             row.method.replace("_", "_\n", 1),
-            f"{row.seconds:.2f}",
             f"{_text(row.fault_share)}\n({_text(row.fault_area)})",
             hits,
             *(_text(value) for value in figures),
