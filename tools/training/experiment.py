@@ -70,6 +70,8 @@ class Experiment(Section):
     """SGD only; its momentum is 0.9."""
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+    """A longer gradient is shortened to this norm; null: off. A DUQ head that begins far from all images has long ones."""
     scheduler: Literal["none", "cosine", "MultiStepLR"]
     """cosine: with a linear warm-up over the first 15 %."""
     milestones: tuple[int, ...] = ()

@@ -35,6 +35,8 @@ def training_step(
     optimizer.zero_grad()
     loss.backward()
     average_gradients(classifier)
+    if experiment.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(classifier.parameters(), experiment.clip_norm)
     optimizer.step()
     if isinstance(classifier.head, DuqHead):
         classifier.eval()
