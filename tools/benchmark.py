@@ -3,6 +3,7 @@
 `line` runs three tables: a busy line through the emulated Basler camera against the bare engine, the same with its
 rejector on a Modbus PLC, a rate that is raised until parts are missed, and a sparse line. `memory` watches the daemon
 for ten minutes. `train` measures the DUQ training step against a straightforward one, `engines` one network on every runtime.
+`compose` looks at composed photos: labels found, ink left, whether a classifier tells them apart, images/s.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from rich.table import Table
 from inspectd.errors import InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.journal import open_for_reading
+from inspectd_tools.composing.config import load_compose_config
+from inspectd_tools.composing.measure import measure
 from inspectd_tools.modbus_plc import ModbusPlc
 from inspectd_tools.rendering.dataset import mixed_stream, write
 
@@ -43,7 +46,8 @@ examples:
   python tools/benchmark.py memory --minutes 10
   python tools/benchmark.py train
   python tools/benchmark.py engines --backbone MobileNetV2 --runs 50
-  python tools/benchmark.py engines --run runs/tiles --data tiles.csv"""
+  python tools/benchmark.py engines --run runs/tiles --data tiles.csv
+  python tools/benchmark.py compose --weights mobilenet_v2-imagenet-features.safetensors"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,16 @@ def main(arguments: list[str] | None = None) -> int:
     engines.add_argument("--runs", type=_positive, default=300, help="measured inferences of each; default: 300")
     engines.add_argument("--threads", type=_positive, default=2, help="of every runtime; default: 2")
     engines.set_defaults(verb=_engines)
-    for verb in (line, memory, train, engines):
+    compose = verbs.add_parser("compose", help="composed photos against rendered ones, whose truth is known")
+    compose.add_argument(
+        "--config", type=Path, default=Path("config/compose-filter-label.yaml"), help="says how to render its photos"
+    )
+    compose.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the config")
+    compose.add_argument("--count-per-class", type=_positive, default=500, help="images composed; default: 500")
+    compose.add_argument("--workers", type=_positive, default=2, help="processes; default: 2")
+    compose.add_argument("--weights", type=Path, help="of MobileNetV2 (safetensors): for the classifier; default: none")
+    compose.set_defaults(verb=_compose)
+    for verb in (line, memory, train, engines, compose):
         verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args(arguments)
     if args.verb is _engines and bool(args.run) != bool(args.data):
@@ -358,6 +371,17 @@ def _engines(args: argparse.Namespace) -> dict[str, Any]:
         Console().print(runtimes_table(rows, args.threads))
         figures += rows
     return {"engines": [asdict(row) for row in figures]}
+
+
+def _compose(args: argparse.Namespace) -> dict[str, Any]:
+    config = load_compose_config(args.config, args.set)
+    with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
+        tables, figures = measure(
+            config, Path(folder), count_per_class=args.count_per_class, workers=args.workers, weights=args.weights
+        )
+    for table in tables:
+        Console().print(table)
+    return figures
 
 
 def _positive(text: str) -> int:

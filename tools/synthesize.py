@@ -1,7 +1,8 @@
 """Synthetic labels.
 
 `render` draws filters with printed labels from nothing: four classes of print and twelve kinds of unknowns, each with
-its whole truth. Unknowns are there to test a model, never to train it.
+its whole truth. Unknowns are there to test a model, never to train it. `compose` makes new photos of real ones: it lifts
+prints or faults and puts them elsewhere. `mix` makes a training set of real and synthetic photos; its test stays real.
 """
 
 import argparse
@@ -12,7 +13,10 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from inspectd_tools.composing.command import PICK, add_compose
+from inspectd_tools.dataset.mix import add_mix
 from inspectd_tools.rendering.dataset import folders_of_classes, mixed_stream, write
+from inspectd_tools.rendering.style import STYLES
 
 _EXAMPLES = """\
 examples:
@@ -28,7 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_render(verbs)
-    args = parser.parse_args(arguments)
+    add_compose(verbs)
+    add_mix(verbs)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:2] == PICK.split():  # a verb of two words
+        given = [PICK, *given[2:]]
+    args = parser.parse_args(given)
     return int(args.verb(args, parser))
 
 
@@ -48,6 +57,12 @@ def _add_render(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--count", type=_count, default=400, metavar="N", help="with --flat; default: 400")
     parser.add_argument("--unknown-share", type=_share, default=0.1, metavar="X", help="with --flat; default: 0.1")
     parser.add_argument("--masks", action="store_true", help="write masks/ too: 255 where the fault shows")
+    parser.add_argument(
+        "--style",
+        choices=STYLES,
+        default="training",
+        help="plant: other fabric, fonts, light and camera, as a stand-in for real photos; default: training",
+    )
     parser.add_argument("--seed", type=_count, default=0, help="same seed, same bytes; default: 0")
     parser.add_argument(
         "--workers", type=_count, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
@@ -68,7 +83,7 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     try:
         with _progress() as progress:
             task = progress.add_task("render", total=len(orders))
-            for _ in write(orders, args.out, masks=args.masks, workers=max(1, args.workers)):
+            for _ in write(orders, args.out, masks=args.masks, workers=max(1, args.workers), style=STYLES[args.style]):
                 progress.advance(task)
     except OSError as error:
         print(f"synthesize: {error}", file=sys.stderr)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from inspectd_tools.rendering.sample import CLASSES, UNKNOWNS, render
+from inspectd_tools.rendering.style import TRAINING, Style
 
 TRUTH_COLUMNS = ("file", "class", "kind", "severity", "polygon", "text", "seed", "parameters")
 
@@ -42,7 +43,9 @@ def mixed_stream(count: int, unknown_share: float, seed: int) -> list[Order]:
     return [Order(f"{index:06d}.png", str(kind), seed, index) for index, kind in enumerate(kinds)]
 
 
-def write(orders: list[Order], folder: Path, *, masks: bool, workers: int) -> Iterator[Order]:
+def write(
+    orders: list[Order], folder: Path, *, masks: bool, workers: int, style: Style = TRAINING
+) -> Iterator[Order]:
     """Render all orders into `folder`, yielding each when its image is written; `truth.csv` is written last.
 
     The bytes do not depend on `workers`. Raises OSError if the disk refuses.
@@ -55,7 +58,7 @@ def write(orders: list[Order], folder: Path, *, masks: bool, workers: int) -> It
     rows = []
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, initializer=_one_thread) as pool:
-        jobs = ((order, folder, masks) for order in orders)
+        jobs = ((order, folder, masks, style) for order in orders)
         for order, row in zip(orders, pool.imap(_make, jobs, chunksize=8), strict=True):
             rows.append(row)
             yield order
@@ -69,9 +72,9 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _make(job: tuple[Order, Path, bool]) -> dict[str, object]:
-    order, folder, masks = job
-    sample = render(order.kind, np.random.default_rng([order.seed, order.index]))
+def _make(job: tuple[Order, Path, bool, Style]) -> dict[str, object]:
+    order, folder, masks, style = job
+    sample = render(order.kind, np.random.default_rng([order.seed, order.index]), style)
     _write_png(folder / order.file, sample.image)
     if masks:
         _write_png(folder / "masks" / order.file, sample.fault_mask)

@@ -52,28 +52,37 @@ def _put(ink: Ink, stamp: Ink, left: int, top: int) -> None:
 
 def _line(text: str, font: str, height_px: int, width_px: int) -> Ink:
     """One line of text, `height_px` tall, squeezed where it would be wider than `width_px`."""
-    line = _dots(text, height_px) if font == "dots" else _sans(text, height_px)
+    line = _FACES[font](text, height_px)
     if line.shape[1] > width_px:
         line = cv2.resize(line, (width_px, line.shape[0]), interpolation=cv2.INTER_AREA)
     return line
 
 
 def _dots(text: str, height_px: int) -> Ink:
-    """Continuous ink-jet print: each pixel of a bitmap font is one drop."""
+    """Continuous ink-jet print: each pixel of a bitmap font is one drop, which touches its neighbours."""
+    return _bitmap(text, height_px, 0.56)
+
+
+def _small_dots(text: str, height_px: int) -> Ink:
+    """A finer nozzle: the drops stand apart."""
+    return _bitmap(text, height_px, 0.43)
+
+
+def _bitmap(text: str, height_px: int, drop_radius: float) -> Ink:
     bitmap = _bitmap_font().getmask(text)
     pixels = np.asarray(bitmap, np.uint8).reshape(bitmap.size[::-1]) > 0
     rows = np.flatnonzero(pixels.any(axis=1))
     pixels = pixels[rows[0] : rows[-1] + 1]
     pitch = max(3, round(height_px / pixels.shape[0]))
-    return np.kron(pixels.astype(np.float32), _drop(pitch))
+    return np.kron(pixels.astype(np.float32), _drop(pitch, drop_radius))
 
 
 @functools.cache
-def _drop(pitch: int) -> Ink:
+def _drop(pitch: int, radius: float) -> Ink:
     scale = 8
     canvas = np.zeros((pitch * scale, pitch * scale), np.uint8)
     centre = pitch * scale // 2
-    cv2.circle(canvas, (centre, centre), round(0.56 * pitch * scale), 255, -1)
+    cv2.circle(canvas, (centre, centre), round(radius * pitch * scale), 255, -1)
     return cv2.resize(canvas, (pitch, pitch), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
@@ -83,6 +92,20 @@ def _sans(text: str, height_px: int) -> Ink:
     image = Image.new("L", (round(right - left) + 2, round(bottom - top) + 2))
     ImageDraw.Draw(image).text((1 - left, 1 - top), text, font=font, fill=255, stroke_width=1)
     return np.asarray(image, np.float32) / 255
+
+
+def _stroke(text: str, height_px: int) -> Ink:
+    """Another sans serif, heavier and set wider: the one that OpenCV draws with."""
+    face, thickness = cv2.FONT_HERSHEY_DUPLEX, 4
+    scale = cv2.getFontScaleFromHeight(face, height_px - thickness, thickness)
+    (width, height), below = cv2.getTextSize(text, face, scale, thickness)
+    canvas = np.zeros((height + below + thickness, width + thickness), np.uint8)
+    cv2.putText(canvas, text, (thickness // 2, height + thickness // 2), face, scale, 255, thickness, cv2.LINE_AA)
+    rows = np.flatnonzero(canvas.any(axis=1))
+    return canvas[rows[0] : rows[-1] + 1].astype(np.float32) / 255
+
+
+_FACES = {"dots": _dots, "small_dots": _small_dots, "sans": _sans, "stroke": _stroke}
 
 
 @functools.cache

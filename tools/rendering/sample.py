@@ -70,6 +70,8 @@ class Sample:
     """(4, 2) corners of the label box in px: top left, top right, bottom right, bottom left."""
     fault_mask: NDArray[np.uint8]
     """(480, 640), 255 where the fault shows."""
+    ink: NDArray[np.uint8]
+    """(480, 640), coverage 0..255 of the print that reached the fabric, before lens and sensor."""
     text: tuple[str, ...]
     parameters: dict[str, object]
 
@@ -99,6 +101,7 @@ def render(kind: str, rng: np.random.Generator, style: Style = TRAINING) -> Samp
         severity=severity,
         polygon=_corners(pose, draft.placement),
         fault_mask=mask,
+        ink=cv2.warpAffine((ink * 255).astype(np.uint8), pose, (WIDTH_PX, HEIGHT_PX)),
         text=draft.print.text,
         parameters={**draft.parameters, **camera, "font": draft.print.font},
     )

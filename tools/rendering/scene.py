@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd_tools.rendering.style import Style
+from inspectd_tools.rendering.style import Range, Style
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 FILTER_LEFT, FILTER_TOP, FILTER_RIGHT, FILTER_BOTTOM = 62, 66, 578, 414
@@ -30,7 +30,7 @@ class Scene:
 def draw_scene(rng: np.random.Generator, style: Style, *, with_filter: bool = True) -> Scene:
     """A bare filter, upright, in the middle of the belt."""
     belt = _belt(rng, style)
-    weave = _texture("weave", rng)
+    weave = _texture("weave", rng, style)
     if not with_filter:
         return Scene(belt, np.zeros_like(belt), weave)
     fabric = _filter_shape()
@@ -44,7 +44,7 @@ def draw_scene(rng: np.random.Generator, style: Style, *, with_filter: bool = Tr
 def _belt(rng: np.random.Generator, style: Style) -> Grey:
     grey = rng.uniform(*style.belt_grey)
     ribs = np.sin(np.arange(HEIGHT_PX, dtype=np.float32) / rng.uniform(5, 8) + rng.uniform(0, 6))[:, None]
-    return (grey + 4 * ribs + 5 * _texture("cloud", rng)).astype(np.float32)
+    return (grey + 4 * ribs + 5 * _texture("cloud", rng, style)).astype(np.float32)
 
 
 def _cylinder(image: Grey, rng: np.random.Generator, style: Style) -> None:
@@ -94,26 +94,26 @@ def _soft_shape() -> Grey:
     return cv2.GaussianBlur(_filter_shape(), (0, 0), 7)
 
 
-def _texture(kind: str, rng: np.random.Generator) -> Grey:
+def _texture(kind: str, rng: np.random.Generator, style: Style) -> Grey:
     """A random window, randomly mirrored, of one of a few large textures."""
-    texture = _textures(kind)[int(rng.integers(_TEXTURES))]
+    texture = _textures(kind, style.texture_seed, style.weave_period_px)[int(rng.integers(_TEXTURES))]
     y, x = (int(rng.integers(0, 2 * _MARGIN)) for _ in range(2))
     window = texture[y : y + HEIGHT_PX, x : x + WIDTH_PX]
     return window[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
 
 
 @functools.cache
-def _textures(kind: str) -> list[Grey]:
+def _textures(kind: str, seed: int, period_px: Range) -> list[Grey]:
     size = (HEIGHT_PX + 2 * _MARGIN, WIDTH_PX + 2 * _MARGIN)
-    make = _weave if kind == "weave" else _cloud
-    return [make(np.random.default_rng(1000 + index), size) for index in range(_TEXTURES)]
+    generators = [np.random.default_rng(seed + index) for index in range(_TEXTURES)]
+    return [_weave(rng, size, period_px) if kind == "weave" else _cloud(rng, size) for rng in generators]
 
 
-def _weave(rng: np.random.Generator, size: tuple[int, int]) -> Grey:
+def _weave(rng: np.random.Generator, size: tuple[int, int], period_px: Range) -> Grey:
     """Plain weave: two threads over and under each other, never quite regular; plus clouds of uneven fibre density."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
     wobble = 1.2 * cv2.GaussianBlur(rng.standard_normal(size).astype(np.float32), (0, 0), 9) * 9
-    period = rng.uniform(3.5, 5.5)
+    period = rng.uniform(*period_px)
     warp = np.sin(2 * np.pi * (x + wobble) / period)
     weft = np.sin(2 * np.pi * (y - wobble) / period)
     fibres = cv2.GaussianBlur(rng.standard_normal(size).astype(np.float32), (0, 0), sigmaX=2.5, sigmaY=0.6)

@@ -17,6 +17,8 @@ class Style:
     ink_density: Range = (0.86, 1.0)
     weave_contrast: Range = (5, 11)
     weave_period_px: Range = (3.5, 5.5)
+    texture_seed: int = 1000
+    """Of the large textures that belt and fabric are cut from."""
     pose_shift_px: float = 12
     pose_angle_deg: float = 0.8
     label_shift_px: float = 7
@@ -33,3 +35,25 @@ class Style:
 
 
 TRAINING = Style()
+PLANT = Style(
+    fonts=("stroke", "small_dots"),
+    belt_grey=(72, 100),
+    filter_grey=(168, 204),
+    cylinder_grey=(12, 30),
+    ink_grey=(28, 62),
+    ink_density=(0.8, 0.96),
+    weave_contrast=(6, 10),
+    weave_period_px=(5.5, 7.5),
+    texture_seed=7000,
+    pose_shift_px=15,
+    pose_angle_deg=1.1,
+    exposure=(0.84, 1.04),
+    light_slope=0.22,
+    vignetting=(0.1, 0.26),
+    motion_blur_px=(0, 2),
+    defocus_px=(0.7, 1.3),
+    read_noise=(1.6, 3.0),
+    shot_noise=(0.15, 0.35),
+)
+"""Another plant's fabric, printer, lamp and camera: what stands in for real photos where there are none."""
+STYLES = {"training": TRAINING, "plant": PLANT}

@@ -1,0 +1,1 @@
+"""Synthetic photos from real ones: prints and faults are lifted from some photos and put onto others."""

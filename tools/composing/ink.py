@@ -1,0 +1,92 @@
+"""Take the ink off a label: which pixels are ink, the surface without it, and the ink by itself."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd_tools.composing.config import GroundConfig, InkConfig
+
+Grey = NDArray[np.uint8]
+_METHODS = {"navier_stokes": cv2.INPAINT_NS, "telea": cv2.INPAINT_TELEA}
+_OFFSETS = 24
+_OFFSET_MAX_PX = 48
+_TEXTURE_SIGMA_PX = 4.0
+
+
+def ink_mask(image: Grey, config: InkConfig) -> Grey:
+    """(h, w) -> 255 where there is ink: grey in range, and darker than the bare surface around by the contrast."""
+    smooth = cv2.GaussianBlur(image, (0, 0), 1)
+    darker = smooth < (1 - config.contrast) * surface(image, config)
+    return (darker & (smooth >= config.grey[0]) & (smooth <= config.grey[1])).astype(np.uint8) * 255
+
+
+def surface(image: Grey, config: InkConfig) -> Grey:
+    """Roughly what lies under the print: the morphological closing, which no stroke is wide enough to survive."""
+    smooth = cv2.GaussianBlur(image, (0, 0), 1)
+    return cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, np.ones((config.stroke_px, config.stroke_px), np.uint8))
+
+
+def grown(mask: Grey, by_px: int) -> Grey:
+    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * by_px + 1, 2 * by_px + 1)))
+
+
+def inpainted(image: Grey, mask: Grey, config: GroundConfig) -> Grey:
+    """Navier-Stokes (Bertalmio et al. 2001) or Telea (2004). Smooth: without the surface's texture."""
+    return cv2.inpaint(image, mask, config.radius_px, _METHODS[config.inpaint])
+
+
+def textured(smooth: Grey, image: Grey, mask: Grey, usable: Grey) -> Grey:
+    """`smooth` with the texture of the bare surface where `mask` is set.
+
+    Texture is what a blur takes away. Each pixel takes that of a bare one (`usable`, not `mask`) at one of few offsets,
+    those at which the texture is most like itself, so that a weave goes on in step (He and Sun, "Statistics of patch
+    offsets for image completion", 2012).
+    """
+    bare = ((mask == 0) & (usable > 0)).astype(np.float32)
+    texture = smooth.astype(np.float32) - _blurred(smooth.astype(np.float32), bare)
+    texture *= bare
+    missing = mask > 0
+    filled = np.zeros_like(texture)
+    for dx, dy in _self_similar_offsets(texture, bare):
+        shift = np.float32([[1, 0, dx], [0, 1, dy]])
+        size = mask.shape[::-1]
+        there = cv2.warpAffine(bare, shift, size, flags=cv2.INTER_NEAREST) > 0
+        take = missing & there
+        filled[take] = cv2.warpAffine(texture, shift, size, flags=cv2.INTER_NEAREST)[take]
+        missing &= ~take
+        if not missing.any():
+            break
+    base = np.where(mask > 0, _blurred(smooth.astype(np.float32), np.ones_like(bare)), smooth)
+    return np.clip(base + filled + 0.5 * (mask > 0), 0, 255).astype(np.uint8)
+
+
+def transmittance(image: Grey, bare: Grey, mask: Grey) -> Grey:
+    """The ink by itself: the share of light (0..255) it leaves of what the bare surface would have sent; 255 where none.
+
+    Multiplied onto another surface it is Poisson blending of the logarithms: nothing is left of its own surface, and
+    at the edges of the ink there is no step.
+    """
+    share = image.astype(np.float32) / np.maximum(bare, 1)
+    return np.where(mask > 0, np.clip(255 * share + 0.5, 0, 255), 255).astype(np.uint8)
+
+
+def _blurred(image: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    total = cv2.GaussianBlur(weight, (0, 0), _TEXTURE_SIGMA_PX)
+    return cv2.GaussianBlur(image * weight, (0, 0), _TEXTURE_SIGMA_PX) / np.maximum(total, 1e-3)
+
+
+def _self_similar_offsets(texture: NDArray[np.float32], bare: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """(dx, dy), best first: peaks of the autocorrelation among pairs of bare pixels; none is too short to leave a stroke."""
+    shape = [cv2.getOptimalDFTSize(side + _OFFSET_MAX_PX) for side in texture.shape]
+    spectrum, weights = np.fft.rfft2(texture, shape), np.fft.rfft2(bare, shape)
+    products = np.fft.irfft2(np.abs(spectrum) ** 2, shape)
+    pairs = np.fft.irfft2(np.abs(weights) ** 2, shape)
+    offsets = [
+        (dx, dy)
+        for dy in range(-_OFFSET_MAX_PX, _OFFSET_MAX_PX + 1)
+        for dx in range(-_OFFSET_MAX_PX, _OFFSET_MAX_PX + 1)
+        if max(abs(dx), abs(dy)) >= 8
+    ]
+    dx, dy = np.array(offsets).T
+    similar = products[dy, dx] / np.maximum(pairs[dy, dx], 100)
+    return [offsets[place] for place in np.argsort(-similar, kind="stable")[: 8 * _OFFSETS]]
