@@ -1,0 +1,108 @@
+"""What is explained: a run, or the run that an engine was built from; and which photos."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+
+from inspectd.errors import ConfigError
+from inspectd.inference.bundle import Bundle, load_bundle
+from inspectd.inference.preprocess import preprocess
+from inspectd_tools.dataset.manifest import Split, read_manifest
+from inspectd_tools.dataset.scan import photos_of
+from inspectd_tools.training.experiment import Experiment
+from inspectd_tools.training.loop import to_network
+from inspectd_tools.training.models import Classifier
+from inspectd_tools.training.run import read_run
+
+MASKS = "masks"
+"""Beside the class folders of tools/synthesize.py: no photos."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    name: str
+    experiment: Experiment
+    classifier: Classifier
+    threshold: float | None
+    """The engine's; a run has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A photo to be explained. `truth`: a class or kind of unknown, or what the line called the part; '' where nobody says."""
+
+    path: Path
+    truth: str
+
+
+def open_source(model: Path, run: Path | None) -> Source:
+    """A run, or with `run` an engine whose source that is. Raises ConfigError or EngineError."""
+    if (model / "engine.yaml").is_file():
+        if run is None:
+            raise ConfigError(f"{model}: an engine holds no gradients; give the run it was built from as --run")
+        bundle = load_bundle(model)
+        experiment, classifier, _ = read_run(run)
+        _check_source(bundle, experiment, classifier, run)
+        manifest = bundle.manifest
+        return Source(f"{manifest.name} {manifest.version}", experiment, classifier, manifest.threshold.value)
+    if run is not None:
+        raise ConfigError(f"--run: names the source of an engine, and {model} is none (no engine.yaml)")
+    experiment, classifier, _ = read_run(model)
+    return Source(str(model), experiment, classifier, None)
+
+
+def _check_source(bundle: Bundle, experiment: Experiment, classifier: Classifier, run: Path) -> None:
+    """The engine's golden images must get the scores that it has recorded for them."""
+    manifest = bundle.manifest
+    if (experiment.classes, experiment.input) != (manifest.classes, manifest.input):
+        raise ConfigError(f"--run {run}: is not what {bundle.folder} was built from: other classes or another input")
+    for golden in manifest.golden:
+        image = cv2.imdecode(np.frombuffer(bundle.read(golden), np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = torch.from_numpy(preprocess(image, experiment.input))
+        with torch.no_grad():
+            scores = classifier(to_network(pixels, experiment))[0].exp().numpy()
+        difference = float(np.abs(scores - np.array(golden.scores)).max())
+        if not difference <= manifest.golden_tolerance:
+            raise ConfigError(
+                f"--run {run}: is not what {bundle.folder} was built from: {golden.path} scores {difference:.3f} "
+                f"beside the engine's, allowed are {manifest.golden_tolerance}"
+            )
+
+
+def find_subjects(data: Path, split: Split, parts: Sequence[int]) -> list[Subject]:
+    """Photos of a manifest's split, of a folder, or of these parts in the daemon's archive. Raises ConfigError."""
+    if parts:
+        return [subject for part in parts for subject in _of_part(data, part)]
+    if data.suffix == ".csv":
+        manifest = read_manifest(data)
+        found = [Subject(photo.path, manifest.names[photo.label]) for photo in manifest.photos if photo.split == split]
+        if not found:
+            raise ConfigError(f"{data}: holds no photo in split {split}")
+        return found
+    if not data.is_dir():
+        raise ConfigError(f"{data}: no such folder, and no manifest (.csv)")
+    inside = [(path, path.relative_to(data).parts) for path in photos_of(data)]
+    return [Subject(path, parts[0] if len(parts) > 1 else "") for path, parts in inside if MASKS not in parts[:-1]]
+
+
+def spread(subjects: Sequence[T], limit: int) -> list[T]:
+    """At most `limit` of them, evenly from the first to the last."""
+    places = np.linspace(0, len(subjects) - 1, min(limit, len(subjects))).round().astype(int)
+    return [subjects[place] for place in places]
+
+
+def _of_part(archive: Path, part: int) -> list[Subject]:
+    """Files are `<day>/<part>_<verdict>.png` (inspectd/archive.py)."""
+    found = sorted(archive.glob(f"????-??-??/{part:09d}_*.png"))
+    if not found:
+        raise ConfigError(
+            f"{archive}: holds no image of part {part}; the archive keeps rejected parts and every n-th passed one, until "
+            "its space is needed"
+        )
+    return [Subject(path, path.stem.partition("_")[2]) for path in found]
