@@ -3,16 +3,20 @@
 `render` draws filters with printed labels from nothing: four classes of print and twelve kinds of unknowns, each with
 its whole truth. Unknowns are there to test a model, never to train it. `compose` makes new photos of real ones: it lifts
 prints or faults and puts them elsewhere. `mix` makes a training set of real and synthetic photos; its test stays real.
+`score` says how close synthetic photos are to real ones, and whether they help.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from inspectd.errors import InspectdError
 from inspectd_tools.composing.command import PICK, add_compose
 from inspectd_tools.dataset.mix import add_mix
 from inspectd_tools.rendering.dataset import folders_of_classes, mixed_stream, write
@@ -27,11 +31,23 @@ examples:
 
 exit codes: 0 done, 1 the disk refused, 2 wrong usage"""
 
+_SCORE_EXAMPLES = """\
+examples:
+  python tools/synthesize.py score runs/labels-gan/images labels.csv --weights mobilenet_v2-imagenet-features.safetensors
+  python tools/synthesize.py score out/train photos/labels --weights inception_v3_google.pth --network InceptionV3 \\
+      --out score.json
+
+A manifest's train photos count as those that the synthetic ones were made from, its test photos as unseen. A folder is
+halved at random: fine where nothing was made from it, else give a manifest.
+
+exit codes: 0 done, 2 wrong usage, 78 the photos or weights can't be used"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_render(verbs)
+    _add_score(verbs)
     add_compose(verbs)
     add_mix(verbs)
     given = sys.argv[1:] if arguments is None else arguments
@@ -90,6 +106,42 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         return 1
     seconds = time.monotonic() - start_s
     print(f"{len(orders)} images in {seconds:.1f} s ({len(orders) / seconds:.0f}/s) -> {args.out}")
+    return 0
+
+
+def _add_score(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser(
+        "score",
+        help="how close are synthetic photos to real ones, and do they help?",
+        epilog=_SCORE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("synthetic", type=Path, help="folder with one folder of photos a class")
+    parser.add_argument("real", type=Path, help="manifest of prepare_data.py (csv), or a folder like it")
+    parser.add_argument(
+        "--weights", type=Path, help="network in whose features photos are compared; default: torchvision's own"
+    )
+    parser.add_argument("--network", choices=("MobileNetV2", "InceptionV3"), default="MobileNetV2")
+    parser.add_argument("--out", type=Path, metavar="JSON", help="write all figures here too")
+    parser.add_argument("--seed", type=_count, default=0, help="of halves and resampling; default: 0")
+    parser.set_defaults(verb=_score)
+
+
+def _score(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    # the workers of `render` import this module too, and need no torch
+    from inspectd_tools.fidelity.features import FeatureSpace
+    from inspectd_tools.fidelity.photos import load
+    from inspectd_tools.fidelity.score import closeness_table, probe_table, score
+
+    try:
+        space = FeatureSpace(args.network, args.weights)
+        found = score(load(args.synthetic, args.real, args.seed), space, args.seed)
+    except InspectdError as error:
+        print(f"synthesize: {error}", file=sys.stderr)
+        return error.exit_code
+    Console().print(closeness_table(found), probe_table(found))
+    if args.out:
+        args.out.write_text(json.dumps(found.as_json(), indent=2), encoding="utf-8")
     return 0
 
 

@@ -18,11 +18,17 @@ Certainty = Callable[[Tensor], Tensor]
 """(N, features) -> (N,)"""
 
 
-def max_softmax(features: Tensor, labels: Tensor, class_count: int) -> Certainty:
-    """Largest probability of a logistic regression (Hendrycks and Gimpel, "A baseline for detecting misclassified", 2017)."""
+def linear_probe(features: Tensor, labels: Tensor, class_count: int) -> SoftmaxHead:
+    """Logistic regression: (N, features) -> (N, classes) log probabilities."""
     head = SoftmaxHead(features.shape[1], class_count)
     head.fit(features, labels, torch.ones(class_count))
-    return lambda other: head(other).exp().max(1).values
+    return head.requires_grad_(False)
+
+
+def max_softmax(features: Tensor, labels: Tensor, class_count: int) -> Certainty:
+    """Largest probability of a logistic regression (Hendrycks and Gimpel, "A baseline for detecting misclassified", 2017)."""
+    probe = linear_probe(features, labels, class_count)
+    return lambda other: probe(other).exp().max(1).values
 
 
 def mahalanobis(features: Tensor, labels: Tensor) -> Certainty:

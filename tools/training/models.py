@@ -135,7 +135,7 @@ def load_backbone(classifier: Classifier, experiment: Experiment, path: Path | N
     """
     given = {
         key.removeprefix("features."): value
-        for key, value in (_read_weights(path) if path is not None else _torchvision_weights(experiment)).items()
+        for key, value in (read_weights(path) if path is not None else _torchvision_weights(experiment)).items()
     }
     wanted = classifier.backbone.state_dict()
     for key, value in wanted.items():
@@ -152,7 +152,8 @@ def load_backbone(classifier: Classifier, experiment: Experiment, path: Path | N
     return Loaded(tuple(fits), missing, tuple(key for key in given if key not in wanted))
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Names and tensors of safetensors or a state dict as torch saves it. Raises ConfigError."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

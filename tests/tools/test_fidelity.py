@@ -1,0 +1,170 @@
+"""Measures against references written another way, and what `score` says of sets whose answer is known."""
+
+import json
+from itertools import product
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from scipy.linalg import sqrtm
+
+from inspectd_tools import synthesize
+from inspectd_tools.fidelity.measures import fid, kid, precision, recall
+from inspectd_tools.training.torchvision_import import torchvision
+
+CLASSES = ("bar", "disc")
+
+
+def gaussians(n, d, seed, shift=0.0):
+    return np.random.default_rng(seed).standard_normal((n, d)) + shift
+
+
+def kid_by_loops(first, second):
+    def kernel(x, y):
+        return (float(x @ y) / len(x) + 1) ** 3
+
+    def within(items):
+        n = len(items)
+        return sum(kernel(items[i], items[j]) for i, j in product(range(n), range(n)) if i != j) / (n * (n - 1))
+
+    across = np.mean([kernel(x, y) for x, y in product(first, second)])
+    return within(first) + within(second) - 2 * across
+
+
+def test_kid_is_that_of_two_loops_over_the_definition():
+    first, second = gaussians(9, 5, 1), gaussians(12, 5, 2, shift=0.4)
+    assert kid(first, second).value == pytest.approx(kid_by_loops(first, second), rel=1e-9)
+
+
+def test_kid_of_equal_distributions_is_0_on_average_even_for_few_images():
+    values = np.array([kid(gaussians(8, 4, seed), gaussians(8, 4, 10_000 + seed)).value for seed in range(300)])
+    assert abs(values.mean()) < 3 * values.std() / np.sqrt(len(values))
+    assert (values < 0).any()
+
+
+def test_kid_interval_holds_the_true_distance():
+    truth = np.mean([kid(gaussians(1500, 3, seed), gaussians(1500, 3, 50 + seed, shift=0.7)).value for seed in range(4)])
+    found = [kid(gaussians(40, 3, seed), gaussians(40, 3, 900 + seed, shift=0.7)) for seed in range(100)]
+    covered = sum(estimate.low <= truth <= estimate.high for estimate in found)
+    assert 86 <= covered <= 100
+    assert all(estimate.low < estimate.value < estimate.high for estimate in found)
+
+
+def test_fid_is_the_closed_form_on_gaussians():
+    rng = np.random.default_rng(0)
+    first = gaussians(60_000, 3, 1) @ np.diag([1.0, 2.0, 0.5])
+    second = gaussians(60_000, 3, 2) @ np.diag([2.0, 1.0, 0.5]) + [1.0, 0.0, 2.0]
+    turn, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+    assert fid(first[:3000], second[:3000]) == pytest.approx(1 + 4 + 1 + 1, rel=0.1)
+    assert fid(first[:3000] @ turn, second[:3000] @ turn) == pytest.approx(fid(first[:3000], second[:3000]))
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(30, 40, 6), (8, 9, 20)])
+def test_fid_is_that_of_the_root_of_the_covariances(n, m, d):
+    first, second = gaussians(n, d, 3), gaussians(m, d, 4, shift=0.3) * 1.7
+    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    half = np.real(sqrtm(covariances[0]))
+    root = np.real(np.trace(sqrtm(half @ covariances[1] @ half)))
+    expected = ((first.mean(0) - second.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1]) - 2 * root
+    assert fid(first, second) == pytest.approx(expected, rel=1e-4)
+
+
+def test_precision_and_recall_by_hand():
+    """Real images at 0, 1, 2, 3, 10 reach 3, 2, 2, 3 and 9 far: to their third nearest."""
+    real = np.array([[0.0], [1.0], [2.0], [3.0], [10.0]])
+    synthetic = np.array([[-3.5], [-2.9], [0.5], [0.9], [1.1], [19.5]])
+    assert precision(synthetic, real).value == pytest.approx(4 / 6)
+    # synthetic ones reach 4.6, 4.0, 3.4, 3.8, 4.0 and 19.0
+    assert recall(synthetic, real).value == pytest.approx(1.0)
+    # and 4.0, 0.2, 0.1, 0.2 far if they sit together far from most real images
+    crowd = np.array([[2.0], [2.1], [2.2], [2.0]])
+    assert recall(crowd, real).value == pytest.approx(1 / 5)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """MobileNetV2 as it starts: even random features tell a bar from a disc."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_file(torchvision.models.mobilenet_v2().features.state_dict(), path)
+    return path
+
+
+def draw(kind, rng, tilt_deg=0.0):
+    image = np.full((48, 64), 200, np.uint8)
+    x, y = rng.integers(18, 46), rng.integers(18, 30)
+    if kind == "bar":
+        cv2.line(image, (int(x) - 12, int(y)), (int(x) + 12, int(y + 24 * np.tan(np.radians(tilt_deg)))), 60, 4)
+    else:
+        cv2.circle(image, (int(x), int(y)), 9, 60, -1)
+    return np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+
+
+def write(folder, count, seed, swap=False):
+    rng = np.random.default_rng(seed)
+    for place, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            image = draw(CLASSES[1 - place] if swap else name, rng)
+            cv2.imwrite(str(folder / name / f"{number}.png"), image)
+    return folder
+
+
+def scored(tmp_path, weights, synthetic, real):
+    out = tmp_path / "score.json"
+    arguments = ["score", str(synthetic), str(real), "--weights", str(weights), "--out", str(out)]
+    assert synthesize.main(arguments) == 0
+    return json.loads(out.read_text())
+
+
+def test_score_knows_good_synthetic_photos_from_those_of_the_wrong_class(tmp_path, weights, capsys):
+    real = write(tmp_path / "real", 16, 1)
+    good = scored(tmp_path, weights, write(tmp_path / "good", 10, 2), real)
+    said = capsys.readouterr().out
+    assert "random.safetensors" in said
+    bad = scored(tmp_path, weights, write(tmp_path / "bad", 10, 3, swap=True), real)
+    for name in CLASSES:
+        kids = {
+            key: next(row["kid"] for row in found["closeness"] if (row["of_class"], row["compared"]) == (name, "synthetic"))
+            for key, found in (("good", good), ("bad", bad))
+        }
+        assert kids["good"]["low"] < 0.5 * kids["bad"]["value"]
+        assert kids["good"]["high"] < kids["bad"]["value"]
+    accuracy = {
+        key: next(row["accuracy"]["value"] for row in found["probes"] if row["trained_on"] == "synthetic")
+        for key, found in (("good", good), ("bad", bad))
+    }
+    assert accuracy["good"] > 0.9
+    assert accuracy["bad"] < 0.1
+    assert {row["n_unseen"] for row in good["probes"]} == {16}
+
+
+def test_score_of_some_classes_only(tmp_path, weights):
+    synthetic = write(tmp_path / "synthetic", 6, 2)
+    for path in (synthetic / "disc").iterdir():
+        path.unlink()
+    (synthetic / "disc").rmdir()
+    found = scored(tmp_path, weights, synthetic, write(tmp_path / "real", 12, 1))
+    assert {row["of_class"] for row in found["closeness"]} == {"bar", "together"}
+    assert [row["trained_on"] for row in found["probes"]] == ["real", "real + synthetic"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: (folder / "synthetic").rename(folder / "other"), "no such folder"),
+        (lambda folder: (folder / "synthetic" / "bar" / "0.png").write_bytes(b"no image"), "0.png"),
+        (lambda folder: [path.unlink() for path in (folder / "synthetic" / "bar").glob("[1-9].png")], "at least 5"),
+        (lambda folder: (folder / "weights.safetensors").write_bytes(b"nothing"), "weights.safetensors"),
+    ],
+)
+def test_score_refuses_what_it_cannot_judge(tmp_path, weights, capsys, spoil, said):
+    for name in ("synthetic", "real"):
+        write(tmp_path / name, 10, 1)
+    (tmp_path / "weights.safetensors").write_bytes(weights.read_bytes())
+    spoil(tmp_path)
+    arguments = [str(tmp_path / "synthetic"), str(tmp_path / "real"), "--weights", str(tmp_path / "weights.safetensors")]
+    assert synthesize.main(["score", *arguments]) == 78
+    assert said in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""How close synthetic photos are to real ones, and whether they help."""

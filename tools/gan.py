@@ -1,0 +1,207 @@
+"""Train a GAN on tens of photos a class and write images like them, one folder a class.
+
+The network is small enough for a CPU: 64 px and a few hundred photos take some minutes, 128 px takes hours. Photos set
+aside tell whether the images are new or learnt by heart; `tools/synthesize.py score` tells whether they help.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from inspectd.errors import ConfigError, InspectdError
+from inspectd_tools.fidelity.features import NETWORKS, FeatureSpace
+from inspectd_tools.generating.memorisation import Memorisation, memorisation, nearest
+from inspectd_tools.generating.networks import Generator
+from inspectd_tools.generating.photos import Photos, load
+from inspectd_tools.generating.sheets import as_rgb, generate, grid, write_sheet
+from inspectd_tools.generating.training import BATCH, train_gan
+
+_EPILOG = """\
+examples:
+  python tools/prepare_data.py photos/labels --out labels.csv
+  python tools/gan.py combined --data labels.csv --out runs/labels-gan --weights mobilenet_v2-imagenet-features.safetensors
+  python tools/synthesize.py score runs/labels-gan/images labels.csv --weights mobilenet_v2-imagenet-features.safetensors
+  python tools/gan.py combined --data labels.csv --out runs/labels-gan --resume --n_imgs 500
+      goes on where it was cut; here it is through, and only more images are drawn
+
+in --out afterwards:
+  images/<class>/             what was asked for
+  samples.png                 a row of them for each class
+  memorised.png               those closest to a training photo, each beside that photo
+  memorisation.json           is it a copyist?
+  models/<class or combined>/ averaged weights, epochs, sample sheets, TensorBoard's curves; last.pt to go on from
+
+exit codes: 0 done, 2 wrong usage, 70 the training diverged, 78 the photos, weights or run can't be used"""
+
+_GPU_ONLY_PX = 256
+_STEPS = 3000
+_COLUMNS = 10
+_PAIRS = 6
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "kind", choices=("separate", "combined"), help="a GAN for each class, or one that is told the class"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="manifest of tools/prepare_data.py (csv): learns from train, holds out val; or folder with one folder of "
+        "photos a class, of which a fifth is held out",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="new folder")
+    parser.add_argument("--n_imgs", type=_positive, default=100, metavar="N", help="images a class; default: 100")
+    parser.add_argument("--latent_vector_size", type=_positive, default=128, metavar="N", help="default: 128")
+    parser.add_argument(
+        "--epochs", type=_positive, metavar="N", help=f"default: as many as make {_STEPS} steps of {BATCH} photos"
+    )
+    parser.add_argument(
+        "--size", type=int, choices=(64, 96, 128, 256), default=64, help="px, 256 on a GPU; default: 64"
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="network in whose features samples and photos are compared; default: torchvision's"
+    )
+    parser.add_argument("--network", choices=NETWORKS, default=NETWORKS[0], help=f"default: {NETWORKS[0]}")
+    parser.add_argument("--resume", action="store_true", help="go on with the run where it was cut")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same images on the same machine; default: 0")
+    args = parser.parse_args(arguments)
+    if args.out.exists() and not args.resume:
+        parser.error(f"{args.out}: exists; give a new folder, so that no earlier run is lost, or --resume")
+    if args.size == _GPU_ONLY_PX and not torch.cuda.is_available():
+        parser.error("--size 256: needs a GPU, and there is none; 128 is the most a CPU does in a day")
+    try:
+        _make(args)
+    except InspectdError as error:
+        print(f"gan: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _make(args: argparse.Namespace) -> None:
+    space = FeatureSpace(args.network, args.weights)
+    photos = load(args.data, args.size, args.seed)
+    _begin(args, photos)
+    generators = _train(args, photos)
+    images = {
+        name: generate(generator, torch.full((args.n_imgs,), label), args.seed + place)
+        for place, (name, (generator, label)) in enumerate(zip(photos.classes, generators, strict=True))
+    }
+    for name, pixels in images.items():
+        _write(args.out / "images" / name, pixels, photos.width_px)
+    shown = [np.resize(pixels, (_COLUMNS, *pixels.shape[1:])) for pixels in images.values()]
+    write_sheet(args.out / "samples.png", grid(np.concatenate(shown), _COLUMNS))
+    found = _compare(photos, images, space, args.out)
+    results = {"feature_space": space.name, "classes": {name: asdict(figures) for name, figures in found.items()}}
+    (args.out / "memorisation.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    Console().print(_table(found, space))
+
+
+def _begin(args: argparse.Namespace, photos: Photos) -> None:
+    """The folder of a new run; that of an older one must be of the same photos and networks."""
+    settings: dict[str, Any] = {
+        "kind": args.kind,
+        "size": args.size,
+        "latent_vector_size": args.latent_vector_size,
+        "seed": args.seed,
+        "classes": list(photos.classes),
+        "data_fingerprint": photos.train.fingerprint,
+    }
+    path = args.out / "gan.json"
+    if args.out.exists():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: can't be read, so there is nothing to resume: {error}") from error
+        changed = [key for key, value in settings.items() if before.get(key) != value]
+        if changed:
+            raise ConfigError(
+                f"{args.out}: was begun with another {', '.join(changed)} and can't be resumed with these"
+            )
+    args.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+def _train(args: argparse.Namespace, photos: Photos) -> list[tuple[Generator, int]]:
+    """Of each class: its generator, and the label to ask it with."""
+    pixels, labels = torch.from_numpy(photos.train.pixels), torch.from_numpy(photos.train.labels)
+
+    def trained(name: str, places: torch.Tensor, own_labels: torch.Tensor, class_count: int) -> Generator:
+        epochs = args.epochs or -(-_STEPS // max(1, len(own_labels) // BATCH))
+        run = args.out / "models" / name
+        return train_gan(pixels[places], own_labels, class_count, args.latent_vector_size, epochs, args.seed, run)
+
+    if args.kind == "combined":
+        generator = trained("combined", torch.arange(len(labels)), labels, len(photos.classes))
+        return [(generator, label) for label in range(len(photos.classes))]
+    places = [torch.nonzero(labels == label).flatten() for label in range(len(photos.classes))]
+    return [
+        (trained(name, of_class, torch.zeros_like(of_class), 1), 0)
+        for name, of_class in zip(photos.classes, places, strict=True)
+    ]
+
+
+def _write(folder: Path, pixels: np.ndarray, width_px: int) -> None:
+    """Stretched back to the photos' own shape."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(pixels):
+        stretched = cv2.resize(as_rgb(image), (width_px, image.shape[1]), interpolation=cv2.INTER_LINEAR)
+        code = cv2.COLOR_RGB2GRAY if len(image) == 1 else cv2.COLOR_RGB2BGR
+        path = folder / f"{number:05d}.png"
+        if not cv2.imwrite(str(path), cv2.cvtColor(stretched, code)):
+            raise OSError(f"{path}: can't be written")
+
+
+def _compare(photos: Photos, images: dict[str, np.ndarray], space: FeatureSpace, out: Path) -> dict[str, Memorisation]:
+    """Class by class; the sheet shows the samples closest to a training photo, each beside it."""
+    known, unseen = space(photos.train.pixels, "training photos"), space(photos.held_out.pixels, "held-out photos")
+    found, pairs = {}, []
+    for label, (name, samples) in enumerate(images.items()):
+        own = np.flatnonzero(photos.train.labels == label)
+        places, distances = nearest(space(samples, f"samples of {name}"), known[own])
+        _, usual = nearest(unseen[photos.held_out.labels == label], known[own])
+        found[name] = memorisation(distances, usual)
+        for sample in np.resize(np.argsort(distances), _PAIRS):
+            pairs += [samples[sample], photos.train.pixels[own[places[sample]]]]
+    write_sheet(out / "memorised.png", grid(np.stack(pairs), 2 * _PAIRS))
+    return found
+
+
+def _table(found: dict[str, Memorisation], space: FeatureSpace) -> Table:
+    table = Table(
+        *("class", "samples", "held out", "closer to training", "p", "closer than all held out (95 %)", ""),
+        title=f"learnt by heart? distance to the nearest training photo\n{space.name}",
+        caption="closer to training: chance that a sample lies closer to a training photo than an unseen photo does;\n"
+        "0.5 like new photos, 1 copies, less: further off than photos are",
+    )
+    for name, row in found.items():
+        low, high = row.closest_interval
+        table.add_row(
+            *(name, str(row.samples), str(row.held_out), f"{row.closer_share:.2f}", f"{row.p_value:.2g}"),
+            f"{row.closest_share:.2f} ({low:.2f} to {high:.2f})",
+            "[red]copies[/red]" if row.copied else "new",
+        )
+    return table
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Generative adversarial networks made for tens of photos a class."""
