@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import IO
+from typing import IO, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -22,14 +22,14 @@ from rich.table import Table
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.studies.data import Data, Sources, classes_of
 from inspectd_tools.studies.graphs import draw
-from inspectd_tools.studies.plan import Run, Start, changes, plan, real_photos
+from inspectd_tools.studies.place import OUTCOME, TRAINED, WORK
+from inspectd_tools.studies.plan import Run, Start, Work, changes, plan, real_photos
 from inspectd_tools.studies.report import FIGURES, write_report
 from inspectd_tools.studies.results import Results, gather
 from inspectd_tools.studies.rows import write_rows
 from inspectd_tools.studies.scale import Scale
-from inspectd_tools.studies.spread import WORK, here, last_words, on_ray
-from inspectd_tools.studies.study import FOLDER, load_study, names
-from inspectd_tools.studies.work import OUTCOME, TRAINED, Work
+from inspectd_tools.studies.spread import here, last_words, on_ray
+from inspectd_tools.studies.study import FOLDER, DataName, load_study, names
 
 _EPILOG = """\
 examples:
@@ -139,7 +139,7 @@ def _main(args: argparse.Namespace) -> int:
         data.make(runs, real_photos(study, args.scale, runs), sources)
         for place, run in waiting:
             place.mkdir(parents=True, exist_ok=True)
-            foreign = {name: data.whole(name).resolve() for name in ("labels", "cifar10")}
+            foreign = {name: data.whole(name).resolve() for name in get_args(DataName)}
             work = Work(run=run, manifest=data.manifest(run.photos).resolve(), foreign=foreign)
             (place / WORK).write_text(work.model_dump_json(indent=1), encoding="utf-8")
         failed = _run(waiting, args, lock)

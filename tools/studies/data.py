@@ -4,11 +4,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inspectd.errors import ConfigError, InspectdError
-from inspectd_tools.dataset.manifest import UNKNOWN, read_manifest
+from inspectd_tools.dataset.manifest import UNKNOWN, DataManifest, read_manifest, write_manifest
 from inspectd_tools.dataset.scan import class_folders
 from inspectd_tools.studies.plan import Photos, Run
 from inspectd_tools.studies.study import Closeness, DataName, Foreign
@@ -16,6 +16,8 @@ from inspectd_tools.studies.study import Closeness, DataName, Foreign
 COMPOSE = Path(__file__).resolve().parents[2] / "config" / "compose-filter-label.yaml"
 _STAND_IN = ("--style", "plant", "--count-per-class", "70", "--unknowns-per-kind", "20", "--seed", "7")
 """What config/compose-filter-label.yaml finds its templates in."""
+_BACKGROUNDS = "unknown_no_filter"
+"""Composed photos are laid on these, so they can't be unknowns of the test."""
 _LEAST_FOREIGN = 25
 
 
@@ -104,6 +106,7 @@ class Data:
             source = self._folder / "plant.csv"
             # rendered one by one, none shows what another does, however alike they look
             _tool("prepare_data", self._folder / "out" / "plant", "--out", source, "--near", "-1")
+            write_manifest(_without(read_manifest(source), _BACKGROUNDS), source)
         elif real.suffix != ".csv":
             source = self._folder / "real.csv"
             _tool("prepare_data", real, "--out", source)
@@ -157,6 +160,12 @@ class Data:
         where = [part, *arguments] if verb == "render" else [arguments[0], part, *arguments[1:]]
         _tool(tool, verb, *where)
         part.rename(folder)
+
+
+def _without(manifest: DataManifest, kind: str) -> DataManifest:
+    names = tuple(name for name in manifest.names if name != kind)
+    kept = (photo for photo in manifest.photos if manifest.names[photo.label] != kind)
+    return DataManifest(names, tuple(replace(photo, label=names.index(manifest.names[photo.label])) for photo in kept))
 
 
 def _tool(name: str, *arguments: str | Path) -> None:

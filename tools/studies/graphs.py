@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from inspectd_tools.studies.measures import MAPS
+from inspectd_tools.studies.place import MAPS
 from inspectd_tools.studies.results import Results
 from inspectd_tools.studies.study import Options
 

@@ -70,6 +70,15 @@ class Run(Section):
         return float(max(1, epochs) * self.photos.train.photos)
 
 
+class Work(Section):
+    """A run, and where its photos lie."""
+
+    run: Run
+    manifest: Path
+    foreign: dict[DataName, Path]
+    """Data set -> manifest, whose test photos are measured."""
+
+
 class Changed(Section):
     """One number of the study and what the scale has made of it."""
 

@@ -54,7 +54,7 @@ def _answers(results: Results) -> Iterator[str]:
     for claim in results.study.claims:
         values = [value for of_variant in results.final.get(claim.metric, {}).values() for value in of_variant]
         held = hold(claim, values)
-        yield f"| {claim.says} | {claim.source} | **{held.verdict}** | {_cell(held.figures)} |"
+        yield f"| {_cell(claim.says)} | {claim.source} | **{held.verdict}** | {_cell(held.figures)} |"
     yield "\nA verdict holds at this scale, on these photos, at 95 % confidence for each figure on its own."
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from inspectd_tools.studies.claims import Value
+from inspectd_tools.studies.place import OUTCOME, TRAINED
 from inspectd_tools.studies.plan import Changed, Run
 from inspectd_tools.studies.rows import Outcome, Row, read_outcome, rows_of
 from inspectd_tools.studies.scale import Scale
 from inspectd_tools.studies.statistics import Over, over
 from inspectd_tools.studies.study import Study
-from inspectd_tools.studies.work import OUTCOME, TRAINED
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from inspectd.errors import ConfigError
-from inspectd_tools.studies.work import OUTCOME
+from inspectd_tools.studies.place import LOG, OUTCOME, WORK
 
-LOG = "log.txt"
-WORK = "run.json"
 _POLL_S = 0.2
 Ended = tuple[Path, int]
 """A run's folder, and the exit code of its process."""

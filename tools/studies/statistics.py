@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 
@@ -36,7 +36,7 @@ def over(values: Sequence[float]) -> Over:
     if len(values) == 1:
         return Over(1, mean, math.nan, math.nan, math.nan)
     deviation = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * deviation / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(len(values))
     return Over(len(values), mean, deviation, mean - half, mean + half)
 
 
@@ -44,5 +44,7 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     """Spearman's, and the p-value of there being none. (0, 1) where one of them does not vary."""
     if len(set(x)) < 2 or len(set(y)) < 2:
         return 0.0, 1.0
-    found = stats.spearmanr(x, y)
+    from scipy.stats import spearmanr  # takes seconds to import
+
+    found = spearmanr(x, y)
     return float(found.statistic), float(found.pvalue)

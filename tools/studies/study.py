@@ -109,7 +109,7 @@ class Part(Section):
     """Other than the study's."""
     train: Share
     val: Share | None = None
-    """Labels only; of CIFAR10, a fifth of what there is to learn from."""
+    """Labels only; of CIFAR10, a quarter of train."""
     set: Options = Field(default={})
     """Keys of the experiment, as `tools/train.py --set` takes them."""
     vary: dict[str, Annotated[list[JsonValue], Field(min_length=1)]]
@@ -133,11 +133,15 @@ class Part(Section):
                     raise ValueError(
                         f"adjust.where: {key}: {value!r} is none of the values of vary, {self.vary.get(key)}"
                     )
-        if self.data == "cifar10" and (self.val is not None or any(self.share(o).synthetic for o in self.options())):
-            raise ValueError("data: cifar10 has no synthetic photos, and its val is a fifth of what train leaves it")
+        try:
+            is_mixed = any(self.share(options).synthetic for options in self.options())
+        except ValidationError as error:
+            raise ValueError(f"vary: {_explain(error.errors()[0])}") from error
+        if self.data == "cifar10" and (self.val is not None or is_mixed):
+            raise ValueError("data: cifar10 has no synthetic photos, and its val is a quarter of train")
         if self.data == "labels" and self.val is None:
             raise ValueError("val: missing; data: labels needs it")
-        if self.val is not None and self.val.synthetic and any(self.share(o).synthetic for o in self.options()):
+        if self.val is not None and self.val.synthetic and is_mixed:
             raise ValueError(
                 "val.synthetic_share: must be 0 where train has synthetic photos, or the two might share some"
             )

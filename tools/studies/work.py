@@ -12,25 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from inspectd.errors import InspectdError
-from inspectd.section import Section
 from inspectd_tools import train
 from inspectd_tools.studies.machine import machine
 from inspectd_tools.studies.measures import measure
-from inspectd_tools.studies.plan import Run
+from inspectd_tools.studies.place import OUTCOME, TRAINED
+from inspectd_tools.studies.plan import Work
 from inspectd_tools.studies.rows import Outcome, figures_of
 from inspectd_tools.studies.study import Foreign, as_arguments
-
-OUTCOME = "outcome.json"
-TRAINED = "training"
-
-
-class Work(Section):
-    """A run, and where its photos lie."""
-
-    run: Run
-    manifest: Path
-    foreign: dict[str, Path]
-    """Data set -> manifest, whose test photos are measured."""
 
 
 def main(arguments: list[str] | None = None) -> int:
