@@ -473,7 +473,7 @@ def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
         "maps.png",
     }
     provenance = json.loads((second / TRAINED / "provenance.json").read_text())
-    assert provenance["n_train"] == 4 * 7
+    assert provenance["n_train"] == 4 * (6 + 2)
 
     other = subprocess.run([*command[:-6], "--scale", "1", *command[-4:]], capture_output=True, text=True, check=False)
     assert other.returncode == 78

@@ -73,7 +73,7 @@ def _final(results: Results, folder: Path) -> list[str]:
             if figures.n > 1:
                 half = [[figures.mean - max(0, figures.low)], [min(1, figures.high) - figures.mean]]
                 ax.errorbar(figures.mean, place, xerr=np.maximum(half, 0), fmt="|", color="black", capsize=4)
-        ax.set(xlabel=f"{metric}: runs, mean, 95 % of the mean", xlim=(-0.02, 1.02))
+        ax.set(xlabel=f"{metric}: runs, mean, 95 % of the mean")
         ax.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(results.variants)), list(results.variants))
     axes[0].invert_yaxis()

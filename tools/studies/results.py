@@ -38,7 +38,7 @@ class Results:
         found: dict[str, list[Run]] = defaultdict(list)
         for run, _ in self.done:
             found[run.variant].append(run)
-        return {name: found[name] for name in sorted(found, key=lambda name: (found[name][0].part, name))}
+        return dict(found)
 
     @cached_property
     def final(self) -> dict[str, dict[str, list[Value]]]:
