@@ -23,7 +23,7 @@ from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.studies.data import Data, Sources, classes_of
 from inspectd_tools.studies.graphs import draw
 from inspectd_tools.studies.place import OUTCOME, TRAINED, WORK
-from inspectd_tools.studies.plan import Run, Start, Work, changes, plan, real_photos
+from inspectd_tools.studies.plan import Changed, Run, Start, Work, changes, plan, real_photos
 from inspectd_tools.studies.report import FIGURES, write_report
 from inspectd_tools.studies.results import Results, gather
 from inspectd_tools.studies.rows import write_rows
@@ -59,7 +59,7 @@ study, the photos or --out can't be used"""
 
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the runs are stopped too
     try:
         return _main(args)
     except InspectdError as error:
@@ -112,9 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at once; default: 1")
     parser.add_argument("--ray", action="store_true", help="spread the runs over a Ray cluster (RAY_ADDRESS) instead")
-    parser.add_argument(
-        "--list", action="store_true", help="say what would be run, and what the scale makes of the study"
-    )
+    parser.add_argument("--report", action="store_true", help="run nothing, report what there is of the study so far")
+    parser.add_argument("--list", action="store_true", help="say what would be run, and what of it is not as the study")
     return parser
 
 
@@ -127,16 +126,17 @@ def _main(args: argparse.Namespace) -> int:
     runs = plan(study, args.scale, args.n_runs, start)
     changed = list(changes(study, args.scale, args.n_runs))
     if args.list:
-        _show(runs)
+        _show(runs, changed)
         return 0
     out = args.out or Path("out", path.stem)
     data, folder = Data(out / "data"), out / "runs"
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out / "lock") as lock:
         works = [(folder / run.place, run) for run in runs]
-        waiting = [(place, run) for place, run in works if not _is_done(place, run)]
-        sources = Sources(args.real, args.synthetic, args.compose, args.cifar10, start.weights.get("MobileNetV2"))
-        data.make(runs, real_photos(study, args.scale, runs), sources)
+        waiting = [(place, run) for place, run in works if not _is_done(place, run) and not args.report]
+        if waiting:
+            sources = Sources(args.real, args.synthetic, args.compose, args.cifar10, start.weights.get("MobileNetV2"))
+            data.make(runs, real_photos(study, args.scale, runs), sources)
         for place, run in waiting:
             place.mkdir(parents=True, exist_ok=True)
             foreign = {name: data.whole(name).resolve() for name in get_args(DataName)}
@@ -224,7 +224,7 @@ def _photos(args: argparse.Namespace) -> str:
     return f"{real}; synthetic ones: {synthetic}; every variant is judged on the same real test photos"
 
 
-def _show(runs: Sequence[Run]) -> None:
+def _show(runs: Sequence[Run], changed: Sequence[Changed]) -> None:
     table = Table("run", "epochs", "train: real + synthetic", "val", title=f"{len(runs)} runs; photos a class")
     for run in runs:
         train, val = run.photos.train, run.photos.val
@@ -235,6 +235,8 @@ def _show(runs: Sequence[Run]) -> None:
             f"{val.real} + {val.synthetic}",
         )
     Console().print(table)
+    for change in changed:
+        print(f"{change.where} {change.what}: {change.here} instead of {change.study}".strip())
 
 
 @contextmanager

@@ -479,6 +479,12 @@ def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
     assert other.returncode == 78
     assert "new --out" in other.stderr
 
+    stale = subprocess.run(
+        [*command[:-4], "--n_runs", "3", *command[-4:-2]], capture_output=True, text=True, check=False
+    )
+    assert stale.returncode == 78
+    assert "other photos" in stale.stderr
+
     speeds = measure(Speed(kind="speed", runs=10), first / TRAINED, out / "data" / "labels.csv", None)
     assert {"PyTorch ms p50", "ONNX Runtime ms p50", "OpenVINO fp32 ms p50"} <= {figure.metric for figure in speeds}
     assert all(figure.value > 0 for figure in speeds)

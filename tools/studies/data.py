@@ -1,11 +1,13 @@
 """The photos of a study, made by the tools that a user has: rendered, split, composed and mixed, each step done once."""
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import UNKNOWN, DataManifest, read_manifest, write_manifest
@@ -65,7 +67,9 @@ class Data:
 
     def make(self, runs: Sequence[Run], real_photos: tuple[int, int], sources: Sources) -> None:
         """Whatever of it is not there yet. Raises DataError or ConfigError."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._begin(
+            {"sources": asdict(sources), "real": real_photos, "photos": sorted({run.photos.name for run in runs})}
+        )
         measures = [measure for run in runs for measure in run.measures]
         foreign = {measure.data for measure in measures if isinstance(measure, Foreign)}
         wanted = {run.photos.name: run.photos for run in runs}.values()
@@ -84,6 +88,16 @@ class Data:
         if any(isinstance(measure, Closeness) for measure in measures) and synthetic and not self.closeness.exists():
             weights = [] if sources.closeness_weights is None else ["--weights", sources.closeness_weights]
             _tool("synthesize", "score", synthetic[0], self.whole("labels"), "--out", self.closeness, *weights)
+
+    def _begin(self, asked: dict[str, Any]) -> None:
+        """A folder that is there must be of the same photos."""
+        path, text = self._folder / "asked.json", json.dumps(asked, indent=1, default=str)
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise ConfigError(
+                f"{self._folder}: is of other photos or another scale; give the same options, or a new --out"
+            )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
     def _cifar10(self, root: Path, per_class: int) -> None:
         if self.whole("cifar10").exists():
