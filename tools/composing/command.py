@@ -21,7 +21,7 @@ from inspectd_tools.composing.sources import Prepared
 
 _COMPOSE = """\
 examples:
-  python tools/synthesize.py render out/plant --style plant --count-per-class 70 --unknowns-per-kind 20 --seed 7
+  python tools/synthesize.py render out/plant --style plant --count-per-class 70 --unknowns-per-kind 70 --seed 7
   python tools/synthesize.py compose config/compose-filter-label.yaml out/composed --count-per-class 200 --seed 1
   python tools/synthesize.py compose config/compose-magnetic-tile.yaml out/tiles --set photos=out/tiles20.csv
 

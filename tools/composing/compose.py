@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inspectd_tools.composing.blend import Membrane, inpaint_seam
 from inspectd_tools.composing.config import Box, ComposeConfig, PlaceConfig, SeamConfig
-from inspectd_tools.composing.sources import FAULT_CELLS, PART_CELLS, Ground, Stamp, context
+from inspectd_tools.composing.sources import FAULT_CELLS, PART_CELLS, Background, Ground, Stamp, context
 
 Grey = NDArray[np.uint8]
 
@@ -22,7 +22,7 @@ class Assets:
     stamps: dict[str, Sequence[Stamp]]
     """Class -> its prints or faults."""
     grounds: Sequence[Ground]
-    backgrounds: Sequence[tuple[Path, Grey]]
+    backgrounds: Sequence[Background]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +57,19 @@ def compose(class_: str, assets: Assets, config: ComposeConfig, rng: np.random.G
 
 
 def bare_part(
-    ground: Ground, backgrounds: Sequence[tuple[Path, Grey]], config: ComposeConfig, rng: np.random.Generator
+    ground: Ground, backgrounds: Sequence[Background], config: ComposeConfig, rng: np.random.Generator
 ) -> tuple[Grey, Box, Path | None, dict[str, object]]:
     """A photo of a part without a print, its body's box, the background's file and where the part was put."""
     if config.part is None or ground.cut is None or ground.membrane is None:
         return ground.image.copy(), ground.body, None, {}
-    path, background = backgrounds[int(rng.integers(len(backgrounds)))]
+    background = _alike(backgrounds, ground, rng)
     rows, columns = context(ground.cut, ground.image, PART_CELLS)
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    image = background.copy()
-    left = _between(rng, 0, image.shape[1] - width)
-    top = _between(rng, config.part.top_px, image.shape[0] - config.part.bottom_px - height)
-    top = min(max(top, 0), image.shape[0] - height)
+    image = background.image.copy()
+    where = (columns.start, rows.start)
+    left = _shifted(rng, where[0], config.part.jitter_px, 0, image.shape[1] - width)
+    low, high = config.part.top_px, image.shape[0] - config.part.bottom_px - height
+    top = min(max(_shifted(rng, where[1], config.part.jitter_px, low, high), 0), image.shape[0] - height)
     target, part = image[top : top + height, left : left + width], ground.image[rows, columns]
     if config.seam.method == "poisson":
         target[:] = ground.membrane.blend(target, part)
@@ -80,7 +81,13 @@ def bare_part(
         target[:] = inpaint_seam(target, mask, config.seam.part_px, config.seam.part_radius_px)
     dx, dy = left - columns.start, top - rows.start
     body = (ground.body[0] + dx, ground.body[1] + dy, *ground.body[2:])
-    return image, body, path, {"part_left": left, "part_top": top}
+    return image, body, background.photo, {"part_left": left, "part_top": top}
+
+
+def _alike(backgrounds: Sequence[Background], ground: Ground, rng: np.random.Generator) -> Background:
+    """One of the quarter whose light is most like that around the part: the part's own light changes as little as can be."""
+    nearest = np.argsort([abs(background.grey - ground.around) for background in backgrounds], kind="stable")
+    return backgrounds[int(rng.choice(nearest[: -(-len(backgrounds) // 4)]))]
 
 
 def _turned(layer: Grey, degrees: float, flip: bool, fill: int | None) -> Grey:
@@ -110,10 +117,7 @@ def _place(
     low, high = (body[0] + margin, body[1] + margin), (body[0] + body[2] - margin, body[1] + body[3] - margin)
     if place.where == "anywhere":
         left, top = _between(rng, low[0], high[0] - width), _between(rng, low[1], high[1] - height)
-    if place.where == "left_edge":
-        left = body[0]
-    else:
-        left = _kept(left, low[0], high[0] - width)
+    left = body[0] if place.where == "left_edge" else _kept(left, low[0], high[0] - width)
     return round(left), round(_kept(top, low[1], high[1] - height))
 
 
@@ -144,6 +148,12 @@ def _fits(stamp: Stamp, ground: Ground) -> bool:
 def _between(rng: np.random.Generator, low: float, high: float) -> int:
     """A whole number; the middle where there is no room."""
     return int(rng.integers(round(low), round(high) + 1)) if high > low else round((low + high) / 2)
+
+
+def _shifted(rng: np.random.Generator, start: int, jitter_px: int | None, low: int, high: int) -> int:
+    if jitter_px is None:
+        return _between(rng, low, high)
+    return round(_kept(start + float(rng.uniform(-jitter_px, jitter_px)), low, high))
 
 
 def _kept(value: float, low: float, high: float) -> float:

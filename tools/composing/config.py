@@ -46,7 +46,7 @@ class FindConfig(Section):
     """Clockwise, against the template."""
     scale: Limits = (0.97, 1.03)
     within_px: float | None = Field(default=None, gt=0)
-    """At most this far, along each axis, from where it is in the template's photo; null: anywhere."""
+    """About this far at most, along each axis, from where it is in the template's photo; null: anywhere."""
     min_score: Share = 0.5
     """A lower correlation is no find."""
     ink_px: Limits = (1, float("inf"))
@@ -114,9 +114,11 @@ class PartConfig(Section):
     joined: JoinedConfig | None = None
     margin_px: int = Field(default=10, ge=0)
     """Of background (and shadow) that is cut out with it."""
+    jitter_px: int | None = Field(default=None, ge=0)
+    """At most this far from where it was in its own photo; null: anywhere on the background."""
     top_px: int = Field(default=0, ge=0)
     bottom_px: int = Field(default=0, ge=0)
-    """Free strips at the top and the bottom of the background."""
+    """Strips at the top and the bottom of the background that stay free."""
 
 
 class SeamConfig(Section):
@@ -137,7 +139,7 @@ class ComposeConfig(Section):
     """Of a manifest: whose photos are used, and so where the images may go. Never the test's."""
     masks: ConfigPath | None = None
     """Folder with <class>/<name of the photo>.png, 255 where the fault is: it is cut out by its mask, not searched for."""
-    templates: dict[str, TemplateConfig] = {}
+    templates: dict[str, TemplateConfig] = Field(default={})
     classes: Annotated[dict[str, ClassConfig], Field(min_length=1)]
     """What is made."""
     ink: InkConfig = InkConfig()
@@ -154,7 +156,9 @@ class ComposeConfig(Section):
                 raise ValueError(
                     f"classes.{name}.find: must be given where there are no masks, and left out where there are"
                 )
-        searches = [(f"classes.{name}.find", class_.find.templates) for name, class_ in self.classes.items() if class_.find]
+        searches = [
+            (f"classes.{name}.find", class_.find.templates) for name, class_ in self.classes.items() if class_.find
+        ]
         if self.part is not None:
             searches.append(("part.body", self.part.body.templates))
             if self.part.joined is not None:
@@ -179,7 +183,9 @@ def load_compose_config(path: Path, settings: Iterable[str] = ()) -> ComposeConf
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no valid YAML: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold keys such as 'photos', 'classes' and 'ground', got {type(values).__name__}")
+        raise ConfigError(
+            f"{path}: must hold keys such as 'photos', 'classes' and 'ground', got {type(values).__name__}"
+        )
     for setting in settings:
         _set(values, setting)
     try:

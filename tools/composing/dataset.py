@@ -66,9 +66,12 @@ def gather(config: ComposeConfig, prepared: Sequence[Prepared]) -> Assets:
     for ground in grounds if backgrounds else ():
         assert ground.cut is not None
         rows, columns = context(ground.cut, ground.image, PART_CELLS)
-        for path, image in backgrounds:
-            if rows.stop - rows.start > image.shape[0] or columns.stop - columns.start > image.shape[1]:
-                raise ConfigError(f"part.backgrounds: {path} is smaller than what is cut out of {ground.photo}")
+        for background in backgrounds:
+            height, width = background.image.shape
+            if rows.stop - rows.start > height or columns.stop - columns.start > width:
+                raise ConfigError(
+                    f"part.backgrounds: {background.photo} is smaller than what is cut out of {ground.photo}"
+                )
     if not grounds:
         raise ConfigError(f"ground.classes: no photo of {', '.join(config.ground.classes)} can be used{_why(prepared)}")
     stamps = {
@@ -126,7 +129,7 @@ def write_sources(prepared: Sequence[Prepared], assets: Assets, folder: Path) ->
                     "parameters": json.dumps(stamp.found if stamp else {}),
                 }
             )
-        for path, _ in assets.backgrounds:
+        for path in (background.photo for background in assets.backgrounds):
             row = dict.fromkeys(SOURCE_COLUMNS, "")
             writer.writerow(row | {"photo": _relative(path, folder), "sha256": _sha256(path), "used_as": "background"})
 

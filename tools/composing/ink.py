@@ -8,9 +8,11 @@ from inspectd_tools.composing.config import GroundConfig, InkConfig
 
 Grey = NDArray[np.uint8]
 _METHODS = {"navier_stokes": cv2.INPAINT_NS, "telea": cv2.INPAINT_TELEA}
-_OFFSETS = 24
+_OFFSETS = 192
 _OFFSET_MAX_PX = 48
-_TEXTURE_SIGMA_PX = 4.0
+_LIGHT_SIGMA_PX = 8.0
+_LONELY = 0.1
+"""Less than this share of bare pixels around a pixel says too little about its light."""
 
 
 def ink_mask(image: Grey, config: InkConfig) -> Grey:
@@ -35,29 +37,36 @@ def inpainted(image: Grey, mask: Grey, config: GroundConfig) -> Grey:
     return cv2.inpaint(image, mask, config.radius_px, _METHODS[config.inpaint])
 
 
-def textured(smooth: Grey, image: Grey, mask: Grey, usable: Grey) -> Grey:
-    """`smooth` with the texture of the bare surface where `mask` is set.
+def textured(image: Grey, mask: Grey, usable: Grey, config: GroundConfig) -> Grey:
+    """`image` with the bare surface where `mask` is set: its light inpainted, its texture copied.
 
-    Texture is what a blur takes away. Each pixel takes that of a bare one (`usable`, not `mask`) at one of few offsets,
-    those at which the texture is most like itself, so that a weave goes on in step (He and Sun, "Statistics of patch
-    offsets for image completion", 2012).
+    Light is the mean of the bare pixels around; only where there are none is it inpainted, free of the noise that
+    inpainting draws out into streaks. Texture is the rest: each pixel takes that of a bare one (`usable`, not `mask`) at one
+    of few offsets, those at which the texture is most like itself, so that a weave goes on in step (He and Sun,
+    "Statistics of patch offsets for image completion", 2012).
     """
     bare = ((mask == 0) & (usable > 0)).astype(np.float32)
-    texture = smooth.astype(np.float32) - _blurred(smooth.astype(np.float32), bare)
-    texture *= bare
-    missing = mask > 0
-    filled = np.zeros_like(texture)
+    weight = cv2.GaussianBlur(bare, (0, 0), _LIGHT_SIGMA_PX)
+    light = cv2.GaussianBlur(image * bare, (0, 0), _LIGHT_SIGMA_PX) / np.maximum(weight, 1e-6)
+    texture = (image - light) * bare
+    lonely = ((mask > 0) & (weight < _LONELY)).astype(np.uint8)
+    filled = inpainted(np.clip(light + 0.5, 0, 255).astype(np.uint8), lonely, config)
+    light[lonely > 0] = cv2.GaussianBlur(filled, (0, 0), _LIGHT_SIGMA_PX)[lonely > 0]
+    result = light + _copied(texture, bare, mask > 0)
+    return np.where(mask > 0, np.clip(result + 0.5, 0, 255), image).astype(np.uint8)
+
+
+def _copied(texture: NDArray[np.float32], bare: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(h, w): what each missing pixel takes; 0 where no offset leads to a bare one."""
+    copied, missing, size = np.zeros_like(texture), missing.copy(), texture.shape[::-1]
     for dx, dy in _self_similar_offsets(texture, bare):
         shift = np.float32([[1, 0, dx], [0, 1, dy]])
-        size = mask.shape[::-1]
-        there = cv2.warpAffine(bare, shift, size, flags=cv2.INTER_NEAREST) > 0
-        take = missing & there
-        filled[take] = cv2.warpAffine(texture, shift, size, flags=cv2.INTER_NEAREST)[take]
+        take = missing & (cv2.warpAffine(bare, shift, size, flags=cv2.INTER_NEAREST) > 0)
+        copied[take] = cv2.warpAffine(texture, shift, size, flags=cv2.INTER_NEAREST)[take]
         missing &= ~take
         if not missing.any():
             break
-    base = np.where(mask > 0, _blurred(smooth.astype(np.float32), np.ones_like(bare)), smooth)
-    return np.clip(base + filled + 0.5 * (mask > 0), 0, 255).astype(np.uint8)
+    return copied
 
 
 def transmittance(image: Grey, bare: Grey, mask: Grey) -> Grey:
@@ -68,11 +77,6 @@ def transmittance(image: Grey, bare: Grey, mask: Grey) -> Grey:
     """
     share = image.astype(np.float32) / np.maximum(bare, 1)
     return np.where(mask > 0, np.clip(255 * share + 0.5, 0, 255), 255).astype(np.uint8)
-
-
-def _blurred(image: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    total = cv2.GaussianBlur(weight, (0, 0), _TEXTURE_SIGMA_PX)
-    return cv2.GaussianBlur(image * weight, (0, 0), _TEXTURE_SIGMA_PX) / np.maximum(total, 1e-3)
 
 
 def _self_similar_offsets(texture: NDArray[np.float32], bare: NDArray[np.float32]) -> list[tuple[int, int]]:
@@ -89,4 +93,4 @@ def _self_similar_offsets(texture: NDArray[np.float32], bare: NDArray[np.float32
     ]
     dx, dy = np.array(offsets).T
     similar = products[dy, dx] / np.maximum(pairs[dy, dx], 100)
-    return [offsets[place] for place in np.argsort(-similar, kind="stable")[: 8 * _OFFSETS]]
+    return [offsets[place] for place in np.argsort(-similar, kind="stable")[:_OFFSETS]]

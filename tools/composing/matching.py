@@ -19,7 +19,7 @@ Matrix = NDArray[np.float64]
 _COARSE_SIDE_PX = 20
 """The template's shorter side where the search begins: less is no longer like anything."""
 _KEPT = 5
-_REFINED_CELLS = 5
+_REFINED_CELLS = 3
 """How far from a coarser match the next finer one may lie."""
 
 
@@ -51,8 +51,9 @@ class Found:
     def corners(self, box: Box) -> NDArray[np.float32]:
         """(4, 2) of a box in the template's photo: top left, top right, bottom right, bottom left."""
         left, top, width, height = box
-        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) + (left, top)
-        return cv2.transform(corners[None].astype(np.float64), self.to_photo)[0].astype(np.float32)
+        right, bottom = left + width, top + height
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+        return cv2.transform(corners[None], self.to_photo)[0].astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,7 @@ def find(
     return Found(best.template, best.score, best.angle_deg, best.scale, best.centre)
 
 
-def _find_one(
-    photo: Grey, template: Template, angle_deg: Limits, scale: Limits, within_px: float | None
-) -> _Candidate:
+def _find_one(photo: Grey, template: Template, angle_deg: Limits, scale: Limits, within_px: float | None) -> _Candidate:
     width, height = template.box[2:]
     coarse = 2 ** max(0, int(math.log2(min(width, height) / _COARSE_SIDE_PX))) if min(width, height) >= 20 else 1
     levels = [level for level in (coarse, coarse // 2, coarse // 4) if level]
@@ -145,14 +144,17 @@ def _different(matches: Sequence[_Candidate], apart_px: float) -> list[_Candidat
     """Best first, without those that lie and turn almost like a better one."""
     kept: list[_Candidate] = []
     for match in matches:
-        if all(match.angle_deg != other.angle_deg or math.dist(match.centre, other.centre) > apart_px for other in kept):
+        if all(
+            match.angle_deg != other.angle_deg or math.dist(match.centre, other.centre) > apart_px for other in kept
+        ):
             kept.append(match)
     return kept
 
 
 def _steps(limits: Limits, step: float) -> list[float]:
+    """From end to end, the middle included."""
     low, high = limits
-    return np.linspace(low, high, 1 + math.ceil((high - low) / step - 1e-9)).tolist()
+    return np.linspace(low, high, 1 + 2 * math.ceil((high - low) / (2 * step) - 1e-9)).tolist()
 
 
 def _around(middle: float, step: float, limits: Limits) -> list[float]:

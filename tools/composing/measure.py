@@ -47,8 +47,8 @@ class Removal:
     left: float
     """Share of the ink's pixels that still show ink, mean over the photos."""
     worst: float
-    untouched: float
-    """The same share of pixels beside the ink, where only noise can look like it... here of two bare photos."""
+    by_chance: float
+    """What the true surface, smoothed, would get: so often its own texture alone looks like ink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,7 @@ def measure_removal(prepared: Sequence[Prepared], truth: dict[Path, dict[str, st
         ink = printed.ink > 127
         threshold = LEFT_SHARE * np.median((bare - printed.image)[ink])
         left.append(float((bare - entry.ground.image > threshold)[ink].mean()))
-        # the surface as smooth as can be: what the texture of the truth alone makes of the threshold
-        chance.append(float((cv2.GaussianBlur(bare, (0, 0), 4) - bare > threshold)[ink].mean()))
+        chance.append(float((bare - cv2.GaussianBlur(bare, (0, 0), 4) > threshold)[ink].mean()))
     return Removal(len(left), float(np.mean(left)), float(np.max(left)), float(np.mean(chance)))
 
 
@@ -143,9 +142,7 @@ def _stages(config: ComposeConfig, assets: Assets, folder: Path, repeats: int = 
         return assets.grounds[number % len(assets.grounds)]
 
     part = timed(lambda number: bare_part(ground(number), assets.backgrounds, config, rng))
-    whole = timed(
-        lambda number: compose(names[number % len(names)], assets, config, np.random.default_rng(number))
-    )
+    whole = timed(lambda number: compose(names[number % len(names)], assets, config, np.random.default_rng(number)))
     stages = {
         "part on background": part,
         "print or fault on part": whole - part,
@@ -164,7 +161,7 @@ def read_truth(folder: Path) -> dict[Path, dict[str, str]]:
     except OSError as error:
         raise ConfigError(
             f"{folder}: holds no truth.csv; render photos whose truth is known: "
-            f"python tools/synthesize.py render {folder} --style plant --count-per-class 70 --unknowns-per-kind 20 --seed 7"
+            f"python tools/synthesize.py render {folder} --style plant --count-per-class 70 --unknowns-per-kind 70 --seed 7"
         ) from error
 
 
@@ -197,12 +194,14 @@ def _tables(
     found = Table("class", "photos", "discarded", f"within {NEAR_PX:g} px, {NEAR_DEG:g} deg", "of those kept", "worst")
     for name, entry in finding.items():
         found.add_row(name, *_found_cells(entry), f"{entry.worst_px:.1f} px, {entry.worst_deg:.2f} deg")
-    whole = Finding(*(sum(getattr(entry, key) for entry in finding.values()) for key in ("photos", "discarded", "near")), 0, 0)
+    whole = Finding(
+        *(sum(getattr(entry, key) for entry in finding.values()) for key in ("photos", "discarded", "near")), 0, 0
+    )
     found.add_row("all", *_found_cells(whole), "", style="bold")
     found.caption = f"{1000 * prepare_s:.0f} ms of CPU a photo, lifting and inpainting included"
     bare = Table("without print", "", title=f"{removal.photos} good labels")
     bare.add_row("ink left, share of its pixels", f"{removal.left:.2%}, worst photo {removal.worst:.2%}")
-    bare.add_row("the same of the true surface's own texture", f"{removal.untouched:.2%}")
+    bare.add_row("of the true surface, smoothed", f"{removal.by_chance:.2%}")
     if "told_apart" in figures:
         right, n = figures["told_apart"]["right"], figures["told_apart"]["n"]
         bare.add_row("a classifier tells composed from rendered", _rate(right, n) + "; 50% is chance")
@@ -211,9 +210,7 @@ def _tables(
         fast.add_row(stage, f"{ms:.2f}")
     fast.add_row("whole, start of the processes included", f"{1000 * speed.cpu_s / speed.images:.2f}", style="bold")
     per_core = speed.images / speed.cpu_s
-    fast.caption = (
-        f"{speed.images / speed.wall_s:.0f} images/s by the clock, {2 * per_core:.0f}/s on two cores with nothing else to do"
-    )
+    fast.caption = f"{speed.images / speed.wall_s:.0f} images/s by the clock, {2 * per_core:.0f}/s on two cores with nothing else to do"
     return [found, bare, fast]
 
 

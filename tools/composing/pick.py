@@ -18,9 +18,10 @@ def pick(photo: Path, name: str, box: Box | None) -> str:
 
 def _ask(photo: Path) -> Box:
     import matplotlib.pyplot as plt  # chooses a window system, which only this needs
+    from matplotlib.backends import BackendFilter, backend_registry
     from matplotlib.widgets import RectangleSelector
 
-    if not plt.get_backend().lower().endswith(("agg", "cairo", "mac")) or plt.get_backend().lower() == "agg":
+    if plt.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
         raise ConfigError("there is no window to draw in; give --box LEFT,TOP,WIDTH,HEIGHT")
     figure, ax = plt.subplots(num=f"{photo.name}: draw the box, then close the window")
     ax.imshow(read_grey(photo), cmap="gray", vmin=0, vmax=255)

@@ -42,7 +42,9 @@ def write_sheet(prepared: Sequence[Prepared], orders: Sequence[Order], folder: P
         _show_found(ax, entry)
         ax.set_title(f"{entry.source.path.name}\n" + _wrapped(entry.discards[0]), fontsize=6, color="tab:red")
     if discarded:
-        figure.suptitle(f"{len(discarded)} of {len(prepared)} photos discarded, the first in red below; all in sources.csv")
+        figure.suptitle(
+            f"{len(discarded)} of {len(prepared)} photos discarded, the first in red below; all in sources.csv"
+        )
     figure.savefig(folder / "review.png", dpi=80)
 
 

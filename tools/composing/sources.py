@@ -58,6 +58,18 @@ class Ground:
     cut: Box | None
     """What is cut out to be put on a background, with `membrane` made for its box and the strip around it."""
     membrane: Membrane | None
+    around: float
+    """Mean grey of what is not cut out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A photo without a part: `image` (h, w) uint8."""
+
+    photo: Path
+    image: Grey
+    grey: float
+    """Its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +113,12 @@ def load_templates(config: ComposeConfig) -> dict[str, Template]:
     return templates
 
 
-def load_backgrounds(config: ComposeConfig) -> list[tuple[Path, Grey]]:
+def load_backgrounds(config: ComposeConfig) -> list[Background]:
     """Raises ConfigError."""
-    return [(path, read_grey(path)) for path in photos_of(config.part.backgrounds)] if config.part else []
+    if config.part is None:
+        return []
+    images = [(path, read_grey(path)) for path in photos_of(config.part.backgrounds)]
+    return [Background(path, image, float(image.mean())) for path, image in images]
 
 
 def read_grey(path: Path) -> Grey:
@@ -146,7 +161,8 @@ def prepare(source: Source, config: ComposeConfig, templates: dict[str, Template
         if source.class_ in config.ground.classes:
             if stamp is not None and stamp.ink is None:
                 raise _DiscardError("ground: has a fault, which can't be taken away")
-            ground = Ground(source.path, bare, part.body, part.cut, _membrane(image, part.cut, config) if part.cut else None)
+            membrane = _membrane(image, part.cut, config) if part.cut else None
+            ground = Ground(source.path, bare, part.body, part.cut, membrane, _around(image, part.cut))
     except (ConfigError, _DiscardError) as error:
         return Prepared(source, stamp, ground, (str(error),), outline)
     return Prepared(source, stamp, ground, (), outline)
@@ -161,7 +177,9 @@ def context(cut: Box, image: Grey, cells: int) -> tuple[slice, slice]:
 
 
 def _find(image: Grey, config: FindConfig, templates: dict[str, Template], what: str) -> Found:
-    found = find(image, [templates[name] for name in config.templates], config.angle_deg, config.scale, config.within_px)
+    found = find(
+        image, [templates[name] for name in config.templates], config.angle_deg, config.scale, config.within_px
+    )
     if found.score < config.min_score:
         raise _DiscardError(
             f"{what}: best match {found.score:.2f} (template {found.template.name}) is below min_score {config.min_score:g}"
@@ -234,7 +252,7 @@ def _lift_print(
     smooth = inpainted(crop, mask, whole.ground)
     bare = image.copy()
     usable = cv2.erode(part.printable, _square(_EDGE_PX))[area]
-    bare[area] = textured(smooth, crop, mask, usable) if whole.ground.texture else smooth
+    bare[area] = textured(crop, mask, usable, whole.ground) if whole.ground.texture else smooth
     box = cv2.boundingRect(mask)
     inside = (slice(box[1], box[1] + box[3]), slice(box[0], box[0] + box[2]))
     stamp = Stamp(
@@ -266,7 +284,13 @@ def _cut_fault(source: Source, image: Grey, masks: Path) -> Stamp:
     whole = (0, 0, *image.shape[::-1])
     centre = _share((box[0] + box[2] / 2, box[1] + box[3] / 2), whole)
     return Stamp(
-        source.path, source.class_, np.ascontiguousarray(image[area]), np.ascontiguousarray(mask[area]), None, centre, {}
+        source.path,
+        source.class_,
+        np.ascontiguousarray(image[area]),
+        np.ascontiguousarray(mask[area]),
+        None,
+        centre,
+        {},
     )
 
 
@@ -275,6 +299,14 @@ def _membrane(image: Grey, cut: Box, config: ComposeConfig) -> Membrane:
     mask = np.zeros_like(image)
     mask[top : top + height, left : left + width] = 255
     return Membrane(mask[context(cut, image, PART_CELLS)], PART_CELLS, config.seam.part_px)
+
+
+def _around(image: Grey, cut: Box | None) -> float:
+    rest = np.ones(image.shape, bool)
+    if cut is not None:
+        left, top, width, height = cut
+        rest[top : top + height, left : left + width] = False
+    return float(image[rest].mean()) if rest.any() else float(image.mean())
 
 
 def _bounds(corners: NDArray[np.float32], image: Grey, margin_px: int) -> Box:

@@ -43,9 +43,7 @@ def mixed_stream(count: int, unknown_share: float, seed: int) -> list[Order]:
     return [Order(f"{index:06d}.png", str(kind), seed, index) for index, kind in enumerate(kinds)]
 
 
-def write(
-    orders: list[Order], folder: Path, *, masks: bool, workers: int, style: Style = TRAINING
-) -> Iterator[Order]:
+def write(orders: list[Order], folder: Path, *, masks: bool, workers: int, style: Style = TRAINING) -> Iterator[Order]:
     """Render all orders into `folder`, yielding each when its image is written; `truth.csv` is written last.
 
     The bytes do not depend on `workers`. Raises OSError if the disk refuses.
