@@ -43,15 +43,16 @@ def kid(first: Features, second: Features, seed: int = 0) -> Estimate:
 def fid(first: Features, second: Features) -> float:
     """Frechet distance of the Gaussians with these means and covariances (Heusel et al., "GANs trained by a two time-scale", 2017).
 
-    Small sets give too large a value, so only compare values of equally many images. The covariances' product needs no
-    root: the trace of it is the sum of the singular values of what the centred sets have in common, for any n and d.
+    Small sets give too large a value, so only compare values of equally many images. With covariances A'A and B'B the
+    trace of the root of their product is the sum of the singular values of AB', which needs no root and no full rank.
     """
     means = first.mean(0), second.mean(0)
-    centred = [
-        (features - mean) / np.sqrt(len(features) - 1) for features, mean in zip((first, second), means, strict=True)
-    ]
-    shared = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum()
-    spread = sum(float(np.square(part).sum()) for part in centred)
+    a, b = (
+        np.linalg.qr((features - mean) / np.sqrt(len(features) - 1), mode="r")
+        for features, mean in zip((first, second), means, strict=True)
+    )
+    shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    spread = np.square(a).sum() + np.square(b).sum()
     return float(np.square(means[0] - means[1]).sum() + spread - 2 * shared)
 
 

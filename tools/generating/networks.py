@@ -105,11 +105,17 @@ class _Halving(nn.Module):
 
     def __init__(self, above: int, below: int) -> None:
         super().__init__()
-        self.strided = spectral_norm(nn.Conv2d(above, below, 4, stride=2, padding=1))
-        self.plain = spectral_norm(nn.Conv2d(above, below, 1))
+        self.strided = _normed(nn.Conv2d(above, below, 4, stride=2, padding=1, bias=False))
+        self.plain = _normed(nn.Conv2d(above, below, 1, bias=False))
 
     def forward(self, values: Tensor) -> Tensor:
-        return (_leaky(self.strided(values)) + _leaky(self.plain(functional.avg_pool2d(values, 2)))) / 2
+        halved: Tensor = (self.strided(values) + self.plain(functional.avg_pool2d(values, 2))) / 2
+        return halved
+
+
+def _normed(convolution: nn.Conv2d) -> nn.Module:
+    """Spectral norm alone makes values smaller from layer to layer, until nothing tells photos apart."""
+    return nn.Sequential(spectral_norm(convolution), nn.BatchNorm2d(convolution.out_channels), nn.LeakyReLU(0.2))
 
 
 def _gate(low: int, high: int) -> nn.Module:

@@ -23,7 +23,7 @@ from inspectd_tools.generating.sheets import sample_sheet, write_sheet
 WEIGHTS = "generator.safetensors"
 _LAST = "last.pt"
 BATCH = 16
-_LEARNING_RATE, _BETAS = 2e-4, (0.5, 0.999)
+_LEARNING_RATE, _BETAS = 4e-4, (0.5, 0.999)
 _AVERAGE_DECAY = 0.999
 _SHEETS = 20
 _SHEET_COLUMNS = 10
