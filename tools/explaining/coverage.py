@@ -18,6 +18,9 @@ TARGETS: tuple[Target, ...] = ("class", "certainty")
 _CLASSES = '["a", "b", "c", "d"]'
 _SETTLE = 4
 _BLOBS = 8
+_OPEN = 2.0
+"""Standard deviations by which rectifiers are open. Deep random networks are chaotic otherwise (Balduzzi et al., "The shattered
+gradients problem", 2017), which trained ones are not, and no number of steps integrates their gradients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ def random_classifier(model: str, is_duq: bool, side_px: int) -> Classifier:
         for module in classifier.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None  # the plain mean of what it has seen
+                nn.init.constant_(module.bias, _OPEN)
         with torch.no_grad():
             for number in range(_SETTLE):
                 classifier(blobs(8, side_px, seed=2 + number))

@@ -18,7 +18,7 @@ from inspectd_tools.explaining.evidence import Map
 from inspectd_tools.explaining.methods import Method
 from inspectd_tools.explaining.network import Network
 
-_STEPS = 32
+_STEPS = 16
 _BLUR_SIGMA_SHARE = 0.05
 """Of the image's shorter side: nothing of a fault is left."""
 _NOISE_STD = 0.1
@@ -31,12 +31,12 @@ Score = Callable[[Tensor], Tensor]
 
 
 def deletion(score: Score, image: Tensor, attribution: Map) -> NDArray[np.float64]:
-    """(33,) scores while pixels of (C, H, W) turn to the mean grey, the most important first. A good map's fall early."""
+    """(17,) scores while pixels of (C, H, W) turn to the mean grey, the most important first. A good map's fall early."""
     return _curve(score, image, torch.zeros_like(image), attribution)
 
 
 def insertion(score: Score, image: Tensor, attribution: Map) -> NDArray[np.float64]:
-    """(33,) scores while a blurred image gets its pixels back, the most important first. A good map's rise early."""
+    """(17,) scores while a blurred image gets its pixels back, the most important first. A good map's rise early."""
     sigma = _BLUR_SIGMA_SHARE * min(image.shape[1:])
     blurred = np.stack([cv2.GaussianBlur(channel, (0, 0), sigma) for channel in image.numpy()])
     return _curve(score, torch.from_numpy(blurred), image, attribution)
