@@ -171,7 +171,7 @@ def test_a_scale_is_one_number_or_shares_by_name(capsys):
     assert parse("0.1") == Scale(0.1, 0.1, 0.1)
     assert str(parse("0.1")) == "0.1"
     assert parse("images=0.1,epochs=0.5") == Scale(0.1, 0.5, 1)
-    assert str(parse("images=0.1,epochs=0.5")) == "0.1 of images, 0.5 of epochs, 1 of runs"
+    assert str(parse("images=0.1,epochs=0.5")) == "0.1 of images, 0.5 of epochs"
     for wrong in ("0", "1.1", "images=2", "photos=0.1", "nan"):
         with pytest.raises(SystemExit) as end:
             experiments.main(["experiment_1", "--scale", wrong, "--list"])

@@ -138,14 +138,14 @@ def changes(study: Study, scale: Scale, n_runs: int | None) -> Iterator[Changed]
             full, here = _photos(part, options, whole), _photos(part, options, scale)
             for side in ("train", "val"):
                 for kind in ("real", "synthetic"):
-                    pairs.append(
-                        (f"{kind} photos a class, {side}", *(getattr(getattr(p, side), kind) for p in (full, here)))
-                    )
+                    as_asked, as_scaled = (getattr(getattr(photos, side), kind) for photos in (full, here))
+                    pairs.append((f"{kind} photos a class, {side}", as_asked, as_scaled))
             experiment = load_experiment(part.base, as_arguments(part.settings(options)))
             pairs += [(key, getattr(experiment, key), value) for key, value in scale.settings(experiment).items()]
             for measure in part.measures:
                 after = _scaled(measure, scale)
-                pairs.append((f"photos for {measure.kind}", *(getattr(m, "photos", None) for m in (measure, after))))
+                shown = getattr(measure, "photos", None), getattr(after, "photos", None)
+                pairs.append((f"photos for {measure.kind}", *shown))
             for pair in pairs:
                 if (key := json.dumps(pair, default=list)) not in seen:
                     seen.add(key)

@@ -61,7 +61,7 @@ class Results:
         """For every figure."""
         counts = {len(runs) for runs in self.variants.values()}
         runs = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-        return f"{self.name}: scale {self.scale}, {runs} run(s) a variant"
+        return f"{self.name}: scale {self.scale}, {runs} run(s) a variant (the study: {self.study.runs})"
 
 
 def gather(

@@ -55,7 +55,7 @@ class Scale:
         shares = {"images": self.images, "epochs": self.epochs, "runs": self.runs}
         if len(set(shares.values())) == 1:
             return f"{self.images:g}"
-        return ", ".join(f"{share:g} of {name}" for name, share in shares.items())
+        return ", ".join(f"{share:g} of {name}" for name, share in shares.items() if share != 1)
 
 
 def _of(number: int, share: float, least: int) -> int:
