@@ -1,0 +1,10 @@
+"""What lies in the folder of a run."""
+
+WORK = "run.json"
+"""What is to be done."""
+LOG = "log.txt"
+TRAINED = "training"
+"""The run of tools/train.py."""
+MAPS = "maps"
+OUTCOME = "outcome.json"
+"""Written last: a run that has it is done."""
