@@ -159,6 +159,19 @@ def test_drawn_images_have_no_photos_behind_them(real, tmp_path):
     assert counts(manifest, "val") == {"good": (0, 10), "torn": (0, 10)}
 
 
+def test_no_drawn_image_is_trained_on_and_validated_with(real, tmp_path, capsys):
+    folder = tmp_path / "drawn"
+    for name in ("good", "torn"):
+        for number in range(25):
+            write_photo(folder / name / f"{number}.png", 70_000 + number)
+    (folder / "truth.csv").write_text("file,class\n")
+    options = ["--synthetic", str(folder), "--train", "15", "1", "--val"]
+    manifest = run(real, *options, "10", "1")
+    assert len({photo.path for photo in manifest.photos if "drawn" in photo.path.parts}) == 50
+    assert synthesize.main(["mix", str(real), str(tmp_path / "x.csv"), *options, "11", "1"]) == 78
+    assert "there are 10" in capsys.readouterr().err
+
+
 def test_what_is_not_taken_joins_the_test_unless_its_group_is_taken(real):
     manifest = run(real, "--train", 11, 0, "--rest-to-test", "--keep", "good")
     assert counts(manifest, "train") == {"good": (40, 0), "torn": (11, 0)}

@@ -177,7 +177,7 @@ def _take_synthetic(
         raise ConfigError(f"{what}, but no --synthetic folder is given")
     problems = []
     for folder in synthetic:
-        images = folder.images.get(name, [])
+        images = [path for path in folder.images.get(name, []) if path.resolve() not in used]
         if len(images) < share.synthetic:
             problems.append(f"there are {len(images)}")
             continue
@@ -189,7 +189,7 @@ def _take_synthetic(
             problems.append(str(error))
             continue
         for path in chosen:
-            for source in folder.sources.get(path.resolve(), ()):
+            for source in (path.resolve(), *folder.sources.get(path.resolve(), ())):
                 used.setdefault(source, (side, path))
         return [
             Photo(path, label, side, f"synthetic {side}/{name}/{path.name}", _sha256(path))
