@@ -133,7 +133,7 @@ def _run(
     epochs = train(classifier, experiment, sets.train, sets.validation, run)
     if not is_first():
         return {}
-    loss, accuracy = validate(classifier, experiment, sets.validation)
+    loss, accuracy = validate(classifier, classifier.head, experiment, sets.validation)
     results: dict[str, Any] = {
         "epochs": len(epochs),
         "kept_epoch": kept(epochs, experiment),

@@ -20,7 +20,7 @@ from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.duq import DuqHead
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.models import Classifier, normalise
+from inspectd_tools.training.models import Classifier, SoftmaxHead, normalise
 from inspectd_tools.training.optimisation import learning_rate, optimizer_of
 from inspectd_tools.training.parallel import is_first, synchronise_batch_norm, wait
 from inspectd_tools.training.step import losses, training_step
@@ -75,7 +75,7 @@ def train(
                 found.append(training_step(classifier, experiment, optimizer, inputs, labels, weights))
                 progress.advance(task)
             seconds = time.monotonic() - start_s
-            loss, accuracy = validate(classifier, experiment, validation_set)
+            loss, accuracy = validate(classifier, classifier.trained_head, experiment, validation_set)
             if not math.isfinite(loss):
                 raise TrainingError(f"epoch {number}: the loss is no number any more; try a lower lr ({experiment.lr})")
             is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
@@ -128,13 +128,15 @@ def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -
     return log_scores.exp()
 
 
-def validate(classifier: Classifier, experiment: Experiment, images: Images) -> tuple[float, float]:
-    """Mean loss and accuracy of a set, in evaluation mode."""
+def validate(
+    classifier: Classifier, head: DuqHead | SoftmaxHead, experiment: Experiment, images: Images
+) -> tuple[float, float]:
+    """Mean loss and accuracy of a set by one of the classifier's heads, in evaluation mode."""
     with torch.no_grad():
-        log_scores = classifier.head(all_features(classifier, experiment, images))
+        log_scores = head(all_features(classifier, experiment, images))
     labels = torch.from_numpy(images.labels)
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
-    loss = losses(log_scores, one_hot, experiment).mean()
+    loss = losses(head, log_scores, one_hot, experiment.label_smoothing).mean()
     return float(loss), float((log_scores.argmax(1) == labels).float().mean())
 
 

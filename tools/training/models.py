@@ -49,9 +49,17 @@ class Classifier(nn.Module):
             if experiment.RBF_flag
             else SoftmaxHead(feature_size, class_count)
         )
+        # what trains the backbone where the DUQ head is fitted to it afterwards
+        is_fitted = experiment.RBF_flag and experiment.head_fit == "covariance"
+        self.softmax = SoftmaxHead(feature_size, class_count) if is_fitted else None
         if experiment.gp_const is not None:
             differentiate_twice(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def trained_head(self) -> "DuqHead | SoftmaxHead":
+        """The one that gradient descent sees."""
+        return self.head if self.softmax is None else self.softmax
 
     def features(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, features)"""

@@ -26,7 +26,7 @@ def quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] |
     Without scores, all layers stay in INT8: a network that was never trained has no answers to keep.
 
     The head keeps its precision: K_c falls with a squared distance in which small directions of the features count as
-    much as large ones. Raises EngineError where NNCF is not installed.
+    much as large ones. Raises EngineError where NNCF is not installed, or no layer can be in INT8.
     """
     try:
         import nncf
@@ -50,6 +50,8 @@ def quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] |
             subset_size=len(places),
             ignored_scope=head,
         )
+    if all(node.get_type_name() != "FakeQuantize" for node in quantised.get_ops()):
+        raise EngineError("--precision: INT8 moves the answers of this network so far that no layer could stay in it")
     folder.mkdir()
     openvino.save_model(quantised, folder / "model.xml", compress_to_fp16=True)
 

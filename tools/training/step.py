@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from inspectd_tools.training.duq import DuqHead, duq_loss, gradient_penalty
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.models import Classifier
+from inspectd_tools.training.models import Classifier, SoftmaxHead
 from inspectd_tools.training.parallel import average_gradients, count, total
 
 
@@ -28,8 +28,9 @@ def training_step(
     inputs.requires_grad_(experiment.gp_const is not None)
     with torch.autocast(inputs.device.type, torch.bfloat16):
         features = classifier.features(inputs)
-    log_scores = classifier.head(features.float())
-    loss = (class_weights[labels] * losses(log_scores, one_hot, experiment)).mean()
+    head = classifier.trained_head
+    log_scores = head(features.float())
+    loss = (class_weights[labels] * losses(head, log_scores, one_hot, experiment.label_smoothing)).mean()
     if experiment.gp_const is not None:
         loss = loss + experiment.gp_const * gradient_penalty(log_scores, inputs)
     optimizer.zero_grad()
@@ -38,17 +39,17 @@ def training_step(
     if experiment.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(classifier.parameters(), experiment.clip_norm)
     optimizer.step()
-    if isinstance(classifier.head, DuqHead):
+    if isinstance(head, DuqHead):
         classifier.eval()
         with torch.no_grad(), torch.autocast(inputs.device.type, torch.bfloat16):
             features = classifier.features(inputs.detach())
-        classifier.head.update_centroids(features.float(), one_hot)
+        head.update_centroids(features.float(), one_hot)
     return float(total(loss.detach())) / count()
 
 
-def losses(log_scores: Tensor, one_hot: Tensor, experiment: Experiment) -> Tensor:
+def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, label_smoothing: float) -> Tensor:
     """(N,): binary cross-entropy of DUQ's kernels, cross-entropy of a softmax."""
-    targets = one_hot.lerp(torch.full_like(one_hot, 1 / len(experiment.classes)), experiment.label_smoothing)
-    if experiment.RBF_flag:
+    targets = one_hot.lerp(torch.full_like(one_hot, 1 / one_hot.shape[1]), label_smoothing)
+    if isinstance(head, DuqHead):
         return duq_loss(log_scores, targets)
     return -(targets * log_scores).sum(dim=1)
