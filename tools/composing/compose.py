@@ -60,9 +60,9 @@ def bare_part(
     ground: Ground, backgrounds: Sequence[Background], config: ComposeConfig, rng: np.random.Generator
 ) -> tuple[Grey, Box, Path | None, dict[str, object]]:
     """A photo of a part without a print, its body's box, the background's file and where the part was put."""
-    if config.part is None or ground.cut is None or ground.membrane is None:
+    if config.part is None or ground.cut is None or ground.mask is None or ground.membrane is None:
         return ground.image.copy(), ground.body, None, {}
-    background = _alike(backgrounds, ground, rng)
+    background = backgrounds[int(rng.choice(ground.alike))]
     rows, columns = context(ground.cut, ground.image, PART_CELLS)
     height, width = rows.stop - rows.start, columns.stop - columns.start
     image = background.image.copy()
@@ -74,20 +74,11 @@ def bare_part(
     if config.seam.method == "poisson":
         target[:] = ground.membrane.blend(target, part)
     else:
-        x, y = ground.cut[0] - columns.start, ground.cut[1] - rows.start
-        mask = np.zeros_like(target)
-        mask[y : y + ground.cut[3], x : x + ground.cut[2]] = 255
-        target[mask > 0] = part[mask > 0]
-        target[:] = inpaint_seam(target, mask, config.seam.part_px, config.seam.part_radius_px)
+        target[ground.mask > 0] = part[ground.mask > 0]
+        target[:] = inpaint_seam(target, ground.mask, config.seam.part_px, config.seam.part_radius_px)
     dx, dy = left - columns.start, top - rows.start
     body = (ground.body[0] + dx, ground.body[1] + dy, *ground.body[2:])
     return image, body, background.photo, {"part_left": left, "part_top": top}
-
-
-def _alike(backgrounds: Sequence[Background], ground: Ground, rng: np.random.Generator) -> Background:
-    """One of the quarter whose light is most like that around the part: the part's own light changes as little as can be."""
-    nearest = np.argsort([abs(background.grey - ground.around) for background in backgrounds], kind="stable")
-    return backgrounds[int(rng.choice(nearest[: -(-len(backgrounds) // 4)]))]
 
 
 def _turned(layer: Grey, degrees: float, flip: bool, fill: int | None) -> Grey:

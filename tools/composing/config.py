@@ -95,7 +95,7 @@ class GroundConfig(Section):
 
 
 class JoinedConfig(Section):
-    """A piece beside the body that belongs to the part: box of both and all between are cut out."""
+    """A piece beside the body that belongs to the part: both and what lies between are cut out."""
 
     templates: Annotated[tuple[str, ...], Field(min_length=1)]
     min_score: Share = 0.5
@@ -106,10 +106,11 @@ class JoinedConfig(Section):
 
 
 class PartConfig(Section):
-    """The part is cut out of its photo and put on another background."""
+    """Where the part is in its photo: prints go onto its body, and it can be cut out and put on another background."""
 
-    backgrounds: ConfigPath
-    """Folder of photos without a part."""
+    backgrounds: ConfigPath | None = None
+    """Folder of photos without a part; null: the part stays where it is. That is the truer picture where the camera sees
+    the same scene each time: there is no seam, and shadow and light are the part's own."""
     body: FindConfig
     joined: JoinedConfig | None = None
     margin_px: int = Field(default=10, ge=0)
@@ -145,7 +146,7 @@ class ComposeConfig(Section):
     ink: InkConfig = InkConfig()
     ground: GroundConfig
     part: PartConfig | None = None
-    """null: every part stays in the photo that it is in."""
+    """null: the whole photo is the part's body."""
     seam: SeamConfig = SeamConfig()
     format: Literal["png", "bmp"] = "png"
 

@@ -19,6 +19,7 @@ from inspectd_tools.composing.config import ComposeConfig
 from inspectd_tools.composing.matching import Template
 from inspectd_tools.composing.sources import (
     PART_CELLS,
+    Background,
     Prepared,
     Source,
     context,
@@ -52,9 +53,9 @@ def orders(config: ComposeConfig, count_per_class: int, seed: int) -> list[Order
 
 def prepare_all(config: ComposeConfig, workers: int) -> Iterator[tuple[int, Prepared]]:
     """Every photo, with how many there are. Raises ConfigError."""
-    sources, templates = sources_of(config), load_templates(config)
+    sources, what = sources_of(config), (config, load_templates(config), load_backgrounds(config))
     context_ = multiprocessing.get_context("spawn")
-    with context_.Pool(workers, initializer=_begin_preparing, initargs=(config, templates)) as pool:
+    with context_.Pool(workers, initializer=_begin_preparing, initargs=what) as pool:
         for prepared in pool.imap(_prepare, sources, chunksize=2):
             yield len(sources), prepared
 
@@ -139,14 +140,14 @@ def composing_pool(config: ComposeConfig, assets: Assets, workers: int) -> Pool:
     return context_.Pool(workers, initializer=_begin_composing, initargs=(config, assets))
 
 
-_preparing: tuple[ComposeConfig, dict[str, Template]]
+_preparing: tuple[ComposeConfig, dict[str, Template], list[Background]]
 _composing: tuple[ComposeConfig, Assets]
 
 
-def _begin_preparing(config: ComposeConfig, templates: dict[str, Template]) -> None:
+def _begin_preparing(config: ComposeConfig, templates: dict[str, Template], backgrounds: list[Background]) -> None:
     global _preparing
     cv2.setNumThreads(1)
-    _preparing = config, templates
+    _preparing = config, templates, backgrounds
 
 
 def _prepare(source: Source) -> Prepared:

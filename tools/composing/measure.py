@@ -144,7 +144,7 @@ def _stages(config: ComposeConfig, assets: Assets, folder: Path, repeats: int = 
     part = timed(lambda number: bare_part(ground(number), assets.backgrounds, config, rng))
     whole = timed(lambda number: compose(names[number % len(names)], assets, config, np.random.default_rng(number)))
     stages = {
-        "part on background": part,
+        "bare part": part,
         "print or fault on part": whole - part,
         f"write {config.format}": timed(lambda n: write_image(folder / f"timing.{config.format}", made[n].image)),
         "write mask": timed(lambda number: write_image(folder / "timing.png", made[number].mask)),

@@ -22,6 +22,7 @@ _TEXTURE_PX = 56
 PART_CELLS = 28
 FAULT_CELLS = 14
 """Along the longer side of what is blended: few for a fault, whose surface is solved for each time anew."""
+_THUMBNAIL = (160, 120)
 _EDGE_PX = 8
 """A part's edge is no texture to fill with."""
 
@@ -56,10 +57,13 @@ class Ground:
     image: Grey
     body: Box
     cut: Box | None
-    """What is cut out to be put on a background, with `membrane` made for its box and the strip around it."""
+    """What is cut out to be put on a background."""
+    mask: Grey | None
+    """Its shape, in its box and the strip around that."""
     membrane: Membrane | None
-    around: float
-    """Mean grey of what is not cut out."""
+    """Made for this mask."""
+    alike: tuple[int, ...]
+    """Places of the backgrounds that are most like what is around the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,6 @@ class Background:
 
     photo: Path
     image: Grey
-    grey: float
-    """Its mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,9 @@ def load_templates(config: ComposeConfig) -> dict[str, Template]:
 
 def load_backgrounds(config: ComposeConfig) -> list[Background]:
     """Raises ConfigError."""
-    if config.part is None:
+    if config.part is None or config.part.backgrounds is None:
         return []
-    images = [(path, read_grey(path)) for path in photos_of(config.part.backgrounds)]
-    return [Background(path, image, float(image.mean())) for path, image in images]
+    return [Background(path, read_grey(path)) for path in photos_of(config.part.backgrounds)]
 
 
 def read_grey(path: Path) -> Grey:
@@ -143,7 +144,9 @@ def check_inside(box: Box, photo: Grey, key: str) -> None:
         )
 
 
-def prepare(source: Source, config: ComposeConfig, templates: dict[str, Template]) -> Prepared:
+def prepare(
+    source: Source, config: ComposeConfig, templates: dict[str, Template], backgrounds: Sequence[Background]
+) -> Prepared:
     """Everything that one photo gives. A photo that gives nothing says why."""
     outline = None
     stamp = ground = None
@@ -161,8 +164,7 @@ def prepare(source: Source, config: ComposeConfig, templates: dict[str, Template
         if source.class_ in config.ground.classes:
             if stamp is not None and stamp.ink is None:
                 raise _DiscardError("ground: has a fault, which can't be taken away")
-            membrane = _membrane(image, part.cut, config) if part.cut else None
-            ground = Ground(source.path, bare, part.body, part.cut, membrane, _around(image, part.cut))
+            ground = _ground(source, bare, part, config, backgrounds)
     except (ConfigError, _DiscardError) as error:
         return Prepared(source, stamp, ground, (str(error),), outline)
     return Prepared(source, stamp, ground, (), outline)
@@ -190,8 +192,8 @@ def _find(image: Grey, config: FindConfig, templates: dict[str, Template], what:
 @dataclass(frozen=True, slots=True)
 class _Part:
     body: Box
-    cut: Box | None
-    """Body, joined piece and what lies between, with the margin; None: the part stays in its photo."""
+    cut: Grey | None
+    """(h, w) 255 on body, joined piece and what lies between, with the margin; None: the part stays in its photo."""
     printable: Grey
     """(h, w) 255 on the body, but for its very edge and the joined piece."""
 
@@ -205,15 +207,17 @@ def _part(image: Grey, config: PartConfig, ink: InkConfig, templates: dict[str, 
     found = _find(surface(image, ink), config.body, templates, "body")
     corners = found.corners(found.template.label)
     body = _bounds(corners, image, 0)
-    printable = np.zeros_like(image)
-    cv2.fillPoly(printable, [np.round(corners).astype(np.int32)], 255)
-    printable = cv2.erode(printable, _square(2 * ink.grow_px))
+    cut = np.zeros_like(image)
+    cv2.fillPoly(cut, [np.round(corners).astype(np.int32)], 255)
+    printable = cv2.erode(cut, _square(2 * ink.grow_px))
     if config.joined is not None:
         piece = _joined(image, config.joined, templates)
         left, top, width, height = _bounds(piece, image, 2 * ink.grow_px)
         printable[top : top + height, left : left + width] = 0
-        corners = np.concatenate([corners, piece])
-    return _Part(body, _bounds(corners, image, config.margin_px), printable)
+        # with all between it and the middle of the body
+        hull = cv2.convexHull(np.vstack([piece, corners.mean(axis=0)]).astype(np.float32))
+        cv2.fillConvexPoly(cut, np.round(hull).astype(np.int32), 255)
+    return _Part(body, grown(cut, config.margin_px), printable)
 
 
 def _joined(image: Grey, config: JoinedConfig, templates: dict[str, Template]) -> NDArray[np.float32]:
@@ -294,19 +298,29 @@ def _cut_fault(source: Source, image: Grey, masks: Path) -> Stamp:
     )
 
 
-def _membrane(image: Grey, cut: Box, config: ComposeConfig) -> Membrane:
-    left, top, width, height = cut
-    mask = np.zeros_like(image)
-    mask[top : top + height, left : left + width] = 255
-    return Membrane(mask[context(cut, image, PART_CELLS)], PART_CELLS, config.seam.part_px)
+def _ground(
+    source: Source, bare: Grey, part: _Part, config: ComposeConfig, backgrounds: Sequence[Background]
+) -> Ground:
+    if part.cut is None or not backgrounds:
+        return Ground(source.path, bare, part.body, None, None, None, ())
+    left, top, width, height = cv2.boundingRect(part.cut)
+    cut = (left, top, width, height)
+    mask = np.ascontiguousarray(part.cut[context(cut, bare, PART_CELLS)])
+    membrane = Membrane(mask, PART_CELLS, config.seam.part_px)
+    return Ground(source.path, bare, part.body, cut, mask, membrane, _alike(bare, part.cut, backgrounds))
 
 
-def _around(image: Grey, cut: Box | None) -> float:
-    rest = np.ones(image.shape, bool)
-    if cut is not None:
-        left, top, width, height = cut
-        rest[top : top + height, left : left + width] = False
-    return float(image[rest].mean()) if rest.any() else float(image.mean())
+def _alike(image: Grey, cut: Grey, backgrounds: Sequence[Background]) -> tuple[int, ...]:
+    """The eighth of all backgrounds that differs least around the part: there the seam has least to hide."""
+    around = cv2.resize(cut, _THUMBNAIL, interpolation=cv2.INTER_AREA) == 0
+    if not around.any():
+        return tuple(range(len(backgrounds)))
+    small = cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA)[around].astype(float)
+    off = [
+        np.square(cv2.resize(background.image, _THUMBNAIL, interpolation=cv2.INTER_AREA)[around] - small).mean()
+        for background in backgrounds
+    ]
+    return tuple(np.argsort(off, kind="stable")[: -(-len(backgrounds) // 8)].tolist())
 
 
 def _bounds(corners: NDArray[np.float32], image: Grey, margin_px: int) -> Box:
