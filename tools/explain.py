@@ -25,7 +25,7 @@ from inspectd_tools.explaining.methods import METHODS, STEPS, is_whole
 from inspectd_tools.explaining.network import Network, Target
 from inspectd_tools.explaining.pictures import class_of, draw, write_pages, write_sheet
 from inspectd_tools.explaining.report import Row, rows, table, write_rows, wrong_reason
-from inspectd_tools.explaining.source import Source, Subject, find_subjects, open_source, spread
+from inspectd_tools.explaining.source import Source, Subject, choose, find_subjects, open_source
 
 _EXAMPLES = f"""\
 examples:
@@ -174,7 +174,7 @@ def _add_source(parser: argparse.ArgumentParser, limit: int) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the manifest; default: test")
     parser.add_argument("--out", type=Path, required=True, help="new folder")
     parser.add_argument(
-        "--limit", type=_count, default=limit, metavar="N", help=f"photos, evenly spread; default: {limit}"
+        "--limit", type=_count, default=limit, metavar="N", help=f"photos, as many of each class; default: {limit}"
     )
     parser.add_argument(
         "--target",
@@ -298,7 +298,7 @@ def _cell(trial: Trial) -> str:
 
 def _opened(args: argparse.Namespace) -> tuple[Source, list[Subject]]:
     source = open_source(args.model, args.run)
-    return source, spread(find_subjects(args.data, args.split, args.parts), args.limit)
+    return source, choose(find_subjects(args.data, args.split, args.parts), args.limit)
 
 
 def _count(text: str) -> int:

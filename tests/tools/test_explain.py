@@ -32,7 +32,7 @@ from inspectd_tools.explaining.network import Network
 from inspectd_tools.explaining.report import rows, wrong_reason
 from inspectd_tools.explaining.rules import MaxPool
 from inspectd_tools.explaining.sanity import cascade, rank_correlation, similarity
-from inspectd_tools.explaining.source import Subject
+from inspectd_tools.explaining.source import Subject, choose
 from inspectd_tools.synthesize import main as synthesize
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.models import Classifier
@@ -396,7 +396,7 @@ def test_the_sanity_check_goes_red_for_a_method_that_ignores_the_weights(run, ph
     for method in ("saliency_map", "deeplift"):
         assert "ignores the weights" not in by_method[method]["remarks"]
         assert float(by_method[method]["random_rank_correlation"]) < 0.5
-    assert by_method["saliency_map"]["pointing_n"] == "4"  # two of the six are good and have no mask
+    assert by_method["saliency_map"]["pointing_n"] == "5"  # one of the six is good and has no mask
     assert 0 < float(by_method["saliency_map"]["fault_share"]) < 1
     measured = rows_of(out / "photos.csv")
     assert len(measured) == 4 * 6
@@ -459,6 +459,18 @@ def test_maps_of_a_folder(run, photos, tmp_path, method):
         assert 0 <= float(row["certainty"]) <= 1
         assert (row["off_by"] != "") == (method == "deeplift")
     assert sorted(path.stem for path in out.glob("*.png")) == sorted(GREY_OF_CLASS)
+
+
+def test_a_limit_leaves_rare_classes_in():
+    subjects = [
+        Subject(Path(f"{truth}{number}"), truth) for truth, n in (("a", 50), ("b", 2), ("c", 9)) for number in range(n)
+    ]
+    chosen = choose(subjects, 12)
+    assert [sum(subject.truth == truth for subject in chosen) for truth in "abc"] == [5, 2, 5]
+    assert chosen == sorted(chosen, key=subjects.index)
+    assert (subjects[0] in chosen, subjects[49] in chosen) == (True, True)
+    assert choose(subjects, 100) == subjects
+    assert len(choose(subjects, 1)) == 1
 
 
 def test_what_is_drawn_is_where_the_map_is(run, photos, tmp_path):

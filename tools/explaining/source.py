@@ -91,10 +91,21 @@ def find_subjects(data: Path, split: Split, parts: Sequence[int]) -> list[Subjec
     return [Subject(path, parts[0] if len(parts) > 1 else "") for path, parts in inside if MASKS not in parts[:-1]]
 
 
-def spread(subjects: Sequence[T], limit: int) -> list[T]:
-    """At most `limit` of them, evenly from the first to the last."""
-    places = np.linspace(0, len(subjects) - 1, min(limit, len(subjects))).round().astype(int)
-    return [subjects[place] for place in places]
+def choose(subjects: Sequence[Subject], limit: int) -> list[Subject]:
+    """At most `limit`, as many of each class as there are, so that rare faults are seen too."""
+    by_truth: dict[str, list[Subject]] = {}
+    for subject in subjects:
+        by_truth.setdefault(subject.truth, []).append(subject)
+    chosen: list[Subject] = []
+    for place, members in enumerate(sorted(by_truth.values(), key=len)):
+        chosen += spread(members, -(-(limit - len(chosen)) // (len(by_truth) - place)))
+    return sorted(chosen, key=subjects.index)
+
+
+def spread(members: Sequence[T], count: int) -> list[T]:
+    """At most `count`, evenly from the first to the last."""
+    places = np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int)
+    return [members[place] for place in places]
 
 
 def _of_part(archive: Path, part: int) -> list[Subject]:
