@@ -155,7 +155,9 @@ def profile(experiment: Experiment) -> Profile:
         width=spec.width,
         macs=counter.get_total_flops() // 2,
         flops=counter.get_total_flops(),
-        parameters=sum(parameter.numel() for parameter in classifier.parameters()),
+        parameters=sum(
+            parameter.numel() for part in (classifier.backbone, classifier.head) for parameter in part.parameters()
+        ),
         activation_bytes=activations.peak,
     )
 

@@ -276,8 +276,8 @@ def test_softmax_runs_of_several_seeds_end_with_mean_and_deviation(labels, tmp_p
 @pytest.mark.parametrize("duq", ["true", "false"])
 def test_without_epochs_the_backbone_stays_and_the_head_is_fitted(labels, run, tmp_path, duq):
     weights = tmp_path / "backbone.safetensors"
-    trained = {k.removeprefix("backbone."): v for k, v in load_file(run / "weights.safetensors").items()}
-    save_file({k: v for k, v in trained.items() if not k.startswith("head.")}, weights)
+    trained = load_file(run / "weights.safetensors")
+    save_file({k.removeprefix("backbone."): v for k, v in trained.items() if k.startswith("backbone.")}, weights)
     settings = settings_of("pretrained=true", "epochs=0", "centroid_size=64", f"RBF_flag={duq}")
     arguments = ["--data", str(labels / "train"), "--weights", str(weights), "--run", str(tmp_path / "fitted")]
     assert train.main(["filter-label", *arguments, *settings]) == 0
@@ -353,7 +353,7 @@ def test_stems_for_32_px_keep_the_resolution(model):
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("epochs=0", ["epochs", "0", "greater than or equal to 1"]),
+        ("epochs=-1", ["epochs", "-1", "greater than or equal to 0"]),
         ("length_skale=1", ["length_skale", "did you mean 'length_scale'"]),
         ("model=VGG", ["model", "'VGG'", "MobileNetV2"]),
         ("pass_class=good", ["pass_class", "good", "no_fail"]),
