@@ -30,7 +30,7 @@ from inspectd_tools.explaining.faithfulness import area, deletion, insertion, se
 from inspectd_tools.explaining.methods import METHODS, gap
 from inspectd_tools.explaining.network import Network
 from inspectd_tools.explaining.report import rows, wrong_reason
-from inspectd_tools.explaining.rules import MaxPool
+from inspectd_tools.explaining.rules import MaxPool, Square
 from inspectd_tools.explaining.sanity import cascade, rank_correlation, similarity
 from inspectd_tools.explaining.source import Subject, choose
 from inspectd_tools.synthesize import main as synthesize
@@ -355,6 +355,14 @@ def test_infidelity_and_sensitivity_of_a_linear_network():
     assert unexplained(network, replace(method, adds_up=False), image, 1, torch.randn(1, 1, 8, 8)) > 0.5
     assert sensitivity(network, METHODS["saliency_map"], image, 1) < 1e-6
     assert sensitivity(network, CONTROLS["(chance)"], image, 1) > 0.1
+
+
+def test_sensitivity_of_a_gradient_known_beforehand():
+    """Of a sum of squares the gradient is 2x: it moves as the pixels do, by 0.02 / sqrt(3) in the mean square."""
+    network = nn.Sequential(Square(), nn.Flatten(), nn.Linear(768, 1))
+    nn.init.ones_(network[2].weight)
+    image = torch.full((1, 3, 16, 16), 2.0).contiguous(memory_format=torch.channels_last)
+    assert sensitivity(network, METHODS["saliency_map"], image, 0) == pytest.approx(0.02 / 3**0.5 / 2, rel=0.1)
 
 
 def test_rank_correlation_and_similarity():

@@ -5,7 +5,6 @@ and sensitivity of explanations", 2019.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
@@ -73,9 +72,10 @@ def unexplained(network: Network, method: Method, image: Tensor, place: int, att
 def sensitivity(network: Network, method: Method, image: Tensor, place: int) -> float:
     """How far the map of (1, C, H, W) moves, as a share of its norm, when the pixels move by up to 0.02."""
 
-    def explain(inputs: Any) -> Tensor:
-        (images,) = inputs if isinstance(inputs, tuple) else (inputs,)
-        return method.attribute(network, images, torch.full((len(images),), place))
+    def explain(inputs: tuple[Tensor]) -> tuple[Tensor]:
+        (images,) = inputs
+        # Captum takes a bare tensor for a sequence of its first axis
+        return (method.attribute(network, images, torch.full((len(images),), place)).contiguous(),)
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
