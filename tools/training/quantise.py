@@ -4,7 +4,9 @@ Layers that INT8 does the most harm to go back to floating point, until the answ
 """
 
 import logging
+import multiprocessing
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,26 +30,34 @@ def quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] |
     The head keeps its precision: K_c falls with a squared distance in which small directions of the features count as
     much as large ones. Raises EngineError where NNCF is not installed, or no layer can be in INT8.
     """
+    places = np.linspace(0, len(pixels) - 1, min(MOST_IMAGES, len(pixels))).astype(int)
+    answers = None if scores is None else scores[places]
+    # NNCF makes and drops OpenVINO cores of its own, which no process survives that goes on (see inspectd.inference.openvino.core)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
+        apart.submit(_quantise, xml, pixels[places], answers, folder).result()
+
+
+def _quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] | None, folder: Path) -> None:
     try:
         import nncf
     except ImportError as error:
         raise EngineError("--precision: INT8 needs NNCF; pip install 'inspectd[train]'") from error
     nncf.set_log_level(logging.ERROR)
-    places = np.linspace(0, len(pixels) - 1, min(MOST_IMAGES, len(pixels))).astype(int)
     model = core().read_model(xml)
     head = nncf.IgnoredScope(names=_head(model), validate=False)
     if scores is None:
-        images = nncf.Dataset([pixels[place][None] for place in places])
-        quantised = nncf.quantize(model, images, subset_size=len(places), ignored_scope=head)
+        images = nncf.Dataset([image[None] for image in pixels])
+        quantised = nncf.quantize(model, images, subset_size=len(pixels), ignored_scope=head)
     else:
-        answered = nncf.Dataset([(pixels[place][None], scores[place]) for place in places], lambda pair: pair[0])
+        pairs = [(image[None], answer) for image, answer in zip(pixels, scores, strict=True)]
+        answered = nncf.Dataset(pairs, lambda pair: pair[0])
         quantised = nncf.quantize_with_accuracy_control(
             model,
             answered,
             answered,
             _near_share,
             max_drop=_MOST_ASTRAY,
-            subset_size=len(places),
+            subset_size=len(pixels),
             ignored_scope=head,
         )
     if all(node.get_type_name() != "FakeQuantize" for node in quantised.get_ops()):
