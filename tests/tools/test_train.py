@@ -298,15 +298,15 @@ def test_nothing_can_be_fitted_to_a_random_backbone(labels, tmp_path, capsys):
 
 
 def test_a_run_may_end_with_its_last_epoch(labels, tmp_path):
-    """With a rate so high that the validation loss wanders, which of four epochs is kept makes a difference."""
+    """With a rate so high that the validation loss wanders, which of five epochs is kept makes a difference."""
     ends = {}
     for keep in ("best", "last"):
-        settings = settings_of("epochs=4", "lr=0.2", "head_fit=gradient", f"keep={keep}")
+        settings = settings_of("epochs=5", "lr=0.1", "scheduler=none", "RBF_flag=false", f"keep={keep}")
         folder = tmp_path / keep
         assert train.main(["filter-label", "--data", str(labels / "train"), "--run", str(folder), *settings]) == 0
         ends[keep] = json.loads((folder / "results.json").read_text())
     losses = [epoch["validation_loss"] for epoch in json.loads((tmp_path / "last" / "epochs.json").read_text())]
-    assert ends["last"]["kept_epoch"] == 4
+    assert ends["last"]["kept_epoch"] == 5
     assert ends["best"]["kept_epoch"] == 1 + int(np.argmin(losses))
     assert ends["last"]["validation_loss"] == pytest.approx(losses[-1], rel=1e-4)
     assert ends["best"]["validation_loss"] == pytest.approx(min(losses), rel=1e-4)
