@@ -9,7 +9,6 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -22,7 +21,7 @@ from inspectd_tools.explaining.check import CONTROLS, Checked, Measured, SanityS
 from inspectd_tools.explaining.coverage import TARGETS, Trial, trials
 from inspectd_tools.explaining.explanation import Explanation, explain, look
 from inspectd_tools.explaining.methods import METHODS, STEPS, is_whole
-from inspectd_tools.explaining.network import Network, Target
+from inspectd_tools.explaining.network import Network
 from inspectd_tools.explaining.pictures import class_of, draw, write_pages, write_sheet
 from inspectd_tools.explaining.report import Row, rows, table, write_rows, wrong_reason
 from inspectd_tools.explaining.source import Source, Subject, choose, find_subjects, open_source
@@ -70,7 +69,8 @@ what is measured, means over the photos:
   unexplained         infidelity to noise, 0: foretells every move of the score, 1: none (--probes photos)
   sensitivity         how far the map moves when pixels move by up to 0.02, as a share (--probes photos)
   random net          Spearman's rank correlation and SSIM of maps before and after all weights are random: above 0.5 the
-                      map shows the photo, not the network (--probes photos)
+                      map shows the photo, not the network (--probes photos); a map that stays when the head alone is
+                      random would show the same for any class
 (edges) and (chance) are controls that know nothing of the network.
 
 exit codes: as of explain.py"""
@@ -178,9 +178,10 @@ def _add_source(parser: argparse.ArgumentParser, limit: int) -> None:
     )
     parser.add_argument(
         "--target",
-        choices=get_args(Target),
-        default="class",
-        help="class: log K of the predicted class, or its logit; certainty: K itself, or the probability; default: class",
+        choices=TARGETS,
+        default="contrast",
+        help="class: log K of the predicted class, or its logit; contrast: the same, less the mean of the other classes; "
+        "certainty: K itself, or the probability; default: contrast",
     )
 
 

@@ -107,7 +107,7 @@ def rows_of(path):
 
 
 @everywhere
-@pytest.mark.parametrize("target", ["class", "certainty"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_the_copy_that_is_explained_says_what_the_classifier_says(classifiers, images, backbone, head, target):
     classifier = classifiers[backbone, head]
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
@@ -116,6 +116,8 @@ def test_the_copy_that_is_explained_says_what_the_classifier_says(classifiers, i
         found, expected = network(images), classifier(images)
     if target == "certainty":
         expected = expected.exp()
+    elif target == "contrast":
+        expected = torch.stack([row - (row.sum() - row) / 3 for row in expected])
     elif head == "softmax":
         found = found.log_softmax(1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -146,8 +148,9 @@ def test_what_should_add_up_does(classifiers, images, backbone, head, method):
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_deeplift_adds_up_for_the_certainty_too(classifiers, images, backbone):
-    network = Network(classifiers[backbone, "DUQ"], "certainty")
+@pytest.mark.parametrize("target", ["certainty", "contrast"])
+def test_deeplift_adds_up_for_other_targets_too(classifiers, images, backbone, target):
+    network = Network(classifiers[backbone, "DUQ"], target)
     places = network(images).argmax(1)
     found = METHODS["deeplift"].attribute(network, images, places)
     assert float(gap(network, images, places, found).max()) < 1e-4
@@ -448,6 +451,10 @@ def test_maps_that_are_no_good_are_remarked_on():
     (row, _) = rows(Checked(measured, sanity, {}, {name: [blank] for name in names}))
     for words in ("ignores the weights", "1 don't add up", "1 blank", "no more in the fault", "no more than chance"):
         assert words in row.remarks
+    sanity = [SanityStep(name, step, alike, 0.1) for name in names for step, alike in (("head", 0.95), ("0", 0.1))]
+    (row, _) = rows(Checked(measured, sanity, {}, {name: [blank] for name in names}))
+    assert "ignores the weights" not in row.remarks
+    assert "shows the same for any class" in row.remarks
 
 
 # --- the tool --------------------------------------------------------------------------------------------------------
@@ -587,7 +594,7 @@ def test_the_table_of_methods_names_what_is_refused(classifiers, monkeypatch, tm
     monkeypatch.setattr(coverage, "random_classifier", lambda model, is_duq, _: classifiers[model, HEADS[is_duq]])
     assert explained("methods", "--images", "1", "--size", SIDE, "--out", tmp_path / "methods.csv") == 0
     found = rows_of(tmp_path / "methods.csv")
-    assert len(found) == 4 * 2 * 2 * 4
+    assert len(found) == 4 * 2 * 3 * 4
     refused = {(row["model"], row["head"], row["target"], row["method"]) for row in found if row["refused"]}
     gated = {("EfficientNetB1", head, target, "guided_backpropagation") for head in HEADS for target in TARGETS}
     assert refused == gated | {(model, "softmax", "certainty", "deeplift") for model in BACKBONES}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from inspectd_tools.explaining.network import Network, Target
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.models import TORCHVISION_NAMES, Classifier
 
-TARGETS: tuple[Target, ...] = ("class", "certainty")
+TARGETS: tuple[Target, ...] = get_args(Target)
 _CLASSES = '["a", "b", "c", "d"]'
 _SETTLE = 4
 _BLOBS = 8

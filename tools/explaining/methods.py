@@ -79,8 +79,8 @@ def _deeplift(network: Network, images: Tensor, classes: Tensor) -> Tensor:
         raise ConfigError(f"deeplift: has no rule for {', '.join(sorted(network.unknown))}")
     if "Softmax" in network.activations:
         raise ConfigError(
-            "deeplift: has no rule for a softmax, which mixes all classes, that adds up; explain the class's logit "
-            "(--target class), or use integrated_gradients"
+            "deeplift: has no rule for a softmax, which mixes all classes, that adds up; explain the logits "
+            "(--target class or contrast), or use integrated_gradients"
         )
     exact = as_double(network)
     for module in exact.modules():

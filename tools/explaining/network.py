@@ -16,10 +16,12 @@ from inspectd_tools.training.duq import DuqHead, FoldedDuqHead
 from inspectd_tools.training.models import Classifier
 from inspectd_tools.training.torchvision_import import torchvision
 
-Target = Literal["class", "certainty"]
-"""class: log K_c of DUQ, or the class's logit before the softmax, which mixes it with the others. certainty: K_c, or
-the probability."""
+Target = Literal["contrast", "class", "certainty"]
+"""class: log K_c of DUQ, or the class's logit before the softmax, which mixes it with the others. contrast: that, less the
+mean of the other classes', as DeepLift's authors advise; a certain image lies where log K_c is highest and its gradient
+vanishes, and only the others say what sets it apart. certainty: K_c, or the probability."""
 
+_NONLINEAR_HEAD = {"Square", "Exponential", "Softmax"}
 _LINEAR_MODULES = (
     nn.Conv2d,
     nn.BatchNorm2d,
@@ -56,16 +58,29 @@ class Network(nn.Module):
 
 
 def _head(head: nn.Module, target: Target) -> tuple[nn.Module, frozenset[str]]:
+    """From features to the target, and the names of what is not linear in it."""
+    layers: list[nn.Module]
     if isinstance(head, DuqHead):
         folded = FoldedDuqHead(head)
-        log_kernel = (folded.linear, nn.Unflatten(1, folded.shape), Square(), Mean(folded.factor))
-        if target == "class":
-            return nn.Sequential(*log_kernel), frozenset({"Square"})
-        return nn.Sequential(*log_kernel, Exponential()), frozenset({"Square", "Exponential"})
-    linear = deepcopy(cast(nn.Linear, head.linear))
-    if target == "class":
-        return linear, frozenset()
-    return nn.Sequential(linear, nn.Softmax(dim=1)), frozenset({"Softmax"})
+        classes, _ = folded.shape
+        layers = [folded.linear, nn.Unflatten(1, folded.shape), Square(), Mean(folded.factor)]
+        certainty: nn.Module = Exponential()
+    else:
+        linear = deepcopy(cast(nn.Linear, head.linear))
+        classes, layers, certainty = linear.out_features, [linear], nn.Softmax(dim=1)
+    if target == "contrast":
+        layers.append(_contrast(classes))
+    if target == "certainty":
+        layers.append(certainty)
+    return nn.Sequential(*layers), frozenset(type(layer).__name__ for layer in layers) & _NONLINEAR_HEAD
+
+
+def _contrast(classes: int) -> nn.Linear:
+    """Each class less the mean of the others."""
+    layer = nn.Linear(classes, classes, bias=False)
+    own, others = torch.eye(classes), (1 - torch.eye(classes)) / (classes - 1)
+    layer.weight = nn.Parameter(own - others)
+    return layer
 
 
 def _taken_apart(backbone: nn.Module) -> tuple[fx.GraphModule, frozenset[str], frozenset[str]]:

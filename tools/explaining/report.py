@@ -12,7 +12,7 @@ from rich.table import Table
 from inspectd.interval import interval
 from inspectd_tools.explaining.check import CONTROLS, Checked, Measured
 from inspectd_tools.explaining.methods import is_whole
-from inspectd_tools.explaining.sanity import MOST_ALIKE
+from inspectd_tools.explaining.sanity import MOST_ALIKE, SAME_CLASS
 
 _MOSTLY = 0.5
 
@@ -98,12 +98,15 @@ def write_rows(path: Path, records: Sequence[object], kind: type) -> None:
 
 def _row(name: str, measured: list[Measured], checked: Checked, chance: float) -> Row:
     pointed = [row.points_at_fault for row in measured if np.isfinite(row.points_at_fault)]
-    wholly_random = [step for step in checked.sanity if step.method == name][-1]
+    cascade = [step for step in checked.sanity if step.method == name]
+    wholly_random = cascade[-1]
     gaps = [row.gap for row in measured if np.isfinite(row.gap)]
     blank = sum(explanation.is_blank for explanation in checked.explanations[name])
     remarks = []
     if wholly_random.rank_correlation > MOST_ALIKE:
         remarks.append("ignores the weights")
+    elif cascade[0].rank_correlation > SAME_CLASS:
+        remarks.append("shows the same for any class")
     if not all(is_whole(gap) for gap in gaps):
         remarks.append(f"{sum(not is_whole(gap) for gap in gaps)} don't add up")
     if blank:

@@ -20,6 +20,8 @@ _MOST_STEPS = 5
 """Besides the head; blocks of deep networks go together."""
 MOST_ALIKE = 0.5
 """A map whose rank correlation with that of a wholly random network is above ignores the weights."""
+SAME_CLASS = 0.9
+"""One that is above this with a random head alone would show the same for any class."""
 
 
 def cascade(classifier: Classifier, experiment: Experiment) -> Iterator[tuple[str, Classifier]]:
