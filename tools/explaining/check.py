@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -66,9 +66,6 @@ class Measured:
     insertion_auc: float
     unexplained: float
     sensitivity: float
-
-
-MEASURED_COLUMNS = tuple(field.name for field in fields(Measured))
 
 
 @dataclass(frozen=True, slots=True)
