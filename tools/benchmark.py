@@ -32,6 +32,7 @@ from rich.table import Table
 from inspectd.errors import InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.journal import open_for_reading
+from inspectd_tools.command_line import positive
 from inspectd_tools.composing.config import load_compose_config
 from inspectd_tools.composing.measure import measure
 from inspectd_tools.modbus_plc import ModbusPlc
@@ -200,16 +201,16 @@ def main(arguments: list[str] | None = None) -> int:
         "--run", action="append", type=Path, metavar="RUN", help="a training's folder instead, may be repeated"
     )
     engines.add_argument("--data", type=Path, metavar="PATH", help="of these runs: manifest or folder of class folders")
-    engines.add_argument("--runs", type=_positive, default=300, help="measured inferences of each; default: 300")
-    engines.add_argument("--threads", type=_positive, default=2, help="of every runtime; default: 2")
+    engines.add_argument("--runs", type=positive, default=300, help="measured inferences of each; default: 300")
+    engines.add_argument("--threads", type=positive, default=2, help="of every runtime; default: 2")
     engines.set_defaults(verb=_engines)
     compose = verbs.add_parser("compose", help="composed photos against rendered ones, whose truth is known")
     compose.add_argument(
         "--config", type=Path, default=Path("config/compose-filter-label.yaml"), help="says how to render its photos"
     )
     compose.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the config")
-    compose.add_argument("--count-per-class", type=_positive, default=500, help="images composed; default: 500")
-    compose.add_argument("--workers", type=_positive, default=2, help="processes; default: 2")
+    compose.add_argument("--count-per-class", type=positive, default=500, help="images composed; default: 500")
+    compose.add_argument("--workers", type=positive, default=2, help="processes; default: 2")
     compose.add_argument("--weights", type=Path, help="of MobileNetV2 (safetensors): for the classifier; default: none")
     compose.set_defaults(verb=_compose)
     for verb in (line, memory, train, engines, compose):
@@ -382,12 +383,6 @@ def _compose(args: argparse.Namespace) -> dict[str, Any]:
     for table in tables:
         Console().print(table)
     return figures
-
-
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
-    return int(text)
 
 
 def _rss_mb(pid: int) -> float:

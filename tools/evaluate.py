@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from inspectd.errors import ConfigError, InspectdError
+from inspectd_tools.command_line import not_negative
 from inspectd_tools.dataset.manifest import SPLITS
 from inspectd_tools.evaluation.judgement import Judgement, arrays, judge, write_csv
 from inspectd_tools.evaluation.model import TORCH, Model, open_model
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="new folder")
     parser.add_argument(
-        "--limit", type=_count, metavar="N", help="annotate at most N photos, errors first; default: all"
+        "--limit", type=not_negative, metavar="N", help="annotate at most N photos, errors first; default: all"
     )
     parser.add_argument(
         "--backend",
@@ -146,13 +147,6 @@ def _print(model: Model, results: dict[str, Any], out: Path) -> None:
     for name, count in results["sheets"].items():
         print(f"{count} {name.replace('_', ' ')}" + (f", the worst in {out / name}.png" if count else ""))
     print(f"all figures: {out / 'results.json'}; every photo: {out / 'predictions.csv'}, {out / 'annotated'}")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
-    return value
 
 
 if __name__ == "__main__":

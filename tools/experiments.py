@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from inspectd.errors import ConfigError, InspectdError
+from inspectd_tools.command_line import positive
 from inspectd_tools.studies.data import Data, Sources, classes_of
 from inspectd_tools.studies.graphs import draw
 from inspectd_tools.studies.place import OUTCOME, TRAINED, WORK
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="X",
         help="above 0, at most 1, or as images=0.1,epochs=0.5; default: 1",
     )
-    parser.add_argument("--n_runs", type=_positive, metavar="N", help="of each variant; default: the study's, scaled")
+    parser.add_argument("--n_runs", type=positive, metavar="N", help="of each variant; default: the study's, scaled")
     parser.add_argument(
         "--real", type=Path, metavar="PATH", help="your photos: manifest of prepare_data.py, or folder of class folders"
     )
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--from-scratch", action="store_true", help="models without --weights start from random ones, none is fetched"
     )
-    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at once; default: 1")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at once; default: 1")
     parser.add_argument("--ray", action="store_true", help="spread the runs over a Ray cluster (RAY_ADDRESS) instead")
     parser.add_argument("--report", action="store_true", help="run nothing, report what there is of the study so far")
     parser.add_argument("--list", action="store_true", help="say what would be run, and what of it is not as the study")
@@ -274,13 +275,6 @@ def _scale(text: str) -> Scale:
                 f"{text}: must be above 0 and at most 1, or shares of {', '.join(names)}, such as images=0.1,epochs=0.5"
             )
     return Scale(**{name: float(share) for name, _, share in pairs})
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return value
 
 
 def _weights(text: str) -> tuple[str, Path]:

@@ -16,6 +16,7 @@ from rich.progress import track
 from rich.table import Table
 
 from inspectd.errors import ConfigError, InspectdError
+from inspectd_tools.command_line import positive
 from inspectd_tools.dataset.manifest import SPLITS
 from inspectd_tools.explaining.check import CONTROLS, Checked, Measured, SanityStep, check, truths
 from inspectd_tools.explaining.coverage import TARGETS, Trial, trials
@@ -134,7 +135,7 @@ def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help="default: all"
     )
     parser.add_argument(
-        "--probes", type=_count, default=8, metavar="N", help="photos for what takes many maps each; default: 8"
+        "--probes", type=positive, default=8, metavar="N", help="photos for what takes many maps each; default: 8"
     )
     parser.add_argument(
         "--certain",
@@ -147,7 +148,7 @@ def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def _add_methods(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _verb(verbs, "methods", "try every method on every backbone and head", _METHODS)
-    parser.add_argument("--images", type=_count, default=20, metavar="N", help="default: 20")
+    parser.add_argument("--images", type=positive, default=20, metavar="N", help="default: 20")
     parser.add_argument("--size", type=_side, default=96, metavar="PX", help="of the images; default: 96")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the table as CSV, too")
     parser.set_defaults(verb=_methods)
@@ -174,7 +175,7 @@ def _add_source(parser: argparse.ArgumentParser, limit: int) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the manifest; default: test")
     parser.add_argument("--out", type=Path, required=True, help="new folder")
     parser.add_argument(
-        "--limit", type=_count, default=limit, metavar="N", help=f"photos, as many of each class; default: {limit}"
+        "--limit", type=positive, default=limit, metavar="N", help=f"photos, as many of each class; default: {limit}"
     )
     parser.add_argument(
         "--target",
@@ -300,13 +301,6 @@ def _cell(trial: Trial) -> str:
 def _opened(args: argparse.Namespace) -> tuple[Source, list[Subject]]:
     source = open_source(args.model, args.run)
     return source, choose(find_subjects(args.data, args.split, args.parts), args.limit)
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
-    return value
 
 
 def _side(text: str) -> int:

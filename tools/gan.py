@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 
 from inspectd.errors import ConfigError, InspectdError
+from inspectd_tools.command_line import positive
 from inspectd_tools.fidelity.features import NETWORKS, FeatureSpace
 from inspectd_tools.generating.memorisation import compare, memorisation_table
 from inspectd_tools.generating.networks import Generator
@@ -61,10 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
         "photos a class, of which a fifth is held out",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="new folder")
-    parser.add_argument("--n_imgs", type=_positive, default=100, metavar="N", help="images a class; default: 100")
-    parser.add_argument("--latent_vector_size", type=_positive, default=128, metavar="N", help="default: 128")
+    parser.add_argument("--n_imgs", type=positive, default=100, metavar="N", help="images a class; default: 100")
+    parser.add_argument("--latent_vector_size", type=positive, default=128, metavar="N", help="default: 128")
     parser.add_argument(
-        "--epochs", type=_positive, metavar="N", help=f"default: as many as make {_STEPS} steps of {BATCH} photos"
+        "--epochs", type=positive, metavar="N", help=f"default: as many as make {_STEPS} steps of {BATCH} photos"
     )
     parser.add_argument(
         "--size", type=int, choices=(64, 96, 128, 256), default=64, help="px, 256 on a GPU; default: 64"
@@ -169,13 +170,6 @@ def _write(folder: Path, pixels: np.ndarray, width_px: int) -> None:
         path = folder / f"{number:05d}.png"
         if not cv2.imwrite(str(path), cv2.cvtColor(stretched, code)):
             raise OSError(f"{path}: can't be written")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return value
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inspectd.errors import InspectdError
+from inspectd_tools.command_line import not_negative, progress_bar, refuse_used_folder
 from inspectd_tools.composing.command import PICK, add_compose
 from inspectd_tools.dataset.mix import add_mix
 from inspectd_tools.rendering.dataset import folders_of_classes, mixed_stream, write
@@ -54,7 +54,15 @@ def main(arguments: list[str] | None = None) -> int:
     if given[:2] == PICK.split():  # a verb of two words
         given = [PICK, *given[2:]]
     args = parser.parse_args(given)
-    return int(args.verb(args, parser))
+    try:
+        args.verb(args, parser)
+    except InspectdError as error:
+        print(f"synthesize: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"synthesize: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _add_render(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -65,12 +73,12 @@ def _add_render(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", type=Path, help="a new or empty folder")
-    parser.add_argument("--count-per-class", type=_count, default=100, metavar="N", help="default: 100")
-    parser.add_argument("--unknowns-per-kind", type=_count, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--count-per-class", type=not_negative, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--unknowns-per-kind", type=not_negative, default=0, metavar="N", help="default: 0")
     parser.add_argument(
         "--flat", action="store_true", help="one folder in random order; takes --count, --unknown-share"
     )
-    parser.add_argument("--count", type=_count, default=400, metavar="N", help="with --flat; default: 400")
+    parser.add_argument("--count", type=not_negative, default=400, metavar="N", help="with --flat; default: 400")
     parser.add_argument("--unknown-share", type=_share, default=0.1, metavar="X", help="with --flat; default: 0.1")
     parser.add_argument("--masks", action="store_true", help="write masks/ too: 255 where the fault shows")
     parser.add_argument(
@@ -79,16 +87,15 @@ def _add_render(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         default="training",
         help="plant: other fabric, fonts, light and camera, as a stand-in for real photos; default: training",
     )
-    parser.add_argument("--seed", type=_count, default=0, help="same seed, same bytes; default: 0")
+    parser.add_argument("--seed", type=not_negative, default=0, help="same seed, same bytes; default: 0")
     parser.add_argument(
-        "--workers", type=_count, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
+        "--workers", type=not_negative, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
     )
     parser.set_defaults(verb=_render)
 
 
-def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        parser.error(f"{args.out}: is not empty; give a new folder, so that nothing is mixed up or lost")
+def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    refuse_used_folder(parser, args.out)
     if args.flat:
         orders = mixed_stream(args.count, args.unknown_share, args.seed)
     else:
@@ -96,17 +103,12 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if not orders:
         parser.error("nothing to render: all counts are 0")
     start_s = time.monotonic()
-    try:
-        with _progress() as progress:
-            task = progress.add_task("render", total=len(orders))
-            for _ in write(orders, args.out, masks=args.masks, workers=max(1, args.workers), style=STYLES[args.style]):
-                progress.advance(task)
-    except OSError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return 1
+    with progress_bar() as progress:
+        task = progress.add_task("render", total=len(orders))
+        for _ in write(orders, args.out, masks=args.masks, workers=max(1, args.workers), style=STYLES[args.style]):
+            progress.advance(task)
     seconds = time.monotonic() - start_s
     print(f"{len(orders)} images in {seconds:.1f} s ({len(orders) / seconds:.0f}/s) -> {args.out}")
-    return 0
 
 
 def _add_score(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -123,40 +125,21 @@ def _add_score(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("--network", choices=("MobileNetV2", "InceptionV3"), default="MobileNetV2")
     parser.add_argument("--out", type=Path, metavar="JSON", help="write all figures here too")
-    parser.add_argument("--seed", type=_count, default=0, help="of halves and resampling; default: 0")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of halves and resampling; default: 0")
     parser.set_defaults(verb=_score)
 
 
-def _score(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+def _score(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     # the workers of `render` import this module too, and need no torch
     from inspectd_tools.fidelity.features import FeatureSpace
     from inspectd_tools.fidelity.photos import load
     from inspectd_tools.fidelity.score import closeness_table, probe_table, score
 
-    try:
-        space = FeatureSpace(args.network, args.weights)
-        found = score(load(args.synthetic, args.real, args.seed), space, args.seed)
-        Console().print(closeness_table(found), probe_table(found))
-        if args.out:
-            args.out.write_text(json.dumps(found.as_json(), indent=2), encoding="utf-8")
-    except InspectdError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text}: must not be negative")
-    return value
+    space = FeatureSpace(args.network, args.weights)
+    found = score(load(args.synthetic, args.real, args.seed), space, args.seed)
+    Console().print(closeness_table(found), probe_table(found))
+    if args.out:
+        args.out.write_text(json.dumps(found.as_json(), indent=2), encoding="utf-8")
 
 
 def _share(text: str) -> float:

@@ -16,15 +16,17 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from inspectd.errors import ConfigError, InspectdError
+from inspectd_tools.command_line import positive
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
 from inspectd_tools.training.board import log_run
 from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softmax, nearest_neighbours
 from inspectd_tools.training.data import Images, load_photos
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.guards import failures, noise
-from inspectd_tools.training.loop import all_features, kept, to_network, train, validate
+from inspectd_tools.training.loop import WEIGHTS, all_features, assess, fit_head, kept, save_weights, to_network, train
 from inspectd_tools.training.models import Classifier, load_backbone
 from inspectd_tools.training.parallel import is_first, processes, wait
 from inspectd_tools.training.plots import plot_certainty
@@ -72,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="foreign photos, a folder or idx file: how well are they told apart?",
     )
     parser.add_argument(
-        "--n_runs", type=_positive, default=1, metavar="N", help="train with N seeds, into run/seed-<n>; default: 1"
+        "--n_runs", type=positive, default=1, metavar="N", help="train with N seeds, into run/seed-<n>; default: 1"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
     args = parser.parse_args(arguments)
@@ -133,7 +135,11 @@ def _run(
     epochs = train(classifier, experiment, sets.train, sets.validation, run)
     if not is_first():
         return {}
-    loss, accuracy = validate(classifier, classifier.head, experiment, sets.validation)
+    known = all_features(classifier, experiment, sets.train)
+    fit_head(classifier, experiment, known, sets.train)
+    save_weights(classifier, run / WEIGHTS)
+    validation = all_features(classifier, experiment, sets.validation)
+    loss, accuracy = assess(classifier.head, validation, sets.validation, experiment)
     results: dict[str, Any] = {
         "epochs": len(epochs),
         "kept_epoch": kept(epochs, experiment),
@@ -141,23 +147,25 @@ def _run(
         "validation_accuracy": accuracy,
         "training_s": sum(epoch.seconds for epoch in epochs),
     }
-    results["failures"] = _failures(classifier, experiment, sets.validation)
+    results["failures"] = _failures(classifier, experiment, validation, sets.validation)
     for failure in results["failures"]:
         print(f"train: {failure}", file=sys.stderr)
     if sets.test is not None:
-        results |= _test(classifier, experiment, sets.train, sets.test, unknown_sets, run)
+        results |= _test(
+            classifier, experiment, known, torch.from_numpy(sets.train.labels), sets.test, unknown_sets, run
+        )
     (run / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     if "Tensorboard" in experiment.PFM_flag:
         log_run(run, experiment, [asdict(epoch) for epoch in epochs], results, sets.train)
     return results
 
 
-def _failures(classifier: Classifier, experiment: Experiment, validation: Images) -> list[str]:
+def _failures(classifier: Classifier, experiment: Experiment, features: Tensor, validation: Images) -> list[str]:
     if not experiment.RBF_flag:
         return []
     spec = experiment.input
     with torch.no_grad():
-        log_kernel = classifier.head(all_features(classifier, experiment, validation))
+        log_kernel = classifier.head(features)
         of_noise = classifier(to_network(noise(spec.channels, spec.height, spec.width), experiment))
     return failures(log_kernel, torch.from_numpy(validation.labels), of_noise, experiment.classes)
 
@@ -166,17 +174,17 @@ def _failures(classifier: Classifier, experiment: Experiment, validation: Images
 def _test(
     classifier: Classifier,
     experiment: Experiment,
-    train_set: Images,
+    known: Tensor,
+    known_labels: Tensor,
     test: Images,
     foreign: dict[str, Images],
     run: Path,
 ) -> dict[str, Any]:
-    """The test photos and the foreign ones, for the first and only time."""
-    known, labels = all_features(classifier, experiment, train_set), torch.from_numpy(train_set.labels)
+    """The test photos and the foreign ones, for the first and only time. `known`: features of the training photos."""
     measures: dict[str, Certainty] = {
         "DUQ" if experiment.RBF_flag else "softmax": lambda features: classifier.head(features).exp().max(1).values,
-        "max-softmax of a linear probe": max_softmax(known, labels, len(experiment.classes)),
-        "Mahalanobis": mahalanobis(known, labels),
+        "max-softmax of a linear probe": max_softmax(known, known_labels, len(experiment.classes)),
+        "Mahalanobis": mahalanobis(known, known_labels),
         "nearest neighbours": nearest_neighbours(known),
     }
     features = all_features(classifier, experiment, test)
@@ -216,13 +224,6 @@ def _begin(experiment: Experiment, sets: Sets, weights: Path | None, run: Path) 
     run.mkdir(parents=True, exist_ok=True)
     (run / "experiment.json").write_text(experiment.model_dump_json(indent=2), encoding="utf-8")
     (run / "provenance.json").write_text(json.dumps(provenance, indent=2), encoding="utf-8")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return value
 
 
 def git_commit() -> str:

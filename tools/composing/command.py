@@ -2,17 +2,14 @@
 
 import argparse
 import os
-import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from inspectd.errors import InspectdError
+from inspectd_tools.command_line import positive, progress_bar, refuse_used_folder
 from inspectd_tools.composing.config import load_compose_config
 from inspectd_tools.composing.dataset import gather, orders, prepare_all, write_composed, write_sources
 from inspectd_tools.composing.pick import pick
@@ -47,11 +44,11 @@ def add_compose(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     parser.add_argument("config", type=Path, help="what to lift and where it may go (YAML)")
     parser.add_argument("out", type=Path, help="a new or empty folder")
-    parser.add_argument("--count-per-class", type=_positive, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--count-per-class", type=positive, default=100, metavar="N", help="default: 100")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the config")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes; default: 0")
     parser.add_argument(
-        "--workers", type=_positive, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
+        "--workers", type=positive, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
     )
     parser.set_defaults(verb=_compose)
     picker = verbs.add_parser(
@@ -69,24 +66,12 @@ def add_compose(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 PICK = "compose pick"
 
 
-def _compose(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        parser.error(f"{args.out}: is not empty; give a new folder, so that nothing is mixed up or lost")
-    try:
-        return _run(args)
-    except InspectdError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return 1
-
-
-def _run(args: argparse.Namespace) -> int:
+def _compose(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    refuse_used_folder(parser, args.out)
     config = load_compose_config(args.config, args.set)
     wanted = orders(config, args.count_per_class, args.seed)
     prepared: list[Prepared] = []
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("find and lift", total=None)
         for total, entry in prepare_all(config, args.workers):
             prepared.append(entry)
@@ -101,7 +86,6 @@ def _run(args: argparse.Namespace) -> int:
     write_sheet(prepared, wanted, args.out)
     Console().print(_table(prepared, Counter(order.class_ for order in wanted)))
     print(f"{len(wanted)} images in {seconds:.1f} s ({len(wanted) / seconds:.0f}/s) -> {args.out}; look at review.png")
-    return 0
 
 
 def _table(prepared: list[Prepared], made: Counter[str]) -> Table:
@@ -115,23 +99,8 @@ def _table(prepared: list[Prepared], made: Counter[str]) -> Table:
     return table
 
 
-def _pick(args: argparse.Namespace, _: Any) -> int:
-    try:
-        print(pick(args.photo, args.name, args.box))
-    except InspectdError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
-
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
-    return int(text)
+def _pick(args: argparse.Namespace, _: argparse.ArgumentParser) -> None:
+    print(pick(args.photo, args.name, args.box))
 
 
 def _box(text: str) -> tuple[int, int, int, int]:

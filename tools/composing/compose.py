@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inspectd_tools.composing.blend import Membrane, inpaint_seam
 from inspectd_tools.composing.config import Box, ComposeConfig, PlaceConfig, SeamConfig
-from inspectd_tools.composing.sources import FAULT_CELLS, PART_CELLS, Background, Ground, Stamp, context
+from inspectd_tools.composing.sources import FAULT_CELLS, PART_CELLS, Background, Ground, Stamp, context, fits
 
 Grey = NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def compose(class_: str, assets: Assets, config: ComposeConfig, rng: np.random.G
     stamps, place = assets.stamps[class_], config.classes[class_].place
     stamp = stamps[int(rng.integers(len(stamps)))]
     ground = assets.grounds[int(rng.integers(len(assets.grounds)))]
-    while not _fits(stamp, ground):
+    while not fits(stamp, ground):
         ground = assets.grounds[int(rng.integers(len(assets.grounds)))]
     image, body, background, where = bare_part(ground, assets.backgrounds, config, rng)
     turn = float(rng.uniform(*place.turn_deg))
@@ -130,10 +130,6 @@ def _paste(image: Grey, at: tuple[int, int], grey: Grey, mask: Grey, ink: Grey |
     shown = np.zeros_like(image)
     shown[top:bottom, left:right] = mask
     return shown
-
-
-def _fits(stamp: Stamp, ground: Ground) -> bool:
-    return stamp.mask.shape[1] <= ground.body[2] and stamp.mask.shape[0] <= ground.body[3]
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> int:

@@ -1,16 +1,16 @@
 """The YAML of `synthesize.py compose`: what to lift from which photos, and where it may go."""
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from inspectd.errors import ConfigError
 from inspectd.section import ConfigPath, Section
+from inspectd.yaml_file import read_yaml, refused, unknown_key
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
@@ -177,23 +177,13 @@ def load_compose_config(path: Path, settings: Iterable[str] = ()) -> ComposeConf
 
     Raises ConfigError naming the file and, for every wrong key, its value and what is allowed.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path}: must hold keys such as 'photos', 'classes' and 'ground', got {type(values).__name__}"
-        )
+    values = read_yaml(path, "'photos', 'classes' and 'ground'")
     for setting in settings:
         _set(values, setting)
     try:
         return ComposeConfig.model_validate(values, context={"folder": path.resolve().parent})
     except ValidationError as error:
-        lines = [f"  {_explain(detail)}" for detail in error.errors(include_url=False)]
-        raise ConfigError("\n".join([f"{path}: {len(lines)} error(s)", *lines])) from error
+        raise refused(path, error, _explain) from error
 
 
 def _set(values: dict[str, Any], setting: str) -> None:
@@ -215,13 +205,7 @@ def _explain(detail: ErrorDetails) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(detail["loc"][-1]), sorted(_all_keys(ComposeConfig)), n=1)
-        return f"{key}: unknown key" + (f"; did you mean '{close[0]}'?" if close else "")
+        return unknown_key(key, detail["loc"], ComposeConfig)
     if detail["type"] == "missing":
         return f"{key}: missing"
     return f"{key}: {detail['input']!r} is not allowed: {message}" if key else message
-
-
-def _all_keys(model: type[BaseModel]) -> set[str]:
-    schema = model.model_json_schema()
-    return {key for section in [schema, *schema["$defs"].values()] for key in section.get("properties", {})}

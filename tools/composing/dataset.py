@@ -79,7 +79,9 @@ def gather(config: ComposeConfig, prepared: Sequence[Prepared]) -> Assets:
         name: [
             entry.stamp
             for entry in prepared
-            if entry.stamp is not None and entry.source.class_ == name and fits(entry.stamp, grounds)
+            if entry.stamp is not None
+            and entry.source.class_ == name
+            and any(fits(entry.stamp, ground) for ground in grounds)
         ]
         for name in config.classes
     }

@@ -338,7 +338,7 @@ def _share(point: tuple[float, float], box: Box) -> tuple[float, float]:
     return (point[0] - box[0]) / box[2], (point[1] - box[1]) / box[3]
 
 
-def fits(stamp: Stamp, grounds: Sequence[Ground]) -> bool:
-    """Whether any ground is large enough."""
+def fits(stamp: Stamp, ground: Ground) -> bool:
+    """Whether the ground's part is large enough."""
     height, width = stamp.mask.shape
-    return any(width <= ground.body[2] and height <= ground.body[3] for ground in grounds)
+    return width <= ground.body[2] and height <= ground.body[3]

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from inspectd.errors import ConfigError
+from inspectd_tools.training.models import read_weights
 from inspectd_tools.training.torchvision_import import torchvision
 
 _FOLDS = 5
@@ -41,9 +41,9 @@ def told_apart(
 def _features(photos: Sequence[NDArray[np.uint8]], weights: Path) -> Tensor:
     net = torchvision.models.mobilenet_v2(weights=None).features.eval()
     try:
-        state = {key.removeprefix("features."): value for key, value in load_file(weights).items()}
+        state = {key.removeprefix("features."): value for key, value in read_weights(weights).items()}
         net.load_state_dict({key: value for key, value in state.items() if not key.startswith("classifier")})
-    except (OSError, RuntimeError, ValueError) as error:
+    except RuntimeError as error:
         raise ConfigError(f"{weights}: holds no weights of MobileNetV2's features: {error}") from error
     rows = []
     for photo in track(photos, "features"):

@@ -7,7 +7,6 @@ import argparse
 import csv
 import hashlib
 import os
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inspectd.errors import ConfigError, InspectdError
+from inspectd.errors import ConfigError
 from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, read_manifest, write_manifest
 from inspectd_tools.dataset.scan import photos_of
 
@@ -274,7 +273,7 @@ def add_mix(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     parser.set_defaults(verb=_mix)
 
 
-def _mix(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+def _mix(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     given: dict[Split, list[str] | None] = {"train": args.train, "val": args.val}
     try:
         shares = {side: Share(int(values[0]), float(values[1])) for side, values in given.items() if values is not None}
@@ -284,19 +283,11 @@ def _mix(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error("nothing to mix: give --train N RATIO, --val N RATIO or both")
     if os.path.realpath(args.out) == os.path.realpath(args.real):
         parser.error(f"{args.out}: is the manifest of the real photos; give another name")
-    try:
-        real = read_manifest(args.real)
-        synthetic = [read_synthetic(folder, real.classes) for folder in args.synthetic]
-        mixed = mix(real, synthetic, shares, keep=args.keep, rest_to_test=args.rest_to_test, seed=args.seed)
-        write_manifest(mixed, args.out)
-    except InspectdError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return 1
+    real = read_manifest(args.real)
+    synthetic = [read_synthetic(folder, real.classes) for folder in args.synthetic]
+    mixed = mix(real, synthetic, shares, keep=args.keep, rest_to_test=args.rest_to_test, seed=args.seed)
+    write_manifest(mixed, args.out)
     Console().print(_table(real, mixed, args.out))
-    return 0
 
 
 def _table(real: DataManifest, mixed: DataManifest, out: Path) -> Table:

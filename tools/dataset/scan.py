@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from inspectd.errors import ConfigError
+from inspectd_tools.dataset.manifest import UNKNOWN
 
 SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"})
 """Everything else beside the photos, such as a camera's `.ivp` files, is passed over."""
@@ -41,6 +42,11 @@ def class_folders(root: Path) -> tuple[str, ...]:
     if len(names) < 2:
         raise ConfigError(f"{root}: must hold one folder of photos a class, at least two; holds {len(names)} folder(s)")
     return names
+
+
+def known_folders(root: Path) -> tuple[str, ...]:
+    """Class folders of `root` in name order, without those of unknowns. Raises ConfigError."""
+    return tuple(name for name in class_folders(root) if not name.startswith(UNKNOWN))
 
 
 def class_photos(root: Path, folders: Sequence[str]) -> list[tuple[Path, int]]:

@@ -8,8 +8,8 @@ from PIL import Image as Pillow
 
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
-from inspectd_tools.dataset.manifest import UNKNOWN, read_manifest
-from inspectd_tools.dataset.scan import class_folders, class_photos
+from inspectd_tools.dataset.manifest import read_manifest
+from inspectd_tools.dataset.scan import class_photos, known_folders
 from inspectd_tools.training.data import Images, load_images, load_photos, split
 
 _MIN_SIDE_PX = 16
@@ -33,7 +33,7 @@ def load(synthetic: Path, real: Path, seed: int) -> Compared:
     Raises ConfigError.
     """
     manifest = read_manifest(real) if real.suffix == ".csv" else None
-    classes = manifest.classes if manifest else _known(class_folders(real))
+    classes = manifest.classes if manifest else known_folders(real)
     for label, name in enumerate(classes if manifest else ()):
         if not (manifest.count(label, "train") and manifest.count(label, "test")):
             raise ConfigError(f"{real}: {name}: must have photos in train and in test")
@@ -72,7 +72,3 @@ def smallest_side_px(files: Iterable[Path]) -> int:
 def square(side_px: int) -> InputSpec:
     """RGB, stretched to `side_px` x `side_px`."""
     return InputSpec(width=side_px, height=side_px, channels=3, mean=(0.0,) * 3, std=(1.0,) * 3)
-
-
-def _known(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name for name in names if not name.startswith(UNKNOWN))

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from inspectd.errors import ConfigError
-from inspectd_tools.dataset.manifest import UNKNOWN, read_manifest
-from inspectd_tools.dataset.scan import class_folders, class_photos
+from inspectd_tools.dataset.manifest import read_manifest
+from inspectd_tools.dataset.scan import class_photos, known_folders
 from inspectd_tools.fidelity.photos import square
 from inspectd_tools.training.data import Images, load_images, load_photos, split
 
@@ -41,7 +41,7 @@ def load(source: Path, size: int, seed: int) -> Photos:
                 raise ConfigError(f"{source}: {name}: has no photo in val, so none is held out")
         train, held_out = (load_photos(manifest.of(side), spec, side) for side in ("train", "val"))
     else:
-        classes = tuple(name for name in class_folders(source) if not name.startswith(UNKNOWN))
+        classes = known_folders(source)
         train, held_out = split(load_images(class_photos(source, classes), spec), _HELD_OUT_SHARE, seed)
     for label, name in enumerate(classes):
         if (count := int((train.labels == label).sum())) < _LEAST:

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
+from rich.progress import TextColumn
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
 from inspectd.errors import InspectdError
+from inspectd_tools.command_line import progress_bar
 from inspectd_tools.generating.augment import diff_augment
 from inspectd_tools.generating.networks import Discriminator, Generator
 from inspectd_tools.generating.sheets import sample_sheet, write_sheet
+from inspectd_tools.training.loop import save_weights
 
 WEIGHTS = "generator.safetensors"
 _LAST = "last.pt"
@@ -62,7 +63,10 @@ def train_gan(
     batch = min(BATCH, len(photos))
     steps = len(photos) // batch
     sheet_every = max(1, epochs // _SHEETS)
-    with _progress() as progress, SummaryWriter(str(run / "tensorboard"), purge_step=len(done) + 1) as board:
+    with (
+        progress_bar(TextColumn("{task.fields[note]}")) as progress,
+        SummaryWriter(str(run / "tensorboard"), purge_step=len(done) + 1) as board,
+    ):
         task = progress.add_task(run.name, total=epochs * steps, completed=len(done) * steps, note="")
         while len(done) < epochs:
             number = len(done) + 1
@@ -85,7 +89,7 @@ def train_gan(
             _save(gan, done, run)
             note = f"epoch {number}: photos {epoch.photo_logit:+.2f}, generated {epoch.generated_logit:+.2f}"
             progress.update(task, note=note)
-    _save_weights(gan.averaged, run / WEIGHTS)
+    save_weights(gan.averaged, run / WEIGHTS)
     return gan.averaged
 
 
@@ -165,20 +169,3 @@ def _resume(gan: _Gan, run: Path) -> list[Epoch]:
         part.load_state_dict(state[name])
     gan.steps = state["steps"]
     return [Epoch(**row) for row in state["epochs"]]
-
-
-def _save_weights(generator: Generator, path: Path) -> None:
-    tensors = {key: value.cpu().contiguous() for key, value in generator.state_dict().items()}
-    part = path.with_suffix(".part")
-    save_file(tensors, part)
-    part.replace(path)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from inspectd.errors import ConfigError, InspectdError
-from inspectd_tools.dataset.manifest import UNKNOWN, DataManifest, read_manifest, write_manifest
-from inspectd_tools.dataset.scan import class_folders
+from inspectd_tools.dataset.manifest import DataManifest, read_manifest, write_manifest
+from inspectd_tools.dataset.scan import known_folders
 from inspectd_tools.studies.plan import Photos, Run
 from inspectd_tools.studies.study import Closeness, DataName, Foreign
 
@@ -44,9 +44,7 @@ class Sources:
 
 def classes_of(real: Path) -> tuple[str, ...]:
     """Raises ConfigError."""
-    if real.suffix == ".csv":
-        return read_manifest(real).classes
-    return tuple(name for name in class_folders(real) if not name.startswith(UNKNOWN))
+    return read_manifest(real).classes if real.suffix == ".csv" else known_folders(real)
 
 
 class Data:

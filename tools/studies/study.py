@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from inspectd.errors import ConfigError
 from inspectd.section import Section
+from inspectd.yaml_file import read_yaml, refused, unknown_key
 from inspectd_tools.training.experiment import Experiment, load_experiment
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "studies"
@@ -240,16 +240,9 @@ def load_study(path: Path) -> Study:
     if not path.is_file():
         raise ConfigError(f"{path}: no such study; config/studies holds: {', '.join(names())}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold keys such as 'question' and 'parts', got {type(values).__name__}")
-    try:
-        study = Study.model_validate(values)
+        study = Study.model_validate(read_yaml(path, "'question' and 'parts'"))
     except ValidationError as error:
-        lines = [f"  {_explain(detail)}" for detail in error.errors(include_url=False)]
-        raise ConfigError("\n".join([f"{path}: {len(lines)} error(s)", *lines])) from error
+        raise refused(path, error, _explain) from error
     for name, part in study.parts.items():
         for options in part.options():
             try:
@@ -272,22 +265,10 @@ def as_arguments(settings: Options) -> list[str]:
 def _explain(detail: Any) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(detail["loc"][-1]), sorted(_all_keys()), n=1)
-        return f"{key}: unknown key" + (f"; did you mean '{close[0]}'?" if close else "")
+        return unknown_key(key, detail["loc"], Study)
     if detail["type"] == "missing":
         return f"{key}: missing"
     message = detail["msg"].removeprefix("Value error, ")
-    is_whole = detail["type"] == "value_error"
-    return (
-        f"{key}: {message}"
-        if is_whole and key
-        else message
-        if is_whole
-        else f"{key}: {detail['input']!r} is not allowed: {message}"
-    )
-
-
-def _all_keys() -> set[str]:
-    schema: dict[str, Any] = Study.model_json_schema()
-    sections: list[Any] = [schema, *schema["$defs"].values()]
-    return {key for section in sections for key in section.get("properties", {})}
+    if detail["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: {detail['input']!r} is not allowed: {message}"

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from inspectd.errors import InspectdError
+from inspectd_tools.command_line import progress_bar
 from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.duq import DuqHead
@@ -50,7 +51,7 @@ class Epoch:
 def train(
     classifier: Classifier, experiment: Experiment, train_set: Images, validation_set: Images, run: Path
 ) -> list[Epoch]:
-    """Train in place; `classifier` ends with the weights of the epoch `kept`, which are in `run/weights.safetensors`.
+    """Train in place; `classifier` ends with the weights of the epoch `kept`, its head not fitted yet.
 
     `run/epochs.json` and `.csv` tell the epochs; `run/last.pt` is where a run that was cut goes on. Everything random
     depends on the seed and the epoch alone: the same data and machine give the same weights, resumed or not.
@@ -60,7 +61,7 @@ def train(
     epochs = _resume(classifier, optimizer, run)
     batches = Batches(train_set, experiment)
     weights = _class_weights(train_set, len(experiment.classes), experiment.class_balance == "weights")
-    with _progress() as progress:
+    with progress_bar(TextColumn("{task.fields[note]}")) as progress:
         task = progress.add_task(
             "train", total=experiment.epochs * len(batches), completed=len(epochs) * len(batches), note=""
         )
@@ -75,12 +76,13 @@ def train(
                 found.append(training_step(classifier, experiment, optimizer, inputs, labels, weights))
                 progress.advance(task)
             seconds = time.monotonic() - start_s
-            loss, accuracy = validate(classifier, classifier.trained_head, experiment, validation_set)
+            features = all_features(classifier, experiment, validation_set)
+            loss, accuracy = assess(classifier.trained_head, features, validation_set, experiment)
             if not math.isfinite(loss):
                 raise TrainingError(f"epoch {number}: the loss is no number any more; try a lower lr ({experiment.lr})")
             is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
             if is_best and is_first():
-                _save_weights(classifier, run / _BEST)
+                save_weights(classifier, run / _BEST)
             replaced = not is_best and _is_astray(epochs, experiment)
             if replaced:
                 classifier.load_state_dict(load_file(run / _BEST))
@@ -92,10 +94,6 @@ def train(
             progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
     if epochs and experiment.keep == "best":
         classifier.load_state_dict(load_file(run / _BEST))
-    if experiment.head_fit == "covariance":
-        _fit_head(classifier, experiment, train_set)
-    if is_first():
-        _save_weights(classifier, run / WEIGHTS)
     return epochs
 
 
@@ -104,13 +102,14 @@ def kept(epochs: list[Epoch], experiment: Experiment) -> int:
     return len(epochs) if experiment.keep == "last" else _best_number(epochs)
 
 
-def _fit_head(classifier: Classifier, experiment: Experiment, train_set: Images) -> None:
-    labels = torch.from_numpy(train_set.labels)
-    if isinstance(classifier.head, DuqHead):
-        classifier.head.fit_covariance(all_features(classifier, experiment, train_set), labels)
+def fit_head(classifier: Classifier, experiment: Experiment, features: Tensor, images: Images) -> None:
+    """To the features (N, features) of the training images, where the experiment wants it fitted and not trained."""
+    labels = torch.from_numpy(images.labels)
+    if experiment.head_fit == "covariance" and isinstance(classifier.head, DuqHead):
+        classifier.head.fit_covariance(features, labels)
     elif experiment.epochs == 0:
-        weights = _class_weights(train_set, len(experiment.classes), experiment.class_balance != "none")
-        classifier.head.fit(all_features(classifier, experiment, train_set), labels, weights)
+        weights = _class_weights(images, len(experiment.classes), experiment.class_balance != "none")
+        classifier.head.fit(features, labels, weights)
 
 
 @torch.no_grad()
@@ -128,16 +127,26 @@ def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -
     return log_scores.exp()
 
 
-def validate(
-    classifier: Classifier, head: DuqHead | SoftmaxHead, experiment: Experiment, images: Images
+@torch.no_grad()
+def assess(
+    head: DuqHead | SoftmaxHead, features: Tensor, images: Images, experiment: Experiment
 ) -> tuple[float, float]:
-    """Mean loss and accuracy of a set by one of the classifier's heads, in evaluation mode."""
-    with torch.no_grad():
-        log_scores = head(all_features(classifier, experiment, images))
+    """Mean loss and accuracy of a head on the features (N, features) of these images."""
+    log_scores = head(features)
     labels = torch.from_numpy(images.labels)
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
     loss = losses(head, log_scores, one_hot, experiment.label_smoothing).mean()
     return float(loss), float((log_scores.argmax(1) == labels).float().mean())
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """As safetensors; a file that is there stays whole until the new one is. Raises OSError."""
+    tensors = {
+        key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in network.state_dict().items()
+    }
+    part = path.with_suffix(".part")
+    save_file(tensors, part)
+    part.replace(path)
 
 
 def to_network(images: Tensor, experiment: Experiment) -> Tensor:
@@ -172,16 +181,6 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _save_weights(classifier: Classifier, path: Path) -> None:
-    tensors = {
-        key: value.detach().clone(memory_format=torch.contiguous_format)
-        for key, value in classifier.state_dict().items()
-    }
-    part = path.with_suffix(".part")
-    save_file(tensors, part)
-    part.replace(path)
-
-
 def _save_last(classifier: Classifier, optimizer: torch.optim.Optimizer, epochs: list[Epoch], run: Path) -> None:
     rows: list[dict[str, Any]] = [asdict(epoch) for epoch in epochs]
     (run / "epochs.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
@@ -201,13 +200,3 @@ def _resume(classifier: Classifier, optimizer: torch.optim.Optimizer, run: Path)
     classifier.load_state_dict(state["classifier"])
     optimizer.load_state_dict(state["optimizer"])
     return [Epoch(**row) for row in state["epochs"]]
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )

@@ -1,0 +1,34 @@
+"""What the command lines of the tools share: the numbers they take, the folders they refuse, the bars they draw."""
+
+import argparse
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+
+def positive(text: str) -> int:
+    """An argument's type: a whole number, at least 1."""
+    return _at_least(1, text)
+
+
+def not_negative(text: str) -> int:
+    """An argument's type: a whole number, at least 0."""
+    return _at_least(0, text)
+
+
+def refuse_used_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """Ends the program with wrong usage unless `folder` is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        parser.error(f"{folder}: is not empty; give a new folder, so that nothing is mixed up or lost")
+
+
+def progress_bar(*more: ProgressColumn) -> Progress:
+    """Description, bar, how many of how many, time left, and then `more`."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *more)
+
+
+def _at_least(least: int, text: str) -> int:
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least {least}")
+    return value
