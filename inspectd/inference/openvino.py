@@ -22,7 +22,9 @@ def core() -> openvino.Core:
     return openvino.Core()
 
 
+@cache
 def has_bf16() -> bool:
+    """Whether this processor computes in bf16; where it does not, bf16 is emulated and slower than fp32."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inspectd.inference.openvino import has_bf16
 from inspectd_tools.training.duq import DuqHead, duq_loss, gradient_penalty
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.models import Classifier, SoftmaxHead
@@ -20,13 +21,13 @@ def training_step(
 ) -> float:
     """One step on normalised (N, C, H, W) and labels (N,); returns the loss.
 
-    Convolutions run in bf16, distances, loss and penalty in float32. A DUQ head then moves its centroids by the same
+    Convolutions run in bf16 where the processor has it, distances, loss and penalty in float32. A DUQ head then moves its centroids by the same
     batch in evaluation mode, as the paper does.
     """
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
     classifier.train()
     inputs.requires_grad_(experiment.gp_const is not None)
-    with torch.autocast(inputs.device.type, torch.bfloat16):
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=has_bf16()):
         features = classifier.features(inputs)
     head = classifier.trained_head
     log_scores = head(features.float())
@@ -41,7 +42,7 @@ def training_step(
     optimizer.step()
     if isinstance(head, DuqHead):
         classifier.eval()
-        with torch.no_grad(), torch.autocast(inputs.device.type, torch.bfloat16):
+        with torch.no_grad(), torch.autocast(inputs.device.type, torch.bfloat16, enabled=has_bf16()):
             features = classifier.features(inputs.detach())
         head.update_centroids(features.float(), one_hot)
     return float(total(loss.detach())) / count()
