@@ -42,7 +42,8 @@ examples:
   python tools/experiments.py experiment_3 --list     what would be run; nothing is
 
 --scale 0.1 takes a tenth of the images a class to learn from (at least 8), of the epochs (at least 1) and of the runs of each
-variant (at least 2, or --n_runs); --scale images=0.1,epochs=0.5 shrinks each by its own. It stands on every figure, and the
+variant (at least 2, or --n_runs); --scale images=0.1,epochs=0.5 shrinks each by its own, and pixels=0.5 the sides of the
+network's input, which a bare number leaves alone. It stands on every figure, and the
 report says what it made of each number.
 
 Without --real, labels rendered in another style than the training renderer's play the real photos, and what is synthetic is
@@ -268,7 +269,9 @@ def _progress() -> Progress:
 
 def _scale(text: str) -> Scale:
     names = [field.name for field in fields(Scale)]
-    pairs = [part.partition("=") for part in text.split(",")] if "=" in text else [(name, "=", text) for name in names]
+    if "=" not in text:
+        text = ",".join(f"{name}={text}" for name in names if name != "pixels")
+    pairs = [part.partition("=") for part in text.split(",")]
     for name, _, share in pairs:
         if name not in names or not 0 < float(share) <= 1:
             raise argparse.ArgumentTypeError(

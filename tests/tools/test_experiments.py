@@ -37,7 +37,7 @@ from inspectd_tools.training.experiment import load_experiment
 CLASSES = ("fail_label_crooked_print", "fail_label_half_printed", "fail_label_not_fully_printed", "no_fail")
 STUDIES = {name: load_study(FOLDER / f"{name}.yaml") for name in names()}
 shares = st.floats(0.001, 1)
-scales = st.builds(Scale, shares, shares, shares)
+scales = st.builds(Scale, shares, shares, shares, shares)
 
 
 def study_of(**part):
@@ -134,6 +134,8 @@ def test_every_variant_has_its_seeds_and_no_number_grows(name, scale, n_runs):
         assert 1 <= val.photos <= reference.photos.val.photos
         experiment, before = (load_experiment(r.base, as_arguments(r.settings)) for r in (own[0], reference))
         assert 1 <= experiment.epochs <= before.epochs
+        assert 32 <= experiment.input.width <= before.input.width
+        assert 32 <= experiment.input.height <= before.input.height
         assert all(1 <= milestone <= experiment.epochs for milestone in experiment.milestones)
     first = [run.variant for run in runs[: len(full)]]
     assert set(first) == set(full), "a study that is cut has something of every variant"
@@ -146,7 +148,7 @@ def test_every_variant_has_its_seeds_and_no_number_grows(name, scale, n_runs):
 @settings(max_examples=30)
 @given(st.sampled_from(sorted(STUDIES)), shares)
 def test_the_report_is_told_of_every_number_that_a_scale_has_changed(name, share):
-    study, scale = STUDIES[name], Scale(share, share, share)
+    study, scale = STUDIES[name], Scale(share, share, share, share)
     told = list(changes(study, scale, None))
     assert list(changes(study, Scale(), None)) == []
     runs, whole = plan(study, scale, None, Start()), plan(study, Scale(), None, Start())
@@ -156,6 +158,8 @@ def test_the_report_is_told_of_every_number_that_a_scale_has_changed(name, share
         assert any("a class, train" in change.what for change in told)
     if {run.settings.get("epochs") for run in runs} != {run.settings.get("epochs") for run in whole}:
         assert any(change.what == "epochs" for change in told)
+    if any("input.width" in run.settings for run in runs):
+        assert any(change.what == "input.width" for change in told)
     assert all(change.study != change.here for change in told)
 
 
@@ -171,6 +175,8 @@ def test_a_scale_is_one_number_or_shares_by_name(capsys):
     assert parse("0.1") == Scale(0.1, 0.1, 0.1)
     assert str(parse("0.1")) == "0.1"
     assert parse("images=0.1,epochs=0.5") == Scale(0.1, 0.5, 1)
+    assert parse("pixels=0.5") == Scale(pixels=0.5)
+    assert str(parse("pixels=0.5")) == "0.5 of pixels"
     assert str(parse("images=0.1,epochs=0.5")) == "0.1 of images, 0.5 of epochs"
     for wrong in ("0", "1.1", "images=2", "photos=0.1", "nan"):
         with pytest.raises(SystemExit) as end:

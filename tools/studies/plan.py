@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def changes(study: Study, scale: Scale, n_runs: int | None) -> Iterator[Changed]
                     as_asked, as_scaled = (getattr(getattr(photos, side), kind) for photos in (full, here))
                     pairs.append((f"{kind} photos a class, {side}", as_asked, as_scaled))
             experiment = load_experiment(part.base, as_arguments(part.settings(options)))
-            pairs += [(key, getattr(experiment, key), value) for key, value in scale.settings(experiment).items()]
+            pairs += [(key, attrgetter(key)(experiment), value) for key, value in scale.settings(experiment).items()]
             for measure in part.measures:
                 after = _scaled(measure, scale)
                 shown = getattr(measure, "photos", None), getattr(after, "photos", None)

@@ -1,6 +1,6 @@
 """A study made smaller: what a scale makes of each number, and where it stops."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from inspectd_tools.training.experiment import Experiment
@@ -9,6 +9,7 @@ LEAST_TRAINED = 8
 LEAST_JUDGED = 25
 LEAST_SHOWN = 2
 """Photos a class below which a scale does not go, nor above what the study has."""
+LEAST_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Scale:
     images: float = 1
     epochs: float = 1
     runs: float = 1
+    pixels: float = 1
+    """Of width and height each."""
 
     def trained(self, photos: int) -> int:
         """Photos a class to learn from."""
@@ -39,7 +42,7 @@ class Scale:
         return _of(number, self.runs, 2)
 
     def settings(self, experiment: Experiment) -> dict[str, Any]:
-        """Keys of the experiment that count epochs or images, where they change."""
+        """Keys of the experiment that count epochs, images or pixels, where they change; dots reach into objects."""
         values = {
             key: self.trained_epochs(getattr(experiment, key)) for key in ("epochs", "early_limit", "replacement_limit")
         }
@@ -49,13 +52,16 @@ class Scale:
             scaled["milestones"] = milestones
         if experiment.epoch_images is not None and self.images != 1:
             scaled["epoch_images"] = _of(experiment.epoch_images, self.images, experiment.batch_size)
+        for side in ("width", "height"):
+            length = getattr(experiment.input, side)
+            if (shorter := _of(length, self.pixels, LEAST_PX)) != length:
+                scaled[f"input.{side}"] = shorter
         return scaled
 
     def __str__(self) -> str:
-        shares = {"images": self.images, "epochs": self.epochs, "runs": self.runs}
-        if len(set(shares.values())) == 1:
+        if self == Scale(self.images, self.images, self.images):
             return f"{self.images:g}"
-        return ", ".join(f"{share:g} of {name}" for name, share in shares.items() if share != 1)
+        return ", ".join(f"{share:g} of {name}" for name, share in asdict(self).items() if share != 1)
 
 
 def _of(number: int, share: float, least: int) -> int:
