@@ -63,7 +63,8 @@ def read_outcome(path: Path) -> Outcome:
 
 def rows_of(study: str, run: Run, trained: Path, outcome: Outcome) -> Iterator[Row]:
     """Epochs first, then what the run ended with."""
-    for epoch in json.loads((trained / "epochs.json").read_text(encoding="utf-8")) if trained.exists() else []:
+    path = trained / "epochs.json"  # not there where no epoch was trained
+    for epoch in json.loads(path.read_text(encoding="utf-8")) if path.exists() else []:
         for phase, metric, key in (
             ("train", "loss", "train_loss"),
             ("validation", "loss", "validation_loss"),
