@@ -136,7 +136,7 @@ def _build(args: argparse.Namespace) -> None:
 
     write_tradeoff(args.out, groups, threshold)
     fared = _tried_promise(groups, test.groups(experiment), threshold)
-    write_card(args.out, manifest, experiment, test, offered, fared)
+    write_card(args.out, manifest, experiment, classifier, test, offered, fared)
     console = Console()
     console.print(_bounds_table(threshold))
     if len(tried) > 1:

@@ -1,33 +1,54 @@
-"""The card as Markdown, every figure from the program."""
+"""The card as Markdown, every figure from the program, and as a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from inspectd.errors import ConfigError
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.inference.preprocess import InputSpec, Region
 from inspectd_tools.card.cases import cases
+from inspectd_tools.card.examples import choose, write_examples
 from inspectd_tools.card.markdown import literal, table
+from inspectd_tools.card.page import write_page
 from inspectd_tools.card.worth import blind_spots, precisions, worth
+from inspectd_tools.explaining.network import Network
 from inspectd_tools.training.calibration import images_needed, promise
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.judge import Judged
+from inspectd_tools.training.models import Classifier
 from inspectd_tools.training.precision import Candidate
+
+_EXAMPLES = "explanations.png"
+_LOOKS = f"""\
+Of each class the test image of middling certainty among those it gets right, then the worst: bad ones most certainly taken
+for good, and good ones least. Bright is what Grad-CAM says speaks for the class it was taken for and against the others.
+Don't believe a map unchecked: `tools/explain.py check` says which to believe.
+
+![Photos and where the engine looks]({_EXAMPLES})"""
 
 
 def write_card(
     bundle: Path,
     manifest: Manifest,
     experiment: Experiment,
+    classifier: Classifier,
     test: Judged,
     candidates: Sequence[Candidate],
     tried: str,
 ) -> None:
-    """`card.md`, beside the `threshold.png` that is there.
+    """`card.md`, `card.html` and `explanations.png`, beside the `threshold.png` that is there.
 
-    `test`: by fp32; `candidates`: the precisions offered, fp32 first; `tried`: how the promise
+    `classifier`: what was exported; `test`: by fp32; `candidates`: the precisions offered, fp32 first; `tried`: how the promise
     fared.
     """
     found = cases(test, manifest)
+    try:
+        write_examples(
+            bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, experiment
+        )
+        looks = _LOOKS
+    except ConfigError as error:
+        looks = f"No picture of where it looks: {literal(str(error))}."
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
@@ -37,10 +58,16 @@ def write_card(
         *_promise(manifest.threshold, tried),
         *worth(found, manifest, test.images.fingerprint),
         *blind_spots(found, manifest, test),
+        "## Where it looks",
+        "",
+        looks,
+        "",
         *precisions(candidates, manifest, test, experiment),
         *_making(manifest),
     ]
-    (bundle / "card.md").write_text("\n".join(lines), encoding="utf-8")
+    text = "\n".join(lines)
+    (bundle / "card.md").write_text(text, encoding="utf-8")
+    write_page(bundle / "card.html", text)
 
 
 def _purpose(manifest: Manifest) -> list[str]:
