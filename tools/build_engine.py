@@ -17,6 +17,7 @@ from rich.table import Table
 from inspectd.errors import InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
+from inspectd_tools.card.card import write_card
 from inspectd_tools.train import git_commit
 from inspectd_tools.training.bundle import described, golden_places, listed, write_golden
 from inspectd_tools.training.calibration import (
@@ -29,7 +30,6 @@ from inspectd_tools.training.calibration import (
     promise,
     usual_alpha,
 )
-from inspectd_tools.training.card import write_card
 from inspectd_tools.training.export import exported, write_model_files
 from inspectd_tools.training.judge import judge, openvino_network
 from inspectd_tools.training.parity import check_parity
@@ -136,7 +136,7 @@ def _build(args: argparse.Namespace) -> None:
 
     write_tradeoff(args.out, groups, threshold)
     fared = _tried_promise(groups, test.groups(experiment), threshold)
-    write_card(args.out / "card.md", manifest, experiment, test, offered, fared)
+    write_card(args.out, manifest, experiment, classifier, test, offered, fared)
     console = Console()
     console.print(_bounds_table(threshold))
     if len(tried) > 1:

@@ -28,24 +28,20 @@ Picture = NDArray[np.uint8]
 def draw(explanation: Explanation, spec: InputSpec, title: str) -> Image.Image:
     """Photo, heat map and overlay, under what the network says and what was explained."""
     seen = explanation.seen
-    photo, heat, overlay = panels(explanation, spec)
-    height, width = photo.shape[:2]
-    gap_px = max(4, width // 60)
-    font = ImageFont.load_default(max(12.0, width / 22))
     truth = f"is {seen.subject.truth}" if seen.subject.truth else seen.subject.path.name
     legend = "red: for, blue: against" if explanation.method.is_signed else "bright: matters"
-    lines = (
-        (f"{seen.predicted}\nCertainty = {seen.certainty:.2f}, {truth}", "black"),
-        (f"{title}\n{'no pixel matters: the map is zero' if explanation.is_blank else legend}", "black"),
+    captions = (
+        f"{seen.predicted}\nCertainty = {seen.certainty:.2f}, {truth}",
+        f"{title}\n{'no pixel matters: the map is zero' if explanation.is_blank else legend}",
+        "",
     )
-    step = round(font.size * 1.3)
-    page = Image.new("RGB", (3 * width + 2 * gap_px, height + 2 * step + gap_px), "white")
-    pen = ImageDraw.Draw(page)
-    for column, (text, ink) in enumerate(lines):
-        pen.text((column * (width + gap_px) + 4, 2), text, ink, font)
-    for column, panel in enumerate((photo, heat, overlay)):
-        page.paste(Image.fromarray(panel), (column * (width + gap_px), 2 * step + gap_px))
-    return page
+    return _side_by_side(panels(explanation, spec), captions)
+
+
+def draw_pair(explanation: Explanation, spec: InputSpec, captions: tuple[str, str]) -> Image.Image:
+    """Photo and overlay, each under a caption of at most two lines."""
+    photo, _, overlay = panels(explanation, spec)
+    return _side_by_side((photo, overlay), captions)
 
 
 def panels(explanation: Explanation, spec: InputSpec) -> tuple[Picture, Picture, Picture]:
@@ -92,6 +88,21 @@ def write_sheet(path: Path, explanations: Sequence[Explanation], spec: InputSpec
 
 def class_of(seen: Seen) -> str:
     return seen.subject.truth or seen.predicted
+
+
+def _side_by_side(columns: Sequence[Picture], captions: Sequence[str]) -> Image.Image:
+    """Pictures of one size, each under its caption of at most two lines."""
+    height, width = columns[0].shape[:2]
+    gap_px = max(4, width // 60)
+    font = ImageFont.load_default(max(12.0, width / 22))
+    top = 2 * round(font.size * 1.3) + gap_px
+    page = Image.new("RGB", (len(columns) * (width + gap_px) - gap_px, height + top), "white")
+    pen = ImageDraw.Draw(page)
+    for number, (picture, caption) in enumerate(zip(columns, captions, strict=True)):
+        left = number * (width + gap_px)
+        pen.text((left + 4, 2), caption, "black", font)
+        page.paste(Image.fromarray(picture), (left, top))
+    return page
 
 
 def _photo(seen: Seen) -> Picture:
