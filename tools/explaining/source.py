@@ -1,6 +1,7 @@
 """What is explained: a run, or the run that an engine was built from; and which photos."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from inspectd.inference.preprocess import preprocess
 from inspectd_tools.dataset.manifest import Split, read_manifest
 from inspectd_tools.dataset.scan import photos_of
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.loop import to_network
+from inspectd_tools.training.export import exported
 from inspectd_tools.training.models import Classifier
 from inspectd_tools.training.run import read_run
 
@@ -62,11 +63,11 @@ def _check_source(bundle: Bundle, experiment: Experiment, classifier: Classifier
     manifest = bundle.manifest
     if (experiment.classes, experiment.input) != (manifest.classes, manifest.input):
         raise ConfigError(f"--run {run}: is not what {bundle.folder} was built from: other classes or another input")
+    model = exported(deepcopy(classifier), experiment.input)  # rounded as the engine is
     for golden in manifest.golden:
         image = cv2.imdecode(np.frombuffer(bundle.read(golden), np.uint8), cv2.IMREAD_UNCHANGED)
-        pixels = torch.from_numpy(preprocess(image, experiment.input))
         with torch.no_grad():
-            scores = classifier(to_network(pixels, experiment))[0].exp().numpy()
+            scores = model(torch.from_numpy(preprocess(image, experiment.input)))[0].numpy()
         difference = float(np.abs(scores - np.array(golden.scores)).max())
         if not difference <= manifest.golden_tolerance:
             raise ConfigError(
