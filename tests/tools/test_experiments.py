@@ -299,6 +299,7 @@ def test_over_runs_agrees_with_a_table_of_students_t():
     half = 3.182 * statistics.stdev([1, 2, 3, 4]) / 2
     assert figures.low == pytest.approx(2.5 - half, abs=1e-3)
     assert figures.high == pytest.approx(2.5 + half, abs=1e-3)
+    assert str(over([1.0, 2.0])) == "1.5 ± 0.71 (two runs)"
     assert math.isnan(over([1.0]).deviation)
 
 

@@ -113,7 +113,7 @@ def _main_table(results: Results) -> Iterator[str]:
     metrics = [metric for metric in _MAIN if metric in results.final]
     metrics += [metric for metric in results.final if metric.startswith("test ") and metric not in _MAIN]
     yield "## What came out\n"
-    yield "Mean ± standard deviation over the runs, and Student's 95 % interval of the mean (which knows no bounds: it may pass 1).\n"
+    yield "Mean ± standard deviation over the runs; of three or more Student's 95 % interval of the mean (it may pass 1).\n"
     yield from _table(results, metrics)
 
 

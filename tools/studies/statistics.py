@@ -25,6 +25,8 @@ class Over:
     def __str__(self) -> str:
         if self.n == 1:
             return f"{self.mean:.4g} (one run)"
+        if self.n == 2:  # Student's interval of two is nine deviations to each side
+            return f"{self.mean:.4g} ± {self.deviation:.2g} (two runs)"
         return f"{self.mean:.4g} ± {self.deviation:.2g} ({self.low:.4g} to {self.high:.4g})"
 
 
