@@ -487,6 +487,9 @@ def test_a_limit_leaves_rare_classes_in():
     assert (subjects[0] in chosen, subjects[49] in chosen) == (True, True)
     assert choose(subjects, 100) == subjects
     assert len(choose(subjects, 1)) == 1
+    unknown = Subject(Path("x"), "unknown_x")
+    assert unknown not in choose([unknown, *subjects], 3)
+    assert unknown in choose([unknown, *subjects], 12)
 
 
 def test_what_is_drawn_is_where_the_map_is(run, photos, tmp_path):

@@ -13,7 +13,7 @@ import torch
 from inspectd.errors import ConfigError
 from inspectd.inference.bundle import Bundle, load_bundle
 from inspectd.inference.preprocess import preprocess
-from inspectd_tools.dataset.manifest import Split, read_manifest
+from inspectd_tools.dataset.manifest import UNKNOWN, Split, read_manifest
 from inspectd_tools.dataset.scan import photos_of
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.export import exported
@@ -93,12 +93,13 @@ def find_subjects(data: Path, split: Split, parts: Sequence[int]) -> list[Subjec
 
 
 def choose(subjects: Sequence[Subject], limit: int) -> list[Subject]:
-    """At most `limit`, as many of each class as there are, so that rare faults are seen too."""
+    """At most `limit`, as many of each class as there are, so that rare faults are seen too; unknowns where there is room."""
     by_truth: dict[str, list[Subject]] = {}
     for subject in subjects:
         by_truth.setdefault(subject.truth, []).append(subject)
     chosen: list[Subject] = []
-    for place, members in enumerate(sorted(by_truth.values(), key=len)):
+    in_turn = sorted(by_truth.values(), key=lambda members: (members[0].truth.startswith(UNKNOWN), len(members)))
+    for place, members in enumerate(in_turn):
         chosen += spread(members, -(-(limit - len(chosen)) // (len(by_truth) - place)))
     return sorted(chosen, key=subjects.index)
 
