@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd_tools.training.calibration import Groups, Rate, false_rejects, images_needed, promise, rates
 from inspectd_tools.training.experiment import Experiment
@@ -121,13 +119,15 @@ def _precisions(candidates: Sequence[Candidate], manifest: Manifest, test: Judge
     for candidate in candidates:
         judged = test if candidate.precision == "fp32" else test.by(candidate.network, f"test: {candidate.precision}")
         groups, value = judged.groups(experiment), candidate.threshold.value
-        p50, p99 = np.percentile(candidate.took_ms, (50, 99))
+        p50, p99 = candidate.p50_p99
         passed = (f"{(group >= value).sum()} of {len(group)}" for group in (groups.all_faulty, groups.all_unknown))
         rejected = false_rejects(groups.good, value)
         lines.append(
-            f"| {candidate.precision} | {p50:.2f} ({p99:.2f}) | {value:.4f} | {candidate.changed:.2%} | {candidate.moved:.3f} | "
+            f"| {candidate.precision} | {p50} ({p99}) | {value:.4f} | {candidate.changed:.2%} | {candidate.moved:.3f} | "
             f"{' | '.join(passed)} | {rejected.errors} of {rejected.n} |"
         )
+    if any(candidate.took_ms is None for candidate in candidates):
+        lines += ["", "tensorrt-int8: the ONNX graph that the plan is built of, judged on the CPU; no GPU has run it."]
     return [*lines, ""]
 
 
