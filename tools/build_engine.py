@@ -31,9 +31,10 @@ from inspectd_tools.training.calibration import (
     usual_alpha,
 )
 from inspectd_tools.training.export import exported, write_model_files
+from inspectd_tools.training.graph import in_half_precision
 from inspectd_tools.training.judge import judge, openvino_network
 from inspectd_tools.training.parity import check_parity
-from inspectd_tools.training.precision import WANTED, choose, precision_table, try_out
+from inspectd_tools.training.precision import WANTED, choose, precision_table, try_out, try_out_plan
 from inspectd_tools.training.run import read_run
 from inspectd_tools.training.tradeoff import write_tradeoff
 from inspectd_tools.training.trt import write_plan
@@ -75,8 +76,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--tensorrt",
-        action="store_true",
-        help="add a TensorRT plan: for the GPU here, or with tensorrt_rtx for RTX GPUs elsewhere; needs no GPU then",
+        nargs="?",
+        choices=("fp16", "int8"),
+        const="fp16",
+        help="add a TensorRT plan: for the GPU here, or with tensorrt_rtx for RTX GPUs elsewhere; needs no GPU then. fp16, or "
+        "int8 beside it, refused where its verdicts are not fp32's; default without a value: fp16",
     )
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle")
     args = parser.parse_args(arguments)
@@ -109,8 +113,14 @@ def _build(args: argparse.Namespace) -> None:
     tried = try_out(args.precision, args.out, calibration, threshold, experiment, remark)
     offered, chosen, int8_files = choose(tried, args.precision, args.out)
     models += int8_files
+    plans = []
     if args.tensorrt:
-        models.append(write_plan(args.out))
+        whole = (args.out / "model.onnx").read_bytes()
+        models.append(write_plan(args.out, in_half_precision(whole), "fp16"))
+    if args.tensorrt == "int8":
+        plan, graph = try_out_plan(whole, calibration, threshold, experiment, remark)
+        models.append(write_plan(args.out, graph, "int8"))
+        plans.append(plan)
     golden = golden_places(calibration)
     manifest = Manifest(
         name=args.name,
@@ -126,7 +136,7 @@ def _build(args: argparse.Namespace) -> None:
         files=listed(models, args.out),
         golden=write_golden(calibration, golden, experiment.input.channels, args.out),
         golden_tolerance=_GOLDEN_TOLERANCE,
-        precisions={c.precision: c.arithmetic(golden) for c in offered if c.precision != "fp32"},
+        precisions={c.precision: c.arithmetic(golden) for c in (*offered, *plans) if c.precision != "fp32"},
         recommended=chosen.precision,
         training={"experiment": experiment.model_dump(mode="json"), "run": provenance, "parity": parity},
     )
@@ -136,11 +146,11 @@ def _build(args: argparse.Namespace) -> None:
 
     write_tradeoff(args.out, groups, threshold)
     fared = _tried_promise(groups, test.groups(experiment), threshold)
-    write_card(args.out, manifest, experiment, classifier, test, offered, fared)
+    write_card(args.out, manifest, experiment, classifier, test, [*offered, *plans], fared)
     console = Console()
     console.print(_bounds_table(threshold))
-    if len(tried) > 1:
-        console.print(precision_table(tried, chosen))
+    if len(tried) + len(plans) > 1:
+        console.print(precision_table([*tried, *plans], chosen))
     print(f"{args.out}: {_summary(threshold)}\n{fared}")
 
 

@@ -22,8 +22,9 @@ class InferenceConfig(Section):
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of one inference; 0: all cores."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """Arithmetic on the CPU. auto: what the engine's maker measured as fastest without other verdicts, where this machine
-    can do it, else fp32. bf16: OpenVINO on a processor that has it; int8: a bundle with quantised files."""
+    """Arithmetic. auto: what the engine's maker measured as fastest without other verdicts, where this machine can do it,
+    else fp32; of TensorRT plans the one in INT8, else that in FP16. bf16: OpenVINO on a processor that has it; int8: a bundle
+    with quantised files; a plan for fp32 and bf16 computes in FP16."""
     device: Literal["cpu", "cuda"] = "cpu"
     """What onnxruntime runs on. cuda: an NVIDIA GPU, with the package onnxruntime-gpu in place of onnxruntime."""
     cache: ConfigPath | None = None

@@ -12,7 +12,7 @@ from inspectd.decision import Policy
 from inspectd.errors import EngineError, InferenceError
 from inspectd.inference.base import Backend, InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
-from inspectd.inference.manifest import GoldenImage, Precision
+from inspectd.inference.manifest import ArithmeticName, GoldenImage, Precision
 from inspectd.inference.preprocess import preprocess
 from inspectd.part import Image
 
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 class Engine:
     """Used from one thread at a time. `service_ms`: p99 of preprocess + infer, measured at load."""
 
-    def __init__(self, bundle: Bundle, backend: Backend, backend_name: str, precision: Precision = "fp32") -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, backend_name: str, precision: ArithmeticName = "fp32") -> None:
         """Raises EngineError if the model's signature or its answers are not the manifest's."""
         self.manifest = bundle.manifest
         self.hash = bundle.hash
@@ -137,8 +137,8 @@ def _load(bundle: Bundle, config: InferenceConfig, name: str) -> Engine:
     """`auto` precision: what the bundle recommends, and fp32 where that can't be used."""
     if config.precision != "auto":
         return _load_at(config.precision, bundle, config, name)
-    recommended = bundle.manifest.recommended
-    if name == "openvino" and recommended != "fp32":
+    recommended = bundle.manifest.recommended_on(name)
+    if recommended != "fp32":
         try:
             return _load_at(recommended, bundle, config, name)
         except EngineError as error:
@@ -154,8 +154,9 @@ def _load_at(precision: Precision, bundle: Bundle, config: InferenceConfig, name
         raise
     except Exception as error:  # each runtime has exceptions of its own
         raise EngineError(f"{bundle.folder}: {name} can't load it: {error}") from error
-    # a TensorRT plan has an arithmetic of its own, whatever is asked of the CPU
-    return Engine(bundle, backend, name, "fp32" if name == "tensorrt" else precision)
+    if name == "tensorrt":  # FP16 is held to fp32's scores, INT8 has ranges that the CPU's has not
+        return Engine(bundle, backend, name, "tensorrt-int8" if precision == "int8" else "fp32")
+    return Engine(bundle, backend, name, precision)
 
 
 def _types(tensors: list[TensorType]) -> str:

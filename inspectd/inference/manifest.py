@@ -13,7 +13,10 @@ FORMAT: Final = 2
 """Version of this file's layout; a bundle of a newer one is refused. 2 added what is optional below."""
 
 Precision = Literal["fp32", "bf16", "int8"]
-"""Arithmetic on the CPU."""
+"""What `inference.precision` asks for. A TensorRT plan has FP16 for fp32 and for bf16."""
+
+ArithmeticName = Literal["fp32", "bf16", "int8", "tensorrt-int8"]
+"""What an engine has a threshold for: INT8 of a TensorRT plan has other ranges than that of the CPU."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -116,8 +119,8 @@ class Manifest(Section):
     golden: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
     golden_tolerance: float = Field(gt=0, le=0.1)
     """Largest allowed difference of any score of a golden image."""
-    precisions: dict[Literal["bf16", "int8"], Arithmetic] = Field(default_factory=dict)
-    """What `inference.precision` may be beside fp32; one that is not here is held to fp32's threshold and golden scores."""
+    precisions: dict[Literal["bf16", "int8", "tensorrt-int8"], Arithmetic] = Field(default_factory=dict)
+    """What the engine computes in beside fp32; what is not here is held to fp32's threshold and golden scores."""
     recommended: Precision = "fp32"
     """The fastest, where it was built, of those whose verdicts are fp32's: what `inference.precision: auto` takes."""
     training: dict[str, Any]
@@ -143,10 +146,17 @@ class Manifest(Section):
             raise ValueError(f"recommended: {self.recommended} is not among precisions")
         return self
 
-    def threshold_at(self, precision: Precision) -> Threshold:
+    def recommended_on(self, backend: str) -> Precision:
+        """What `inference.precision: auto` takes there if it can; a plan in INT8 was asked for by name."""
+        if backend == "tensorrt":
+            plans = {file.precision for file in self.files if file.backend == backend}
+            return "int8" if "int8" in plans else "fp32"
+        return self.recommended if backend == "openvino" else "fp32"
+
+    def threshold_at(self, precision: ArithmeticName) -> Threshold:
         own = self.precisions.get(precision) if precision != "fp32" else None
         return own.threshold if own else self.threshold
 
-    def golden_scores_at(self, precision: Precision) -> tuple[tuple[float, ...], ...]:
+    def golden_scores_at(self, precision: ArithmeticName) -> tuple[tuple[float, ...], ...]:
         own = self.precisions.get(precision) if precision != "fp32" else None
         return own.golden_scores if own else tuple(golden.scores for golden in self.golden)

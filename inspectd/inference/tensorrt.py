@@ -17,10 +17,14 @@ from inspectd.inference.bundle import Bundle
 
 
 def load(bundle: Bundle, config: InferenceConfig) -> "TensorRt":
-    """Takes the first plan of the bundle that this GPU can run; a plan fixes GPU, library version and precision."""
-    plans = [file for file in bundle.manifest.files if file.backend == "tensorrt"]
+    """Takes the first plan that this GPU can run: a plan fixes GPU, library version and precision. In INT8 for int8 alone."""
+    wanted = config.precision == "int8"
+    plans = [
+        file for file in bundle.manifest.files if file.backend == "tensorrt" and (file.precision == "int8") == wanted
+    ]
     if not plans:
-        raise EngineError(f"{bundle.folder}: has no tensorrt plan; build one on this machine's kind of GPU")
+        kind = "INT8" if wanted else "FP16"
+        raise EngineError(f"{bundle.folder}: has no tensorrt plan in {kind}; build one on this machine's kind of GPU")
     libraries = _libraries()
     cuda, context = _gpu()
     context.push()

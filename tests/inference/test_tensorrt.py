@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 from inspectd.errors import EngineError
-from inspectd.inference import InferenceConfig, load_bundle, load_engine
+from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine, onnxruntime
+from inspectd.inference.base import Backend
 from tests.factories import GREY_OF_CLASS, edit_manifest, toy_image, toy_scores
 
 HAS_TENSORRT = any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx"))
 HAS_PYCUDA = importlib.util.find_spec("pycuda") is not None
 
 
-def add_plan(folder: Path, plan: bytes) -> None:
-    (folder / "toy.plan").write_bytes(plan)
-    listed = {"path": "toy.plan", "sha256": "", "backend": "tensorrt", "precision": "fp32"}
+def add_plan(folder: Path, plan: bytes, precision: str = "fp16") -> None:
+    (folder / f"{precision}.plan").write_bytes(plan)
+    listed = {"path": f"{precision}.plan", "sha256": "", "backend": "tensorrt", "precision": precision}
     edit_manifest(folder, lambda values: values["files"].append(listed))
     edit_manifest(folder)
 
@@ -44,6 +45,41 @@ def test_auto_falls_back_to_the_cpu_but_not_to_nothing(folder: Path) -> None:
     edit_manifest(folder, keep_the_plan_only)
     with pytest.raises(EngineError, match=f"{folder}: holds nothing but TensorRT plans, and these can't be used here"):
         load_engine(load_bundle(folder), InferenceConfig())
+
+
+def test_int8_takes_no_plan_in_fp16_and_fp32_none_in_int8(folder: Path) -> None:
+    add_plan(folder, b"plan")
+    with pytest.raises(EngineError, match="has no tensorrt plan in INT8"):
+        load_engine(load_bundle(folder), InferenceConfig(backend="tensorrt", precision="int8"))
+    edit_manifest(folder, lambda values: values["files"][-1].update(precision="int8"))
+    with pytest.raises(EngineError, match="has no tensorrt plan in FP16"):
+        load_engine(load_bundle(folder), InferenceConfig(backend="tensorrt", precision="fp32"))
+
+
+@pytest.mark.parametrize(("moved_by", "threshold"), [(0.0, 0.75), (0.05, 0.5)])
+def test_auto_takes_the_plan_in_int8_unless_its_golden_scores_are_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, moved_by: float, threshold: float
+) -> None:
+    """In place of a GPU the CPU answers for both plans."""
+    asked: list[str] = []
+
+    def load_on_the_cpu(bundle: Bundle, config: InferenceConfig) -> Backend:
+        asked.append(config.precision)
+        return onnxruntime.load(bundle, InferenceConfig(precision="fp32"))
+
+    def offer_int8(values: dict[str, Any]) -> None:
+        scores = [[score + moved_by for score in golden["scores"]] for golden in values["golden"]]
+        own = {"threshold": values["threshold"] | {"value": 0.75}, "golden_scores": scores}
+        values["precisions"] = {"tensorrt-int8": own}
+
+    add_plan(folder, b"plan")
+    add_plan(folder, b"plan", "int8")
+    edit_manifest(folder, offer_int8)
+    monkeypatch.setattr("inspectd.inference.tensorrt.load", load_on_the_cpu)
+    engine = load_engine(load_bundle(folder), InferenceConfig())
+    assert (engine.backend_name, engine.policy.threshold) == ("tensorrt", threshold)
+    assert asked == (["int8"] if threshold == 0.75 else ["int8", "fp32"])
+    assert load_engine(load_bundle(folder), InferenceConfig(precision="fp32")).policy.threshold == 0.5
 
 
 @pytest.mark.gpu

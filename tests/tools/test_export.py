@@ -14,8 +14,10 @@ from inspectd.inference.base import TensorType
 from inspectd.inference.openvino import core
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.export import exported, write_model_files
+from inspectd_tools.training.graph import in_half_precision, in_int8
+from inspectd_tools.training.judge import onnx_network
 from inspectd_tools.training.models import Classifier, normalise
-from inspectd_tools.training.trt import build_plan, in_half_precision
+from inspectd_tools.training.trt import build_plan
 
 needs_tensorrt = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,
@@ -73,10 +75,62 @@ def test_in_half_precision_the_head_stays_whole_and_scores_stay_close(model):
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
+@pytest.fixture(scope="module")
+def int8(model):
+    folder, images, expected = model
+    return in_int8((folder / "model.onnx").read_bytes(), images)
+
+
+def test_in_int8_all_is_symmetric_and_the_head_stays_whole(model, int8):
+    folder, images, expected = model
+    whole = {name: tensor.astype(np.float32) for name, tensor in _tensors((folder / "model.onnx").read_bytes()).items()}
+    graph, stored = onnx.load_from_string(int8).graph, _tensors(int8)
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            _, scale, zero_point = (stored.get(name) for name in node.input)
+            assert scale.dtype == np.float16  # what is not quantised is FP16
+            assert zero_point.dtype == np.int8
+            assert not zero_point.any()
+    quantised = [node for node in graph.node if node.op_type == "Conv" and node.input[1] in made_by]
+    assert len(quantised) >= 18
+    for node in quantised:
+        image, weights = (made_by[name] for name in node.input[:2])
+        assert made_by[image.input[0]].op_type == "QuantizeLinear"
+        values, scale = (stored[name].astype(np.float32) for name in weights.input[:2])
+        assert scale.shape == values.shape[:1]  # one for each channel
+        step = scale[:, None, None, None]
+        original = whole[weights.input[0].removesuffix("_quantized") + "_fp16"]
+        assert (
+            np.abs(values * step - original) <= 0.57 * step + 1e-6
+        ).all()  # half a step, and a scale rounded to FP16
+    *_, head = (node for node in graph.node if node.op_type == "Gemm")
+    assert all(made_by[name].op_type != "DequantizeLinear" for name in head.input if name in made_by)
+    assert stored[head.input[1]].dtype == np.float32
+
+
+def test_in_int8_scores_are_near_those_of_fp32(model, int8):
+    folder, images, expected = model
+    network = onnx_network(int8)
+    found = np.concatenate([network(image[None]) for image in images])
+    assert np.abs(found - expected).max() > 1e-3  # it is another arithmetic
+    assert np.abs(found - expected).mean() < 0.1  # of a network that was never trained
+
+
+@needs_tensorrt
+def test_tensorrt_builds_a_plan_in_int8(int8):
+    plan = build_plan(int8)
+    assert plan.inputs == [TensorType("uint8", (1, 1, 48, 64))]
+    assert plan.outputs == [TensorType("float32", (1, 4))]
+    weights = [tensor for tensor in _tensors(int8).values() if tensor.dtype == np.int8 and tensor.ndim == 4]
+    found = [tensor[0].transpose(1, 2, 0).tobytes() in plan.data for tensor in weights]
+    assert np.mean(found) > 0.9  # the first output channel's, as they are, channels last
+
+
 @needs_tensorrt
 def test_tensorrt_builds_a_plan_of_it(model):
     folder, images, expected = model
-    plan = build_plan((folder / "model.onnx").read_bytes())
+    plan = build_plan(in_half_precision((folder / "model.onnx").read_bytes()))
     assert plan.gpu == "rtx-sm86-sm89"
     assert plan.inputs == [TensorType("uint8", (1, 1, 48, 64))]
     assert plan.outputs == [TensorType("float32", (1, 4))]
@@ -84,11 +138,16 @@ def test_tensorrt_builds_a_plan_of_it(model):
 
 
 @needs_tensorrt
-def test_what_tensorrt_cannot_read_is_said_in_its_words(monkeypatch):
-    monkeypatch.setattr("inspectd_tools.training.trt.in_half_precision", lambda model: model)
+def test_what_tensorrt_cannot_read_is_said_in_its_words():
     with pytest.raises(EngineError, match=r"can't read model\.onnx: .*Failed to parse the ONNX model"):
         build_plan(b"no model")
 
 
 def _weights(folder):
-    return [onnx.numpy_helper.to_array(t) for t in onnx.load(folder / "model.onnx").graph.initializer]
+    return _tensors((folder / "model.onnx").read_bytes()).values()
+
+
+def _tensors(model):
+    return {
+        tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(model).graph.initializer
+    }

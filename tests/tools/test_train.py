@@ -127,6 +127,29 @@ def test_a_bundle_with_a_tensorrt_plan_runs_on_a_machine_without_gpu_too(labels,
         assert load_engine(load_bundle(bundle), InferenceConfig()).backend_name == "openvino"
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="needs TensorRT for RTX: pip install tensorrt-rtx-cu13"
+)
+def test_an_int8_plan_has_threshold_and_golden_scores_of_its_own_or_is_refused(
+    labels, small_run, tmp_path, monkeypatch, capsys
+):
+    arguments = ["--calibration", str(labels / "calibration"), "--test", str(labels / "test"), "--alpha", "0.1"]
+    bundle = tmp_path / "engine"
+    arguments = [str(small_run), "--name", "quick", *arguments, "--tensorrt", "int8", "--out", str(bundle)]
+    assert build_engine.main(arguments) == 0
+    manifest = load_bundle(bundle).manifest
+    plans = [(file.path, file.precision) for file in manifest.files if file.backend == "tensorrt"]
+    folder = "tensorrt-rtx-sm86-sm89"
+    assert plans == [(f"{folder}/model.plan", "fp16"), (f"{folder}/model-int8.plan", "int8")]
+    assert manifest.golden_scores_at("tensorrt-int8") != manifest.golden_scores_at("fp32")
+    assert "| tensorrt-int8 | - (-) |" in (bundle / "card.md").read_text()
+    shutil.rmtree(bundle)
+    monkeypatch.setattr("inspectd_tools.training.precision._MOST_CHANGED", -0.01)
+    assert build_engine.main(arguments) == 78
+    assert "of the calibration verdicts would be others than in fp32, at most -1% may" in capsys.readouterr().err
+    assert not bundle.exists()
+
+
 def test_every_runtime_is_measured_on_a_run(labels, small_run, tmp_path):
     """In a process of its own, as it is used: compilers and so many runtimes leave threads behind."""
     figures = tmp_path / "figures.json"

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from inspectd.inference.manifest import Manifest
 from inspectd_tools.card.cases import Case, Kind, worst_first
 from inspectd_tools.card.markdown import literal, table
@@ -86,13 +84,13 @@ def precisions(candidates: Sequence[Candidate], manifest: Manifest, test: Judged
     for candidate in candidates:
         judged = test if candidate.precision == "fp32" else test.by(candidate.network, f"test: {candidate.precision}")
         groups, value = judged.groups(experiment), candidate.threshold.value
-        p50, p99 = np.percentile(candidate.took_ms, (50, 99))
+        p50, p99 = candidate.p50_p99
         passed = (f"{(group >= value).sum()} of {len(group)}" for group in (groups.all_faulty, groups.all_unknown))
         rejected = false_rejects(groups.good, value)
         rows.append(
             (
                 candidate.precision,
-                f"{p50:.2f} ({p99:.2f})",
+                f"{p50} ({p99})",
                 f"{value:.4f}",
                 f"{candidate.changed:.2%}",
                 f"{candidate.moved:.3f}",
@@ -111,6 +109,11 @@ def precisions(candidates: Sequence[Candidate], manifest: Manifest, test: Judged
                 *("faulty passed", "unknown passed", "good rejected"),
             ),
             rows,
+        ),
+        *(
+            ["tensorrt-int8: the ONNX graph that the plan is built of, judged on the CPU; no GPU has run it.", ""]
+            if any(candidate.took_ms is None for candidate in candidates)
+            else []
         ),
     ]
 

@@ -71,7 +71,7 @@ def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
     return Model(
         name=f"{manifest.name} {manifest.version}",
         backend=engine.backend_name,
-        precision="its plan's" if engine.backend_name == "tensorrt" else config.precision,
+        precision="fp16" if (engine.backend_name, engine.precision) == ("tensorrt", "fp32") else config.precision,
         classes=manifest.classes,
         pass_class=manifest.pass_class,
         input=manifest.input,

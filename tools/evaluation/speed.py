@@ -14,12 +14,14 @@ from inspectd_tools.evaluation.model import Model, open_engine
 
 RUNS = 100
 _WARM_UP_RUNS = 10
-_CPU = (
+_ALL = (
     ("openvino", "fp32"),
     ("openvino", "bf16"),
     ("openvino", "int8"),
     ("onnxruntime", "fp32"),
     ("onnxruntime", "int8"),
+    ("tensorrt", "fp32"),
+    ("tensorrt", "int8"),
 )
 
 
@@ -53,8 +55,7 @@ def speed_table(rows: list[dict[str, Any]]) -> Table:
 def _listed(bundle: Bundle) -> list[tuple[str, str]]:
     """What the bundle has files for; whether this machine can run them shows when they are loaded."""
     has = {(file.backend, file.precision == "int8") for file in bundle.manifest.files}
-    on_gpu = [("tensorrt", "fp32")] if {("tensorrt", False), ("tensorrt", True)} & has else []
-    return [pair for pair in _CPU if (pair[0], pair[1] == "int8") in has] + on_gpu
+    return [pair for pair in _ALL if (pair[0], pair[1] == "int8") in has]
 
 
 def _row(model: Model, pixels: NDArray[np.uint8]) -> dict[str, Any]:

@@ -17,14 +17,15 @@ from rich.table import Table
 
 from inspectd.decision import Policy
 from inspectd.errors import EngineError
-from inspectd.inference.manifest import Arithmetic, Precision, Threshold
+from inspectd.inference.manifest import Arithmetic, ArithmeticName, Precision, Threshold
 from inspectd.inference.openvino import has_bf16
 from inspectd.part import Fault
 from inspectd_tools.training.bundle import Model
 from inspectd_tools.training.calibration import calibrate
 from inspectd_tools.training.experiment import Experiment
-from inspectd_tools.training.judge import Judged, Network, openvino_network
-from inspectd_tools.training.quantise import MOST_IMAGES, quantise
+from inspectd_tools.training.graph import in_int8
+from inspectd_tools.training.judge import Judged, Network, onnx_network, openvino_network
+from inspectd_tools.training.quantise import MOST_IMAGES, quantise, spread
 from inspectd_tools.training.timing import interleaved
 
 Wanted = Literal["fp32", "bf16", "int8", "auto"]
@@ -38,7 +39,7 @@ _RUNS = 200
 class Candidate:
     """One arithmetic, judged on the calibration images beside fp32, each at its own threshold."""
 
-    precision: Precision
+    precision: ArithmeticName
     network: Network
     calibration: Judged
     threshold: Threshold
@@ -46,7 +47,16 @@ class Candidate:
     """Share of the verdicts that are others than in fp32."""
     moved: float
     """Largest difference of a certainty to fp32."""
-    took_ms: NDArray[np.float64]
+    took_ms: NDArray[np.float64] | None
+    """None of a TensorRT plan, which is not run where it is built."""
+
+    @property
+    def p50_p99(self) -> tuple[str, str]:
+        """In ms; dashes where nothing was run."""
+        if self.took_ms is None:
+            return "-", "-"
+        p50, p99 = np.percentile(self.took_ms, (50, 99))
+        return f"{p50:.2f}", f"{p99:.2f}"
 
     @property
     def holds(self) -> bool:
@@ -83,23 +93,33 @@ def try_out(
     took_ms = interleaved({name: partial(network, image) for name, network in networks.items()}, _RUNS)
     found = []
     for name, network in networks.items():
-        judged, own = calibration, threshold
-        if name != "fp32":
-            judged = calibration.by(network, f"val: infer, {name}")
-            ranges = f"; INT8 ranges from up to {MOST_IMAGES} of them" if name == "int8" else ""
-            try:
-                own = calibrate(
-                    judged.groups(experiment), threshold.calibration_fingerprint, threshold.alpha, remark + ranges
-                )
-            except EngineError as error:
-                if wanted != "auto":
-                    raise
-                print(f"build_engine: {name} is left out: {error}", file=sys.stderr)
-                continue
-        changed = _verdicts(judged, own, experiment) != _verdicts(calibration, threshold, experiment)
-        moved = np.abs(judged.scores.max(1) - calibration.scores.max(1)).max()
-        found.append(Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms[name]))
+        try:
+            found.append(_judged(name, network, calibration, threshold, experiment, remark, took_ms[name]))
+        except EngineError as error:
+            if wanted != "auto":
+                raise
+            print(f"build_engine: {name} is left out: {error}", file=sys.stderr)
     return found
+
+
+def try_out_plan(
+    model: bytes, calibration: Judged, threshold: Threshold, experiment: Experiment, remark: str
+) -> tuple[Candidate, bytes]:
+    """INT8 for TensorRT, and the graph (ONNX) to build its plan of. `model`: model.onnx; the rest as in `try_out`.
+
+    Judged on the CPU: the graph says what is rounded where. A GPU adds in another order, and what lies between two steps may go
+    to the other: whether that matters the golden images tell. Raises EngineError: more than 1 % of the verdicts change, or no
+    threshold keeps the bound.
+    """
+    pixels = calibration.images.pixels
+    graph = in_int8(model, pixels[spread(len(pixels))])
+    found = _judged("tensorrt-int8", onnx_network(graph), calibration, threshold, experiment, remark, None)
+    if not found.holds:
+        raise EngineError(
+            f"--tensorrt int8: {found.changed:.2%} of the calibration verdicts would be others than in fp32, at most "
+            f"{_MOST_CHANGED:.0%} may, and a certainty would move by {found.moved:.3f}; use --tensorrt fp16"
+        )
+    return found, graph
 
 
 def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[Candidate], Candidate, list[Model]]:
@@ -121,11 +141,9 @@ def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
     table = Table("precision", "ms p50", "p99", "threshold", "good rejected", "verdicts changed", "certainty moved", "")
     for c in candidates:
         mark = "recommended" if c is chosen else "" if c.holds else "[red]too many"
-        p50, p99 = np.percentile(c.took_ms, (50, 99))
         table.add_row(
             c.precision,
-            f"{p50:.2f}",
-            f"{p99:.2f}",
+            *c.p50_p99,
             f"{c.threshold.value:.3f}",
             f"{c.threshold.false_reject_rate:.2%}",
             f"{c.changed:.2%}",
@@ -133,6 +151,26 @@ def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
             mark,
         )
     return table
+
+
+def _judged(
+    name: ArithmeticName,
+    network: Network,
+    calibration: Judged,
+    threshold: Threshold,
+    experiment: Experiment,
+    remark: str,
+    took_ms: NDArray[np.float64] | None,
+) -> Candidate:
+    judged, own = calibration, threshold
+    if name != "fp32":
+        judged = calibration.by(network, f"val: infer, {name}")
+        ranges = f"; INT8 ranges from up to {MOST_IMAGES} of them" if name.endswith("int8") else ""
+        fingerprint, alpha = threshold.calibration_fingerprint, threshold.alpha
+        own = calibrate(judged.groups(experiment), fingerprint, alpha, remark + ranges)
+    changed = _verdicts(judged, own, experiment) != _verdicts(calibration, threshold, experiment)
+    moved = np.abs(judged.scores.max(1) - calibration.scores.max(1)).max()
+    return Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms)
 
 
 def _verdicts(judged: Judged, threshold: Threshold, experiment: Experiment) -> NDArray[np.str_]:

@@ -30,11 +30,16 @@ def quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] |
     The head keeps its precision: K_c falls with a squared distance in which small directions of the features count as
     much as large ones. Raises EngineError where NNCF is not installed, or no layer can be in INT8.
     """
-    places = np.linspace(0, len(pixels) - 1, min(MOST_IMAGES, len(pixels))).astype(int)
+    places = spread(len(pixels))
     answers = None if scores is None else scores[places]
     # NNCF makes and drops OpenVINO cores of its own, which no process survives that goes on (see inspectd.inference.openvino.core)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
         apart.submit(_quantise, xml, pixels[places], answers, folder).result()
+
+
+def spread(count: int) -> NDArray[np.intp]:
+    """Places of at most 300 among `count` images, that ranges are taken from."""
+    return np.linspace(0, count - 1, min(MOST_IMAGES, count)).astype(np.intp)
 
 
 def _quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] | None, folder: Path) -> None:
