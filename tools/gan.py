@@ -5,7 +5,9 @@ aside tell whether the images are new or learnt by heart; `tools/synthesize.py s
 """
 
 import argparse
+import csv
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +26,7 @@ from inspectd_tools.generating.networks import Generator
 from inspectd_tools.generating.photos import Photos, load
 from inspectd_tools.generating.sheets import as_rgb, generate, grid, write_sheet
 from inspectd_tools.generating.training import BATCH, train_gan
+from inspectd_tools.training.data import Images
 
 _EPILOG = """\
 examples:
@@ -34,7 +37,7 @@ examples:
       goes on where it was cut; here it is through, and only more images are drawn
 
 in --out afterwards:
-  images/<class>/             what was asked for
+  images/<class>/             what was asked for; images/sources.csv: the photos behind it, for synthesize.py mix
   samples.png                 a row of them for each class
   memorised.png               those closest to a training photo, each beside that photo
   memorisation.json           is it a copyist?
@@ -103,6 +106,7 @@ def _make(args: argparse.Namespace) -> None:
     }
     for name, pixels in images.items():
         _write(args.out / "images" / name, pixels, photos.width_px)
+    _write_sources(args.out / "images", photos.train)
     shown = [np.resize(pixels, (_COLUMNS, *pixels.shape[1:])) for pixels in images.values()]
     write_sheet(args.out / "samples.png", grid(np.concatenate(shown), _COLUMNS))
     found, pairs = compare(photos, images, space)
@@ -170,6 +174,17 @@ def _write(folder: Path, pixels: np.ndarray, width_px: int) -> None:
         path = folder / f"{number:05d}.png"
         if not cv2.imwrite(str(path), cv2.cvtColor(stretched, code)):
             raise OSError(f"{path}: can't be written")
+
+
+def _write_sources(folder: Path, learnt: Images) -> None:
+    """The photos behind every image, so that `synthesize.py mix` keeps it out of splits that it has not learnt from."""
+    with (folder / "sources.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["photo", "sha256"])
+        writer.writerows(
+            (os.path.relpath(path.resolve(), folder.resolve()), digest)
+            for path, digest in zip(learnt.files, learnt.digests, strict=True)
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import center_of_mass
 
-from inspectd_tools import gan
+from inspectd_tools import gan, prepare_data, synthesize
+from inspectd_tools.dataset.manifest import read_manifest
 from inspectd_tools.fidelity.features import FeatureSpace
 from inspectd_tools.generating.augment import diff_augment
 from inspectd_tools.generating.memorisation import compare, memorisation, nearest
@@ -61,6 +62,17 @@ def test_a_cut_run_ends_with_the_same_weights_and_images(photos, weights, tmp_pa
     assert set(figures["classes"]) == {"dark", "light"}
     assert "random.safetensors" in figures["feature_space"]
     assert made(photos, weights, tmp_path / "cut", "--epochs", "3", "--resume", "--seed", "9") == 78
+
+
+def test_its_images_go_to_train_and_nowhere_else(photos, weights, tmp_path, capsys):
+    manifest, mixed = tmp_path / "photos.csv", tmp_path / "mixed.csv"
+    assert prepare_data.main([str(photos), "--out", str(manifest), "--near", "-1", "--shares", "50,25,25"]) == 0
+    assert made(manifest, weights, tmp_path / "run", "--epochs", "1") == 0
+    mix = ["mix", str(manifest), str(mixed), "--synthetic", str(tmp_path / "run" / "images")]
+    assert synthesize.main([*mix, "--train", "4", "0.5"]) == 0
+    assert sum(photo.path.is_relative_to(tmp_path / "run") for photo in read_manifest(mixed).of("train")) == 8
+    assert synthesize.main([*mix, "--val", "4", "0.5"]) == 78
+    assert "which is in train" in capsys.readouterr().err
 
 
 def test_separate_trains_a_network_a_class(photos, weights, tmp_path):

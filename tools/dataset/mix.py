@@ -226,7 +226,7 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             return list(reader)
     except OSError as error:
         raise ConfigError(
-            f"{path}: can't be read: {error.strerror}; a folder of `compose` has it, one of `render` truth.csv"
+            f"{path}: can't be read: {error.strerror}; a folder of `compose` or gan.py has it, one of `render` truth.csv"
         ) from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no valid CSV: {error}") from error
@@ -251,7 +251,7 @@ def add_mix(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
         action="append",
         default=[],
         metavar="FOLDER",
-        help="of `compose` or `render`; repeated: where --train and --val come from different ones",
+        help="of `compose` or `render`, or images/ of gan.py; repeated: where --train and --val come from different ones",
     )
     for side in ("train", "val"):
         parser.add_argument(
