@@ -37,7 +37,7 @@ HOSTILE = (
     "two\nlines",
 )
 SETTINGS = (
-    *("pretrained=false", "epochs=6", "epoch_images=96", "batch_size=8", "lr=0.05", "augmentation=no_augment"),
+    *("pretrained=false", "epochs=6", "epoch_images=96", "batch_size=8", "lr=0.005", "augmentation=no_augment"),
     *("head_fit=covariance", "centroid_size=8", "input.width=64", "input.height=48"),
 )
 TEST = {
