@@ -136,6 +136,8 @@ def test_an_int8_plan_has_threshold_and_golden_scores_of_its_own_or_is_refused(
     arguments = ["--calibration", str(labels / "calibration"), "--test", str(labels / "test"), "--alpha", "0.1"]
     bundle = tmp_path / "engine"
     arguments = [str(small_run), "--name", "quick", *arguments, "--tensorrt", "int8", "--out", str(bundle)]
+    # hardly trained, it is undecided on some images: one verdict of 96 may change with the processor
+    monkeypatch.setattr("inspectd_tools.training.precision._MOST_CHANGED", 0.1)
     assert build_engine.main(arguments) == 0
     manifest = load_bundle(bundle).manifest
     plans = [(file.path, file.precision) for file in manifest.files if file.backend == "tensorrt"]
