@@ -117,10 +117,10 @@ def _build(args: argparse.Namespace) -> None:
     if args.tensorrt:
         whole = (args.out / "model.onnx").read_bytes()
         models.append(write_plan(args.out, in_half_precision(whole), "fp16"))
-    if args.tensorrt == "int8":
-        plan, graph = try_out_plan(whole, calibration, threshold, experiment, remark)
-        models.append(write_plan(args.out, graph, "int8"))
-        plans.append(plan)
+        if args.tensorrt == "int8":
+            plan, graph = try_out_plan(whole, calibration, threshold, experiment, remark)
+            models.append(write_plan(args.out, graph, "int8"))
+            plans.append(plan)
     golden = golden_places(calibration)
     manifest = Manifest(
         name=args.name,

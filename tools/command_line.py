@@ -1,9 +1,13 @@
-"""What the command lines of the tools share: the numbers they take, the folders they refuse, the bars they draw."""
+"""What the command lines of the tools share: numbers they take, folders they refuse, bars they draw, how they end."""
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+from inspectd.errors import InspectdError
 
 
 def positive(text: str) -> int:
@@ -25,6 +29,19 @@ def refuse_used_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
 def progress_bar(*more: ProgressColumn) -> Progress:
     """Description, bar, how many of how many, time left, and then `more`."""
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *more)
+
+
+def exit_code(program: str, work: Callable[[], None]) -> int:
+    """Of `work`: 0, what an error of our own says, or 1 where the disk refused; said on stderr in the name of `program`."""
+    try:
+        work()
+    except InspectdError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _at_least(least: int, text: str) -> int:

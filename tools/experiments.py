@@ -43,8 +43,7 @@ examples:
 
 --scale 0.1 takes a tenth of the images a class to learn from (at least 8), of the epochs (at least 1) and of the runs of each
 variant (at least 2, or --n_runs); --scale images=0.1,epochs=0.5 shrinks each by its own, and pixels=0.5 the sides of the
-network's input, which a bare number leaves alone. It stands on every figure, and the
-report says what it made of each number.
+network's input, which a bare number leaves alone. It stands on every figure, and the report says what it made of each number.
 
 Without --real, labels rendered in another style than the training renderer's play the real photos, and what is synthetic is
 composed of them: the thesis's photos are not public.

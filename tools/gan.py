@@ -7,7 +7,6 @@ aside tell whether the images are new or learnt by heart; `tools/synthesize.py s
 import argparse
 import csv
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +17,9 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from inspectd.errors import ConfigError, InspectdError
-from inspectd_tools.command_line import positive
+from inspectd.errors import ConfigError
+from inspectd_tools.command_line import exit_code, positive
+from inspectd_tools.dataset.manifest import relative
 from inspectd_tools.fidelity.features import NETWORKS, FeatureSpace
 from inspectd_tools.generating.memorisation import compare, memorisation_table
 from inspectd_tools.generating.networks import Generator
@@ -84,15 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{args.out}: exists; give a new folder, so that no earlier run is lost, or --resume")
     if args.size == _GPU_ONLY_PX and not torch.cuda.is_available():
         parser.error("--size 256: needs a GPU, and torch finds none; take 128 or less")
-    try:
-        _make(args)
-    except InspectdError as error:
-        print(f"gan: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"gan: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code("gan", lambda: _make(args))
 
 
 def _make(args: argparse.Namespace) -> None:
@@ -182,8 +174,7 @@ def _write_sources(folder: Path, learnt: Images) -> None:
         writer = csv.writer(file)
         writer.writerow(["photo", "sha256"])
         writer.writerows(
-            (os.path.relpath(path.resolve(), folder.resolve()), digest)
-            for path, digest in zip(learnt.files, learnt.digests, strict=True)
+            (relative(path, folder), digest) for path, digest in zip(learnt.files, learnt.digests, strict=True)
         )
 
 

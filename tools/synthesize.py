@@ -15,8 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from inspectd.errors import InspectdError
-from inspectd_tools.command_line import not_negative, progress_bar, refuse_used_folder
+from inspectd_tools.command_line import exit_code, not_negative, progress_bar, refuse_used_folder
 from inspectd_tools.composing.command import PICK, add_compose
 from inspectd_tools.dataset.mix import add_mix
 from inspectd_tools.rendering.dataset import folders_of_classes, mixed_stream, write
@@ -54,15 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given[:2] == PICK.split():  # a verb of two words
         given = [PICK, *given[2:]]
     args = parser.parse_args(given)
-    try:
-        args.verb(args, parser)
-    except InspectdError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code("synthesize", lambda: args.verb(args, parser))
 
 
 def _add_render(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.pool import Pool
@@ -29,6 +28,7 @@ from inspectd_tools.composing.sources import (
     prepare,
     sources_of,
 )
+from inspectd_tools.dataset.manifest import relative
 
 PROVENANCE_COLUMNS = ("file", "class", "mask", "photo", "ground", "background", "seed", "parameters")
 SOURCE_COLUMNS = ("photo", "sha256", "class", "used_as", "discarded", "parameters")
@@ -124,7 +124,7 @@ def write_sources(prepared: Sequence[Prepared], assets: Assets, folder: Path) ->
             uses = [name for name, use in (("print or fault", stamp), ("ground", ground)) if use is not None]
             writer.writerow(
                 {
-                    "photo": _relative(entry.source.path, folder),
+                    "photo": relative(entry.source.path, folder),
                     "sha256": _sha256(entry.source.path),
                     "class": entry.source.class_,
                     "used_as": " and ".join(uses),
@@ -134,7 +134,7 @@ def write_sources(prepared: Sequence[Prepared], assets: Assets, folder: Path) ->
             )
         for path in (background.photo for background in assets.backgrounds):
             row = dict.fromkeys(SOURCE_COLUMNS, "")
-            writer.writerow(row | {"photo": _relative(path, folder), "sha256": _sha256(path), "used_as": "background"})
+            writer.writerow(row | {"photo": relative(path, folder), "sha256": _sha256(path), "used_as": "background"})
 
 
 def composing_pool(config: ComposeConfig, assets: Assets, workers: int) -> Pool:
@@ -173,9 +173,9 @@ def _make(job: tuple[Order, Path]) -> dict[str, object]:
         "file": order.file,
         "class": order.class_,
         "mask": mask,
-        "photo": _relative(made.stamp.photo, folder),
-        "ground": _relative(made.ground.photo, folder),
-        "background": _relative(made.background, folder) if made.background else "",
+        "photo": relative(made.stamp.photo, folder),
+        "ground": relative(made.ground.photo, folder),
+        "background": relative(made.background, folder) if made.background else "",
         "seed": json.dumps([order.seed, order.index]),
         "parameters": json.dumps(made.parameters),
     }
@@ -185,10 +185,6 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Raises OSError. Run lengths alone are as small as zlib's level 1 on noisy photos, in less than half the time."""
     if not cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]):
         raise OSError(f"{path}: can't be written")
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return os.path.relpath(path.resolve(), folder.resolve())
 
 
 def _sha256(path: Path) -> str:

@@ -57,16 +57,19 @@ class DataManifest:
 def write_manifest(manifest: DataManifest, path: Path) -> None:
     """Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    here = path.parent.resolve()
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for photo in manifest.photos:
-            relative = os.path.relpath(photo.path.resolve(), here)
-            name = manifest.names[photo.label]
-            writer.writerow((relative, name, photo.label, photo.split, photo.group, photo.sha256))
+            name, place = manifest.names[photo.label], relative(photo.path, path.parent)
+            writer.writerow((place, name, photo.label, photo.split, photo.group, photo.sha256))
     unfinished.replace(path)
+
+
+def relative(path: Path, folder: Path) -> str:
+    """As a table in `folder` names a photo, so that both can be moved together."""
+    return os.path.relpath(path.resolve(), folder.resolve())
 
 
 def read_manifest(path: Path) -> DataManifest:

@@ -21,16 +21,14 @@ def training_step(
 ) -> float:
     """One step on normalised (N, C, H, W) and labels (N,); returns the loss.
 
-    Convolutions run in bf16 where the processor has it, distances, loss and penalty in float32. A DUQ head then moves its centroids by the same
-    batch in evaluation mode, as the paper does.
+    Distances, loss and penalty are computed in float32. A DUQ head then moves its centroids by the same batch in evaluation
+    mode, as the paper does.
     """
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
     classifier.train()
     inputs.requires_grad_(experiment.gp_const is not None)
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=has_bf16()):
-        features = classifier.features(inputs)
     head = classifier.trained_head
-    log_scores = head(features.float())
+    log_scores = head(_features(classifier, inputs))
     loss = (class_weights[labels] * losses(head, log_scores, one_hot, experiment.label_smoothing)).mean()
     if experiment.gp_const is not None:
         loss = loss + experiment.gp_const * gradient_penalty(log_scores, inputs)
@@ -42,9 +40,8 @@ def training_step(
     optimizer.step()
     if isinstance(head, DuqHead):
         classifier.eval()
-        with torch.no_grad(), torch.autocast(inputs.device.type, torch.bfloat16, enabled=has_bf16()):
-            features = classifier.features(inputs.detach())
-        head.update_centroids(features.float(), one_hot)
+        with torch.no_grad():
+            head.update_centroids(_features(classifier, inputs.detach()), one_hot)
     return float(total(loss.detach())) / count()
 
 
@@ -54,3 +51,9 @@ def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, lab
     if isinstance(head, DuqHead):
         return duq_loss(log_scores, targets)
     return -(targets * log_scores).sum(dim=1)
+
+
+def _features(classifier: Classifier, inputs: Tensor) -> Tensor:
+    """(N, features) float32; convolutions run in bf16 where the processor has it."""
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=has_bf16()):
+        return classifier.features(inputs).float()
