@@ -29,6 +29,7 @@ def line(tmp_path):
             "wiring": "pulse_to_reject",
             "delay_ms": 120,
             "width_ms": 20,
+            "max_lateness_ms": 200,  # of an ordinary thread on any machine
             "realtime_priority": 0,
             "output": {"kind": "simulated", "record": "output.jsonl"},
         },

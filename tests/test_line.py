@@ -98,6 +98,7 @@ def running(tmp_path: Path, engine: Engine, camera: Camera, **changes: object) -
             "wiring": "pulse_to_reject",
             "delay_ms": 100,
             "width_ms": 5,
+            "max_lateness_ms": 200,  # what is tested here is the line, whatever the machine's timing
             "output": {"kind": "simulated", "record": str(tmp_path / "output.jsonl")},
         },
         "journal": {"path": str(tmp_path / "journal.sqlite")},

@@ -141,6 +141,7 @@ class Bench:
                 "wiring": "pulse_to_reject",
                 "delay_ms": 150,
                 "width_ms": 5,
+                "max_lateness_ms": 100,  # it is measured here
                 "output": output or {"kind": "simulated", "record": "output.jsonl"},
             },
             "journal": {"path": "journal.sqlite"},

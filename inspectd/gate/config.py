@@ -35,6 +35,9 @@ class GateConfig(Section):
     """From the trigger until the label is at the rejector: the deadline of every inspection."""
     width_ms: float = Field(gt=0, le=10_000)
     """Length of one pulse; overlapping pulses merge."""
+    max_lateness_ms: float | None = Field(default=None, gt=0, le=10_000)
+    """A pulse that begins later than this after its label's due time has missed it; default: width_ms. A reject is then
+    recorded as not driven and stops the belt until a reload (SIGHUP); a release is left out."""
     stall_ms: float = Field(default=250, ge=50, le=5000)
     """No heartbeat from the line for this long: run permit off, everything in flight rejected."""
     refresh_ms: float = Field(default=100, ge=10, le=1000)

@@ -8,7 +8,7 @@ import structlog
 
 from inspectd.errors import OutputError
 from inspectd.gate.config import GateConfig
-from inspectd.gate.messages import SIZE, Kind, Message
+from inspectd.gate.messages import SIZE, Kind, Message, Outcome
 from inspectd.gate.output import SAFE, Output, Signals
 from inspectd.gate.schedule import Schedule
 
@@ -114,8 +114,17 @@ class GateLoop:
             self._has_failed = False
             self._schedule.output_failed(False)
         done_ns = time.monotonic_ns()
-        self._written, self._next_write_ns = signals, done_ns + self._refresh_ns
-        return [_stamped(outcome, done_ns) for outcome in outcomes]
+        was_on, self._written, self._next_write_ns = self._written.actuator, signals, done_ns + self._refresh_ns
+        return [self._begun(outcome, done_ns, was_on) if outcome.t_ns else outcome for outcome in outcomes]
+
+    def _begun(self, outcome: Message, done_ns: int, was_on: bool) -> Message:
+        """A pulse begins when the output has taken it, not when it was wanted; one that was on already was on in time."""
+        begun = self._schedule.begun(outcome, outcome.t_ns - outcome.lateness_ns if was_on else done_ns)
+        if begun.code == Outcome.NOT_DRIVEN:
+            late_ms = round(begun.lateness_ns / 1e6, 1)
+            log.error("reject came too late: look for this label; run permit off", part=begun.part, late_ms=late_ms)
+            self._next_write_ns = 0
+        return begun
 
     def _send(self, message: Message) -> None:
         try:
@@ -123,10 +132,3 @@ class GateLoop:
         except (BlockingIOError, ConnectionError):
             # A line that does not listen is a line that will stall or be gone; the gate must not wait for it.
             return
-
-
-def _stamped(outcome: Message, done_ns: int) -> Message:
-    """A pulse begins when the output has taken it, not when it was wanted."""
-    if outcome.t_ns == 0:
-        return outcome
-    return Message(outcome.kind, outcome.code, outcome.part, done_ns, outcome.lateness_ns + done_ns - outcome.t_ns)

@@ -31,8 +31,8 @@ class Outcome(IntEnum):
     PASSED = 0
     REJECTED = 1
     REJECTED_LATE = 2  # a CLEAR came, but after the reject had been fired
-    REJECTED_STOPPED = 3  # it had been cleared, but run permit was gone before its due time
-    NOT_DRIVEN = 4  # it had to be rejected and the output could not be driven: somebody must look for it
+    REJECTED_STOPPED = 3  # it had been cleared, but run permit or the time to let it through was gone
+    NOT_DRIVEN = 4  # it had to be rejected and the output could not be driven, or too late: somebody must look for it
 
 
 class GateState(IntEnum):
@@ -46,6 +46,7 @@ class GateState(IntEnum):
     REJECT_UNCONFIRMED = 5  # commanded, not confirmed; latched until RESET
     TOO_MANY_REJECTS = 6  # latched until RESET
     STARTING = 7  # no heartbeat yet
+    REJECT_TOO_LATE = 8  # its pulse began when the label had gone by; latched until RESET
 
 
 @dataclass(frozen=True, slots=True)

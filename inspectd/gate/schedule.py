@@ -19,6 +19,7 @@ _NOBODY_VOUCHES = {
     GateState.LINE_GONE,
     GateState.TOO_MANY_REJECTS,
     GateState.REJECT_UNCONFIRMED,
+    GateState.REJECT_TOO_LATE,
 }
 """In these states not even a cleared part in flight passes. A line that only says "not ok" (its camera is gone, say)
 has still inspected and recorded what it cleared."""
@@ -30,6 +31,7 @@ class Schedule:
     def __init__(self, config: GateConfig, now_ns: int) -> None:
         self._rejects_by_pulse = config.wiring == "pulse_to_reject"
         self._width_ns = round(config.width_ms * 1e6)
+        self._max_lateness_ns = round((config.max_lateness_ms or config.width_ms) * 1e6)
         self._stall_ns = round(config.stall_ms * 1e6)
         self._toggle_ns = round(config.heartbeat_ms * 1e6)
         self._confirm_ns = round(config.confirmation.within_ms * 1e6) if config.confirmation else None
@@ -106,6 +108,15 @@ class Schedule:
             return outcome
         return Message(Kind.OUTCOME, Outcome.REJECTED_STOPPED if passed else Outcome.NOT_DRIVEN, outcome.part)
 
+    def begun(self, outcome: Message, began_ns: int) -> Message:
+        """What becomes of an outcome of `step` whose pulse began at `began_ns`: too late for a reject, it stops the belt."""
+        lateness_ns = outcome.lateness_ns + began_ns - outcome.t_ns
+        code = outcome.code
+        if code != Outcome.PASSED and lateness_ns > self._max_lateness_ns:
+            code = Outcome.NOT_DRIVEN
+            self._latched = self._latched or GateState.REJECT_TOO_LATE
+        return Message(Kind.OUTCOME, code, outcome.part, began_ns, lateness_ns)
+
     def state(self, now_ns: int) -> GateState:
         """Why run permit is on or off."""
         if self._line_gone:
@@ -144,6 +155,8 @@ class Schedule:
     def _act(self, part: int, due_ns: int, now_ns: int) -> Message:
         cleared = self._cleared.pop(part)
         passes = cleared and self.state(now_ns) not in _NOBODY_VOUCHES
+        if not self._rejects_by_pulse:  # opened late, the good path would take in the label behind
+            passes &= now_ns - due_ns <= self._max_lateness_ns
         self._count(rejected=not passes)
         if not passes:
             self._fired.append(part)

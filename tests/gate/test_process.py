@@ -123,6 +123,40 @@ def test_a_stalled_line_loses_run_permit_and_gets_it_back(simulated):
     assert record(path)[-1]["run_permit"] is True
 
 
+def test_a_gate_that_stood_still_at_due_says_which_label_to_look_for_and_stops_the_belt(simulated):
+    link, path = simulated
+    collect(link, running)
+    due = time.monotonic_ns() + 60_000_000
+    link.expect(1, due)
+    stand_still(link.pid, until_ns=due + 60_000_000)
+    messages = collect(link, lambda seen: any(message.code == GateState.REJECT_TOO_LATE for message in seen))
+    assert outcomes(messages) == {1: Outcome.NOT_DRIVEN}
+    pulse = next(line for line in record(path) if line["actuator"])
+    assert int(pulse["t_ns"]) > due + 60_000_000
+    assert not record(path)[-1]["run_permit"]
+    link.reset()
+    collect(link, running)
+
+
+def test_a_pulse_that_was_on_at_due_is_in_time_though_the_gate_stood_still(tmp_path):
+    output = {"kind": "simulated", "record": str(tmp_path / "output.jsonl")}
+    with GateLink.start(gate_config(output=output, width_ms=300, max_lateness_ms=50, stall_ms=1000)) as link:
+        collect(link, running)
+        due = time.monotonic_ns() + 60_000_000
+        link.expect(1, due)
+        link.expect(2, due + 100_000_000)
+        time.sleep(0.11)
+        stand_still(link.pid, until_ns=due + 200_000_000)
+        messages = collect(link, lambda seen: len(outcomes(seen)) == 2)
+        assert outcomes(messages) == {1: Outcome.REJECTED, 2: Outcome.REJECTED}
+
+
+def stand_still(pid: int, *, until_ns: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(max(0, until_ns - time.monotonic_ns()) / 1e9)
+    os.kill(pid, signal.SIGCONT)
+
+
 def test_a_killed_gate_is_a_line_fault_and_the_output_is_made_safe(simulated):
     link, path = simulated
     collect(link, running)

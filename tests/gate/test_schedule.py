@@ -137,12 +137,45 @@ def test_what_could_not_be_driven_is_said_to_be_so():
     assert releasing.undriven(outcome).code == Outcome.REJECTED_STOPPED
 
 
+def test_a_reject_that_begins_too_late_stops_the_belt_and_must_be_looked_for():
+    schedule = Schedule(gate_config(max_lateness_ms=8), 0)
+    schedule.heartbeat(True, 0)
+    schedule.expect(1, 100 * MS)
+    schedule.expect(2, 130 * MS)
+    (outcome,) = schedule.step(105 * MS)[1]
+    assert schedule.begun(outcome, 108 * MS).code == Outcome.REJECTED
+    assert schedule.step(120 * MS)[0].run_permit
+    (outcome,) = schedule.step(135 * MS)[1]
+    late = schedule.begun(outcome, 139 * MS)
+    assert (late.part, late.code, late.lateness_ns) == (2, Outcome.NOT_DRIVEN, 9 * MS)
+    signals, _ = schedule.step(139 * MS)
+    assert signals.actuator
+    assert not signals.run_permit
+    schedule.heartbeat(True, 140 * MS)
+    assert schedule.state(140 * MS) is GateState.REJECT_TOO_LATE
+    schedule.reset()
+    assert schedule.state(140 * MS) is GateState.RUNNING
+
+
+def test_a_release_that_would_begin_too_late_is_left_out():
+    schedule = Schedule(gate_config(wiring="pulse_to_release", width_ms=20), 0)
+    schedule.heartbeat(True, 0)
+    for part, due in ((1, 100 * MS), (2, 150 * MS)):
+        schedule.expect(part, due)
+        schedule.clear(part)
+    assert outcomes_of(schedule.step(120 * MS)[1]) == {1: Outcome.PASSED}
+    signals, outcomes = schedule.step(171 * MS)
+    assert not signals.actuator, "it would let the next label through"
+    assert outcomes_of(outcomes) == {2: Outcome.REJECTED_STOPPED}
+
+
 events = st.lists(
     st.one_of(
         st.tuples(st.just("expect"), st.integers(1, 60)),
         st.tuples(st.just("clear"), st.integers(1, 60)),
         st.tuples(st.just("beat"), st.booleans()),
         st.tuples(st.just("wait"), st.integers(0, 80)),
+        st.tuples(st.just("stall"), st.integers(0, 20)),
         st.tuples(st.just("gone"), st.none()),
         st.tuples(st.just("output"), st.booleans()),
     ),
@@ -164,6 +197,7 @@ def test_whatever_happens_no_part_passes_uncleared_and_each_has_one_outcome(stor
 
     def step() -> None:
         signals, outcomes = schedule.step(now)
+        outcomes = [schedule.begun(outcome, now) if outcome.t_ns else outcome for outcome in outcomes]
         seen.extend(outcomes)
         if signals.actuator:
             pulses.append(now)
@@ -177,6 +211,8 @@ def test_whatever_happens_no_part_passes_uncleared_and_each_has_one_outcome(stor
             wants_pulse = (outcome.code == Outcome.PASSED) == (wiring == "pulse_to_release")
             if wants_pulse:
                 assert signals.actuator
+                in_time = now - expected[outcome.part] <= 5 * MS
+                assert in_time == (outcome.code != Outcome.NOT_DRIVEN)
             if outcome.code == Outcome.PASSED:
                 assert outcome.part in cleared
                 assert expected[outcome.part] <= now
@@ -193,6 +229,9 @@ def test_whatever_happens_no_part_passes_uncleared_and_each_has_one_outcome(stor
             case "beat" if not gone:
                 schedule.heartbeat(value, now)
                 beat_at, ok = now, value
+            case "stall":
+                now += value * MS
+                step()
             case "wait":
                 end = now + value * MS
                 while now < end:

@@ -70,6 +70,7 @@ class Line:
                 "wiring": "pulse_to_reject",
                 "delay_ms": DELAY_MS,
                 "width_ms": 20,
+                "max_lateness_ms": 200,  # beside a system that boots
                 "output": {"kind": "simulated", "record": f"{_STATE}/output.jsonl"},
             },
             "journal": {"path": f"{_STATE}/journal.sqlite"},
