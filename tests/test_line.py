@@ -162,6 +162,26 @@ def test_a_gap_in_the_frame_counter(tmp_path, engine):
     assert [row["frame_number"] for row in rows[:30]] == list(range(30))
 
 
+def test_a_gap_that_is_found_when_its_labels_have_gone_by_stops_the_belt(tmp_path, engine):
+    camera = Camera()
+    next_label_s = 0.0
+
+    def a_long_way_behind(number: int) -> Shot | None:
+        nonlocal next_label_s
+        next_label_s = next_label_s or time.monotonic() + 1
+        if time.monotonic() < next_label_s:
+            camera.script[20], camera._number = a_long_way_behind, 20
+            return None
+        camera._number = 23
+        return good_shot(22)
+
+    camera.script[20] = a_long_way_behind
+    with running(tmp_path, engine, camera) as run:
+        run.until(lambda: run.line.health().gate_state is GateState.REJECT_TOO_LATE)
+        rows = finish(run)
+    assert [(row["reason"], row["gate_outcome"]) for row in rows[20:22]] == [("lost_frame", "not_driven")] * 2
+
+
 def test_an_incomplete_buffer(tmp_path, engine):
     now = time.monotonic_ns
     camera = Camera({20: lambda number: Shot(number, now(), now(), None, MissedReason.BAD_FRAME)})
