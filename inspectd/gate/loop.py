@@ -27,6 +27,7 @@ class GateLoop:
         self._schedule = Schedule(config, time.monotonic_ns())
         self._refresh_ns = round(config.refresh_ms * 1e6)
         self._written = SAFE
+        self._on_since_ns = 0
         self._next_write_ns = 0
         self._has_failed = False
         self._stopping = False
@@ -96,10 +97,10 @@ class GateLoop:
 
     def _drive(self, signals: Signals, outcomes: list[Message], now_ns: int) -> list[Message]:
         """Write what has changed or is due for refresh; says what really became of the parts."""
-        if signals == self._written and now_ns < self._next_write_ns:
-            return outcomes
         if self._has_failed and now_ns < self._next_write_ns:
             return [self._schedule.undriven(outcome) for outcome in outcomes]
+        if signals == self._written and now_ns < self._next_write_ns:
+            return [self._begun(outcome) for outcome in outcomes]
         try:
             self._output.write(signals)
         except OutputError as error:
@@ -114,12 +115,17 @@ class GateLoop:
             self._has_failed = False
             self._schedule.output_failed(False)
         done_ns = time.monotonic_ns()
-        was_on, self._written, self._next_write_ns = self._written.actuator, signals, done_ns + self._refresh_ns
-        return [self._begun(outcome, done_ns, was_on) if outcome.t_ns else outcome for outcome in outcomes]
+        if signals.actuator and not self._written.actuator:
+            self._on_since_ns = done_ns
+        self._written, self._next_write_ns = signals, done_ns + self._refresh_ns
+        return [self._begun(outcome) for outcome in outcomes]
 
-    def _begun(self, outcome: Message, done_ns: int, was_on: bool) -> Message:
-        """A pulse begins when the output has taken it, not when it was wanted; one that was on already was on in time."""
-        begun = self._schedule.begun(outcome, outcome.t_ns - outcome.lateness_ns if was_on else done_ns)
+    def _begun(self, outcome: Message) -> Message:
+        """A pulse begins when the output has taken it, not when it was wanted; one that was on at due is in time."""
+        if outcome.t_ns == 0:  # no pulse
+            return outcome
+        due_ns = outcome.t_ns - outcome.lateness_ns
+        begun = self._schedule.begun(outcome, max(due_ns, self._on_since_ns))
         if begun.code == Outcome.NOT_DRIVEN:
             late_ms = round(begun.lateness_ns / 1e6, 1)
             log.error("reject came too late: look for this label; run permit off", part=begun.part, late_ms=late_ms)

@@ -149,6 +149,11 @@ def test_a_pulse_that_was_on_at_due_is_in_time_though_the_gate_stood_still(tmp_p
         stand_still(link.pid, until_ns=due + 200_000_000)
         messages = collect(link, lambda seen: len(outcomes(seen)) == 2)
         assert outcomes(messages) == {1: Outcome.REJECTED, 2: Outcome.REJECTED}
+        link.expect(3, due)
+        assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {3: Outcome.REJECTED}
+        link.expect(4, due - 100_000_000)
+        messages = collect(link, lambda seen: bool(outcomes(seen)))
+        assert outcomes(messages) == {4: Outcome.NOT_DRIVEN}, "the pulse was on when it came, and not at its due time"
 
 
 def stand_still(pid: int, *, until_ns: int) -> None:
