@@ -24,6 +24,7 @@ from inspectd.journal import open_for_reading
 
 STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "record_us", "verdict_us", "gate_lateness_us")
 _PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+_LISTED = 50
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -40,6 +41,8 @@ class Summary:
     missed: dict[str, int]
     unrecorded: int
     gate: dict[str, int]
+    not_driven: list[dict[str, object]]
+    """Labels to look for: their reject could not be driven, or came when they had gone by. Keys: columns of the journal."""
     outages: list[dict[str, object]]
     latency_ms: dict[str, dict[str, float]]
 
@@ -63,14 +66,18 @@ def summarise(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> S
     span = (t_from_ns, t_to_ns)
     count = "SELECT {}, count(*) FROM parts WHERE t_utc_ns >= ? AND t_utc_ns < ? {} GROUP BY 1 ORDER BY 2 DESC"
     verdicts = Counter(dict(map(tuple, connection.execute(count.format("verdict", ""), span))))
-    outages = [
-        {key: row[key] for key in row.keys()}  # noqa: SIM118 - sqlite3.Row iterates over values
-        for row in connection.execute(
-            "SELECT kind, t_from_utc_ns, t_to_utc_ns, parts, detail FROM outages "
-            "WHERE t_from_utc_ns < ? AND coalesce(t_to_utc_ns, t_from_utc_ns) >= ? ORDER BY t_from_utc_ns",
-            (t_to_ns, t_from_ns),
-        )
-    ]
+    outages = _rows(
+        connection,
+        "SELECT kind, t_from_utc_ns, t_to_utc_ns, parts, detail FROM outages "
+        "WHERE t_from_utc_ns < ? AND coalesce(t_to_utc_ns, t_from_utc_ns) >= ? ORDER BY t_from_utc_ns",
+        (t_to_ns, t_from_ns),
+    )
+    not_driven = _rows(
+        connection,
+        "SELECT id, t_utc_ns, verdict, class, reason, gate_lateness_us FROM parts "
+        "WHERE t_utc_ns >= ? AND t_utc_ns < ? AND gate_outcome = 'not_driven' ORDER BY id",
+        span,
+    )
     return Summary(
         since=_iso(t_from_ns),
         until=_iso(t_to_ns),
@@ -81,6 +88,7 @@ def summarise(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> S
         missed=dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'missed'"), span))),
         unrecorded=sum(int(str(outage["parts"])) for outage in outages),
         gate=dict(map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))),
+        not_driven=not_driven,
         outages=outages,
         latency_ms={stage.removesuffix("_us"): _percentiles(connection, stage, span) for stage in STAGES},
     )
@@ -133,7 +141,7 @@ def tables(summary: Summary) -> list[Table]:
         "uncertain": summary.uncertain,
         **{f"missed: {reason}": count for reason, count in summary.missed.items()},
         "rejected without a row": summary.unrecorded,
-        "NOT DRIVEN: look for these labels": summary.gate.get("not_driven", 0),
+        "NOT DRIVEN: look for these labels": len(summary.not_driven),
     }
     for name, count in rows.items():
         share = f"{count / summary.triggers:.2%}" if summary.triggers else "-"
@@ -152,7 +160,27 @@ def tables(summary: Summary) -> list[Table]:
             str(outage["parts"]),
             str(outage["detail"]),
         )
-    return [parts, latency, outages] if summary.outages else [parts, latency]
+    found = [_not_driven_table(summary.not_driven)] if summary.not_driven else []
+    return [parts, *found, latency, outages] if summary.outages else [parts, *found, latency]
+
+
+def _not_driven_table(not_driven: list[dict[str, object]]) -> Table:
+    table = Table("part", "triggered", "verdict", "reject late by", title="look for these labels")
+    for label in not_driven[:_LISTED]:
+        late_us = int(str(label["gate_lateness_us"]))
+        table.add_row(
+            str(label["id"]),
+            _iso(int(str(label["t_utc_ns"]))),
+            str(label["reason"] or label["class"] or label["verdict"]),
+            f"{late_us / 1000:.0f} ms" if late_us else "not driven",
+        )
+    if len(not_driven) > _LISTED:
+        table.caption = f"and {len(not_driven) - _LISTED} more: --csv has them all"
+    return table
+
+
+def _rows(connection: sqlite3.Connection, sql: str, values: tuple[int, int]) -> list[dict[str, object]]:
+    return [{key: row[key] for key in row.keys()} for row in connection.execute(sql, values)]  # noqa: SIM118 - iterates over values
 
 
 def _percentiles(connection: sqlite3.Connection, stage: str, span: tuple[int, int]) -> dict[str, float]:

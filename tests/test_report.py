@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 
 import pytest
@@ -30,7 +31,7 @@ def journal(tmp_path):
         stages = Stages(acquire_us=2000, queue_us=0, verdict_us=number * 1000, preprocess_us=300, infer_us=4000)
         journal.append(Part(number, number, number, t_utc_ns, number), verdict, stages)
         outcome = Outcome.PASSED if isinstance(verdict, Pass) else Outcome.REJECTED
-        journal.amend_outcome(number, Outcome.NOT_DRIVEN if number == 90 else outcome, 50)
+        journal.amend_outcome(number, Outcome.NOT_DRIVEN if number == 90 else outcome, 4000)
     for number in range(200, 203):
         journal.unrecorded(Part(number, number, number, now_ns, number))
     journal.close()
@@ -72,6 +73,14 @@ def test_for_people_it_names_what_to_look_for(journal, capsys):
     assert code == 0
     for words in ("fault: bad", "missed: overrun", "NOT DRIVEN", "the books balance", "record_error"):
         assert words in out
+    listed = out[out.rindex("look for these labels") :]
+    assert re.search(r"│ 90 +│ .* │ bad +│ 4 ms +│", listed)
+
+
+def test_each_label_to_look_for_is_listed_with_what_is_known_of_it(journal, capsys):
+    _, out = report(capsys, "--journal", journal, "--json")
+    (label,) = json.loads(out)["not_driven"]
+    assert (label["id"], label["verdict"], label["class"], label["gate_lateness_us"]) == (90, "fault", "bad", 4000)
 
 
 def test_for_a_recall_every_part_has_a_row(journal, capsys):
