@@ -1,0 +1,1 @@
+"""The real daemon on rendered labels, measured."""
