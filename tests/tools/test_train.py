@@ -384,7 +384,7 @@ def test_stems_for_32_px_keep_the_resolution(model):
         ("pass_class=good", ["pass_class", "good", "no_fail"]),
         ("optimizer=__import__('os')", ["optimizer", "__import__", "AdamW"]),
         ("input.width=wide", ["input.width", "'wide'"]),
-        ("criterion=BCE", ["criterion", "BCE", "must be CrossEntropyLoss"]),
+        ("criterion=Hinge", ["criterion", "'Hinge'", "BCE"]),
         ('PFM_flag=["Screen"]', ["PFM_flag", "Screen", "Tensorboard"]),
     ],
 )
@@ -394,6 +394,35 @@ def test_a_bad_key_is_named_with_what_is_allowed(labels, tmp_path, capsys, setti
     err = capsys.readouterr().err
     for word in ("filter-label.json", *words):
         assert word in err
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["RBF_flag=false", "criterion=BCE"], "must be CrossEntropyLoss"),
+        (["head_fit=gradient", "criterion=CrossEntropyLoss"], "must be BCE, or head_fit covariance"),
+        (["criterion=CrossEntropyLoss", "gp_const=0.1"], "gp_const"),
+        (["RBF_flag=false", "gp_const=0.1"], "gp_const"),
+    ],
+)
+def test_keys_that_do_not_agree_are_refused(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        load_experiment("filter-label", settings)
+
+
+def test_the_loss_trains_the_backbone_and_the_head_may_be_fitted_to_it_afterwards(labels, tmp_path):
+    """DUQ's own loss gives the same backbone whatever becomes of its head; a softmax another."""
+    found = {}
+    for head_fit, criterion in (("gradient", "BCE"), ("covariance", "BCE"), ("covariance", "CrossEntropyLoss")):
+        folder = tmp_path / f"{head_fit}-{criterion}"
+        settings = settings_of("epochs=1", "keep=last", f"head_fit={head_fit}", f"criterion={criterion}")
+        assert train.main(["filter-label", "--data", str(labels / "train"), "--run", str(folder), *settings]) == 0
+        found[head_fit, criterion] = load_file(folder / "weights.safetensors")
+    as_trained, fitted, by_softmax = found.values()
+    backbone = [name for name in as_trained if name.startswith("backbone")]
+    assert all(torch.equal(as_trained[name], fitted[name]) for name in backbone)
+    assert not all(torch.equal(fitted[name], by_softmax[name]) for name in backbone)
+    assert not torch.equal(as_trained["head.weight"], fitted["head.weight"])
 
 
 def test_data_that_cannot_be_used_is_named(labels, tmp_path, capsys):

@@ -31,7 +31,9 @@ class Experiment(Section):
     RBF_flag: bool
     """true: DUQ; false: softmax, for comparison."""
     criterion: Literal["BCE", "CrossEntropyLoss"] | None = None
-    """BCE where a DUQ head is trained (RBF_flag, head_fit gradient), else CrossEntropyLoss; null: whichever it is."""
+    """What trains the backbone. BCE: DUQ's own loss, whose features tell unknowns best once the classes are learnt.
+    CrossEntropyLoss: a softmax, which learns from fewer photos; with RBF_flag the DUQ head is fitted to it afterwards.
+    null: BCE with RBF_flag, else CrossEntropyLoss."""
     centroid_size: int = Field(ge=1)
     length_scale: float = Field(gt=0)
     learn_length_scale: bool
@@ -42,9 +44,9 @@ class Experiment(Section):
     gamma: float = Field(ge=0, lt=1)
     """Of the moving averages behind the centroids."""
     head_fit: Literal["gradient", "covariance"]
-    """gradient: maps and centroids as training leaves them (the paper). covariance: a softmax trains the backbone, and
-    the head is fitted afterwards to mean and covariance of each class's features, which learns classes faster and tells
-    unknowns better. Without RBF_flag the softmax is fitted only where no epoch trains it."""
+    """gradient: maps and centroids as training leaves them (the paper). covariance: the head is fitted afterwards to mean
+    and covariance of each class's features, which tells unknowns better. Without RBF_flag the softmax is fitted only where
+    no epoch trains it."""
     gp_const: float | None = Field(default=None, gt=0)
     """Weight of the gradient penalty; null: off."""
     pool: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]]
@@ -86,6 +88,11 @@ class Experiment(Section):
     """Where the metrics go besides the run's files."""
     seed: int = Field(ge=0)
 
+    @property
+    def trains_duq(self) -> bool:
+        """Whether gradient descent sees the DUQ head."""
+        return self.RBF_flag and self.criterion != "CrossEntropyLoss"
+
     @field_validator("pass_class")
     @classmethod
     def _is_a_class(cls, value: str, info: Any) -> str:
@@ -96,18 +103,15 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        is_duq_trained = self.RBF_flag and self.head_fit == "gradient"
-        wanted = "BCE" if is_duq_trained else "CrossEntropyLoss"
-        if self.criterion not in (None, wanted):
-            raise ValueError(
-                f"criterion: {self.criterion} can't be had with RBF_flag {self.RBF_flag} and head_fit {self.head_fit}; "
-                f"it must be {wanted}"
-            )
+        if not self.RBF_flag and self.criterion == "BCE":
+            raise ValueError("criterion: BCE is of DUQ's kernels; it must be CrossEntropyLoss where RBF_flag is false")
+        if self.RBF_flag and self.head_fit == "gradient" and not self.trains_duq:
+            raise ValueError("criterion: CrossEntropyLoss trains no DUQ head; it must be BCE, or head_fit covariance")
         if self.epochs == 0 and not (self.pretrained and self.head_fit == "covariance"):
             raise ValueError("epochs: 0 fits a head to a pretrained backbone: pretrained true, head_fit covariance")
-        if self.gp_const is not None and not is_duq_trained:
+        if self.gp_const is not None and not self.trains_duq:
             raise ValueError(
-                "gp_const: the gradient penalty is on DUQ's kernels; it must be null unless RBF_flag is true and head_fit gradient"
+                "gp_const: the gradient penalty is on DUQ's kernels; it must be null unless RBF_flag is true and criterion BCE"
             )
         return self
 

@@ -49,9 +49,9 @@ class Classifier(nn.Module):
             if experiment.RBF_flag
             else SoftmaxHead(feature_size, class_count)
         )
-        # what trains the backbone where the DUQ head is fitted to it afterwards
-        is_fitted = experiment.RBF_flag and experiment.head_fit == "covariance"
-        self.softmax = SoftmaxHead(feature_size, class_count) if is_fitted else None
+        # what trains the backbone where the DUQ head is only fitted to it afterwards
+        only_fitted = experiment.RBF_flag and not experiment.trains_duq
+        self.softmax = SoftmaxHead(feature_size, class_count) if only_fitted else None
         if experiment.gp_const is not None:
             differentiate_twice(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
