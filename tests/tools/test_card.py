@@ -202,7 +202,7 @@ def test_it_says_what_it_is_for_and_what_not(engine):
 
 def test_typical_and_worst_photos_are_shown_beside_their_maps(labels, engine, photos, tmp_path):
     """The last pair but one is the worst good photo: drawn as `explain.py maps` draws photo and overlay."""
-    page = cv2.imread(str(engine / "explanations.png"))
+    page = cv2.imread(str(engine / "explanations.jpg"))
     known = [row for row in photos if not row["truth"].startswith("unknown_")]
     n = len({row["truth"] for row in known if row["predicted"] == row["truth"]}) + 6
     good = sorted((row for row in photos if row["truth"] == GOOD), key=lambda row: (row["as good"], row["score"]))
@@ -220,7 +220,7 @@ def test_typical_and_worst_photos_are_shown_beside_their_maps(labels, engine, ph
     assert page.shape == (rows * row_px, 2 * (2 * width + gap_px + 16), 3)
     assert n % 2 == 0
     shown = page[-16 - height : -16]
-    assert (shown[:, :width] == photo).all()
+    assert np.abs(shown[:, :width].astype(int) - photo).mean() < 3
     overlay = drawn[-height:, 2 * (width + gap_px) :].astype(int)
     difference = np.abs(shown[:, width + gap_px :][:, :width] - overlay)
     drawn_over = np.abs(photo - overlay).mean()
@@ -238,11 +238,11 @@ def test_every_backbone_and_head_has_its_maps(tmp_path, backbone, head):
     test, manifest = one_right_photo_a_class(tmp_path)
     settings = [f"classes={json.dumps(test.names)}", f"pass_class={GOOD}", "input.width=64", "input.height=64"]
     experiment = load_experiment("photos", settings)
-    path = tmp_path / "explanations.png"
+    path = tmp_path / "explanations.jpg"
     write_examples(path, choose(cases(test, manifest), test.names), Network(classifier, "contrast"), test, experiment)
     page = cv2.imread(str(path))
     first = page[page.shape[0] // 4 - 16 - 320 :][:320]  # 4 typical ones, 2 faulty ones and the good one
-    assert (first[:, :320] == cv2.imread(str(test.images.files[0]))).all()
+    assert np.abs(first[:, :320].astype(int) - cv2.imread(str(test.images.files[0]))).mean() < 3
     assert np.ptp(page.astype(int), axis=2).max() > 50  # the photos are grey
 
 
@@ -264,8 +264,9 @@ def one_right_photo_a_class(folder):
 
 def test_the_page_is_one_file_that_fetches_nothing(engine):
     page = Page(engine / "card.html")
-    pictures = [b64decode(source.removeprefix("data:image/png;base64,")) for source in page.sources]
-    assert pictures == [(engine / f"{name}.png").read_bytes() for name in ("threshold", "explanations")]
+    pictures = [b64decode(source.partition(";base64,")[2]) for source in page.sources]
+    assert pictures == [(engine / name).read_bytes() for name in ("threshold.png", "explanations.jpg")]
+    assert [source.partition(";")[0] for source in page.sources] == ["data:image/png", "data:image/jpeg"]
     cells = [cell for header, rows in tables_of(engine).items() for row in (header, *rows) for cell in row]
     assert page.cells == [cell.replace("\\", "") for cell in cells]
     assert "script" not in page.tags

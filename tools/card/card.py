@@ -17,7 +17,7 @@ from inspectd_tools.training.judge import Judged
 from inspectd_tools.training.models import Classifier
 from inspectd_tools.training.precision import Candidate
 
-_EXAMPLES = "explanations.png"
+_EXAMPLES = "explanations.jpg"
 _LOOKS = f"""\
 Of each class the test image of middling certainty among those it gets right, then the worst: bad ones most certainly taken
 for good, and good ones least. Bright are the pixels (saliency) that the choice of its class over the others moves with.
@@ -35,7 +35,7 @@ def write_card(
     candidates: Sequence[Candidate],
     tried: str,
 ) -> None:
-    """`card.md`, `card.html` and `explanations.png`, beside the `threshold.png` that is there.
+    """`card.md`, `card.html` and `explanations.jpg`, beside the `threshold.png` that is there.
 
     `classifier`: what was exported; `test`: by fp32; `candidates`: the precisions offered, fp32 first; `tried`: how the promise
     fared.

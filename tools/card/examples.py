@@ -18,6 +18,8 @@ from inspectd_tools.training.loop import to_network
 
 _WORST = 2
 _COLUMNS = 2
+_QUALITY = 90
+"""Of the JPEG: photos and noise, which as a PNG are four times as large."""
 _PAIR_PX = 645
 """Two photos of 320 px and the gap between them, as they are drawn."""
 _GAP_PX = 16
@@ -41,7 +43,7 @@ def choose(found: Sequence[Case], classes: Sequence[str]) -> list[tuple[str, Cas
 def write_examples(
     path: Path, chosen: Sequence[tuple[str, Case]], network: Network, test: Judged, experiment: Experiment
 ) -> None:
-    """A PNG of photo and map side by side. Raises OSError.
+    """A JPEG of photo and map side by side. Raises OSError.
 
     By saliency, which applies to every network and was the map to believe most where maps were checked (docs/explanations.md).
     """
@@ -56,7 +58,7 @@ def write_examples(
     for number, row in enumerate(rows):
         for column, pair in enumerate(row):
             page.paste(pair, (column * (_PAIR_PX + _GAP_PX), sum(heights[:number])))
-    page.save(path)
+    page.save(path, quality=_QUALITY)
 
 
 def _seen(case: Case, test: Judged, experiment: Experiment) -> Seen:

@@ -2,6 +2,7 @@
 
 import html
 from base64 import b64encode
+from mimetypes import guess_type
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -37,7 +38,7 @@ img {{ min-width: 40rem; max-width: 100%; background: #fff; }}
 
 
 def write_page(path: Path, card: str) -> None:
-    """`card`: Markdown that begins with its title; its pictures are PNG files beside `path`. Raises OSError."""
+    """`card`: Markdown that begins with its title; its pictures are PNG or JPEG files beside `path`. Raises OSError."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(card)
     for token in (inner for block in tokens for inner in block.children or ()):
@@ -50,5 +51,5 @@ def write_page(path: Path, card: str) -> None:
     path.write_text(_PAGE.format(title=title, body=body), encoding="utf-8")
 
 
-def _data_uri(png: Path) -> str:
-    return f"data:image/png;base64,{b64encode(png.read_bytes()).decode()}"
+def _data_uri(picture: Path) -> str:
+    return f"data:{guess_type(picture.name)[0]};base64,{b64encode(picture.read_bytes()).decode()}"
