@@ -146,10 +146,10 @@ def _engines(args: argparse.Namespace) -> dict[str, Any]:
 
     subjects = trained(args.run, args.data) if args.run else untrained(args.backbone or _BACKBONES)
     figures = []
-    for subject in subjects:
-        rows = compare_runtimes(subject, args.threads, args.runs)
-        Console().print(runtimes_table(rows, args.threads))
-        figures += rows
+    for in_turns in subjects:
+        for rows in compare_runtimes(in_turns, args.threads, args.runs):
+            Console().print(runtimes_table(rows, args.threads))
+            figures += rows
     return {"engines": [asdict(row) for row in figures]}
 
 

@@ -5,7 +5,7 @@ All run with the same number of threads and take turns, so that other work on th
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -67,9 +67,10 @@ class Figures:
     """... and of how well certainty tells them from unknown ones."""
 
 
-def untrained(backbones: Iterable[str]) -> Iterable[Subject]:
+def untrained(backbones: Iterable[str]) -> Iterator[list[Subject]]:
     """Each backbone with a DUQ and with a softmax head, random weights, 224x224 px."""
     for backbone in backbones:
+        heads = []
         for head, duq in (("DUQ", "true"), ("softmax", "false")):
             size = ["input.width=224", "input.height=224"]
             changes = [f'model="{backbone}"', f"RBF_flag={duq}", "pretrained=false", *size]
@@ -88,10 +89,11 @@ def untrained(backbones: Iterable[str]) -> Iterable[Subject]:
                     features = classifier.eval().features(inputs)
                     classifier.head.fit_covariance(features, torch.arange(_IMAGES) % len(experiment.classes))
             model = exported(classifier.eval(), experiment.input)
-            yield Subject(f"{backbone}, {head}", model, experiment.input, images.numpy(), images.numpy())
+            heads.append(Subject(f"{backbone}, {head}", model, experiment.input, images.numpy(), images.numpy()))
+        yield heads
 
 
-def trained(runs: Iterable[Path], data: Path) -> Iterable[Subject]:
+def trained(runs: Iterable[Path], data: Path) -> Iterator[list[Subject]]:
     """Each run with the val and test photos of a manifest, or a folder. Raises ConfigError."""
     for run in runs:
         experiment, classifier, _ = read_run(run)
@@ -100,17 +102,34 @@ def trained(runs: Iterable[Path], data: Path) -> Iterable[Subject]:
         known = np.array([not names[label].startswith(UNKNOWN) for label in test.labels])
         name = f"{experiment.model}, {'DUQ' if experiment.RBF_flag else 'softmax'}"
         model = exported(classifier.eval(), experiment.input)
-        yield Subject(name, model, experiment.input, calibration.pixels, test.pixels, known, test.labels)
+        yield [Subject(name, model, experiment.input, calibration.pixels, test.pixels, known, test.labels)]
 
 
-def compare_runtimes(subject: Subject, threads: int, runs: int) -> list[Figures]:
-    """One row a runtime that works here; why another does not goes to the standard error."""
+def compare_runtimes(subjects: Sequence[Subject], threads: int, runs: int) -> list[list[Figures]]:
+    """For each subject one row a runtime that works here; why another does not goes to the standard error.
+
+    All of them take turns, so that subjects can be compared too.
+    """
     with _torch_threads(threads), tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
-        networks, mb = _networks(subject, Path(folder), threads)
-        took_ms = interleaved({name: partial(run, subject.images[:1]) for name, run in networks.items()}, runs)
-        scores = {
-            name: np.concatenate([run(image[None]) for image in subject.images]) for name, run in networks.items()
-        }
+        made = [_networks(subject, Path(folder) / str(place), threads) for place, subject in enumerate(subjects)]
+        took_ms = interleaved(
+            {
+                f"{place} {name}": partial(run, subject.images[:1])
+                for place, (subject, (networks, _)) in enumerate(zip(subjects, made, strict=True))
+                for name, run in networks.items()
+            },
+            runs,
+        )
+        return [
+            _figures(subject, networks, mb, {name: took_ms[f"{place} {name}"] for name in networks})
+            for place, (subject, (networks, mb)) in enumerate(zip(subjects, made, strict=True))
+        ]
+
+
+def _figures(
+    subject: Subject, networks: dict[str, Network], mb: dict[str, float], took_ms: dict[str, NDArray[np.float64]]
+) -> list[Figures]:
+    scores = {name: np.concatenate([run(image[None]) for image in subject.images]) for name, run in networks.items()}
     return [
         Figures(
             subject.name,
