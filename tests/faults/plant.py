@@ -128,6 +128,10 @@ class Plant:
     def verdicts(self) -> list[str]:
         return [row["reason"] or row["verdict"] for row in self.rows()]
 
+    def last_signals(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.record.read_text().splitlines()[-1])
+        return found
+
     def outcomes(self) -> list[str]:
         return [row["gate_outcome"] for row in self.rows()]
 
