@@ -150,18 +150,26 @@ def tables(summary: Summary) -> list[Table]:
     latency = Table("ms", *_PERCENTILES, title="where the time goes", min_width=48)
     for stage, figures in summary.latency_ms.items():
         latency.add_row(stage, *(f"{figures[name]:.2f}" if figures else "-" for name in _PERCENTILES))
-    outages = Table("outage", "from", "to", "parts", "detail", title="intervals without full inspection")
-    for outage in summary.outages:
+    wanted = [parts, latency]
+    if summary.not_driven:
+        wanted.insert(1, _not_driven_table(summary.not_driven))
+    if summary.outages:
+        wanted.append(_outages_table(summary.outages))
+    return wanted
+
+
+def _outages_table(outages: list[dict[str, object]]) -> Table:
+    table = Table("outage", "from", "to", "parts", "detail", title="intervals without full inspection")
+    for outage in outages:
         t_to_ns = outage["t_to_utc_ns"]
-        outages.add_row(
+        table.add_row(
             str(outage["kind"]),
             _iso(int(str(outage["t_from_utc_ns"]))),
             "open" if t_to_ns is None else _iso(int(str(t_to_ns))),
             str(outage["parts"]),
             str(outage["detail"]),
         )
-    found = [_not_driven_table(summary.not_driven)] if summary.not_driven else []
-    return [parts, *found, latency, outages] if summary.outages else [parts, *found, latency]
+    return table
 
 
 def _not_driven_table(not_driven: list[dict[str, object]]) -> Table:
@@ -180,7 +188,7 @@ def _not_driven_table(not_driven: list[dict[str, object]]) -> Table:
 
 
 def _rows(connection: sqlite3.Connection, sql: str, values: tuple[int, int]) -> list[dict[str, object]]:
-    return [{key: row[key] for key in row.keys()} for row in connection.execute(sql, values)]  # noqa: SIM118 - iterates over values
+    return [dict(row) for row in connection.execute(sql, values)]
 
 
 def _percentiles(connection: sqlite3.Connection, stage: str, span: tuple[int, int]) -> dict[str, float]:

@@ -121,11 +121,7 @@ class GateLoop:
         return [self._begun(outcome) for outcome in outcomes]
 
     def _begun(self, outcome: Message) -> Message:
-        """A pulse begins when the output has taken it, not when it was wanted; one that was on at due is in time."""
-        if outcome.t_ns == 0:  # no pulse
-            return outcome
-        due_ns = outcome.t_ns - outcome.lateness_ns
-        begun = self._schedule.begun(outcome, max(due_ns, self._on_since_ns))
+        begun = self._schedule.begun(outcome, self._on_since_ns)
         if begun.code == Outcome.NOT_DRIVEN:
             late_ms = round(begun.lateness_ns / 1e6, 1)
             log.error("reject came too late: look for this label; run permit off", part=begun.part, late_ms=late_ms)

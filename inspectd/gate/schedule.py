@@ -108,10 +108,17 @@ class Schedule:
             return outcome
         return Message(Kind.OUTCOME, Outcome.REJECTED_STOPPED if passed else Outcome.NOT_DRIVEN, outcome.part)
 
-    def begun(self, outcome: Message, began_ns: int) -> Message:
-        """What becomes of an outcome of `step` whose pulse began at `began_ns`: too late for a reject, it stops the belt."""
-        lateness_ns = outcome.lateness_ns + began_ns - outcome.t_ns
-        code = outcome.code
+    def begun(self, outcome: Message, on_since_ns: int) -> Message:
+        """What becomes of an outcome of `step`, now that the actuator is on since `on_since_ns`.
+
+        A pulse begins when the output has taken it, not when it was wanted; one that was on at due is in time. A reject
+        that begins too late stops the belt.
+        """
+        if outcome.t_ns == 0:  # no pulse
+            return outcome
+        due_ns = outcome.t_ns - outcome.lateness_ns
+        began_ns = max(due_ns, on_since_ns)
+        lateness_ns, code = began_ns - due_ns, outcome.code
         if code != Outcome.PASSED and lateness_ns > self._max_lateness_ns:
             code = Outcome.NOT_DRIVEN
             self._latched = self._latched or GateState.REJECT_TOO_LATE

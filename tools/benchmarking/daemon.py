@@ -35,8 +35,9 @@ class Run:
         return [float(value) / 1000 for value in np.percentile(values, percentiles)]
 
     def lateness_ms(self, *percentiles: float) -> list[float]:
+        """Of the rejects; empty where there was none."""
         values = [row["gate_lateness_us"] for row in self.rows if row["gate_outcome"] in ("rejected", "not_driven")]
-        return [float(value) / 1000 for value in np.percentile(values or [float("nan")], percentiles)]
+        return [float(value) / 1000 for value in np.percentile(values, percentiles)] if values else []
 
     @property
     def missed(self) -> Counter[str]:

@@ -108,33 +108,35 @@ def trained(runs: Iterable[Path], data: Path) -> Iterator[list[Subject]]:
 def compare_runtimes(subjects: Sequence[Subject], threads: int, runs: int) -> list[list[Figures]]:
     """For each subject one row a runtime that works here; why another does not goes to the standard error.
 
-    All of them take turns, so that subjects can be compared too.
+    All of them take turns, so that subjects can be compared too; their names differ.
     """
     with _torch_threads(threads), tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
-        made = [_networks(subject, Path(folder) / str(place), threads) for place, subject in enumerate(subjects)]
+        made = [
+            (subject, *_networks(subject, Path(folder) / str(place), threads)) for place, subject in enumerate(subjects)
+        ]
         took_ms = interleaved(
             {
-                f"{place} {name}": partial(run, subject.images[:1])
-                for place, (subject, (networks, _)) in enumerate(zip(subjects, made, strict=True))
-                for name, run in networks.items()
+                (subject.name, runtime): partial(run, subject.images[:1])
+                for subject, networks, _ in made
+                for runtime, run in networks.items()
             },
             runs,
         )
-        return [
-            _figures(subject, networks, mb, {name: took_ms[f"{place} {name}"] for name in networks})
-            for place, (subject, (networks, mb)) in enumerate(zip(subjects, made, strict=True))
-        ]
+        return [_figures(subject, networks, mb, took_ms) for subject, networks, mb in made]
 
 
 def _figures(
-    subject: Subject, networks: dict[str, Network], mb: dict[str, float], took_ms: dict[str, NDArray[np.float64]]
+    subject: Subject,
+    networks: dict[str, Network],
+    mb: dict[str, float],
+    took_ms: dict[tuple[str, str], NDArray[np.float64]],
 ) -> list[Figures]:
     scores = {name: np.concatenate([run(image[None]) for image in subject.images]) for name, run in networks.items()}
     return [
         Figures(
             subject.name,
             name,
-            *(float(value) for value in np.percentile(took_ms[name], (50, 99))),
+            *(float(value) for value in np.percentile(took_ms[subject.name, name], (50, 99))),
             mb[name],
             float(np.abs(values.max(1) - scores[_FP32].max(1)).max()),
             _change(_accuracy, subject, values, scores[_FP32]),
