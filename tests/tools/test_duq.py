@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from inspectd_tools.training.batch_norm import differentiate_twice
-from inspectd_tools.training.duq import DuqHead, FoldedDuqHead, duq_loss, gradient_penalty
+from inspectd_tools.training.duq import DuqHead, FoldedDuqHead, duq_loss, duq_loss_of_kernel, gradient_penalty
 
 FEATURES, CLASSES, SIZE, SCALE, GAMMA = 20, 3, 8, 0.4, 0.9
 
@@ -81,6 +81,21 @@ def test_loss_still_teaches_where_every_kernel_underflows():
     loss.backward()
     assert torch.isfinite(loss)
     assert log_kernel.grad[0, 1] < -0.1
+
+
+def test_loss_of_the_kernel_is_the_same_but_leaves_alone_what_is_too_far_away():
+    """The gradient of binary cross-entropy by hand: (K - y) / (1 - K) with respect to log K."""
+    near = torch.tensor([[-0.2, -3.0, -9.0]], requires_grad=True)
+    one_hot = functional.one_hot(torch.tensor([1]), CLASSES).float()
+    loss = duq_loss_of_kernel(near, one_hot).mean()
+    loss.backward()
+    kernel = np.exp(near.detach().double().numpy())
+    y = one_hot.numpy()
+    assert loss.item() == pytest.approx(-np.mean(y * np.log(kernel) + (1 - y) * np.log(1 - kernel)), rel=1e-5)
+    np.testing.assert_allclose(near.grad, (kernel - y) / (1 - kernel) / CLASSES, rtol=1e-4)
+    far = torch.full((1, CLASSES), -60.0, requires_grad=True)
+    duq_loss_of_kernel(far, one_hot).mean().backward()
+    assert far.grad.abs().max() < 1e-12
 
 
 def test_loss_is_finite_at_certainty_1():

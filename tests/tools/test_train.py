@@ -400,7 +400,7 @@ def test_a_bad_key_is_named_with_what_is_allowed(labels, tmp_path, capsys, setti
     ("settings", "words"),
     [
         (["RBF_flag=false", "criterion=BCE"], "must be CrossEntropyLoss"),
-        (["head_fit=gradient", "criterion=CrossEntropyLoss"], "must be BCE, or head_fit covariance"),
+        (["head_fit=gradient", "criterion=CrossEntropyLoss"], "must be BCE or BCE_of_K, or head_fit covariance"),
         (["criterion=CrossEntropyLoss", "gp_const=0.1"], "gp_const"),
         (["RBF_flag=false", "gp_const=0.1"], "gp_const"),
     ],

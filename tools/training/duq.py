@@ -154,6 +154,11 @@ def duq_loss(log_kernel: Tensor, targets: Tensor) -> Tensor:
     return -(targets * log_kernel + (1 - targets) * log_complement).mean(dim=1)
 
 
+def duq_loss_of_kernel(log_kernel: Tensor, targets: Tensor) -> Tensor:
+    """(N,): the same from K_c itself, as the paper's code has it: each log ends at -100, no gradient where K_c < 1e-12."""
+    return functional.binary_cross_entropy(log_kernel.exp(), targets, reduction="none").mean(dim=1)
+
+
 def gradient_penalty(log_kernel: Tensor, inputs: Tensor) -> Tensor:
     """Two-sided penalty mean((||d sum_c K_c / dx||_2 - 1)^2). `inputs` must have required grad in the forward."""
     total = log_kernel.exp().sum()

@@ -30,8 +30,10 @@ class Experiment(Section):
     input: InputSpec
     RBF_flag: bool
     """true: DUQ; false: softmax, for comparison."""
-    criterion: Literal["BCE", "CrossEntropyLoss"] | None = None
-    """What trains the backbone. BCE: DUQ's own loss, whose features tell unknowns best once the classes are learnt.
+    criterion: Literal["BCE", "BCE_of_K", "CrossEntropyLoss"] | None = None
+    """What trains the backbone. BCE: DUQ's own loss, whose features tell unknowns best once the classes are learnt; it is
+    computed from log K and teaches however far an image is from its centroid. BCE_of_K: the same from K, as in the paper's
+    code; an image with K below 1e-12 teaches nothing, so that centroids that begin far come to the images first.
     CrossEntropyLoss: a softmax, which learns from fewer photos; with RBF_flag the DUQ head is fitted to it afterwards.
     null: BCE with RBF_flag, else CrossEntropyLoss."""
     centroid_size: int = Field(ge=1)
@@ -103,15 +105,19 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if not self.RBF_flag and self.criterion == "BCE":
-            raise ValueError("criterion: BCE is of DUQ's kernels; it must be CrossEntropyLoss where RBF_flag is false")
+        if not self.RBF_flag and self.criterion in ("BCE", "BCE_of_K"):
+            raise ValueError(
+                f"criterion: {self.criterion} is of DUQ's kernels; it must be CrossEntropyLoss where RBF_flag is false"
+            )
         if self.RBF_flag and self.head_fit == "gradient" and not self.trains_duq:
-            raise ValueError("criterion: CrossEntropyLoss trains no DUQ head; it must be BCE, or head_fit covariance")
+            raise ValueError(
+                "criterion: CrossEntropyLoss trains no DUQ head; it must be BCE or BCE_of_K, or head_fit covariance"
+            )
         if self.epochs == 0 and not (self.pretrained and self.head_fit == "covariance"):
             raise ValueError("epochs: 0 fits a head to a pretrained backbone: pretrained true, head_fit covariance")
         if self.gp_const is not None and not self.trains_duq:
             raise ValueError(
-                "gp_const: the gradient penalty is on DUQ's kernels; it must be null unless RBF_flag is true and criterion BCE"
+                "gp_const: the gradient penalty is on DUQ's kernels; it must be null unless RBF_flag is true and criterion no CrossEntropyLoss"
             )
         return self
 

@@ -135,7 +135,7 @@ def assess(
     log_scores = head(features)
     labels = torch.from_numpy(images.labels)
     one_hot = functional.one_hot(labels, len(experiment.classes)).float()
-    loss = losses(head, log_scores, one_hot, experiment.label_smoothing).mean()
+    loss = losses(head, log_scores, one_hot, experiment).mean()
     return float(loss), float((log_scores.argmax(1) == labels).float().mean())
 
 

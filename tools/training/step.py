@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspectd.inference.openvino import has_bf16
-from inspectd_tools.training.duq import DuqHead, duq_loss, gradient_penalty
+from inspectd_tools.training.duq import DuqHead, duq_loss, duq_loss_of_kernel, gradient_penalty
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.models import Classifier, SoftmaxHead
 from inspectd_tools.training.parallel import average_gradients, count, total
@@ -29,7 +29,7 @@ def training_step(
     inputs.requires_grad_(experiment.gp_const is not None)
     head = classifier.trained_head
     log_scores = head(_features(classifier, inputs))
-    loss = (class_weights[labels] * losses(head, log_scores, one_hot, experiment.label_smoothing)).mean()
+    loss = (class_weights[labels] * losses(head, log_scores, one_hot, experiment)).mean()
     if experiment.gp_const is not None:
         loss = loss + experiment.gp_const * gradient_penalty(log_scores, inputs)
     optimizer.zero_grad()
@@ -45,11 +45,15 @@ def training_step(
     return float(total(loss.detach())) / count()
 
 
-def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, label_smoothing: float) -> Tensor:
+def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, experiment: Experiment) -> Tensor:
     """(N,): binary cross-entropy of DUQ's kernels, cross-entropy of a softmax."""
-    targets = one_hot.lerp(torch.full_like(one_hot, 1 / one_hot.shape[1]), label_smoothing)
+    targets = one_hot.lerp(torch.full_like(one_hot, 1 / one_hot.shape[1]), experiment.label_smoothing)
     if isinstance(head, DuqHead):
-        return duq_loss(log_scores, targets)
+        return (
+            duq_loss_of_kernel(log_scores, targets)
+            if experiment.criterion == "BCE_of_K"
+            else duq_loss(log_scores, targets)
+        )
     return -(targets * log_scores).sum(dim=1)
 
 
