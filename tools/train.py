@@ -14,7 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
@@ -24,10 +26,11 @@ from inspectd_tools.dataset.manifest import DataManifest, read_manifest
 from inspectd_tools.training.board import log_run
 from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softmax, nearest_neighbours
 from inspectd_tools.training.data import Images, load_photos
+from inspectd_tools.training.duq import DuqHead
 from inspectd_tools.training.experiment import FOLDER, Experiment, load_experiment
 from inspectd_tools.training.guards import failures, noise
 from inspectd_tools.training.loop import WEIGHTS, all_features, assess, fit_head, kept, save_weights, to_network, train
-from inspectd_tools.training.models import Classifier, load_backbone
+from inspectd_tools.training.models import Classifier, SoftmaxHead, load_backbone
 from inspectd_tools.training.parallel import is_first, processes, wait
 from inspectd_tools.training.plots import plot_certainty
 from inspectd_tools.training.results import compare, comparison_table, over_runs, summarise, summary_table, tables
@@ -187,10 +190,12 @@ def _test(
         "Mahalanobis": mahalanobis(known, known_labels),
         "nearest neighbours": nearest_neighbours(known),
     }
+    softmax = classifier.softmax if experiment.epochs else None
+    if softmax is not None:
+        measures["softmax that trained it"] = lambda features: softmax(features).exp().max(1).values
     features = all_features(classifier, experiment, test)
     foreign_features = {name: all_features(classifier, experiment, images) for name, images in foreign.items()}
-    scores = classifier.head(features).exp().double().numpy()
-    unknown = {name: classifier.head(other).exp().double().numpy() for name, other in foreign_features.items()}
+    scores, unknown = _scores(classifier.head, features, foreign_features)
     comparison = compare(
         {name: measure(features).double().numpy() for name, measure in measures.items()},
         scores.argmax(1) == test.labels,
@@ -201,9 +206,25 @@ def _test(
     )
     summary = summarise(scores, test.labels, experiment.classes, experiment.pass_class, unknown)
     plot_certainty(run / "certainty.png", scores, test.labels, unknown)
+    results = {"test": summary, "certainty": comparison}
+    if softmax is not None:
+        by_softmax, of_unknown = _scores(softmax, features, foreign_features)
+        results["test_softmax"] = summarise(
+            by_softmax, test.labels, experiment.classes, experiment.pass_class, of_unknown
+        )
     if "Terminal" in experiment.PFM_flag:
         Console().print(tables(summary), comparison_table(comparison))
-    return {"test": summary, "certainty": comparison}
+        if softmax is not None:
+            Console().print("The same by the softmax that trained it:", tables(results["test_softmax"]))
+    return results
+
+
+def _scores(
+    head: DuqHead | SoftmaxHead, features: Tensor, foreign: dict[str, Tensor]
+) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """(N, classes) of the test photos' features (N, features), and those of each foreign set."""
+    scores = {name: head(of).exp().double().numpy() for name, of in foreign.items()}
+    return head(features).exp().double().numpy(), scores
 
 
 def _begin(experiment: Experiment, sets: Sets, weights: Path | None, run: Path) -> None:

@@ -5,13 +5,17 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from inspectd_tools import prepare_data, synthesize, train
 from inspectd_tools.dataset.manifest import read_manifest
+from inspectd_tools.training.data import load_photos
+from inspectd_tools.training.loop import all_features
 from inspectd_tools.training.results import auroc, expected_calibration_error, summarise
+from inspectd_tools.training.run import read_run
 
 VALUES = st.lists(st.integers(0, 6).map(lambda value: value / 6), min_size=1, max_size=40)
 
@@ -76,11 +80,20 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     assert list(results["auroc_unknown"]) == [str(foreign), *kinds]
     assert results["passed"]["unknown_oil_spot"][1] == 1
     assert "recall" in capsys.readouterr().out
-    experiment = json.loads((run / "experiment.json").read_text())
-    assert experiment["classes"] == classes.split(",")
+    experiment, classifier, _ = read_run(run)
+    assert experiment.classes == tuple(classes.split(","))
     comparison = json.loads((run / "results.json").read_text())["certainty"]
-    assert list(comparison) == ["DUQ", "max-softmax of a linear probe", "Mahalanobis", "nearest neighbours"]
+    fitted = ["DUQ", "max-softmax of a linear probe", "Mahalanobis", "nearest neighbours"]
+    assert list(comparison) == [*fitted, "softmax that trained it"]
     assert comparison["DUQ"]["auroc_unknown"] == results["auroc_unknown"]
+    by_softmax = json.loads((run / "results.json").read_text())["test_softmax"]
+    assert by_softmax["auroc_unknown"] == comparison["softmax that trained it"]["auroc_unknown"]
+    photos = load_photos(read_manifest(data).of("test"), experiment.input, "test")
+    with torch.no_grad():
+        scores = classifier.softmax(all_features(classifier, experiment, photos)).exp().numpy()
+    right = scores.argmax(1) == photos.labels
+    assert by_softmax["accuracy"] == right.mean()
+    assert by_softmax["expected_calibration_error"] == pytest.approx(expected_calibration_error(scores.max(1), right))
     assert cv2.imread(str(run / "certainty.png")).shape[1] == 1100
     events = EventAccumulator(str(run / "tensorboard")).Reload()
     assert [scalar.step for scalar in events.Scalars("validation_loss")] == [1]
