@@ -21,6 +21,9 @@ from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.journal import open_for_reading
 from inspectd_tools.rendering.dataset import mixed_stream, write
 
+_START_S = 60.0
+"""The longest that a start may take, until the first part."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -82,13 +85,10 @@ class Bench:
         ]
 
     def run(self, camera: dict[str, Any], seconds: float, output: dict[str, Any] | None = None, parts: int = 0) -> Run:
-        """The daemon for so many seconds, or until it has recorded `parts`."""
+        """The daemon for so many seconds from its first part on, or until it has recorded `parts`."""
         daemon, folder = self.start(camera, output)
-        end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s and daemon.poll() is None:
-            time.sleep(0.5)
-            if parts and _count(folder / "journal.sqlite") >= parts:
-                break
+        _wait(daemon, _START_S, folder, parts=1)
+        _wait(daemon, seconds, folder, parts)
         daemon.send_signal(signal.SIGTERM)
         if daemon.wait(timeout=60) != 0:
             raise SystemExit(f"the daemon failed: {(folder / 'daemon.log').read_text()[-2000:]}")
@@ -134,6 +134,15 @@ class Bench:
     def replay(self, rate_hz: float) -> dict[str, Any]:
         """The emulator takes no trigger before it is ready, so only files can overload the line."""
         return {"kind": "replay", "source": str(self.images), "rate_hz": rate_hz, "forever": True}
+
+
+def _wait(daemon: subprocess.Popen[bytes], seconds: float, folder: Path, parts: int) -> None:
+    """For so many seconds, for that many recorded parts (0: never enough), or for its end."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s and daemon.poll() is None:
+        time.sleep(0.5)
+        if 0 < parts <= _count(folder / "journal.sqlite"):
+            break
 
 
 def _count(journal: Path) -> int:
