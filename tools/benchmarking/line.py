@@ -83,7 +83,7 @@ def _overload_table(runs: dict[int, Run]) -> Table:
             str(rate),
             str(len(run.rows) + unrecorded),
             str(len(run.rows) - len(missed)),
-            f"{len(missed)} {dict(run.missed) or ''}",
+            ", ".join(f"{count} {reason}" for reason, count in run.missed.items()) or "0",
             str(rejected),
             *(f"{value:.2f}" for value in run.ms("verdict_us", 50, 99)),
         )
