@@ -18,7 +18,7 @@ from rich.table import Table
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, write_manifest
 from inspectd_tools.dataset.report import write_report
-from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, look_at
+from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, known_folders, look_at
 from inspectd_tools.dataset.split import SHARES, group, split
 from inspectd_tools.dataset.stream import write_stream
 
@@ -112,15 +112,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(args: argparse.Namespace) -> None:
     trees = [args.root / "train", args.root / "test"] if args.fixed_test else [args.root]
-    folders = class_folders(trees[0])
-    chosen = args.classes or tuple(name for name in folders if not name.startswith(UNKNOWN))
+    chosen = args.classes or tuple(dict.fromkeys(name for tree in trees for name in known_folders(tree)))
     for name in args.held_out:
         if name not in chosen:
             raise ConfigError(f"--held-out {name}: is none of the classes {', '.join(chosen)}")
     classes = tuple(name for name in chosen if name not in args.held_out)
     if len(classes) < 2:
         raise ConfigError(f"{args.root}: must hold folders of at least two classes, has {', '.join(classes)}")
-    unknown = () if args.fixed_test else tuple(name for name in folders if name.startswith(UNKNOWN))
+    of_trees = {name for tree in trees for name in class_folders(tree)}
+    unknown = tuple(sorted(name for name in of_trees if name.startswith(UNKNOWN)))
     folders = (*classes, *args.held_out, *unknown)
     names = (*classes, *(UNKNOWN + name for name in args.held_out), *unknown)
     seen, broken = [], []
@@ -176,13 +176,14 @@ def _few(photos: list[Photo], args: argparse.Namespace) -> list[Photo]:
 
 
 def _with_fixed_test(seen: list[list[Seen]], args: argparse.Namespace, names: tuple[str, ...]) -> list[Photo]:
-    """The published split: only the validation part is ours to draw."""
+    """The published split: only the validation part is ours to draw. Unknowns beside the training photos go there whole."""
     train, test = seen
     rng = np.random.default_rng(args.seed)
     val: set[int] = set()
-    for label in range(len(names)):
+    for label, name in enumerate(names):
         places = rng.permutation([place for place, photo in enumerate(train) if photo.label == label])
-        val.update(places[: max(1, round(_FIXED_TEST_VAL_SHARE * len(places)))].tolist())
+        share = 1 if name.startswith(UNKNOWN) else _FIXED_TEST_VAL_SHARE
+        val.update(places[: max(1, round(share * len(places)))].tolist())
     sides: list[Split] = ["val" if place in val else "train" for place in range(len(train))]
     photos = [*zip(train, sides, strict=True), *((photo, SPLITS[2]) for photo in test)]
     return [_photo(photo, side, f"{side}/{photo.path.parent.name}/{photo.path.name}") for photo, side in photos]

@@ -130,6 +130,35 @@ def test_a_published_test_set_stays_as_it_is(photos):
     assert all((photo.split == "test") == ("test" in photo.path.parts) for photo in manifest.photos)
 
 
+def test_unknowns_of_a_published_set_stay_where_they_are_and_are_never_trained_on(photos):
+    root = photos.parent / "published"
+    for place, side in enumerate(("train", "test")):
+        shutil.copytree(photos, root / side)
+        for name in ("odd", f"unknown_of_{side}", "unknown_of_both"):
+            (root / side / name).mkdir()
+            for number in range(5):
+                cv2.imwrite(str(root / side / name / f"{number}.png"), picture(1000 * place + len(name) * 50 + number))
+    manifest = prepare(root, "--fixed-test", "--held-out", "odd")
+    found = {name: [manifest.count(label, side) for side in SPLITS] for label, name in enumerate(manifest.names)}
+    assert found == {
+        "good": [16, 4, 20],
+        "torn": [16, 4, 20],
+        "unknown_odd": [0, 5, 5],
+        "unknown_of_both": [0, 5, 5],
+        "unknown_of_test": [0, 0, 5],
+        "unknown_of_train": [0, 5, 0],
+    }
+
+
+def test_a_class_of_one_side_of_a_published_set_is_refused(photos, capsys):
+    root = photos.parent / "published"
+    for side in ("train", "test"):
+        shutil.copytree(photos, root / side)
+    shutil.copytree(photos / "torn", root / "test" / "scratched")
+    assert prepare_data.main([str(root), "--fixed-test", "--out", str(photos.parent / "data.csv")]) == 78
+    assert "train/scratched: no such class folder" in capsys.readouterr().err
+
+
 def test_the_report_is_a_picture(photos):
     report = photos.parent / "report.png"
     prepare(photos, "--report", str(report))

@@ -50,8 +50,12 @@ def known_folders(root: Path) -> tuple[str, ...]:
 
 
 def class_photos(root: Path, folders: Sequence[str]) -> list[tuple[Path, int]]:
-    """All photos of `root/<folder>`; the label is the folder's place in `folders`. Raises ConfigError."""
-    return [(path, label) for label, name in enumerate(folders) for path in photos_of(root / name)]
+    """All photos of `root/<folder>`; the label is the folder's place in `folders`. Only one of unknowns may be missing.
+
+    Raises ConfigError.
+    """
+    there = [name for name in folders if not name.startswith(UNKNOWN) or (root / name).is_dir()]
+    return [(path, folders.index(name)) for name in there for path in photos_of(root / name)]
 
 
 def photos_of(folder: Path) -> list[Path]:
