@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from rich.table import Table
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, write_manifest
-from inspectd_tools.dataset.report import write_report
+from inspectd_tools.dataset.report import report_page
 from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, known_folders, look_at
 from inspectd_tools.dataset.split import SHARES, group, split
 from inspectd_tools.dataset.stream import write_stream
@@ -139,7 +140,8 @@ def _prepare(args: argparse.Namespace) -> None:
     if args.stream:
         write_stream(manifest, args.stream, args.seed)
     if args.report:
-        write_report(manifest, [photo for tree in seen for photo in tree], broken, args.report)
+        args.report.parent.mkdir(parents=True, exist_ok=True)
+        report_page(manifest, chain(*seen), broken).savefig(args.report, dpi=80)
 
 
 def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> list[tuple[Path, int]]:

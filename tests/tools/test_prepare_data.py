@@ -13,11 +13,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 
 from inspectd import cli
 from inspectd.errors import ConfigError
 from inspectd_tools import prepare_data, synthesize
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest, Photo, read_manifest, write_manifest
+from inspectd_tools.dataset.report import report_page
 from inspectd_tools.dataset.scan import look_at
 from inspectd_tools.dataset.split import SHARES, closest_across, group, split
 
@@ -163,6 +165,25 @@ def test_the_report_is_a_picture(photos):
     report = photos.parent / "report.png"
     prepare(photos, "--report", str(report))
     assert cv2.imread(str(report)).shape[1] > 1000
+
+
+def test_the_report_shows_which_test_photos_are_most_like_training_photos(photos):
+    """Also where the manifest leaves photos out."""
+    for path in (photos / "torn").glob("*.png"):
+        path.rename(path.with_name(f"torn-{path.name}"))
+    manifest = prepare(photos, "--few", "5")
+    looked_at, _ = look_at([(path, path.parent.name == "torn") for path in sorted(photos.rglob("*.png"))])
+    looks = {seen.path.name: seen.looks for seen in looked_at}
+    on = {photo.path.name: photo.split for photo in manifest.photos}
+    assert len(on) < len(looks)
+    titles = [axes.get_title() for axes in report_page(manifest, looked_at, []).findobj(Axes)]
+    shown = [re.fullmatch("(test|train): (.+), ([0-9]+) bits", title) for title in titles]
+    found = [match.groups() for match in shown if match]
+    assert len(found) == 8
+    for (side, photo, bits), (other_side, other, same_bits) in zip(found[::2], found[1::2], strict=True):
+        assert (side, other_side) == (on[photo], on[other]) == ("test", "train")
+        distances = {name: np.bitwise_count(looks[photo] ^ looks[name]).sum() for name in on if on[name] == "train"}
+        assert distances[other] == min(distances.values()) == int(bits) == int(same_bits)
 
 
 @pytest.mark.skipif(not TILES.is_dir(), reason=f"{TILES}: real photos are not here (INSPECTD_DATASETS)")

@@ -1,7 +1,7 @@
 """One page about a data set: what an engineer looks at before he trusts a training on it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,11 +18,13 @@ _EXAMPLES = 8
 _LISTED = 12
 
 
-def write_report(manifest: DataManifest, seen: Sequence[Seen], broken: Sequence[Path], path: Path) -> None:
-    """A PNG: examples and counts of each class, what could give the test away, sizes, brightness, sharpness, duplicates.
+def report_page(manifest: DataManifest, looked_at: Iterable[Seen], broken: Sequence[Path]) -> Figure:
+    """Examples and counts of each class, what could give the test away, sizes, brightness, sharpness, duplicates.
 
-    `seen` is parallel to the manifest's photos.
+    `looked_at`: the manifest's photos, and perhaps others that it left out.
     """
+    by_path = {photo.path: photo for photo in looked_at}
+    seen = [by_path[photo.path] for photo in manifest.photos]
     n = len(manifest.names)
     figure = Figure(figsize=(16, 1.3 * n + 8.5), layout="constrained")
     examples, facts = figure.subfigures(2, 1, height_ratios=[1.3 * n + 1.5, 7])
@@ -42,13 +44,12 @@ def write_report(manifest: DataManifest, seen: Sequence[Seen], broken: Sequence[
     sizes.legend(fontsize=7)
     sizes.set(xlabel="width", ylabel="height")
     _histograms(brightness, manifest.names, labels, np.array([photo.brightness for photo in seen]))
-    brightness.set_title("brightness, mean grey level")
+    brightness.set_title("brightness (mean)")
     _histograms(sharpness, manifest.names, labels, np.log10([max(photo.sharpness, 0.01) for photo in seen]))
-    sharpness.set_title("sharpness, log10 variance of Laplacian")
+    sharpness.set_title("sharpness (log10, Laplacian)")
     text.axis("off")
     text.text(0, 1, _findings(manifest, broken), va="top", fontsize=7, wrap=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
+    return figure
 
 
 def _examples(axes: Sequence[Axes], paths: Sequence[Path]) -> None:
@@ -102,7 +103,7 @@ def _findings(manifest: DataManifest, broken: Sequence[Path]) -> str:
     sizes = Counter(photo.group for photo in manifest.photos)
     shared = [(name, count) for name, count in sizes.most_common() if count > 1]
     lines = [f"{len(shared)} groups of photos of the same thing ({sum(count for _, count in shared)} photos),"]
-    lines += ["kept in one split each; largest:"]
+    lines += ["kept in one split each" + ("; largest:" if shared else "")]
     lines += [f"  {count} like {name}" for name, count in shared[:_LISTED]]
     lines += [f"{len(broken)} broken files", *(f"  {path.name}" for path in broken[:_LISTED])]
     return "\n".join(lines)
