@@ -1,5 +1,9 @@
 """Which precision a bundle offers and recommends, from what was measured."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +77,52 @@ def test_int8_answers_nearly_as_fp32_does(tmp_path):
     assert (found.argmax(1) == scores.argmax(1)).all()
     assert np.abs(found.max(1) - scores.max(1)).max() <= 0.05
     assert np.abs(found - scores).max() > 1e-4  # it is another arithmetic
+
+
+_LONG_WORK = """
+from pathlib import Path
+import sys
+import numpy as np
+from inspectd_tools.training.quantise import quantise
+
+pixels = np.random.default_rng(0).integers(0, 256, (300, 1, 192, 256), np.uint8)
+quantise(Path(sys.argv[1]), pixels, np.zeros((300, 4), np.float32), Path(sys.argv[2]))
+"""
+
+
+def test_of_a_killed_build_no_quantisation_goes_on(tmp_path):
+    """It takes minutes, and nobody waits for it any more."""
+    model = Path(__file__).parents[2] / "engines" / "filter-label" / "openvino" / "model.xml"
+    with subprocess.Popen([sys.executable, "-c", _LONG_WORK, str(model), str(tmp_path / "int8")]) as building:
+        try:
+            quantising = wait_for(lambda: busy_child(building.pid), 90)
+        finally:
+            building.kill()
+    wait_for(lambda: not is_running(quantising), 10)
+
+
+def busy_child(parent: int) -> int | None:
+    """The process that quantises, once it is past its imports."""
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+        if "spawn_main" in command and int(stat_of(int(pid))[11]) > 6 * os.sysconf("SC_CLK_TCK"):
+            return int(pid)
+    return None
+
+
+def is_running(pid: int) -> bool:
+    """A zombie is not."""
+    return Path(f"/proc/{pid}").exists() and stat_of(pid)[0] != "Z"
+
+
+def stat_of(pid: int) -> list[str]:
+    """From the state on, see proc(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+
+
+def wait_for(found, seconds):
+    end_s = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
+    return value

@@ -5,6 +5,9 @@ Layers that INT8 does the most harm to go back to floating point, until the answ
 
 import logging
 import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -33,13 +36,25 @@ def quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] |
     places = spread(len(pixels))
     answers = None if scores is None else scores[places]
     # NNCF makes and drops OpenVINO cores of its own, which no process survives that goes on (see inspectd.inference.openvino.core)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_with_parent) as apart:
         apart.submit(_quantise, xml, pixels[places], answers, folder).result()
 
 
 def spread(count: int) -> NDArray[np.intp]:
     """Places of at most 300 among `count` images, that ranges are taken from."""
     return np.linspace(0, count - 1, min(MOST_IMAGES, count)).astype(np.intp)
+
+
+def _end_with_parent() -> None:
+    """A build that is killed must not leave minutes of work behind that nobody waits for."""
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] | None, folder: Path) -> None:
