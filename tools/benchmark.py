@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from inspectd.errors import InspectdError
-from inspectd_tools.command_line import positive
+from inspectd_tools.command_line import exit_code, positive
 
 if TYPE_CHECKING:
     from inspectd_tools.benchmarking.daemon import Bench
@@ -92,14 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.verb is _engines and bool(args.run) != bool(args.data):
         parser.error("--run and --data go together")
-    try:
-        figures = args.verb(args)
-    except InspectdError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return error.exit_code
+    return exit_code("benchmark", lambda: _measure(args))
+
+
+def _measure(args: argparse.Namespace) -> None:
+    figures = args.verb(args)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2))
-    return 0
 
 
 # Each verb loads what it measures, and no more: a composing process would start with the camera's SDK and two runtimes.

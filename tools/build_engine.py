@@ -14,10 +14,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from inspectd.errors import InspectdError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd_tools.card.card import write_card
+from inspectd_tools.command_line import exit_code
 from inspectd_tools.train import git_commit
 from inspectd_tools.training.bundle import described, golden_places, listed, write_golden
 from inspectd_tools.training.calibration import (
@@ -47,7 +47,7 @@ examples:
       --calibration out/calibration --test out/test --out engines/filter-label
   python tools/build_engine.py runs/tiles --name tiles --data tiles.csv --precision auto --out engines/tiles
 
-exit codes: 0 done, 2 wrong usage, 78 the run or the images can't be used"""
+exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the run or the images can't be used"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,13 +89,10 @@ def main(arguments: list[str] | None = None) -> int:
     args.calibration, args.test = args.calibration or args.data, args.test or args.data
     if args.calibration is None or args.test is None:
         parser.error("--data: must be given, or --calibration and --test")
-    try:
-        _build(args)
-    except InspectdError as error:
+    code = exit_code("build_engine", lambda: _build(args))
+    if code != 0:
         shutil.rmtree(args.out, ignore_errors=True)
-        print(f"build_engine: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return code
 
 
 def _build(args: argparse.Namespace) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from inspectd.errors import ConfigError, InspectdError
-from inspectd_tools.command_line import not_negative
+from inspectd_tools.command_line import exit_code, not_negative
 from inspectd_tools.dataset.manifest import SPLITS
 from inspectd_tools.evaluation.judgement import Judgement, arrays, judge, write_csv
 from inspectd_tools.evaluation.model import TORCH, Model, open_model
@@ -39,7 +38,7 @@ in --out afterwards:
                                   the worst errors of each kind, where there are any
   annotated/<truth>/              photos with class, certainty, truth and verdict; the number is the row in predictions.csv
 
-exit codes: 0 done, 2 wrong usage, 78 the model or the photos can't be used, or --out not written"""
+exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the model or the photos can't be used"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,15 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.out.exists():
         parser.error(f"--out {args.out}: exists; give a new folder, so that no earlier result is lost")
-    try:
-        _evaluate(args)
-    except InspectdError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"evaluate: {error.filename}: {error.strerror}", file=sys.stderr)
-        return ConfigError.exit_code
-    return 0
+    return exit_code("evaluate", lambda: _evaluate(args))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -114,7 +105,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     write_sheets(args.out, sheets)
     (args.out / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     write_csv(args.out / "predictions.csv", judgements, model.classes)
-    plot_certainty(args.out / "certainty.png", *arrays(judgements), model.policy and model.policy.threshold)
+    plot_certainty(args.out / "certainty.png", *arrays(judgements), model.policy.threshold if model.policy else None)
     confusion_figure(results["test"]["confusion"], model.classes).savefig(args.out / "confusion.png", dpi=100)
     write_annotated(args.out / "annotated", judgements, sheets, args.limit)
     _print(model, results, args.out)

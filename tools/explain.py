@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inspectd.errors import ConfigError, InspectdError
-from inspectd_tools.command_line import positive
+from inspectd.errors import ConfigError
+from inspectd_tools.command_line import exit_code, positive
 from inspectd_tools.dataset.manifest import SPLITS
 from inspectd_tools.explaining.check import CONTROLS, Checked, Measured, SanityStep, check, truths
 from inspectd_tools.explaining.coverage import TARGETS, Trial, trials
@@ -42,8 +42,8 @@ methods, fastest first:
   deeplift                how each pixel's difference from mean grey adds up to the score
   integrated_gradients    the same, along {STEPS} steps or more from mean grey to the image; slow
 
-exit codes: 0 done, 2 wrong usage, 78 the model, the photos or the masks can't be used, the method does not apply to the
-network, or --out not written"""
+exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the model, the photos or the masks can't be used, or the method does
+not apply to the network"""
 
 _MAPS = """\
 in --out afterwards:
@@ -96,15 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.out is not None and args.out.exists():
         parser.error(f"--out {args.out}: exists; give a new one, so that no earlier result is lost")
-    try:
-        args.verb(args)
-    except InspectdError as error:
-        print(f"explain: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"explain: {error.filename or error}: {error.strerror}", file=sys.stderr)
-        return ConfigError.exit_code
-    return 0
+    return exit_code("explain", lambda: args.verb(args))
 
 
 def _add_maps(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

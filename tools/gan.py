@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 from inspectd.errors import ConfigError
-from inspectd_tools.command_line import exit_code, positive
+from inspectd_tools.command_line import exit_code, not_negative, positive
 from inspectd_tools.dataset.manifest import relative
 from inspectd_tools.fidelity.features import NETWORKS, FeatureSpace
 from inspectd_tools.generating.memorisation import compare, memorisation_table
@@ -78,7 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--network", choices=NETWORKS, default=NETWORKS[0], help=f"default: {NETWORKS[0]}")
     parser.add_argument("--resume", action="store_true", help="go on with the run where it was cut")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same images on the same machine; default: 0")
+    parser.add_argument(
+        "--seed", type=not_negative, default=0, help="same seed, same images on the same machine; default: 0"
+    )
     args = parser.parse_args(arguments)
     if args.out.exists() and not args.resume:
         parser.error(f"{args.out}: exists; give a new folder, so that no earlier run is lost, or --resume")

@@ -16,7 +16,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inspectd.errors import ConfigError, InspectdError
+from inspectd.errors import ConfigError
+from inspectd_tools.command_line import exit_code, not_negative, positive
 from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, write_manifest
 from inspectd_tools.dataset.report import report_page
 from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, known_folders, look_at
@@ -35,7 +36,7 @@ examples:
   python tools/prepare_data.py cifar10 --out cifar10.csv --fixed-test
       cifar10/train/<class> and cifar10/test/<class>: the test stays, 20 % of train become val
 
-exit codes: 0 done, 2 wrong usage, 78 the photos can't be used"""
+exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the photos can't be used"""
 
 _FIXED_TEST_VAL_SHARE = 0.2
 
@@ -67,17 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--few",
-        type=_positive,
+        type=_three_or_more,
         metavar="N",
         help="keep N photos a class in train and val together, and the whole test: what would so few be worth?",
     )
-    parser.add_argument("--per-class", type=_positive, metavar="N", help="take at most N photos a class, at random")
+    parser.add_argument(
+        "--per-class", type=_three_or_more, metavar="N", help="take at most N photos a class, at random"
+    )
     parser.add_argument(
         "--suffix", type=_pattern, metavar="REGEX", help="end of file names that differs between photos of one source"
     )
     parser.add_argument(
         "--burst",
-        type=int,
+        type=positive,
         metavar="N",
         help="photos whose names end in numbers at most N apart are shots of the same thing, one after another",
     )
@@ -92,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--fixed-test", action="store_true", help="root holds train/ and test/, each with the class folders"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of sampling and split; default: 0")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of sampling and split; default: 0")
     parser.add_argument(
         "--stream",
         type=Path,
@@ -103,12 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.stream and args.stream.exists():
         parser.error(f"--stream {args.stream}: exists; give a new folder")
-    try:
-        _prepare(args)
-    except InspectdError as error:
-        print(f"prepare_data: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code("prepare_data", lambda: _prepare(args))
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -212,7 +210,7 @@ def _table(manifest: DataManifest, out: Path) -> Table:
     return table
 
 
-def _positive(text: str) -> int:
+def _three_or_more(text: str) -> int:
     number = int(text)
     if number < 3:
         raise argparse.ArgumentTypeError("must be at least 3: one photo for each of train, val and test")

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from inspectd.errors import InspectdError
+from inspectd_tools.command_line import exit_code
 from inspectd_tools.training.experiment import Experiment, load_experiment
 from inspectd_tools.training.models import TORCHVISION_NAMES, Classifier
 from inspectd_tools.training.torchvision_import import torchvision
@@ -97,21 +97,20 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.set and args.experiment is None:
         parser.error("--set: changes a key of the experiment; name it with --experiment")
-    try:
-        experiment = load_experiment(args.experiment, args.set) if args.experiment is not None else None
-        profiles = {"ImageNet": imagenet_profiles()}
-        if experiment is not None:
-            profiles[args.experiment] = experiment_profiles(experiment)
-    except InspectdError as error:
-        print(f"profile_models: {error}", file=sys.stderr)
-        return error.exit_code
+    return exit_code("profile_models", lambda: _profile(args))
+
+
+def _profile(args: argparse.Namespace) -> None:
+    experiment = load_experiment(args.experiment, args.set) if args.experiment is not None else None
+    profiles = {"ImageNet": imagenet_profiles()}
+    if experiment is not None:
+        profiles[args.experiment] = experiment_profiles(experiment)
     if args.json:
         print(
             json.dumps({name: [dataclasses.asdict(row) for row in rows] for name, rows in profiles.items()}, indent=2)
         )
     else:
         Console().print(*(_table(name, rows) for name, rows in profiles.items()))
-    return 0
 
 
 def imagenet_profiles() -> list[Profile]:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from inspectd.errors import ConfigError, InspectdError
-from inspectd_tools.command_line import positive
+from inspectd.errors import ConfigError
+from inspectd_tools.command_line import exit_code, positive
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest
 from inspectd_tools.training.board import log_run
 from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softmax, nearest_neighbours
@@ -47,7 +47,7 @@ example:
   python tools/train.py duq-fashionmnist --n_runs 3
   torchrun --nproc-per-node 4 tools/train.py duq-fashionmnist     the same training, each batch shared by 4 processes
 
-exit codes: 0 done, 2 wrong usage, 78 the experiment or the data can't be used"""
+exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the experiment or the data can't be used"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,32 +84,27 @@ def main(arguments: list[str] | None = None) -> int:
     with processes(), ExitStack() as stack:
         if not is_first():
             stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
-        return _train(parser, args)
+        return exit_code("train", lambda: _train(parser, args))
 
 
-def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     run = args.run or Path("runs") / args.experiment
-    try:
-        manifest = read_manifest(args.data) if args.data is not None and args.data.suffix == ".csv" else None
-        experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
-        if args.weights is not None and not experiment.pretrained:
-            parser.error("--weights: the experiment says pretrained: false")
-        if is_first() and run.exists() and not args.resume:
-            parser.error(f"{run}: exists; give a new folder, so that no earlier run is lost, or --resume")
-        foreign = args.ood or usual_foreign(experiment)
-        results = []
-        for seed in range(experiment.seed, experiment.seed + args.n_runs):
-            folder = run / f"seed-{seed}" if args.n_runs > 1 else run
-            of_seed = experiment.model_copy(update={"seed": seed})
-            results.append(_run(of_seed, manifest or args.data, args.weights, foreign, folder))
-        if args.n_runs > 1 and is_first():
-            summary = over_runs(results)
-            (run / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
-            Console().print(summary_table(summary))
-    except InspectdError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    manifest = read_manifest(args.data) if args.data is not None and args.data.suffix == ".csv" else None
+    experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
+    if args.weights is not None and not experiment.pretrained:
+        parser.error("--weights: the experiment says pretrained: false")
+    if is_first() and run.exists() and not args.resume:
+        parser.error(f"{run}: exists; give a new folder, so that no earlier run is lost, or --resume")
+    foreign = args.ood or usual_foreign(experiment)
+    results = []
+    for seed in range(experiment.seed, experiment.seed + args.n_runs):
+        folder = run / f"seed-{seed}" if args.n_runs > 1 else run
+        of_seed = experiment.model_copy(update={"seed": seed})
+        results.append(_run(of_seed, manifest or args.data, args.weights, foreign, folder))
+    if args.n_runs > 1 and is_first():
+        summary = over_runs(results)
+        (run / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
+        Console().print(summary_table(summary))
 
 
 def _classes_of(manifest: DataManifest | None) -> list[str]:

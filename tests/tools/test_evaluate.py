@@ -386,4 +386,6 @@ def test_earlier_results_are_not_overwritten(engine, photos, tmp_path, capsys):
         evaluate.main([str(engine), "--data", str(photos), "--out", str(tmp_path)])
     assert "exists" in capsys.readouterr().err
     (tmp_path / "file").touch()
-    assert str(tmp_path / "file") in refused([engine, "--data", photos, "--out", tmp_path / "file" / "out"], capsys)
+    out = tmp_path / "file" / "out"
+    assert evaluate.main([str(engine), "--data", str(photos), "--out", str(out)]) == 1
+    assert f"Not a directory: '{out}'" in capsys.readouterr().err

@@ -348,3 +348,8 @@ def test_a_class_held_out_plays_the_unknown(photos, capsys):
     assert {photo.path.parent.name for photo in manifest.unknown("test")["unknown_torn"]} == {"torn"}
     assert prepare_data.main([str(photos), "--out", str(photos.parent / "x.csv"), "--held-out", "worn"]) == 78
     assert "--held-out worn: is none of the classes good, torn, wet" in capsys.readouterr().err
+
+
+def test_a_manifest_that_cannot_be_written_is_said(photos, capsys):
+    assert prepare_data.main([str(photos), "--out", str(photos)]) == 1
+    assert "prepare_data: [Errno 21] Is a directory" in capsys.readouterr().err

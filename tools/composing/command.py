@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from inspectd_tools.command_line import positive, progress_bar, refuse_used_folder
+from inspectd_tools.command_line import not_negative, positive, progress_bar, refuse_used_folder
 from inspectd_tools.composing.config import load_compose_config
 from inspectd_tools.composing.dataset import gather, orders, prepare_all, write_composed, write_sources
 from inspectd_tools.composing.pick import pick
@@ -46,7 +46,7 @@ def add_compose(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("out", type=Path, help="a new or empty folder")
     parser.add_argument("--count-per-class", type=positive, default=100, metavar="N", help="default: 100")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the config")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes; default: 0")
+    parser.add_argument("--seed", type=not_negative, default=0, help="same seed, same bytes; default: 0")
     parser.add_argument(
         "--workers", type=positive, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
     )

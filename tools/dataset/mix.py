@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from inspectd.errors import ConfigError
+from inspectd_tools.command_line import not_negative
 from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, read_manifest, write_manifest
 from inspectd_tools.dataset.scan import photos_of
 
@@ -269,7 +270,7 @@ def add_mix(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
         action="store_true",
         help="real photos that are not taken join the test, unless one of their group is taken",
     )
-    parser.add_argument("--seed", type=int, default=0, help="which photos are taken; default: 0")
+    parser.add_argument("--seed", type=not_negative, default=0, help="which photos are taken; default: 0")
     parser.set_defaults(verb=_mix)
 
 
