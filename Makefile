@@ -20,7 +20,7 @@ test: $(VENV)/test.stamp lint  ## what CI runs
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	MYPYPATH=$(VENV)/types $(BIN)/mypy
 
 faults: $(VENV)/test.stamp  ## the fault campaign, with its table
 	$(BIN)/python -m pytest -m faults -v
@@ -39,6 +39,8 @@ $(VENV)/run.stamp: setup.cfg
 $(VENV)/test.stamp: setup.cfg
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[train,test]
+	mkdir -p $(VENV)/types
+	ln -sfn ../../tools $(VENV)/types/inspectd_tools  # mypy does not see where an editable install maps a package to
 	touch $@ $(VENV)/run.stamp
 
 clean:

@@ -98,6 +98,9 @@ def make_toy_bundle(
             "false_accept_bound": 1.0,
             "confidence": 0.95,
             "false_reject_rate": 0.0,
+            "alpha": 0.05,
+            "false_accepts": {},
+            "false_reject_interval": [0.0, 0.1],
         },
         "files": [
             {"path": path, "sha256": sha256_of(folder / path), "backend": backend, "precision": "fp32"}

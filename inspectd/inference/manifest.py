@@ -67,12 +67,12 @@ class Threshold(Section):
     """... at this confidence (Clopper-Pearson), if the line's images are like the calibration set's."""
     false_reject_rate: Share
     """Share of good calibration images below the threshold or taken for faulty."""
-    alpha: Share | None = None
+    alpha: Share
     """The bound asked for: at most this share of the faulty labels, and of the unknown ones if some were shown, passes. It was fixed before the
     threshold was chosen, which makes it the promise; the other bounds describe."""
-    false_accepts: dict[str, Passed] = Field(default_factory=dict)
+    false_accepts: dict[str, Passed]
     """By fault class and kind of unknown."""
-    false_reject_interval: tuple[Share, Share] | None = None
+    false_reject_interval: tuple[Share, Share]
     """Clopper-Pearson, two-sided, at `confidence`."""
 
 

@@ -1,6 +1,6 @@
 """One composed photo: a part on a background, a print or fault on the part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ Grey = NDArray[np.uint8]
 class Assets:
     """All that photos are composed of."""
 
-    stamps: dict[str, Sequence[Stamp]]
+    stamps: Mapping[str, Sequence[Stamp]]
     """Class -> its prints or faults."""
     grounds: Sequence[Ground]
     backgrounds: Sequence[Background]

@@ -60,7 +60,7 @@ def _copied(texture: NDArray[np.float32], bare: NDArray[np.float32], missing: ND
     """(h, w): what each missing pixel takes; 0 where no offset leads to a bare one."""
     copied, missing, size = np.zeros_like(texture), missing.copy(), texture.shape[::-1]
     for dx, dy in _self_similar_offsets(texture, bare):
-        shift = np.float32([[1, 0, dx], [0, 1, dy]])
+        shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
         take = missing & (cv2.warpAffine(bare, shift, size, flags=cv2.INTER_NEAREST) > 0)
         copied[take] = cv2.warpAffine(texture, shift, size, flags=cv2.INTER_NEAREST)[take]
         missing &= ~take

@@ -194,9 +194,10 @@ def _tables(
     found = Table("class", "photos", "discarded", f"within {NEAR_PX:g} px, {NEAR_DEG:g} deg", "of those kept", "worst")
     for name, entry in finding.items():
         found.add_row(name, *_found_cells(entry), f"{entry.worst_px:.1f} px, {entry.worst_deg:.2f} deg")
-    whole = Finding(
-        *(sum(getattr(entry, key) for entry in finding.values()) for key in ("photos", "discarded", "near")), 0, 0
+    photos, discarded, near = (
+        sum(getattr(entry, key) for entry in finding.values()) for key in ("photos", "discarded", "near")
     )
+    whole = Finding(photos, discarded, near, worst_px=0, worst_deg=0)
     found.add_row("all", *_found_cells(whole), "", style="bold")
     found.caption = f"{1000 * prepare_s:.0f} ms of CPU a photo, lifting and inpainting included"
     bare = Table("without print", "", title=f"{removal.photos} good labels")

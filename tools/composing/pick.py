@@ -18,7 +18,7 @@ def pick(photo: Path, name: str, box: Box | None) -> str:
 
 def _ask(photo: Path) -> Box:
     import matplotlib.pyplot as plt  # chooses a window system, which only this needs
-    from matplotlib.backends import BackendFilter, backend_registry
+    from matplotlib.backends.registry import BackendFilter, backend_registry
     from matplotlib.widgets import RectangleSelector
 
     if plt.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -9,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from inspectd_tools.composing.dataset import Order
-from inspectd_tools.composing.sources import Prepared
+from inspectd_tools.composing.sources import Prepared, read_grey
+
+T = TypeVar("T")
 
 _COLUMNS = 6
 _DISCARD_ROWS = 4
@@ -32,7 +35,7 @@ def write_sheet(prepared: Sequence[Prepared], orders: Sequence[Order], folder: P
         grid[2 * number][0].set_title(f"{name}: {len(found)} found", loc="left", fontsize=9)
         made = [order for order in orders if order.class_ == name]
         for ax, order in zip(grid[2 * number + 1], _spread(made), strict=False):
-            _show(ax, cv2.imread(str(folder / order.file), cv2.IMREAD_GRAYSCALE))
+            _show(ax, read_grey(folder / order.file))
         grid[2 * number + 1][0].set_title(f"{name}: {len(made)} composed", loc="left", fontsize=9)
     grounds = [entry.ground for entry in prepared if entry.ground is not None]
     for ax, ground in zip(grid[2 * len(classes)], _spread(grounds), strict=False):
@@ -71,7 +74,7 @@ def _show(ax: Axes, image: np.ndarray) -> None:
     ax.axis("off")
 
 
-def _spread(entries: Sequence) -> list:
+def _spread(entries: Sequence[T]) -> list[T]:
     places = np.linspace(0, len(entries) - 1, min(len(entries), _COLUMNS)).astype(int)
     return [entries[place] for place in places]
 

@@ -15,7 +15,7 @@ from inspectd_tools.composing.config import Box, ComposeConfig, FindConfig, InkC
 from inspectd_tools.composing.ink import grown, ink_mask, inpainted, surface, textured, transmittance
 from inspectd_tools.composing.matching import Found, Template, find
 from inspectd_tools.dataset.manifest import read_manifest
-from inspectd_tools.dataset.scan import class_photos, photos_of
+from inspectd_tools.dataset.scan import class_photos, photos_of, read_photo
 
 Grey = NDArray[np.uint8]
 _TEXTURE_PX = 56
@@ -124,14 +124,7 @@ def load_backgrounds(config: ComposeConfig) -> list[Background]:
 
 def read_grey(path: Path) -> Grey:
     """(h, w) uint8. Raises ConfigError."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
-    if image is None:
-        raise ConfigError(f"{path}: is no image that can be read")
-    return image
+    return read_photo(path, cv2.IMREAD_GRAYSCALE)
 
 
 def check_inside(box: Box, photo: Grey, key: str) -> None:

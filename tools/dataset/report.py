@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest
-from inspectd_tools.dataset.scan import Seen
+from inspectd_tools.dataset.scan import Seen, read_photo
 from inspectd_tools.dataset.split import closest_across
 
 _EXAMPLES = 8
@@ -27,7 +27,7 @@ def report_page(manifest: DataManifest, looked_at: Iterable[Seen], broken: Seque
     seen = [by_path[photo.path] for photo in manifest.photos]
     n = len(manifest.names)
     figure = Figure(figsize=(16, 1.3 * n + 8.5), layout="constrained")
-    examples, facts = figure.subfigures(2, 1, height_ratios=[1.3 * n + 1.5, 7])
+    examples, facts = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.3 * n + 1.5, 7])[:, 0]
     grid = examples.subplots(n + 1, _EXAMPLES, squeeze=False)
     for label, name in enumerate(manifest.names):
         _examples(list(grid[label]), [photo.path for photo in seen if photo.label == label])
@@ -73,7 +73,7 @@ def _closest(axes: Sequence[Axes], manifest: DataManifest, seen: Sequence[Seen])
 
 
 def _show(ax: Axes, path: Path) -> None:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    image = read_photo(path, cv2.IMREAD_COLOR_RGB)
     scale = 200 / max(image.shape[:2])
     ax.imshow(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
 

@@ -68,6 +68,18 @@ def photos_of(folder: Path) -> list[Path]:
     return files
 
 
+def read_photo(path: Path, flag: int) -> NDArray[np.uint8]:
+    """(h, w) or (h, w, 3) BGR, as OpenCV's imread `flag` says. Raises ConfigError."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+    image = cv2.imdecode(data, flag) if len(data) else None
+    if image is None:
+        raise ConfigError(f"{path}: is no image that can be read")
+    return image
+
+
 def look_at(files: Sequence[tuple[Path, int]]) -> tuple[list[Seen], list[Path]]:
     """Every (path, label), and the paths that are broken."""
     with ThreadPoolExecutor() as pool:

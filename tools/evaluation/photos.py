@@ -39,7 +39,7 @@ def photos_for(model: Model, data: Path | None, split: Split, foreign: list[Path
     """
     if data is None:
         known, unknown = _published(model), {}
-        foreign = foreign or usual_foreign(model.experiment)
+        foreign = foreign or (usual_foreign(model.experiment) if model.experiment else [])
     else:
         images, names = _of_manifest(model, data, split) if data.suffix == ".csv" else _of_folder(model, data)
         known = images.take(np.flatnonzero(images.labels < len(model.classes)))

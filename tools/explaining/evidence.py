@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, preprocess
+from inspectd_tools.dataset.scan import read_photo
 
 _TOLERANCE_PX = 15
 """Of the pointing game, as in its paper."""
@@ -45,10 +46,7 @@ def fault_mask(photo: Path, folder: Path | None, spec: InputSpec) -> Mask | None
     name = photo.with_suffix(".png").name
     for path in (folder / photo.parent.name / name, folder / name):
         if path.is_file():
-            mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            if mask is None:
-                raise ConfigError(f"{path}: is no image that can be read")
-            return _seen(mask, spec)
+            return _seen(read_photo(path, cv2.IMREAD_GRAYSCALE), spec)
     return None
 
 

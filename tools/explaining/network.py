@@ -145,4 +145,4 @@ class _Tracer(fx.Tracer):
 
 def as_double(network: Network) -> Network:
     """A copy in float64."""
-    return cast(Network, deepcopy(network).double())
+    return deepcopy(network).double()

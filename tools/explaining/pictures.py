@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inspectd.contact_sheet import write_contact_sheet
 from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.dataset.scan import read_photo
 from inspectd_tools.explaining.evidence import Map
 from inspectd_tools.explaining.explanation import Explanation, Seen
 
@@ -94,8 +95,9 @@ def _side_by_side(columns: Sequence[Picture], captions: Sequence[str]) -> Image.
     """Pictures of one size, each under its caption of at most two lines."""
     height, width = columns[0].shape[:2]
     gap_px = max(4, width // 60)
-    font = ImageFont.load_default(max(12.0, width / 22))
-    top = 2 * round(font.size * 1.3) + gap_px
+    size_px = max(12.0, width / 22)
+    font = ImageFont.load_default(size_px)
+    top = 2 * round(size_px * 1.3) + gap_px
     page = Image.new("RGB", (len(columns) * (width + gap_px) - gap_px, height + top), "white")
     pen = ImageDraw.Draw(page)
     for number, (picture, caption) in enumerate(zip(columns, captions, strict=True)):
@@ -106,7 +108,7 @@ def _side_by_side(columns: Sequence[Picture], captions: Sequence[str]) -> Image.
 
 
 def _photo(seen: Seen) -> Picture:
-    image = cv2.cvtColor(cv2.imread(str(seen.subject.path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(read_photo(seen.subject.path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     height, width = image.shape[:2]
     wanted = int(np.clip(width, *_WIDTH_PX))
     way = cv2.INTER_NEAREST if wanted > width else cv2.INTER_AREA

@@ -10,6 +10,7 @@ from copy import deepcopy
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from inspectd_tools.explaining.evidence import Map
@@ -53,7 +54,7 @@ def similarity(first: Map, second: Map) -> float:
     x, y = (np.abs(attribution, dtype=np.float64) for attribution in (first, second))
     x, y = (values / (values.max() or 1.0) for values in (x, y))
 
-    def mean(values: Map) -> Map:
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return cv2.GaussianBlur(values, (11, 11), 1.5)
 
     mean_x, mean_y = mean(x), mean(y)

@@ -66,6 +66,8 @@ def _check_source(bundle: Bundle, experiment: Experiment, classifier: Classifier
     model = exported(deepcopy(classifier), experiment.input)  # rounded as the engine is
     for golden in manifest.golden:
         image = cv2.imdecode(np.frombuffer(bundle.read(golden), np.uint8), cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise ConfigError(f"{bundle.folder}: {golden.path}: is no image that can be read")
         with torch.no_grad():
             scores = model(torch.from_numpy(preprocess(image, experiment.input)))[0].numpy()
         difference = float(np.abs(scores - np.array(golden.scores)).max())

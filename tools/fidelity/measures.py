@@ -1,6 +1,7 @@
 """Distances between two sets of feature vectors, each (n, d) float64."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def fid(first: Features, second: Features) -> float:
     """
     means = first.mean(0), second.mean(0)
     a, b = (
-        np.linalg.qr((features - mean) / np.sqrt(len(features) - 1), mode="r")
+        cast(NDArray[np.float64], np.linalg.qr((features - mean) / np.sqrt(len(features) - 1), mode="r"))
         for features, mean in zip((first, second), means, strict=True)
     )
     shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()

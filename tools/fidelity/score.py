@@ -70,11 +70,11 @@ def score(photos: Compared, space: FeatureSpace, seed: int = 0) -> Score:
     groups = {photos.classes[label]: [label] for label in labels} | {TOGETHER: labels.tolist()}
     rows: list[Closeness] = []
     for name, chosen in groups.items():
-        sets = [features[np.isin(of, chosen)] for features, of in (synthetic, known, unseen)]
-        if min(map(len, sets)) < _LEAST:
-            counts = "{} synthetic, {} real and {} unseen real photos".format(*map(len, sets))
+        made, seen, new = (features[np.isin(of, chosen)] for features, of in (synthetic, known, unseen))
+        if min(len(made), len(seen), len(new)) < _LEAST:
+            counts = f"{len(made)} synthetic, {len(seen)} real and {len(new)} unseen real photos"
             raise ConfigError(f"{name}: has {counts}; every one must be at least {_LEAST}")
-        rows += _rows(name, *sets, seed)
+        rows += _rows(name, made, seen, new, seed)
     return Score(space.name, photos.side_px, tuple(rows), tuple(_probes(synthetic, known, unseen, len(photos.classes))))
 
 

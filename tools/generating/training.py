@@ -76,7 +76,8 @@ def train_gan(
             for places in torch.randperm(len(photos))[: steps * batch].split(batch):
                 found.append(gan.step(photos[places], labels[places]))
                 progress.advance(task)
-            epoch = Epoch(number, *np.mean(found, axis=0).tolist(), seconds=time.monotonic() - start_s)
+            losses: tuple[float, float, float, float, float] = tuple(np.mean(found, axis=0).tolist())
+            epoch = Epoch(number, *losses, seconds=time.monotonic() - start_s)
             if not math.isfinite(epoch.discriminator_loss + epoch.generator_loss):
                 raise DivergedError(f"epoch {number}: the losses are no numbers any more; try another --seed")
             done.append(epoch)

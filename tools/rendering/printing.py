@@ -83,7 +83,7 @@ def _drop(pitch: int, radius: float) -> Ink:
     canvas = np.zeros((pitch * scale, pitch * scale), np.uint8)
     centre = pitch * scale // 2
     cv2.circle(canvas, (centre, centre), round(radius * pitch * scale), 255, -1)
-    return cv2.resize(canvas, (pitch, pitch), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return _ink(cv2.resize(canvas, (pitch, pitch), interpolation=cv2.INTER_AREA))
 
 
 def _sans(text: str, height_px: int) -> Ink:
@@ -91,7 +91,7 @@ def _sans(text: str, height_px: int) -> Ink:
     left, top, right, bottom = font.getbbox(text)
     image = Image.new("L", (round(right - left) + 2, round(bottom - top) + 2))
     ImageDraw.Draw(image).text((1 - left, 1 - top), text, font=font, fill=255, stroke_width=1)
-    return np.asarray(image, np.float32) / 255
+    return _ink(np.asarray(image))
 
 
 def _stroke(text: str, height_px: int) -> Ink:
@@ -102,7 +102,7 @@ def _stroke(text: str, height_px: int) -> Ink:
     canvas = np.zeros((height + below + thickness, width + thickness), np.uint8)
     cv2.putText(canvas, text, (thickness // 2, height + thickness // 2), face, scale, 255, thickness, cv2.LINE_AA)
     rows = np.flatnonzero(canvas.any(axis=1))
-    return canvas[rows[0] : rows[-1] + 1].astype(np.float32) / 255
+    return _ink(canvas[rows[0] : rows[-1] + 1])
 
 
 _FACES = {"dots": _dots, "small_dots": _small_dots, "sans": _sans, "stroke": _stroke}
@@ -127,7 +127,11 @@ def _mark() -> Ink:
     cv2.circle(canvas, (24, 24), 21, 255, 4, cv2.LINE_AA)
     cv2.fillPoly(canvas, [np.array([[24, 9], [35, 27], [13, 27]], np.int32)], 255, cv2.LINE_AA)
     cv2.rectangle(canvas, (20, 27), (28, 37), 255, -1)
-    return canvas.astype(np.float32) / 255
+    return _ink(canvas)
+
+
+def _ink(coverage: NDArray[np.uint8]) -> Ink:
+    return np.divide(coverage, 255, dtype=np.float32)
 
 
 def _data_matrix(rng: np.random.Generator, modules: int = 14, pitch: int = 8) -> Ink:
@@ -136,4 +140,4 @@ def _data_matrix(rng: np.random.Generator, modules: int = 14, pitch: int = 8) ->
     cells[:, 0] = cells[-1, :] = True
     cells[0, :] = np.arange(modules) % 2 == 0
     cells[:, -1] = np.arange(modules) % 2 == 1
-    return np.kron(cells.astype(np.float32), np.ones((pitch, pitch), np.float32))
+    return cells.repeat(pitch, axis=0).repeat(pitch, axis=1).astype(np.float32)

@@ -189,7 +189,7 @@ def _other_label(draft: _Draft) -> Grey:
     scale = rng.uniform(0.9, 1.4)
     text = f"{rng.choice(['BREMS', 'OIL-F', 'TYP', 'KIT'])} {rng.integers(100, 999)}"
     cv2.putText(ink, text, (left + 14, top + height - 18), cv2.FONT_HERSHEY_DUPLEX, scale, 255, 3, cv2.LINE_AA)
-    return ink.astype(np.float32) / 255 * draft.scene.fabric
+    return np.divide(ink, 255, dtype=np.float32) * draft.scene.fabric
 
 
 def _smeared(ink: Grey, rng: np.random.Generator) -> Grey:

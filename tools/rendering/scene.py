@@ -85,7 +85,7 @@ def _seam() -> Grey:
 
 
 def _shadow(rng: np.random.Generator) -> Grey:
-    shift = np.float32([[1, 0, rng.uniform(-9, 9)], [0, 1, rng.uniform(3, 10)]])
+    shift = np.array([[1, 0, rng.uniform(-9, 9)], [0, 1, rng.uniform(3, 10)]], np.float32)
     return 0.45 * cv2.warpAffine(_soft_shape(), shift, (WIDTH_PX, HEIGHT_PX))
 
 

@@ -84,7 +84,8 @@ class Data:
         for photos in wanted:
             self._mix(photos, synthetic)
         if any(isinstance(measure, Closeness) for measure in measures) and synthetic and not self.closeness.exists():
-            weights = [] if sources.closeness_weights is None else ["--weights", sources.closeness_weights]
+            file = sources.closeness_weights
+            weights: list[str | Path] = [] if file is None else ["--weights", file]
             _tool("synthesize", "score", synthetic[0], self.whole("labels"), "--out", self.closeness, *weights)
 
     def _begin(self, asked: dict[str, Any]) -> None:
@@ -112,16 +113,17 @@ class Data:
         """Those to learn from and to choose by, a class each; the others are the test."""
         if self.whole("labels").exists():
             return
-        source = real
-        if real is None:
+        if real is not None and real.suffix == ".csv":
+            source = real
+        elif real is not None:
+            source = self._folder / "real.csv"
+            _tool("prepare_data", real, "--out", source)
+        else:
             self._once(self._folder / "out" / "plant", "synthesize", "render", *_STAND_IN)
             source = self._folder / "plant.csv"
             # rendered one by one, none shows what another does, however alike they look
             _tool("prepare_data", self._folder / "out" / "plant", "--out", source, "--near", "-1")
             write_manifest(_without(read_manifest(source), _BACKGROUNDS), source)
-        elif real.suffix != ".csv":
-            source = self._folder / "real.csv"
-            _tool("prepare_data", real, "--out", source)
         sizes = ["--train", str(photos[0]), "0", "--val", str(photos[1]), "0", "--rest-to-test"]
         _tool("synthesize", "mix", source, self.whole("labels"), *sizes)
 

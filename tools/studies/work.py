@@ -40,7 +40,8 @@ def do(work: Work, folder: Path) -> int:
         if code:
             return code
         results = json.loads((trained / "results.json").read_text(encoding="utf-8"))
-    figures, refused = list(figures_of(results)), {}
+    figures = list(figures_of(results))
+    refused: dict[str, str] = {}
     for asked in run.measures:
         try:
             foreign = work.foreign[asked.data] if isinstance(asked, Foreign) else None

@@ -108,7 +108,7 @@ def jpeg(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float
     """Quality 10 to 40."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(10, 41))])
     flag = cv2.IMREAD_GRAYSCALE if image.shape[2] == 1 else cv2.IMREAD_COLOR
-    return cv2.imdecode(data, flag).astype(np.float32)
+    return np.asarray(cv2.imdecode(data, flag), np.float32)
 
 
 def _solarize(image: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 
 from inspectd.inference.manifest import DuqHead, GoldenImage, ModelFile, SoftmaxHead
 from inspectd_tools.dataset.manifest import UNKNOWN
+from inspectd_tools.dataset.scan import read_photo
 from inspectd_tools.training.duq import DuqHead as DuqTrainingHead
 from inspectd_tools.training.judge import Judged
 from inspectd_tools.training.models import Classifier
@@ -51,7 +52,7 @@ def write_golden(judged: Judged, places: list[int], channels: int, bundle: Path)
     for place in places:
         path = f"golden/{judged.names[judged.images.labels[place]]}.png"
         flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-        image = cv2.imread(str(judged.images.files[place]), flag)
+        image = read_photo(judged.images.files[place], flag)
         cv2.imwrite(str(bundle / path), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
         scores = tuple(map(float, judged.scores[place]))
         golden.append(GoldenImage(path=path, sha256=_sha256(bundle / path), scores=scores))

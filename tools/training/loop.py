@@ -105,8 +105,9 @@ def kept(epochs: list[Epoch], experiment: Experiment) -> int:
 def fit_head(classifier: Classifier, experiment: Experiment, features: Tensor, images: Images) -> None:
     """To the features (N, features) of the training images, where the experiment wants it fitted and not trained."""
     labels = torch.from_numpy(images.labels)
-    if experiment.head_fit == "covariance" and isinstance(classifier.head, DuqHead):
-        classifier.head.fit_covariance(features, labels)
+    if isinstance(classifier.head, DuqHead):
+        if experiment.head_fit == "covariance":
+            classifier.head.fit_covariance(features, labels)
     elif experiment.epochs == 0:
         weights = _class_weights(images, len(experiment.classes), experiment.class_balance != "none")
         classifier.head.fit(features, labels, weights)

@@ -106,6 +106,9 @@ class SoftmaxHead(nn.Module):
 class ExportedClassifier(nn.Module):
     """What the line runs: (N, C, H, W) uint8 -> (N, classes) scores, with the normalisation inside."""
 
+    scale: Tensor
+    offset: Tensor
+
     def __init__(self, classifier: Classifier, spec: InputSpec) -> None:
         super().__init__()
         self.backbone, self.pool = classifier.backbone, classifier.pool

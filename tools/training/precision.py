@@ -4,6 +4,7 @@ In another arithmetic an engine is another engine: certainties move, so each get
 fp32 was. What it may then do differently is told by the calibration images: their verdicts.
 """
 
+import math
 import shutil
 import sys
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class Candidate:
     """Largest difference of a certainty to fp32."""
     took_ms: NDArray[np.float64] | None
     """None of a TensorRT plan, which is not run where it is built."""
+
+    @property
+    def p50_ms(self) -> float:
+        """Infinite where nothing was run."""
+        return math.inf if self.took_ms is None else float(np.median(self.took_ms))
 
     @property
     def p50_p99(self) -> tuple[str, str]:
@@ -130,7 +136,7 @@ def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[C
     offered, chosen = tried, tried[-1]
     if wanted == "auto":
         offered = [candidate for candidate in tried if candidate.holds]
-        chosen = min(offered, key=lambda candidate: float(np.median(candidate.took_ms)))
+        chosen = min(offered, key=lambda candidate: candidate.p50_ms)
     if all(candidate.precision != "int8" for candidate in offered):
         shutil.rmtree(bundle / INT8, ignore_errors=True)
         return offered, chosen, []

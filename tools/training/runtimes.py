@@ -132,11 +132,13 @@ def _figures(
     took_ms: dict[tuple[str, str], NDArray[np.float64]],
 ) -> list[Figures]:
     scores = {name: np.concatenate([run(image[None]) for image in subject.images]) for name, run in networks.items()}
+    p50_p99_ms = {name: np.percentile(took_ms[subject.name, name], (50, 99)) for name in networks}
     return [
         Figures(
             subject.name,
             name,
-            *(float(value) for value in np.percentile(took_ms[subject.name, name], (50, 99))),
+            float(p50_p99_ms[name][0]),
+            float(p50_p99_ms[name][1]),
             mb[name],
             float(np.abs(values.max(1) - scores[_FP32].max(1)).max()),
             _change(_accuracy, subject, values, scores[_FP32]),

@@ -75,8 +75,7 @@ def _plot(path: Path, rows: NDArray[np.float64], groups: Groups, threshold: Thre
         x, column["good_rejected_at_least"], column["good_rejected_at_most"], color="tab:green", alpha=0.2, label="95 %"
     )
     ax.axvline(threshold.value, color="k", lw=1, label=f"chosen: {threshold.value:.3f}")
-    if threshold.alpha is not None:
-        ax.axhline(threshold.alpha, color="k", lw=1, ls="--", label=f"asked: at most {threshold.alpha:.2%} pass")
+    ax.axhline(threshold.alpha, color="k", lw=1, ls="--", label=f"asked: at most {threshold.alpha:.2%} pass")
     ax.set_yscale("log")
     ax.set(
         xlim=(0, 1),
