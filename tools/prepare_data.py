@@ -68,13 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--few",
-        type=_three_or_more,
+        type=three_or_more,
         metavar="N",
         help="keep N photos a class in train and val together, and the whole test: what would so few be worth?",
     )
-    parser.add_argument(
-        "--per-class", type=_three_or_more, metavar="N", help="take at most N photos a class, at random"
-    )
+    parser.add_argument("--per-class", type=three_or_more, metavar="N", help="take at most N photos a class, at random")
     parser.add_argument(
         "--suffix", type=_pattern, metavar="REGEX", help="end of file names that differs between photos of one source"
     )
@@ -210,7 +208,7 @@ def _table(manifest: DataManifest, out: Path) -> Table:
     return table
 
 
-def _three_or_more(text: str) -> int:
+def three_or_more(text: str) -> int:
     number = int(text)
     if number < 3:
         raise argparse.ArgumentTypeError("must be at least 3: one photo for each of train, val and test")
