@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inspectd.errors import EngineError
 from inspectd.inference import load_bundle
 from inspectd.inference.preprocess import preprocess
 from inspectd_tools.rendering.sample import CLASSES, UNKNOWNS, render
@@ -99,6 +100,15 @@ def test_of_a_killed_build_no_quantisation_goes_on(tmp_path):
         finally:
             building.kill()
     wait_for(lambda: not is_running(quantising), 10)
+
+
+def test_a_quantisation_without_end_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("inspectd_tools.training.quantise._LONGEST_S", 12.0)
+    model = Path(__file__).parents[2] / "engines" / "filter-label" / "openvino" / "model.xml"
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 1, 192, 256), np.uint8)
+    with pytest.raises(EngineError, match="take fp32 or bf16"):
+        quantise(model, pixels, np.zeros((300, 4), np.float32), tmp_path / "int8")
+    assert not (tmp_path / "int8").exists()
 
 
 def busy_child(parent: int) -> int | None:

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from inspectd.inference.openvino import core
 MOST_IMAGES = 300
 _NEAR = 0.05
 _MOST_ASTRAY = 0.01
+_LONGEST_S = 15 * 60.0
+"""NNCF ranks all layers anew whenever one that went back did not help, which on EfficientNetB1 had no end within half an hour."""
 
 
 def quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] | None, folder: Path) -> None:
@@ -31,13 +34,19 @@ def quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] |
     Without scores, all layers stay in INT8: a network that was never trained has no answers to keep.
 
     The head keeps its precision: K_c falls with a squared distance in which small directions of the features count as
-    much as large ones. Raises EngineError where NNCF is not installed, or no layer can be in INT8.
+    much as large ones. Raises EngineError where NNCF is not installed, no layer can be in INT8, or it takes too long.
     """
     places = spread(len(pixels))
     answers = None if scores is None else scores[places]
     # NNCF makes and drops OpenVINO cores of its own, which no process survives that goes on (see inspectd.inference.openvino.core)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_with_parent) as apart:
-        apart.submit(_quantise, xml, pixels[places], answers, folder).result()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_in_time, (_LONGEST_S,)) as apart:
+        try:
+            apart.submit(_quantise, xml, pixels[places], answers, folder).result()
+        except BrokenProcessPool as error:
+            raise EngineError(
+                f"--precision: INT8 was not near enough to fp32 after {_LONGEST_S / 60:.0f} minutes, or ran out of memory; "
+                "take fp32 or bf16, or fewer calibration images"
+            ) from error
 
 
 def spread(count: int) -> NDArray[np.intp]:
@@ -45,16 +54,16 @@ def spread(count: int) -> NDArray[np.intp]:
     return np.linspace(0, count - 1, min(MOST_IMAGES, count)).astype(np.intp)
 
 
-def _end_with_parent() -> None:
-    """A build that is killed must not leave minutes of work behind that nobody waits for."""
+def _end_in_time(longest_s: float) -> None:
+    """With the process that waits for it, or after so many seconds."""
+    parent = multiprocessing.parent_process()
+    waited_for = [] if parent is None else [parent.sentinel]
 
     def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
+        multiprocessing.connection.wait(waited_for, longest_s)
         os._exit(1)
 
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] | None, folder: Path) -> None:

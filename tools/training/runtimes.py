@@ -19,6 +19,7 @@ from rich.table import Table
 from safetensors.torch import save_file
 from torch import Tensor
 
+from inspectd.errors import EngineError
 from inspectd.inference.openvino import has_bf16
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.dataset.manifest import UNKNOWN
@@ -176,7 +177,10 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
     fp32 = openvino_network(xml, "fp32", threads)
     answers = np.concatenate([fp32(image[None]) for image in subject.calibration]) if len(subject.known) else None
-    quantise(xml, subject.calibration, answers, int8.parent)
+    try:
+        quantise(xml, subject.calibration, answers, int8.parent)
+    except EngineError as error:
+        print(f"benchmark: OpenVINO INT8 is left out: {error}", file=sys.stderr)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.force_spinning_stop", "1")  # idle workers would slow the next candidate
@@ -191,14 +195,15 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
         networks["OpenVINO bf16"] = openvino_network(xml, "bf16", threads)
     else:
         print("benchmark: OpenVINO bf16 is left out: this processor has no such arithmetic", file=sys.stderr)
-    networks["OpenVINO INT8"] = openvino_network(int8, "int8", threads)
+    if int8.is_file():
+        networks["OpenVINO INT8"] = openvino_network(int8, "int8", threads)
     try:
         networks["torch.compile"](subject.images[:1])
     except Exception as error:  # no C++ compiler, for one; the compiler behind it has exceptions of its own
         print(f"benchmark: torch.compile is left out: {str(error).splitlines()[0]}", file=sys.stderr)
         del networks["torch.compile"]
     files = {"torch": folder.glob("*.safetensors"), "ONNX": folder.glob("*.onnx"), "OpenVINO": xml.parent.iterdir()}
-    files["INT8"] = int8.parent.iterdir()
+    files["INT8"] = int8.parent.glob("*")
     mb = {kind: sum(path.stat().st_size for path in paths) / 1e6 for kind, paths in files.items()}
     kinds = {_FP32: "torch", "torch.compile": "torch", "ONNX Runtime": "ONNX", "OpenVINO INT8": "INT8"}
     return networks, {name: mb[kinds.get(name, "OpenVINO")] for name in networks}
