@@ -20,7 +20,7 @@ from inspectd.errors import ConfigError
 from inspectd_tools.command_line import exit_code, not_negative, positive
 from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, write_manifest
 from inspectd_tools.dataset.report import report_page
-from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, known_folders, look_at
+from inspectd_tools.dataset.scan import Seen, class_folders, class_photos, look_at
 from inspectd_tools.dataset.split import SHARES, group, split
 from inspectd_tools.dataset.stream import write_stream
 
@@ -109,15 +109,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(args: argparse.Namespace) -> None:
     trees = [args.root / "train", args.root / "test"] if args.fixed_test else [args.root]
-    chosen = args.classes or tuple(dict.fromkeys(name for tree in trees for name in known_folders(tree)))
+    there = sorted({name for tree in trees for name in class_folders(tree)})
+    chosen = args.classes or tuple(name for name in there if not name.startswith(UNKNOWN))
     for name in args.held_out:
         if name not in chosen:
             raise ConfigError(f"--held-out {name}: is none of the classes {', '.join(chosen)}")
     classes = tuple(name for name in chosen if name not in args.held_out)
     if len(classes) < 2:
         raise ConfigError(f"{args.root}: must hold folders of at least two classes, has {', '.join(classes)}")
-    of_trees = {name for tree in trees for name in class_folders(tree)}
-    unknown = tuple(sorted(name for name in of_trees if name.startswith(UNKNOWN)))
+    unknown = tuple(name for name in there if name.startswith(UNKNOWN))
     folders = (*classes, *args.held_out, *unknown)
     names = (*classes, *(UNKNOWN + name for name in args.held_out), *unknown)
     seen, broken = [], []

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,10 @@ from inspectd_tools.training.judge import openvino_network
 from inspectd_tools.training.precision import Candidate, choose
 from inspectd_tools.training.quantise import quantise
 from inspectd_tools.training.timing import interleaved
+from tests.system.container import wait_until
 
+ENGINE = Path(__file__).parents[2] / "engines" / "filter-label"
+MODEL = ENGINE / "openvino" / "model.xml"
 THRESHOLD = calibrate(
     Groups(np.ones(9, np.float32), {"crooked": np.zeros(99, np.float32)}, {"unknown_oil": np.zeros(99, np.float32)}),
     "0" * 64,
@@ -65,14 +67,13 @@ def test_candidates_take_turns():
 
 
 def test_int8_answers_nearly_as_fp32_does(tmp_path):
-    engine = Path(__file__).parents[2] / "engines" / "filter-label"
-    xml, spec = engine / "openvino" / "model.xml", load_bundle(engine).manifest.input
+    spec = load_bundle(ENGINE).manifest.input
     kinds = [*CLASSES, *UNKNOWNS]
     images = [render(kind, np.random.default_rng([5, place])).image for place, kind in enumerate(kinds)]
     pixels = np.concatenate([preprocess(image, spec) for image in images])
-    fp32 = openvino_network(xml)
+    fp32 = openvino_network(MODEL)
     scores = np.concatenate([fp32(image[None]) for image in pixels])
-    quantise(xml, pixels, scores, tmp_path / "int8")
+    quantise(MODEL, pixels, scores, tmp_path / "int8")
     int8 = openvino_network(tmp_path / "int8" / "model.xml", "int8")
     found = np.concatenate([int8(image[None]) for image in pixels])
     assert (found.argmax(1) == scores.argmax(1)).all()
@@ -92,22 +93,19 @@ quantise(Path(sys.argv[1]), pixels, np.zeros((300, 4), np.float32), Path(sys.arg
 
 
 def test_of_a_killed_build_no_quantisation_goes_on(tmp_path):
-    """It takes minutes, and nobody waits for it any more."""
-    model = Path(__file__).parents[2] / "engines" / "filter-label" / "openvino" / "model.xml"
-    with subprocess.Popen([sys.executable, "-c", _LONG_WORK, str(model), str(tmp_path / "int8")]) as building:
+    with subprocess.Popen([sys.executable, "-c", _LONG_WORK, str(MODEL), str(tmp_path / "int8")]) as building:
         try:
-            quantising = wait_for(lambda: busy_child(building.pid), 90)
+            quantising = wait_until(lambda: busy_child(building.pid), "a quantisation at work", 90)
         finally:
             building.kill()
-    wait_for(lambda: not is_running(quantising), 5)
+    wait_until(lambda: not is_running(quantising), "its end", 5)
 
 
 def test_a_quantisation_without_end_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr("inspectd_tools.training.quantise._LONGEST_S", 0.5)  # less than it takes to load NNCF
-    model = Path(__file__).parents[2] / "engines" / "filter-label" / "openvino" / "model.xml"
     pixels = np.zeros((300, 1, 192, 256), np.uint8)
     with pytest.raises(EngineError, match="take fp32 or bf16"):
-        quantise(model, pixels, np.zeros((300, 4), np.float32), tmp_path / "int8")
+        quantise(MODEL, pixels, np.zeros((300, 4), np.float32), tmp_path / "int8")
     assert not (tmp_path / "int8").exists()
 
 
@@ -128,11 +126,3 @@ def is_running(pid: int) -> bool:
 def stat_of(pid: int) -> list[str]:
     """From the state on, see proc(5)."""
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-
-
-def wait_for(found, seconds):
-    end_s = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end_s
-        time.sleep(0.1)
-    return value

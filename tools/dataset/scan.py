@@ -54,8 +54,12 @@ def class_photos(root: Path, folders: Sequence[str]) -> list[tuple[Path, int]]:
 
     Raises ConfigError.
     """
-    there = [name for name in folders if not name.startswith(UNKNOWN) or (root / name).is_dir()]
-    return [(path, folders.index(name)) for name in there for path in photos_of(root / name)]
+    return [
+        (path, label)
+        for label, name in enumerate(folders)
+        if not name.startswith(UNKNOWN) or (root / name).is_dir()
+        for path in photos_of(root / name)
+    ]
 
 
 def photos_of(folder: Path) -> list[Path]:
@@ -70,11 +74,23 @@ def photos_of(folder: Path) -> list[Path]:
 
 def read_photo(path: Path, flag: int) -> NDArray[np.uint8]:
     """(h, w) or (h, w, 3) BGR, as OpenCV's imread `flag` says. Raises ConfigError."""
+    return decode(read_bytes(path), path, flag)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Raises ConfigError."""
     try:
-        data = np.fromfile(path, np.uint8)
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
-    image = cv2.imdecode(data, flag) if len(data) else None
+
+
+def decode(data: bytes, path: Path, flag: int) -> NDArray[np.uint8]:
+    """As `read_photo`; `data` is what the file at `path` holds. Raises ConfigError."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error:  # an empty file, or more pixels than OpenCV takes
+        image = None
     if image is None:
         raise ConfigError(f"{path}: is no image that can be read")
     return image
@@ -91,10 +107,8 @@ def look_at(files: Sequence[tuple[Path, int]]) -> tuple[list[Seen], list[Path]]:
 def _look_at(path: Path, label: int) -> Seen | None:
     data = path.read_bytes()
     try:
-        grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:  # an empty file
-        grey = None
-    if grey is None:
+        grey = decode(data, path, cv2.IMREAD_GRAYSCALE)
+    except ConfigError:
         return None
     return Seen(
         path=path,

@@ -14,7 +14,7 @@ from rich.progress import track
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, preprocess
 from inspectd_tools.dataset.manifest import UNKNOWN, Photo, Split, read_manifest
-from inspectd_tools.dataset.scan import class_photos
+from inspectd_tools.dataset.scan import class_photos, decode, read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +96,6 @@ def split(images: Images, validation_share: float, seed: int) -> tuple[Images, I
 
 
 def _decode(path: Path, spec: InputSpec) -> tuple[NDArray[np.uint8], str]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
-    flag = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    if image is None:
-        raise ConfigError(f"{path}: is no image that can be read")
+    data = read_bytes(path)
+    image = decode(data, path, cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR)
     return preprocess(image, spec), hashlib.sha256(data).hexdigest()

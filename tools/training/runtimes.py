@@ -177,10 +177,6 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
     fp32 = openvino_network(xml, "fp32", threads)
     answers = np.concatenate([fp32(image[None]) for image in subject.calibration]) if len(subject.known) else None
-    try:
-        quantise(xml, subject.calibration, answers, int8.parent)
-    except EngineError as error:
-        print(f"benchmark: OpenVINO INT8 is left out: {error}", file=sys.stderr)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.force_spinning_stop", "1")  # idle workers would slow the next candidate
@@ -195,8 +191,11 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
         networks["OpenVINO bf16"] = openvino_network(xml, "bf16", threads)
     else:
         print("benchmark: OpenVINO bf16 is left out: this processor has no such arithmetic", file=sys.stderr)
-    if int8.is_file():
+    try:
+        quantise(xml, subject.calibration, answers, int8.parent)
         networks["OpenVINO INT8"] = openvino_network(int8, "int8", threads)
+    except EngineError as error:
+        print(f"benchmark: OpenVINO INT8 is left out: {error}", file=sys.stderr)
     try:
         networks["torch.compile"](subject.images[:1])
     except Exception as error:  # no C++ compiler, for one; the compiler behind it has exceptions of its own
