@@ -58,6 +58,17 @@ def test_centroids_are_moving_averages_of_their_own_class(head):
         np.testing.assert_allclose(head.sums[:, c], expected_sum, atol=1e-5)
 
 
+def test_centroids_can_be_moved_to_the_means_of_their_classes(head):
+    features = torch.randn(12, FEATURES)
+    labels = torch.tensor([0] * 4 + [1] * 5 + [2] * 3)
+    before = head.weight.detach().clone()
+    head.fit_means(features, labels)
+    assert torch.equal(head.weight, before)
+    for c in range(CLASSES):
+        expected = (features[labels == c].numpy() @ before[:, c].numpy().T).mean(axis=0)
+        np.testing.assert_allclose(head.centroids[:, c], expected, atol=1e-5)
+
+
 def test_centroids_travel_with_the_weights(head):
     other = DuqHead(FEATURES, CLASSES, SIZE, SCALE, GAMMA)
     other.load_state_dict(head.state_dict())

@@ -1,5 +1,6 @@
 """From folders of photos to an engine the line loads, as the vision engineer does it, on labels small enough for a test."""
 
+import gzip
 import importlib.util
 import json
 import re
@@ -26,6 +27,7 @@ from inspectd_tools.training.loop import all_scores
 from inspectd_tools.training.models import Classifier, load_backbone
 from inspectd_tools.training.optimisation import learning_rate
 from inspectd_tools.training.run import read_run
+from tests.tools.test_idx import idx
 
 QUICK = ["pretrained=false", "epochs=2", "batch_size=8", "centroid_size=8", "input.width=64", "input.height=48"]
 
@@ -350,6 +352,27 @@ def test_weights_go_back_to_the_best_ones_and_training_stops_early(labels, tmp_p
         assert epoch["replaced"] == (epoch["number"] - max([best_before, *returns]) == 2)
 
 
+def test_the_published_set_is_trained_on_from_its_own_files(tmp_path):
+    random = np.random.default_rng(0)
+    folder = tmp_path / "fashion"
+    folder.mkdir()
+    for name, count in (("train", 100), ("t10k", 20)):
+        (folder / f"{name}-images-idx3-ubyte.gz").write_bytes(
+            gzip.compress(idx(random.integers(0, 256, (count, 28, 28), np.uint8)))
+        )
+        (folder / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(count, dtype=np.uint8) % 10)))
+    changes = ["--set", "epochs=1", "--set", "validation_share=0.2"]
+    foreign = ["--ood", str(folder / "t10k-images-idx3-ubyte.gz")]
+    run = tmp_path / "run"
+    assert train.main(["duq-fashionmnist", "--data", str(folder), "--run", str(run), *changes, *foreign]) == 0
+    provenance = json.loads((run / "provenance.json").read_text())
+    assert (provenance["n_train"], provenance["n_validation"]) == (80, 20)
+    results = json.loads((run / "results.json").read_text())
+    assert results["test"]["n"] == 20
+    # the same images, so nothing can tell them apart
+    assert list(results["test"]["auroc_unknown"].values()) == [pytest.approx(0.5)]
+
+
 def test_learning_rates_follow_their_schedule():
     def rates(*changes: str) -> list[float]:
         experiment = load_experiment("filter-label", ["lr=1", "epochs=30", *changes])
@@ -413,12 +436,21 @@ def test_keys_that_do_not_agree_are_refused(settings, words):
 def test_the_loss_trains_the_backbone_and_the_head_may_be_fitted_to_it_afterwards(labels, tmp_path):
     """DUQ's own loss gives the same backbone whatever becomes of its head; a softmax another."""
     found = {}
-    for head_fit, criterion in (("gradient", "BCE"), ("covariance", "BCE"), ("covariance", "CrossEntropyLoss")):
+    for head_fit, criterion in (
+        ("gradient", "BCE"),
+        ("means", "BCE"),
+        ("covariance", "BCE"),
+        ("covariance", "CrossEntropyLoss"),
+    ):
         folder = tmp_path / f"{head_fit}-{criterion}"
         settings = settings_of("epochs=1", "keep=last", f"head_fit={head_fit}", f"criterion={criterion}")
         assert train.main(["filter-label", "--data", str(labels / "train"), "--run", str(folder), *settings]) == 0
         found[head_fit, criterion] = load_file(folder / "weights.safetensors")
-    as_trained, fitted, by_softmax = found.values()
+    as_trained, at_means, fitted, by_softmax = found.values()
+    assert [name for name in as_trained if not torch.equal(as_trained[name], at_means[name])] == [
+        "head.counts",
+        "head.sums",
+    ]
     backbone = [name for name in as_trained if name.startswith("backbone")]
     assert all(torch.equal(as_trained[name], fitted[name]) for name in backbone)
     assert not all(torch.equal(fitted[name], by_softmax[name]) for name in backbone)

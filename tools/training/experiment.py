@@ -45,8 +45,9 @@ class Experiment(Section):
     length scales apart, where no image lies by chance."""
     gamma: float = Field(ge=0, lt=1)
     """Of the moving averages behind the centroids."""
-    head_fit: Literal["gradient", "covariance"]
-    """gradient: maps and centroids as training leaves them (the paper). covariance: the head is fitted afterwards to mean
+    head_fit: Literal["gradient", "means", "covariance"]
+    """gradient: maps and centroids as training leaves them (the paper). means: the same maps, each centroid moved to the mean
+    of its class, which the moving averages only follow. covariance: the head is fitted afterwards to mean
     and covariance of each class's features, which tells unknowns better. Without RBF_flag the softmax is fitted only where
     no epoch trains it."""
     gp_const: float | None = Field(default=None, gt=0)
@@ -109,7 +110,7 @@ class Experiment(Section):
             raise ValueError(
                 f"criterion: {self.criterion} is of DUQ's kernels; it must be CrossEntropyLoss where RBF_flag is false"
             )
-        if self.RBF_flag and self.head_fit == "gradient" and not self.trains_duq:
+        if self.RBF_flag and self.head_fit != "covariance" and not self.trains_duq:
             raise ValueError(
                 "criterion: CrossEntropyLoss trains no DUQ head; it must be BCE or BCE_of_K, or head_fit covariance"
             )

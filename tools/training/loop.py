@@ -106,7 +106,9 @@ def fit_head(classifier: Classifier, experiment: Experiment, features: Tensor, i
     """To the features (N, features) of the training images, where the experiment wants it fitted and not trained."""
     labels = torch.from_numpy(images.labels)
     if isinstance(classifier.head, DuqHead):
-        if experiment.head_fit == "covariance":
+        if experiment.head_fit == "means":
+            classifier.head.fit_means(features, labels)
+        elif experiment.head_fit == "covariance":
             classifier.head.fit_covariance(features, labels)
     elif experiment.epochs == 0:
         weights = _class_weights(images, len(experiment.classes), experiment.class_balance != "none")

@@ -17,7 +17,6 @@ from inspectd_tools.training.data import Images, load_images, load_photos, split
 from inspectd_tools.training.experiment import Experiment
 
 _FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-_FASHION_VALIDATION = 5000
 _DATASETS = Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets"))
 _FASHION_FOREIGN = ("mnist", "notmnist")
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
@@ -63,7 +62,7 @@ def usual_foreign(experiment: Experiment) -> list[Path]:
 
 
 def _fashion_mnist(folder: Path, experiment: Experiment) -> Sets:
-    """The last 5000 of the 60000 training images, whose order is random, become the validation set."""
+    """The last of the 60000 training images, whose order is random, become the validation set."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: FashionMNIST is not here; install the Debian package dataset-fashion-mnist")
 
@@ -72,10 +71,9 @@ def _fashion_mnist(folder: Path, experiment: Experiment) -> Sets:
         return _from_arrays(images, read_idx(images), read_idx(labels), experiment.input)
 
     everything = read("train")
+    first = round(len(everything.labels) * (1 - experiment.validation_share))
     places = np.arange(len(everything.labels))
-    return Sets(
-        everything.take(places[:-_FASHION_VALIDATION]), everything.take(places[-_FASHION_VALIDATION:]), read("t10k")
-    )
+    return Sets(everything.take(places[:first]), everything.take(places[first:]), read("t10k"))
 
 
 def _from_arrays(path: Path, images: NDArray[np.uint8], labels: NDArray[np.integer], spec: InputSpec) -> Images:

@@ -27,7 +27,9 @@ class Speed:
 
 def compare_steps(images: int, epochs: int) -> Speed:
     """Train both on the first `images` of FashionMNIST. Raises ConfigError without the data set."""
-    experiment = load_experiment("duq-fashionmnist", [f"epochs={epochs}", f"epoch_images={images}"])
+    experiment = load_experiment(
+        "duq-fashionmnist", [f"epochs={epochs}", f"epoch_images={images}", "validation_share=0.1"]
+    )
     sets = load_sets(experiment, None)
     batches = Batches(sets.train, experiment)
     torch.manual_seed(experiment.seed)
