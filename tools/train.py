@@ -42,7 +42,7 @@ example:
   python tools/train.py filter-label --data out/train --weights mobilenet_v2-imagenet-features.safetensors \\
       --run runs/filter-label --set epochs=8
   python tools/prepare_data.py photos/tiles --out tiles.csv
-  python tools/train.py photos --data tiles.csv --set pass_class=free \
+  python tools/train.py photos --data tiles.csv --set pass_class=free \\
       --weights mobilenet_v2-imagenet-features.safetensors --run runs/tiles --ood photos/steel
   python tools/train.py duq-fashionmnist --n_runs 3
   torchrun --nproc-per-node 4 tools/train.py duq-fashionmnist     the same training, each batch shared by 4 processes
