@@ -22,7 +22,7 @@ from torch import Tensor
 
 from inspectd.errors import ConfigError
 from inspectd_tools.command_line import exit_code, positive
-from inspectd_tools.dataset.manifest import DataManifest, read_manifest
+from inspectd_tools.dataset.manifest import SPLITS, DataManifest, read_manifest
 from inspectd_tools.training.board import log_run
 from inspectd_tools.training.certainty import Certainty, mahalanobis, max_softmax, nearest_neighbours
 from inspectd_tools.training.data import Images, load_photos
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     run = args.run or Path("runs") / args.experiment
-    manifest = read_manifest(args.data) if args.data is not None and args.data.suffix == ".csv" else None
+    manifest = read_manifest(args.data, *SPLITS) if args.data is not None and args.data.suffix == ".csv" else None
     experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
     if args.weights is not None and not experiment.pretrained:
         parser.error("--weights: the experiment says pretrained: false")

@@ -280,6 +280,27 @@ def test_a_run_of_another_experiment_is_not_resumed(labels, run, capsys):
     assert "another experiment" in capsys.readouterr().err
 
 
+def test_a_class_without_photos_on_a_side_is_named(labels, tmp_path, capsys):
+    """A head fitted to none would be no number at all, and the engine with it."""
+    manifest = tmp_path / "labels.csv"
+    assert prepare_data.main([str(labels / "train"), "--out", str(manifest)]) == 0
+    header, *rows = manifest.read_text().splitlines()
+    for side in ("train", "val", "test"):
+        left = [row for row in rows if f",no_fail,3,{side}," not in row]
+        assert len(left) < len(rows)
+        manifest.write_text("\n".join([header, *left]))
+        assert train.main(["photos", "--data", str(manifest), "--run", str(tmp_path / "run"), *settings_of()]) == 78
+        assert f"labels.csv: class no_fail: has no photo in {side}" in capsys.readouterr().err
+    single = tmp_path / "folders"
+    for folder in (labels / "train").iterdir():
+        if folder.is_dir():
+            (single / folder.name).mkdir(parents=True)
+            first = min(folder.iterdir())
+            (single / folder.name / first.name).symlink_to(first)
+    assert train.main(["filter-label", "--data", str(single), "--run", str(tmp_path / "run"), *settings_of()]) == 78
+    assert "fail_label_crooked_print: holds too few photos (1)" in capsys.readouterr().err
+
+
 def test_softmax_runs_of_several_seeds_end_with_mean_and_deviation(labels, tmp_path):
     manifest = tmp_path / "labels.csv"
     assert prepare_data.main([str(labels / "train"), "--out", str(manifest)]) == 0

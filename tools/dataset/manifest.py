@@ -8,6 +8,7 @@ Columns: `path` (relative to the manifest), `class`, `label` (the class's place 
 import csv
 import os
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -72,8 +73,11 @@ def relative(path: Path, folder: Path) -> str:
     return os.path.relpath(path.resolve(), folder.resolve())
 
 
-def read_manifest(path: Path) -> DataManifest:
-    """Raises ConfigError naming the file, line, column, value and what is allowed."""
+def read_manifest(path: Path, *needed: Split) -> DataManifest:
+    """Every class must have photos in each split `needed`.
+
+    Raises ConfigError naming the file, line, column, value and what is allowed.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
@@ -112,6 +116,9 @@ def read_manifest(path: Path) -> DataManifest:
             f"{path}: labels must count two or more different classes from 0, then the unknowns, "
             f"got {dict(sorted(by_label.items()))}"
         )
+    for split, (label, name) in product(needed, enumerate(classes)):
+        if not manifest.count(label, split):
+            raise ConfigError(f"{path}: class {name}: has no photo in {split}, at least one is needed")
     return manifest
 
 

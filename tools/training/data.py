@@ -86,12 +86,17 @@ def load_judged(
 
 
 def split(images: Images, validation_share: float, seed: int) -> tuple[Images, Images]:
-    """Training and validation part, at random but the same share of every class."""
+    """Training and validation part, at random but the same share of every class. Raises ConfigError if one gets none."""
     rng = np.random.default_rng(seed)
     validation = np.zeros(len(images.labels), bool)
     for label in np.unique(images.labels):
         places = rng.permutation(np.flatnonzero(images.labels == label))
-        validation[places[: max(1, round(validation_share * len(places)))]] = True
+        taken = max(1, round(validation_share * len(places)))
+        if taken == len(places):
+            raise ConfigError(
+                f"{images.files[places[0]].parent}: holds too few photos ({taken}) to train with and to validate with"
+            )
+        validation[places[:taken]] = True
     return images.take(np.flatnonzero(~validation)), images.take(np.flatnonzero(validation))
 
 

@@ -41,9 +41,7 @@ def load_sets(experiment: Experiment, data: DataManifest | Path | None) -> Sets:
         return Sets(*split(images, experiment.validation_share, experiment.seed), None)
     if experiment.classes != data.classes:
         raise ConfigError(f"classes: {experiment.classes} is not the manifest's order, {data.classes}")
-    return Sets(
-        *(load_photos(data.of(side), experiment.input, side) for side in SPLITS),
-    )
+    return Sets(*(load_photos(data.of(side), experiment.input, side) for side in SPLITS))
 
 
 def load_foreign(path: Path, spec: InputSpec) -> Images:
