@@ -1,8 +1,12 @@
 """Rendered labels: their truth is true, their difficulty graded, their bytes a matter of the seed alone."""
 
+import configparser
 import csv
 import hashlib
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -108,3 +112,16 @@ def test_counts_that_make_no_sense(tmp_path, arguments):
     with pytest.raises(SystemExit) as ended:
         synthesize.main(["render", str(tmp_path / "new"), *arguments])
     assert ended.value.code == 2
+
+
+def test_rendering_needs_nothing_of_the_train_extra(tmp_path):
+    """`make run` renders with what the daemon needs alone."""
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    train = setup["options.extras_require"]["train"].split()
+    barred = [re.split("[>=]", requirement)[0] for requirement in train]
+    assert {"matplotlib", "torch"} <= set(barred)
+    rendered = ["render", str(tmp_path / "labels"), "--count-per-class", "1", "--workers", "1"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({barred!r})); from inspectd_tools import synthesize; "
+    subprocess.run([sys.executable, "-c", code + f"sys.exit(synthesize.main({rendered!r}))"], check=True)
+    assert len(list((tmp_path / "labels").glob("*/*.png"))) == len(CLASSES)

@@ -13,7 +13,6 @@ from inspectd_tools.command_line import not_negative, positive, progress_bar, re
 from inspectd_tools.composing.config import load_compose_config
 from inspectd_tools.composing.dataset import gather, orders, prepare_all, write_composed, write_sources
 from inspectd_tools.composing.pick import pick
-from inspectd_tools.composing.sheet import write_sheet
 from inspectd_tools.composing.sources import Prepared
 
 _COMPOSE = """\
@@ -67,6 +66,8 @@ PICK = "compose pick"
 
 
 def _compose(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from inspectd_tools.composing.sheet import write_sheet  # draws with matplotlib, which `render` does without
+
     refuse_used_folder(parser, args.out)
     config = load_compose_config(args.config, args.set)
     wanted = orders(config, args.count_per_class, args.seed)
