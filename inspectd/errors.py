@@ -39,6 +39,12 @@ class OutputError(InspectdError):
     exit_code = 75
 
 
+class InUseError(InspectdError):
+    """A journal, output or camera belongs to another running process; the message names it."""
+
+    exit_code = 75
+
+
 class JournalError(InspectdError):
     """A verdict could not be recorded, so the part may not pass; it becomes `record_error`."""
 
