@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from inspectd import __version__
 from inspectd.errors import InspectdError
-from inspectd.logs import configure_logs
+from inspectd.logs import configure_logs, last_words
 
 _EPILOG = """\
 a first look, without camera or rejector:
@@ -69,10 +69,11 @@ def _add_run(verbs: Verbs) -> None:
 def _run(args: argparse.Namespace) -> int:
     from inspectd.service import run
 
+    configure_logs(drop=True)
     try:
         run(args.config)
     except InspectdError as error:
-        print(f"inspectd: {error}", file=sys.stderr, flush=True)
+        last_words(f"inspectd: {error}")
         # A driver thread that hangs must not be able to hold up the end of the process: the gate waits for it.
         os._exit(error.exit_code)
     return 0

@@ -39,6 +39,8 @@ class Config(Section):
                 f"camera.max_age_ms ({self.camera.max_age_ms:g}) must not exceed gate.delay_ms ({self.gate.delay_ms:g}): "
                 "an older frame could never be judged in time"
             )
+        if self.gate.pitch_ms is None and (rate_hz := self.camera.rate_limit_hz) is not None:
+            self.gate.fits(1000 / rate_hz)
         if self.gate.output.kind == "camera" and self.camera.kind != "pylon":
             raise ValueError(
                 "gate.output.kind 'camera' drives the output line of a Basler camera: it needs camera.kind 'pylon'"
@@ -71,7 +73,7 @@ def _explain(detail: ErrorDetails, values: Any) -> str:
     if detail["type"] == "missing":
         return f"{key}: missing"
     message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error" and not location:
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # of a section, and it names the keys
         return message
     return f"{key}: {detail['input']!r} is not allowed: {message}"
 

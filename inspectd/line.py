@@ -27,6 +27,8 @@ from inspectd.progress import Progress
 
 log = structlog.get_logger()
 
+_BEAT_S = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -150,12 +152,11 @@ class Line:
 
         Bounded in time: what hangs is left behind, and the journal then shows an unclean end."""
         self._acquisition.stop()
-        self._gate.heartbeat(False)
         acquire, inspect = self._threads
-        acquire.join(self._drain_s)
+        self._join(acquire)
         self._inspection.stop()
-        inspect.join(self._drain_s)
-        for message in self._gate.stop(self._drain_s):
+        self._join(inspect)
+        for message in self._gate.stop():
             self._collect(message)
         hung = [thread.name for thread in self._threads if thread.is_alive()]
         if hung:
@@ -165,6 +166,14 @@ class Line:
         tally = self.books.tally()
         if tally.open:
             raise LineFault(f"{tally.open} parts have no verdict after the line stopped")
+
+    def _join(self, thread: threading.Thread) -> None:
+        """The gate goes on hearing from the line, or what it has cleared would be rejected as a stalled line's."""
+        end_s = time.monotonic() + self._drain_s
+        while thread.is_alive() and time.monotonic() < end_s:
+            self._gate.heartbeat(False)
+            thread.join(_BEAT_S)
+            self._hear_gate()
 
     def _hear_gate(self) -> None:
         for message in self._gate.receive():
@@ -208,7 +217,7 @@ class Line:
             try:
                 run()
             except BaseException as error:
-                log.critical("stage died", error=f"{type(error).__name__}: {error}", exc_info=error)
                 self._failure = error
+                log.critical("stage died", error=f"{type(error).__name__}: {error}", exc_info=error)
 
         return guarded

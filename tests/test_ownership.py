@@ -8,7 +8,9 @@ import pytest
 from inspectd.errors import InUseError
 from inspectd.ownership import Claim
 
-_HOLDER = "import sys, time; from inspectd.ownership import Claim; c = Claim(sys.argv[1]); print(flush=True); time.sleep(60)"
+_HOLDER = (
+    "import sys, time; from inspectd.ownership import Claim; c = Claim(sys.argv[1]); print(flush=True); time.sleep(60)"
+)
 
 
 @pytest.mark.parametrize("device", ["test: a device", "test: " + "long " * 60])

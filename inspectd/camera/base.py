@@ -24,6 +24,11 @@ class CameraSection(Section):
     max_age_ms: float = Field(default=150, gt=0, le=60_000)
     """An image older than this, from its trigger, is not judged (`stale_frame`)."""
 
+    @property
+    def rate_limit_hz(self) -> float | None:
+        """The rate that the camera keeps by itself; None where something else triggers it."""
+        return None
+
 
 class Camera(Protocol):
     def open(self) -> None:

@@ -47,6 +47,10 @@ class OpencvConfig(CameraSection):
         return self
 
     @property
+    def rate_limit_hz(self) -> float | None:
+        return self.rate_hz
+
+    @property
     def is_stream(self) -> bool:
         return isinstance(self.device, str) and "://" in self.device
 

@@ -107,6 +107,14 @@ class PylonCamera:
         with self._sdk_errors():
             outputs.set(line, level)
 
+    def user_output(self, line: str) -> bool:
+        """A user output's level as the camera has it now. Raises CameraError."""
+        outputs = self._outputs
+        if outputs is None:
+            raise CameraError(f"{self._name}: not open")
+        with self._sdk_errors():
+            return outputs.get(line)
+
     def _connect(self) -> Any:
         """Real cameras never stand in for emulated ones, nor the other way round."""
         if self._config.emulated is not None:
@@ -273,6 +281,13 @@ class _UserOutputs:
                 raise CameraError("camera: not open")
             self._nodes.set("UserOutputSelector", line)
             self._nodes.set("UserOutputValue", level)
+
+    def get(self, line: str) -> bool:
+        with self._one_at_a_time:
+            if self._nodes is None:
+                raise CameraError("camera: not open")
+            self._nodes.set("UserOutputSelector", line)
+            return bool(self._nodes.get("UserOutputValue"))
 
     def detach(self) -> None:
         with self._one_at_a_time:

@@ -1,7 +1,8 @@
 """The gate's own process: `python -m inspectd.gate FD CONFIG_JSON`, started by the line and by nobody else.
 
 Its end comes with the line's: end of file on the socket, or STOP. Signals to the whole process group (a service being
-stopped, Ctrl-C, systemd's watchdog) must not take it away from the parts that are still in flight.
+stopped, Ctrl-C, systemd's watchdog) must not take it away from the parts that are still in flight. It ends with 0 only
+if the safe state has been written and read back.
 """
 
 import gc
@@ -10,34 +11,51 @@ import signal
 import socket
 import sys
 import time
+from contextlib import ExitStack
 
 import structlog
 
-from inspectd.errors import OutputError
+from inspectd.errors import InspectdError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.loop import GateLoop
+from inspectd.gate.output import SAFE_WITHIN_S, make_safe
 from inspectd.logs import configure_logs
+from inspectd.ownership import Claim
 
 log = structlog.get_logger()
 
 
 def main() -> int:
-    configure_logs()
+    configure_logs(drop=True)
     for to_the_group in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT):
         signal.signal(to_the_group, signal.SIG_IGN)
     channel = socket.socket(fileno=int(sys.argv[1]))
     config = GateConfig.model_validate_json(sys.argv[2])
+    with ExitStack() as claims:
+        try:
+            # the gate of a line that died has its parts in flight to finish, and to make the output safe
+            for device in config.output.devices:
+                claims.enter_context(Claim(device, wait_s=config.ends_within_s))
+            return _run(config, channel)
+        except InspectdError as error:
+            log.critical("gate ends", error=str(error))
+            return error.exit_code
+        except Exception as error:
+            log.critical("gate ends", error=f"{type(error).__name__}: {error}", exc_info=error)
+            return InspectdError.exit_code
+
+
+def _run(config: GateConfig, channel: socket.socket) -> int:
     output = config.output.create(None)
+    output.open()
     try:
-        output.open()
-    except OutputError as error:
-        log.error("output can't be opened", error=str(error))
-        return error.exit_code
-    if config.realtime_priority:
-        _become_real_time(config.realtime_priority)
-    gc.disable()  # nothing here makes reference cycles
-    try:
-        GateLoop(config, output, channel).run()
+        if config.realtime_priority:
+            _become_real_time(config.realtime_priority)
+        gc.disable()  # nothing here makes reference cycles
+        try:
+            GateLoop(config, output, channel).run()
+        finally:
+            make_safe(output, SAFE_WITHIN_S)
     finally:
         output.close()
     return 0

@@ -1,7 +1,6 @@
 """The reject output on the camera itself: its user output line drives the rejector. For lines without any other I/O."""
 
-import contextlib
-from typing import Literal
+from typing import ClassVar, Literal
 
 from inspectd.errors import CameraError, OutputError
 from inspectd.gate.output import SAFE, HasUserOutput, Signals
@@ -15,6 +14,10 @@ class CameraOutputConfig(Section):
     permit_line: str | None = None
     """A second user output for run permit, where the camera has one."""
     active_high: bool = True
+
+    missing_confirmation: ClassVar[str] = "gate.output.kind 'camera' has none"
+    devices: ClassVar[list[str]] = []
+    """What one process owns at a time: the camera is owned as such."""
 
     def create(self, camera: object) -> "CameraOutput":
         if not isinstance(camera, HasUserOutput):
@@ -40,12 +43,23 @@ class CameraOutput:
         except CameraError as error:
             raise OutputError(f"camera output: {error}") from error
 
+    def actuator(self) -> bool:
+        return self._level(self._config.line)
+
+    def run_permit(self) -> bool | None:
+        return None if self._config.permit_line is None else self._level(self._config.permit_line)
+
     def confirmed(self) -> bool:
         raise OutputError("a camera output has no confirmation input")
 
     def close(self) -> None:
-        with contextlib.suppress(OutputError):  # the camera is closed or gone; its lines are off
-            self.write(SAFE)
+        """The camera is the line's to close."""
+
+    def _level(self, line: str) -> bool:
+        try:
+            return self._camera.user_output(line) is self._config.active_high
+        except CameraError as error:
+            raise OutputError(f"camera output: {error}") from error
 
     def warnings(self) -> list[str]:
         notes = ["the camera output shares the line's process: pulses are some ms less exact than from other outputs"]
@@ -55,3 +69,6 @@ class CameraOutput:
             )
         notes.append("the heartbeat is not wired: the plant can't see that the line is alive")
         return notes
+
+    def problems(self) -> list[str]:
+        return []

@@ -2,13 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inspectd.gate.camera_output import CameraOutputConfig
 from inspectd.gate.gpio import GpioConfig
 from inspectd.gate.modbus import ModbusConfig
+from inspectd.gate.output import SAFE_WITHIN_S
 from inspectd.gate.simulated import SimulatedConfig
 from inspectd.section import Section
+
+CAPACITY = 4096
+"""Parts in flight; one more could not be scheduled."""
 
 OutputConfig = Annotated[SimulatedConfig | ModbusConfig | GpioConfig | CameraOutputConfig, Field(discriminator="kind")]
 
@@ -34,14 +38,23 @@ class GateConfig(Section):
     delay_ms: float = Field(gt=0, le=60_000)
     """From the trigger until the label is at the rejector: the deadline of every inspection."""
     width_ms: float = Field(gt=0, le=10_000)
-    """Length of one pulse; overlapping pulses merge."""
+    """Length of one pulse, from when the output has acknowledged it; overlapping pulses merge. It must be shorter than
+    `pitch_ms` (pulse_to_reject), or by `close_before_ms` shorter (pulse_to_release). A pulse counts once the actuator
+    has been read back as on after half of its width."""
+    pitch_ms: float | None = Field(default=None, gt=0, le=3_600_000)
+    """The shortest time between two labels. Default: known where the camera runs at a set rate; where a light barrier
+    triggers it, give it here, so that a `width_ms` or `delay_ms` that can't work is refused at start."""
+    close_before_ms: float = Field(default=5, ge=0.5, le=1000)
+    """pulse_to_release: the path is closed this long before a label that must not pass is due. Time for the output to
+    acknowledge and be read back, and for the flap to move."""
     max_lateness_ms: float | None = Field(default=None, gt=0, le=10_000)
     """A pulse that begins later than this after its label's due time has missed it; default: width_ms. A reject is then
     recorded as not driven and stops the belt until a reload (SIGHUP); a release is left out."""
     stall_ms: float = Field(default=250, ge=50, le=5000)
-    """No heartbeat from the line for this long: run permit off, everything in flight rejected."""
+    """No heartbeat from the line for this long: run permit off, everything in flight rejected. A gate that does not
+    answer the line for this long is killed, and the line writes the safe state in its place."""
     refresh_ms: float = Field(default=100, ge=10, le=1000)
-    """All outputs are written at least this often."""
+    """All outputs are read back and written at least this often."""
     heartbeat_ms: float = Field(default=500, ge=50, le=5000)
     """Half period of the signal that tells the plant we are alive."""
     realtime_priority: int = Field(default=50, ge=0, le=99)
@@ -53,3 +66,37 @@ class GateConfig(Section):
     confirmation: ConfirmationConfig | None = None
     """Commanded but not confirmed stops the belt until a reload (SIGHUP)."""
     output: OutputConfig
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "GateConfig":
+        if self.confirmation is not None and (missing := self.output.missing_confirmation) is not None:
+            raise ValueError(f"gate.confirmation needs an input that the plant sets: {missing}")
+        if self.pitch_ms is not None:
+            self.fits(self.pitch_ms)
+        return self
+
+    @property
+    def ends_within_s(self) -> float:
+        """How long a gate whose line has ended may take: what is in flight, and the safe state."""
+        return (self.delay_ms + self.width_ms) / 1000 + SAFE_WITHIN_S
+
+    def fits(self, pitch_ms: float) -> None:
+        """Check that these pulses can act on single labels that follow each other by `pitch_ms`.
+
+        Raises ValueError.
+        """
+        if self.wiring == "pulse_to_reject" and self.width_ms >= pitch_ms:
+            raise ValueError(
+                f"gate.width_ms ({self.width_ms:g}) must be shorter than the pitch of the labels ({pitch_ms:g} ms): "
+                "the pulse for a faulty label would take the good one behind it"
+            )
+        if self.wiring == "pulse_to_release" and self.width_ms + self.close_before_ms > pitch_ms:
+            raise ValueError(
+                f"gate.width_ms ({self.width_ms:g}) and gate.close_before_ms ({self.close_before_ms:g}) together must not "
+                f"exceed the pitch of the labels ({pitch_ms:g} ms): the path would be open for the label behind"
+            )
+        if self.delay_ms / pitch_ms > CAPACITY:
+            raise ValueError(
+                f"gate.delay_ms ({self.delay_ms:g}) at a pitch of {pitch_ms:g} ms means {self.delay_ms / pitch_ms:.0f} "
+                f"labels in flight; {CAPACITY} are allowed"
+            )

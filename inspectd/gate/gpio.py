@@ -1,6 +1,6 @@
 """The reject output on GPIO lines of the machine itself, through the kernel's character device (libgpiod v2)."""
 
-import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -27,6 +27,15 @@ class GpioConfig(Section):
     confirmation_active_low: bool = False
     confirmation_debounce_ms: float = Field(default=1, ge=0, le=100)
 
+    @property
+    def missing_confirmation(self) -> str | None:
+        return "gate.output.confirmation_line: missing" if self.confirmation_line is None else None
+
+    @property
+    def devices(self) -> list[str]:
+        """What one process owns at a time; the kernel sees to it, too."""
+        return [f"output gpio {Path(self.chip).resolve()} line {self.actuator_line}"]
+
     def create(self, _: object) -> "GpioOutput":
         return GpioOutput(self)
 
@@ -47,6 +56,7 @@ class GpioOutput:
             raise OutputError("gate.output.kind 'gpio' needs libgpiod: pip install inspectd[gpio]") from error
         from datetime import timedelta
 
+        self.close()
         outputs = gpiod.LineSettings(
             direction=Direction.OUTPUT,
             active_low=self._config.active_low,
@@ -64,7 +74,7 @@ class GpioOutput:
         try:
             self._request = gpiod.request_lines(self._config.chip, consumer="inspectd", config=lines)
         except (OSError, ValueError) as error:
-            raise OutputError(f"{self._config.chip}: lines {list(lines)} can't be had: {error}") from error
+            raise OutputError(f"{self._config.chip}: lines {list(lines)} are not available: {error}") from error
         self.write(SAFE)
 
     def write(self, signals: Signals) -> None:
@@ -81,19 +91,20 @@ class GpioOutput:
         if read_back != levels:
             raise OutputError(f"{self._config.chip}: wrote {levels}, read back {read_back}")
 
-    def confirmed(self) -> bool:
-        from gpiod.line import Value
+    def actuator(self) -> bool:
+        return self._level(self._config.actuator_line)
 
-        if self._request is None or self._config.confirmation_line is None:
+    def run_permit(self) -> bool | None:
+        return None if self._config.run_permit_line is None else self._level(self._config.run_permit_line)
+
+    def confirmed(self) -> bool:
+        if self._config.confirmation_line is None:
             raise OutputError("gate.output.confirmation_line: missing")
-        return bool(self._request.get_value(self._config.confirmation_line) is Value.ACTIVE)
+        return self._level(self._config.confirmation_line)
 
     def close(self) -> None:
-        if self._request is None:
-            return
-        with contextlib.suppress(OutputError):  # releasing the lines is all that is left to do
-            self.write(SAFE)
-        self._request.release()
+        if self._request is not None:
+            self._request.release()
         self._request = None
 
     def warnings(self) -> list[str]:
@@ -106,6 +117,19 @@ class GpioOutput:
             if line is None
         ]
         return [f"{name} is not wired: the plant can't see a fault of the line" for name in missing]
+
+    def problems(self) -> list[str]:
+        return []
+
+    def _level(self, line: int | str) -> bool:
+        from gpiod.line import Value
+
+        if self._request is None:
+            raise OutputError(f"{self._config.chip}: not open")
+        try:
+            return bool(self._request.get_value(line) is Value.ACTIVE)
+        except OSError as error:
+            raise OutputError(f"{self._config.chip}: {error.strerror}") from error
 
     def _outputs(self) -> list[int | str]:
         return list(self._levels(SAFE))

@@ -6,55 +6,43 @@ import time
 
 import structlog
 
-from inspectd.errors import OutputError
 from inspectd.gate.config import GateConfig
+from inspectd.gate.drive import Drive
 from inspectd.gate.messages import SIZE, Kind, Message, Outcome
-from inspectd.gate.output import SAFE, Output, Signals
+from inspectd.gate.output import Output
 from inspectd.gate.schedule import Schedule
 
 log = structlog.get_logger()
 
-_CONFIRMATION_POLL_NS = 2_000_000
+_MESSAGES_A_TURN = 64
+"""A line that talks without a pause must not keep the gate from driving."""
 
 
 class GateLoop:
     """Runs until the line says STOP or its end of the socket closes, and everything in flight has been dealt with."""
 
     def __init__(self, config: GateConfig, output: Output, channel: socket.socket) -> None:
-        """`channel`: the gate's end of a SOCK_SEQPACKET pair. `output` is open."""
-        self._output = output
+        """`channel`: the gate's end of a SOCK_SEQPACKET pair. `output` is open, so that the safe state is written."""
         self._channel = channel
         self._schedule = Schedule(config, time.monotonic_ns())
-        self._refresh_ns = round(config.refresh_ms * 1e6)
-        self._written = SAFE
-        self._on_since_ns = 0
-        self._next_write_ns = 0
-        self._has_failed = False
+        self._drive = Drive(self._schedule, output, config.refresh_ms)
         self._stopping = False
         self._line_gone = False
 
     def run(self) -> None:
-        channel = self._channel
-        channel.setblocking(False)
+        """Leaves the output as it is: `make_safe` is the caller's."""
+        self._channel.setblocking(False)
         self._send(Message(Kind.ALIVE, self._schedule.state(time.monotonic_ns())))
         while True:
             self._receive()
-            now_ns = time.monotonic_ns()
-            signals, outcomes = self._schedule.step(now_ns)
-            for outcome in self._drive(signals, outcomes, now_ns):
-                self._send(outcome)
+            self._drive.turn()
+            self._tell()
             if (self._stopping or self._line_gone) and self._schedule.is_idle(time.monotonic_ns()):
                 return
             self._wait()
 
     def _wait(self) -> None:
-        if self._schedule.awaits_confirmation and self._output.confirmed():
-            self._schedule.confirmed()
-        now_ns = time.monotonic_ns()
-        wake_ns = min(self._schedule.next_wake_ns(now_ns), self._next_write_ns)
-        if self._schedule.awaits_confirmation:
-            wake_ns = min(wake_ns, now_ns + _CONFIRMATION_POLL_NS)
-        timeout_s = max(0, wake_ns - now_ns) / 1e9
+        timeout_s = self._drive.wait_ns() / 1e9
         if self._line_gone:
             time.sleep(timeout_s)
         else:
@@ -62,28 +50,27 @@ class GateLoop:
             select.select([self._channel], [], [], timeout_s)
 
     def _receive(self) -> None:
-        while not self._line_gone:
+        for _ in range(_MESSAGES_A_TURN):
+            if self._line_gone:
+                return
             try:
                 data = self._channel.recv(SIZE)
             except BlockingIOError:
                 return
             except ConnectionError:
                 data = b""
-            if not data:
+            if data:
+                self._obey(Message.unpack(data))
+            else:
                 self._line_gone = True
                 self._schedule.line_gone()
-                if not self._stopping:
-                    log.error("the line is gone: run permit off, everything in flight is rejected")
-                return
-            self._obey(Message.unpack(data))
 
     def _obey(self, message: Message) -> None:
         match message.kind:
             case Kind.EXPECT:
                 self._schedule.expect(message.part, message.t_ns)
             case Kind.CLEAR:
-                for outcome in self._schedule.clear(message.part):
-                    self._send(outcome)
+                self._schedule.clear(message.part)
             case Kind.HEARTBEAT:
                 now_ns = time.monotonic_ns()
                 self._schedule.heartbeat(bool(message.code), now_ns)
@@ -92,41 +79,18 @@ class GateLoop:
                 self._schedule.reset()
             case Kind.STOP:
                 self._stopping = True
+                self._schedule.line_stops()
             case _:
                 log.error("the line sent what only the gate sends", kind=message.kind.name)
 
-    def _drive(self, signals: Signals, outcomes: list[Message], now_ns: int) -> list[Message]:
-        """Write what has changed or is due for refresh; says what really became of the parts."""
-        if self._has_failed and now_ns < self._next_write_ns:
-            return [self._schedule.undriven(outcome) for outcome in outcomes]
-        if signals == self._written and now_ns < self._next_write_ns:
-            return [self._begun(outcome) for outcome in outcomes]
-        try:
-            self._output.write(signals)
-        except OutputError as error:
-            if not self._has_failed:
-                log.error("output failed", error=str(error))
-            self._has_failed = True
-            self._schedule.output_failed(True)
-            self._next_write_ns = time.monotonic_ns() + self._refresh_ns
-            return [self._schedule.undriven(outcome) for outcome in outcomes]
-        if self._has_failed:
-            log.warning("output works again")
-            self._has_failed = False
-            self._schedule.output_failed(False)
-        done_ns = time.monotonic_ns()
-        if signals.actuator and not self._written.actuator:
-            self._on_since_ns = done_ns
-        self._written, self._next_write_ns = signals, done_ns + self._refresh_ns
-        return [self._begun(outcome) for outcome in outcomes]
-
-    def _begun(self, outcome: Message) -> Message:
-        begun = self._schedule.begun(outcome, self._on_since_ns)
-        if begun.code == Outcome.NOT_DRIVEN:
-            late_ms = round(begun.lateness_ns / 1e6, 1)
-            log.error("reject came too late: look for this label; run permit off", part=begun.part, late_ms=late_ms)
-            self._next_write_ns = 0
-        return begun
+    def _tell(self) -> None:
+        outcomes = self._schedule.take_outcomes()
+        for done in outcomes:
+            self._send(Message(Kind.OUTCOME, done.outcome, done.part, done.began_ns, done.lateness_ns))
+        for done in outcomes:
+            if done.outcome is Outcome.NOT_DRIVEN:
+                late_ms = round(done.lateness_ns / 1e6, 1)
+                log.error("reject not driven: look for this label; run permit off", part=done.part, late_ms=late_ms)
 
     def _send(self, message: Message) -> None:
         try:

@@ -32,7 +32,8 @@ class Outcome(IntEnum):
     REJECTED = 1
     REJECTED_LATE = 2  # a CLEAR came, but after the reject had been fired
     REJECTED_STOPPED = 3  # it had been cleared, but run permit or the time to let it through was gone
-    NOT_DRIVEN = 4  # it had to be rejected and the output could not be driven, or too late: somebody must look for it
+    NOT_DRIVEN = 4  # it had to be rejected, and it is not known that it was: somebody must look for it
+    REJECTED_WITH_OTHER = 5  # it had been cleared, but the reject pulse of the label before it was on, or may have been
 
 
 class GateState(IntEnum):
@@ -46,7 +47,8 @@ class GateState(IntEnum):
     REJECT_UNCONFIRMED = 5  # commanded, not confirmed; latched until RESET
     TOO_MANY_REJECTS = 6  # latched until RESET
     STARTING = 7  # no heartbeat yet
-    REJECT_TOO_LATE = 8  # its pulse began when the label had gone by; latched until RESET
+    REJECT_NOT_DRIVEN = 8  # a reject was too late, not verified, or met an open path; latched until RESET
+    TOO_MANY_PARTS = 9  # more in flight than can be scheduled; until the last of them has gone by, then latched
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Message:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Message":
-        """Raises ValueError if `data` is no message."""
+        """Raises ValueError if `data` is not a message."""
         if len(data) != SIZE:
             raise ValueError(f"a gate message has {SIZE} bytes, got {len(data)}")
         kind, code, part, t_ns, lateness_ns = _FORMAT.unpack(data)

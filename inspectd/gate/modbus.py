@@ -1,10 +1,14 @@
 """The reject output on a Modbus TCP device: a bus coupler's coils, or a PLC's.
 
-A pulse costs one write (function 5); every refresh writes and reads back all signals. The heartbeat register counts, so
-that a plant can tell a living line from a frozen one.
+A pulse costs two writes (function 5) and two reads (function 1); every refresh reads and writes all signals. The
+heartbeat register counts, so that a plant can distinguish a living line from a frozen one.
+
+When line and gate die together (power, kernel, OOM), only the device's own watchdog can let the outputs fall.
 """
 
+import logging
 import socket
+import struct
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -15,6 +19,11 @@ from inspectd.section import Section
 
 if TYPE_CHECKING:
     from pymodbus.client import ModbusTcpClient
+
+
+_WHY_A_WATCHDOG = "when line and gate die together, its outputs would stay as they are, run permit included"
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER of socket(7): on, for 0 seconds."""
 
 
 class CouplerWatchdog(Section):
@@ -41,6 +50,26 @@ class ModbusConfig(Section):
     timeout_ms: float = Field(default=50, ge=5, le=1000)
     """A device that takes longer has failed: run permit off."""
     watchdog: CouplerWatchdog | None = None
+    """The device's own watchdog: nothing else drops run permit when line and gate die together or the cable is cut.
+    `inspectd check` demands it, or a waiver."""
+    watchdog_waiver: str | None = Field(default=None, min_length=10, max_length=500)
+    """Who accepts a device without a watchdog, and why, e.g. "PLC program stops the belt when the heartbeat stands (JM)"."""
+
+    @property
+    def missing_confirmation(self) -> str | None:
+        return "gate.output.confirmation_input: missing" if self.confirmation_input is None else None
+
+    @property
+    def devices(self) -> list[str]:
+        """What one process owns at a time: each coil, since two lines may share one coupler."""
+        try:
+            address = socket.gethostbyname(self.host)
+        except OSError:  # it is not reachable either
+            address = self.host
+        coils = {self.actuator_coil, self.run_permit_coil}
+        return [
+            f"output modbus {address}:{self.port} unit {self.unit} coil {coil}" for coil in coils if coil is not None
+        ]
 
     def create(self, _: object) -> "ModbusOutput":
         return ModbusOutput(self)
@@ -54,35 +83,35 @@ class ModbusOutput:
         self._count = 0
 
     def open(self) -> None:
+        self.close()
         self._connect()
         self.write(SAFE)
 
     def write(self, signals: Signals) -> None:
         if self._client is None:
             self._connect()
-        try:
-            if self._written is None or signals == self._written:
-                self._refresh(signals)
-            else:
-                self._change(signals, self._written)
-        except OutputError:
-            self._disconnect()
-            raise
+        if self._written is None or signals == self._written:
+            self._write_all(signals)
+        else:
+            self._change(signals, self._written)
         self._written = signals
+
+    def actuator(self) -> bool:
+        return self._read_coil(self._config.actuator_coil)
+
+    def run_permit(self) -> bool | None:
+        return None if self._config.run_permit_coil is None else self._read_coil(self._config.run_permit_coil)
 
     def confirmed(self) -> bool:
         if self._config.confirmation_input is None:
             raise OutputError("gate.output.confirmation_input: missing")
-        answer = self._ask("read_discrete_inputs", self._config.confirmation_input, count=1)
-        return bool(answer.bits[0])
+        return self._bit(self._ask("read_discrete_inputs", self._config.confirmation_input, count=1))
 
     def close(self) -> None:
-        try:
-            if self._client is not None:
-                self.write(SAFE)
-        except OutputError:
-            pass  # it does not answer; its own watchdog must let the outputs fall
-        self._disconnect()
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+        self._written = None
 
     def warnings(self) -> list[str]:
         notes = []
@@ -90,14 +119,20 @@ class ModbusOutput:
             notes.append("run permit is not wired: nothing stops the belt on a fault of the line")
         if self._config.heartbeat_register is None:
             notes.append("the heartbeat is not wired: the plant can't see that the line is alive")
-        if self._config.watchdog is None:
-            notes.append("the coupler's watchdog is not known: outputs may stay as they are when the network is cut")
-            return notes
-        answer = self._ask("read_holding_registers", self._config.watchdog.register_address, count=1)
-        timeout_ms = answer.registers[0] * self._config.watchdog.unit_ms
-        if timeout_ms == 0:
-            notes.append("the coupler's watchdog is off: its outputs stay as they are when the network is cut")
+        if self._config.watchdog_waiver is not None:
+            notes.append(f"no watchdog of the device is demanded: {self._config.watchdog_waiver}")
         return notes
+
+    def problems(self) -> list[str]:
+        watchdog = self._config.watchdog
+        if watchdog is None:
+            return [] if self._config.watchdog_waiver else [f"gate.output.watchdog: missing; {_WHY_A_WATCHDOG}"]
+        answer = self._ask("read_holding_registers", watchdog.register_address, count=1)
+        if not answer.registers:
+            raise OutputError(f"{self._name}: answered a read without data")
+        if answer.registers[0] == 0:
+            return [f"the device's watchdog is off (register {watchdog.register_address} is 0); {_WHY_A_WATCHDOG}"]
+        return []
 
     def _change(self, signals: Signals, before: Signals) -> None:
         if signals.actuator != before.actuator:
@@ -107,12 +142,10 @@ class ModbusOutput:
         if signals.heartbeat != before.heartbeat:
             self._write_heartbeat(count_up=True)
 
-    def _refresh(self, signals: Signals) -> None:
+    def _write_all(self, signals: Signals) -> None:
         self._write_coil(self._config.actuator_coil, signals.actuator)
         self._write_coil(self._config.run_permit_coil, signals.run_permit)
         self._write_heartbeat(count_up=False)
-        self._read_back(self._config.actuator_coil, signals.actuator)
-        self._read_back(self._config.run_permit_coil, signals.run_permit)
 
     def _write_coil(self, coil: int | None, level: bool) -> None:
         if coil is not None:
@@ -123,23 +156,25 @@ class ModbusOutput:
         if self._config.heartbeat_register is not None:
             self._ask("write_register", self._config.heartbeat_register, self._count)
 
-    def _read_back(self, coil: int | None, level: bool) -> None:
-        if coil is None:
-            return
-        found = bool(self._ask("read_coils", coil, count=1).bits[0]) != self._config.active_low
-        if found != level:
-            raise OutputError(f"{self._name}: coil {coil} was written {level}, reads back {found}")
+    def _read_coil(self, coil: int) -> bool:
+        return self._bit(self._ask("read_coils", coil, count=1)) != self._config.active_low
+
+    def _bit(self, answer: Any) -> bool:
+        if not answer.bits:
+            raise OutputError(f"{self._name}: answered a read without data")
+        return bool(answer.bits[0])
 
     def _ask(self, function: str, *args: Any, **kwargs: Any) -> Any:
-        from pymodbus.exceptions import ModbusException
-
+        """An error ends the connection: a late answer must not be taken for the next one's."""
         if self._client is None:
             raise OutputError(f"{self._name}: not connected")
         try:
             answer = getattr(self._client, function)(*args, device_id=self._config.unit, **kwargs)
-        except (ModbusException, OSError) as error:
+        except Exception as error:  # a device may answer anything, and the library then raises anything
+            self.close()
             raise OutputError(f"{self._name}: {function} {args[0]}: {error}") from error
         if answer.isError():
+            self.close()
             raise OutputError(f"{self._name}: {function} {args[0]} is refused: {answer}")
         return answer
 
@@ -148,19 +183,20 @@ class ModbusOutput:
             from pymodbus.client import ModbusTcpClient
         except ImportError as error:
             raise OutputError("gate.output.kind 'modbus' needs pymodbus: pip install inspectd[modbus]") from error
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it says in lines of its own what the errors say
         client = ModbusTcpClient(
             self._config.host, port=self._config.port, timeout=self._config.timeout_ms / 1000, retries=0
         )
-        if not client.connect():
+        try:
+            is_connected = client.connect()
+        except Exception as error:
+            raise OutputError(f"{self._name}: {error}") from error
+        if not is_connected:
             raise OutputError(f"{self._name}: no answer within {self._config.timeout_ms:g} ms")
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # closed, it is reset: what a cut cable has held back must not reach the device when nobody wants it any more
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._client = client
-        self._written = None
-
-    def _disconnect(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._client = None
         self._written = None
 
     @property

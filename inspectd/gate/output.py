@@ -1,11 +1,17 @@
 """The output contract: the three signals a plant sees. Drivers are `simulated`, `modbus`, `camera` and `gpio`.
 
-`write` takes the whole state every time, so an output is refreshed, never set and forgotten: the gate writes at
-each change and at least every `gate.refresh_ms`.
+An output is refreshed, never set and forgotten, and it is read back, never believed.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from inspectd.errors import OutputError
+
+SAFE_WITHIN_S = 10.0
+"""How long the end of a gate, clean or not, tries to leave the output safe before it says that it could not."""
+_RETRY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +33,29 @@ class Output(Protocol):
         """Take the device and write SAFE. Raises OutputError."""
 
     def write(self, signals: Signals) -> None:
-        """Drive all signals; bounded in time (`timeout_ms` where there is a bus).
-        Raises OutputError if the device does not answer or does not read back what was written.
-        The next write after an error tries to reach the device again."""
+        """Drive the signals that differ from what was written last, all of them if none does or after an error.
+
+        Bounded in time (`timeout_ms` where there is a bus). Raises OutputError if the device does not acknowledge.
+        The next write after an error tries to reach the device again.
+        """
+
+    def actuator(self) -> bool:
+        """The actuator's level as the device has it now. Raises OutputError."""
+
+    def run_permit(self) -> bool | None:
+        """Run permit's level as the device has it now; None where it is not wired. Raises OutputError."""
 
     def confirmed(self) -> bool:
-        """Level of the reject confirmation input. Only called where `confirmation` is configured."""
+        """Level of the reject confirmation input. Only called where `confirmation` is configured. Raises OutputError."""
 
     def close(self) -> None:
-        """Write SAFE if possible and release the device. Never raises; safe to call twice."""
+        """Release the device as it is. Never raises; safe to call twice."""
 
     def warnings(self) -> list[str]:
-        """What `inspectd check` should tell about an open output, e.g. a bus coupler's watchdog that is off."""
+        """What `inspectd check` should tell about an open output, e.g. signals that are not wired. Raises OutputError."""
+
+    def problems(self) -> list[str]:
+        """What `inspectd check` must refuse on an open output, e.g. a device's watchdog that is off. Raises OutputError."""
 
 
 @runtime_checkable
@@ -46,4 +63,32 @@ class HasUserOutput(Protocol):
     """A camera with an output line of its own. Called from the gate's thread while the camera grabs."""
 
     def set_user_output(self, line: str, level: bool) -> None:
-        """Raises CameraError."""
+        """Drive it and read it back. Raises CameraError."""
+
+    def user_output(self, line: str) -> bool:
+        """Its level as the camera has it now. Raises CameraError."""
+
+
+def make_safe(output: Output, within_s: float) -> None:
+    """Write SAFE, read it back, and try again until both have worked, from a new connection each time.
+
+    Raises OutputError if that takes longer than `within_s`: run permit or the actuator may still be on.
+    """
+    end_s = time.monotonic() + within_s
+    is_open = True
+    while True:
+        try:
+            if not is_open:
+                output.open()
+            output.write(SAFE)
+            if output.actuator() or output.run_permit():
+                raise OutputError("the safe state was written, but it reads back otherwise")
+            return
+        except Exception as error:  # whatever it was, the plant must not be left as it is
+            output.close()
+            is_open = False
+            if time.monotonic() >= end_s:
+                raise OutputError(
+                    f"the safe state could not be written within {within_s:g} s: {error}; run permit may still be on"
+                ) from error
+        time.sleep(_RETRY_S)

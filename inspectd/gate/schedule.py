@@ -1,49 +1,65 @@
 """The gate's logic without its clock: which signals, and when. Time is passed in, nothing is done here.
 
 Every expected part is rejected at its due time unless it has been cleared. Run permit needs a fresh heartbeat that says
-ok, an output that can be driven, and no latched stop.
+ok, an output that does what it is told, and no latched stop. What the output acknowledged and read back comes in
+(`acknowledged`, `actuator_read`, `output_failed`); what became of each label goes out (`take_outcomes`).
 """
 
 import heapq
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from inspectd.gate.config import GateConfig
-from inspectd.gate.messages import GateState, Kind, Message, Outcome
+from inspectd.gate.actuator import Actuator, Pulse
+from inspectd.gate.config import CAPACITY, GateConfig
+from inspectd.gate.messages import GateState, Outcome
 from inspectd.gate.output import SAFE, Signals
-
-CAPACITY = 4096
-"""Parts in flight; beyond, the gate stops the belt rather than grow."""
 
 _NOBODY_VOUCHES = {
     GateState.LINE_STALLED,
     GateState.LINE_GONE,
     GateState.TOO_MANY_REJECTS,
+    GateState.TOO_MANY_PARTS,
     GateState.REJECT_UNCONFIRMED,
-    GateState.REJECT_TOO_LATE,
+    GateState.REJECT_NOT_DRIVEN,
 }
 """In these states not even a cleared part in flight passes. A line that only says "not ok" (its camera is gone, say)
 has still inspected and recorded what it cleared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one label. `began_ns` of its pulse is 0 where there was none."""
+
+    part: int
+    outcome: Outcome
+    began_ns: int = 0
+    lateness_ns: int = 0
 
 
 class Schedule:
     """The parts of one line that are on their way to the rejector."""
 
     def __init__(self, config: GateConfig, now_ns: int) -> None:
-        self._rejects_by_pulse = config.wiring == "pulse_to_reject"
-        self._width_ns = round(config.width_ms * 1e6)
+        self._releases = config.wiring == "pulse_to_release"
         self._max_lateness_ns = round((config.max_lateness_ms or config.width_ms) * 1e6)
+        self._close_before_ns = round(config.close_before_ms * 1e6)
+        self._width_ns = round(config.width_ms * 1e6)
         self._stall_ns = round(config.stall_ms * 1e6)
         self._toggle_ns = round(config.heartbeat_ms * 1e6)
         self._confirm_ns = round(config.confirmation.within_ms * 1e6) if config.confirmation else None
         self._stop_after = config.stop_after_rejects
         self._share = config.stop_at_reject_share
+        self._actuator = Actuator(self._width_ns)
         self._dues: list[tuple[int, int]] = []
         self._cleared: dict[int, bool] = {}
         self._fired: deque[int] = deque(maxlen=CAPACITY)
-        self._pulse_until_ns = 0
+        self._outcomes: list[Done] = []
+        self._unscheduled_until_ns: int | None = None
         self._heartbeat_ns: int | None = None
         self._line_ok = False
         self._line_gone = False
+        self._stopping = False
         self._output_failed = False
         self._latched: GateState | None = None
         self._rejects_in_a_row = 0
@@ -52,22 +68,30 @@ class Schedule:
         self._toggled_ns = now_ns
         self._toggle = False
 
-    # what happens to the gate
+    # what the line says
 
     def expect(self, part: int, due_ns: int) -> None:
-        """A part exists: reject it at `due_ns` unless it is cleared before."""
+        """A part exists: reject it at `due_ns` unless it is cleared before.
+
+        One more than CAPACITY can't be scheduled: it has to be looked for, and the belt stands until it has gone by.
+        """
         if len(self._dues) >= CAPACITY:
-            self._latched = GateState.TOO_MANY_REJECTS
+            self._unscheduled_until_ns = max(due_ns + self._width_ns, self._unscheduled_until_ns or 0)
+            self._not_driven(Done(part, Outcome.NOT_DRIVEN))
             return
         heapq.heappush(self._dues, (due_ns, part))
         self._cleared[part] = False
 
-    def clear(self, part: int) -> list[Message]:
-        """The part has passed and is recorded. Answers REJECTED_LATE if it has been rejected already."""
+    def clear(self, part: int) -> None:
+        """The part has passed and is recorded. Its outcome is REJECTED_LATE if it has been rejected already."""
         if part in self._cleared:
             self._cleared[part] = True
-            return []
-        return [Message(Kind.OUTCOME, Outcome.REJECTED_LATE, part)] if part in self._fired else []
+        elif part in self._fired:
+            pulse = self._actuator.open_pulse(part)
+            if pulse is not None:
+                pulse.if_driven = Outcome.REJECTED_LATE
+            else:
+                self._outcomes.append(Done(part, Outcome.REJECTED_LATE))
 
     def heartbeat(self, ok: bool, now_ns: int) -> None:
         self._line_ok = ok
@@ -82,8 +106,32 @@ class Schedule:
     def line_gone(self) -> None:
         self._line_gone = True
 
-    def output_failed(self, failed: bool) -> None:
-        self._output_failed = failed
+    def line_stops(self) -> None:
+        """No more heartbeats are to come, and that is no stall: what was cleared still passes."""
+        self._stopping = True
+
+    # what the output says
+
+    def acknowledged(self, signals: Signals, now_ns: int) -> None:
+        """The device has taken the signals."""
+        for pulse in self._actuator.acknowledged(signals.actuator, now_ns):
+            self._begun(pulse)
+
+    def actuator_read(self, on: bool, now_ns: int) -> None:
+        """The device says what its actuator is now, as it was commanded."""
+        for pulse in self._actuator.read(on, now_ns):
+            self._settle(pulse, pulse.if_driven)
+
+    def output_failed(self) -> None:
+        """The device does not answer, or is not what it was commanded to be. The labels of open pulses may have gone by."""
+        self._output_failed = True
+        for pulse in self._actuator.failed():
+            self._settle(pulse, Outcome.REJECTED_STOPPED if self._releases else Outcome.NOT_DRIVEN)
+
+    def output_works(self) -> None:
+        """The safe state has been acknowledged and read back."""
+        self._output_failed = False
+        self._actuator.works()
 
     def confirmed(self) -> None:
         """The plant has confirmed the reject in progress."""
@@ -91,38 +139,29 @@ class Schedule:
 
     # what the gate does
 
-    def step(self, now_ns: int) -> tuple[Signals, list[Message]]:
-        """The signals wanted now, and the outcomes of the parts whose due time has come (`lateness_ns` of pulses)."""
+    def step(self, now_ns: int) -> Signals:
+        """The signals wanted now."""
         if self._confirm_by_ns is not None and now_ns >= self._confirm_by_ns:
             self._latched, self._confirm_by_ns = GateState.REJECT_UNCONFIRMED, None
-        outcomes = []
+        if self._unscheduled_until_ns is not None and now_ns >= self._unscheduled_until_ns:
+            self._unscheduled_until_ns = None
         while self._dues and self._dues[0][0] <= now_ns:
             due_ns, part = heapq.heappop(self._dues)
-            outcomes.append(self._act(part, due_ns, now_ns))
-        return self._signals(now_ns), outcomes
+            self._act(part, due_ns, now_ns)
+        signals = self._signals(now_ns)
+        self._actuator.command(signals.actuator)
+        return signals
 
-    def undriven(self, outcome: Message) -> Message:
-        """What becomes of an outcome of `step` when its signals could not be written."""
-        passed = outcome.code == Outcome.PASSED
-        if passed == self._rejects_by_pulse:  # it needed no pulse
-            return outcome
-        return Message(Kind.OUTCOME, Outcome.REJECTED_STOPPED if passed else Outcome.NOT_DRIVEN, outcome.part)
+    def wants_actuator_read(self, now_ns: int) -> bool:
+        """The actuator is to be read back now: nothing else says that a pulse was real, or that a path is closed."""
+        if self._output_failed:
+            return False
+        return self._actuator.wants_reading(now_ns) or self._closed_path_is_unproven(now_ns)
 
-    def begun(self, outcome: Message, on_since_ns: int) -> Message:
-        """What becomes of an outcome of `step`, now that the actuator is on since `on_since_ns`.
-
-        A pulse begins when the output has taken it, not when it was wanted; one that was on at due is in time. A reject
-        that begins too late stops the belt.
-        """
-        if outcome.t_ns == 0:  # no pulse
-            return outcome
-        due_ns = outcome.t_ns - outcome.lateness_ns
-        began_ns = max(due_ns, on_since_ns)
-        lateness_ns, code = began_ns - due_ns, outcome.code
-        if code != Outcome.PASSED and lateness_ns > self._max_lateness_ns:
-            code = Outcome.NOT_DRIVEN
-            self._latched = self._latched or GateState.REJECT_TOO_LATE
-        return Message(Kind.OUTCOME, code, outcome.part, began_ns, lateness_ns)
+    def take_outcomes(self) -> list[Done]:
+        """What became of labels since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
 
     def state(self, now_ns: int) -> GateState:
         """Why run permit is on or off."""
@@ -130,8 +169,12 @@ class Schedule:
             return GateState.LINE_GONE
         if self._output_failed:
             return GateState.OUTPUT_FAILED
+        if self._unscheduled_until_ns is not None:
+            return GateState.TOO_MANY_PARTS
         if self._latched is not None:
             return self._latched
+        if self._stopping:
+            return GateState.LINE_NOT_OK
         if self._heartbeat_ns is None:
             return GateState.STARTING
         if now_ns - self._heartbeat_ns > self._stall_ns:
@@ -139,41 +182,91 @@ class Schedule:
         return GateState.RUNNING if self._line_ok else GateState.LINE_NOT_OK
 
     def next_wake_ns(self, now_ns: int) -> int:
-        """When `step` has something to do again, if nothing happens before."""
-        times = [self._toggled_ns + self._toggle_ns]
+        """When `step` or `wants_actuator_read` has something new to say, if nothing happens before."""
+        times = [self._toggled_ns + self._toggle_ns, *self._actuator.next_ns()]
         if self._dues:
             times.append(self._dues[0][0])
-        if self._pulse_until_ns > now_ns:
-            times.append(self._pulse_until_ns)
+        if self._unscheduled_until_ns is not None:
+            times.append(self._unscheduled_until_ns)
         if self._confirm_by_ns is not None:
             times.append(self._confirm_by_ns)
         if self._heartbeat_ns is not None and now_ns - self._heartbeat_ns <= self._stall_ns:
             times.append(self._heartbeat_ns + self._stall_ns + 1)
-        return min(times)
+        wake_ns = min(times)
+        if self._releases:
+            closings = (due_ns - self._close_before_ns for due_ns in self._rejects_due(wake_ns, now_ns))
+            wake_ns = min([wake_ns, *(closing_ns for closing_ns in closings if closing_ns > now_ns)])
+        return wake_ns
 
     @property
     def awaits_confirmation(self) -> bool:
         return self._confirm_by_ns is not None
 
     def is_idle(self, now_ns: int) -> bool:
-        """Nothing is in flight and no pulse is on."""
-        return not self._dues and now_ns >= self._pulse_until_ns
+        """Nothing is in flight, and no pulse is on or owed."""
+        return not self._dues and not self._actuator.wants_on(now_ns)
 
-    def _act(self, part: int, due_ns: int, now_ns: int) -> Message:
+    def _act(self, part: int, due_ns: int, now_ns: int) -> None:
         cleared = self._cleared.pop(part)
-        passes = cleared and self.state(now_ns) not in _NOBODY_VOUCHES
-        if not self._rejects_by_pulse:  # opened late, the good path would take in the label behind
-            passes &= now_ns - due_ns <= self._max_lateness_ns
+        passes = cleared and self._is_vouched_for(now_ns)
+        if self._releases:  # opened late, the good path would take in the label behind
+            passes &= now_ns - due_ns <= self._max_lateness_ns and not self._output_failed
         self._count(rejected=not passes)
         if not passes:
             self._fired.append(part)
         outcome = Outcome.PASSED if passes else Outcome.REJECTED_STOPPED if cleared else Outcome.REJECTED
-        if passes == self._rejects_by_pulse:  # no pulse needed
-            return Message(Kind.OUTCOME, outcome, part)
-        self._pulse_until_ns = now_ns + self._width_ns
-        if not passes and self._confirm_ns is not None and self._confirm_by_ns is None:
-            self._confirm_by_ns = now_ns + self._confirm_ns
-        return Message(Kind.OUTCOME, outcome, part, t_ns=now_ns, lateness_ns=now_ns - due_ns)
+        if passes == self._releases:
+            self._pulse(Pulse(part, due_ns, if_driven=outcome))
+        elif passes:
+            taken = not self._actuator.is_acknowledged_off
+            self._outcomes.append(Done(part, Outcome.REJECTED_WITH_OTHER if taken else outcome))
+        else:
+            self._reject_by_closed_path(part, outcome)
+
+    def _pulse(self, pulse: Pulse) -> None:
+        if self._output_failed:
+            self._settle(pulse, Outcome.NOT_DRIVEN)
+            return
+        self._actuator.owe(pulse)
+        if pulse.began_ns is not None:
+            self._begun(pulse)
+
+    def _begun(self, pulse: Pulse) -> None:
+        assert pulse.began_ns is not None
+        is_late = pulse.lateness_ns > self._max_lateness_ns
+        if self._releases:
+            if is_late:
+                self._actuator.drop(pulse)
+                self._settle(pulse, Outcome.REJECTED_STOPPED)
+            return
+        if is_late:  # it stays on all the same: it may still catch its label
+            self._settle(pulse, Outcome.NOT_DRIVEN)
+        if self._confirm_ns is not None and self._confirm_by_ns is None:
+            self._confirm_by_ns = pulse.began_ns + self._confirm_ns
+
+    def _reject_by_closed_path(self, part: int, outcome: Outcome) -> None:
+        """The label is at the path now: it must have been closed, and known to be."""
+        for pulse in self._actuator.cut():
+            self._settle(pulse, Outcome.REJECTED_STOPPED)
+        if not self._actuator.is_read_off:
+            self._not_driven(Done(part, Outcome.NOT_DRIVEN))
+            return
+        self._outcomes.append(Done(part, outcome))
+
+    def _settle(self, pulse: Pulse, outcome: Outcome) -> None:
+        pulse.is_settled = True
+        done = Done(pulse.part, outcome, pulse.began_ns or 0, pulse.lateness_ns)
+        if outcome is Outcome.NOT_DRIVEN:
+            self._not_driven(done)
+        else:
+            self._outcomes.append(done)
+
+    def _not_driven(self, done: Done) -> None:
+        self._outcomes.append(done)
+        self._latched = self._latched or GateState.REJECT_NOT_DRIVEN
+
+    def _is_vouched_for(self, now_ns: int) -> bool:
+        return self.state(now_ns) not in _NOBODY_VOUCHES
 
     def _count(self, *, rejected: bool) -> None:
         self._rejects_in_a_row = self._rejects_in_a_row + 1 if rejected else 0
@@ -185,10 +278,46 @@ class Schedule:
             self._latched = GateState.TOO_MANY_REJECTS
 
     def _signals(self, now_ns: int) -> Signals:
+        actuator = not self._output_failed and self._actuator_wanted(now_ns)
         if self._line_gone and self.is_idle(now_ns):
             return SAFE
         running = self.state(now_ns) is GateState.RUNNING
         if now_ns - self._toggled_ns >= self._toggle_ns:
             self._toggled_ns = now_ns
             self._toggle ^= running
-        return Signals(actuator=now_ns < self._pulse_until_ns, run_permit=running, heartbeat=self._toggle)
+        return Signals(actuator=actuator, run_permit=running, heartbeat=self._toggle)
+
+    def _actuator_wanted(self, now_ns: int) -> bool:
+        if not self._releases:
+            return self._actuator.wants_on(now_ns)
+        for pulse in self._actuator.drop_waiting(now_ns - self._max_lateness_ns):
+            self._settle(pulse, Outcome.REJECTED_STOPPED)
+        if next(self._rejects_due(now_ns, now_ns), None) is not None:
+            for pulse in self._actuator.cut():
+                self._settle(pulse, Outcome.REJECTED_STOPPED)
+            return False
+        return self._actuator.wants_on(now_ns)
+
+    def _closed_path_is_unproven(self, now_ns: int) -> bool:
+        """A label that must not pass is about to come, and the path has not been seen closed since it was so near."""
+        return (
+            self._releases
+            and self._actuator.is_acknowledged_off
+            and any(
+                self._actuator.read_off_ns < due_ns - self._close_before_ns
+                for due_ns in self._rejects_due(now_ns, now_ns)
+            )
+        )
+
+    def _rejects_due(self, from_ns: int, now_ns: int) -> Iterator[int]:
+        """Due times, before `from_ns` + close_before, of parts that would not pass if they were due now."""
+        vouched = self._is_vouched_for(now_ns) and not self._output_failed
+        places = [0]
+        while places:
+            place = places.pop()
+            if place >= len(self._dues) or self._dues[place][0] > from_ns + self._close_before_ns:
+                continue
+            due_ns, part = self._dues[place]
+            if not (vouched and self._cleared[part]):
+                yield due_ns
+            places += (2 * place + 1, 2 * place + 2)  # the heap's children are due later

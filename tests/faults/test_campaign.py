@@ -100,7 +100,7 @@ def test_gate_that_stands_still(plant):
         os.kill(gate, signal.SIGSTOP)
     time.sleep(0.1)
     os.kill(gate, signal.SIGCONT)
-    plant.wait_for(lambda: "reject_too_late" in plant.log_text(), "the stop of the belt")
+    plant.wait_for(lambda: "reject_not_driven" in plant.log_text(), "the stop of the belt")
     assert not plant.last_signals()["run_permit"]
     plant.daemon.send_signal(signal.SIGHUP)
     plant.wait_for(lambda: plant.log_text().count("run permit on") == 2, "run permit after the reload")

@@ -1,172 +1,380 @@
+"""What the gate does with labels, judged by what the device's actuator and run permit really were."""
+
+import itertools
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspectd.gate.config import GateConfig
-from inspectd.gate.messages import GateState, Message, Outcome
-from inspectd.gate.output import SAFE
-from inspectd.gate.schedule import Schedule
+from inspectd.gate.config import CAPACITY
+from inspectd.gate.messages import GateState, Outcome
+from inspectd.gate.output import SAFE, Signals
+from tests.gate.bench import MS, Bench, gate_config
 
-MS = 1_000_000
-
-
-def gate_config(**changes: object) -> GateConfig:
-    values = {
-        "wiring": "pulse_to_reject",
-        "delay_ms": 100,
-        "width_ms": 20,
-        "output": {"kind": "simulated", "record": "/dev/null"},
-    }
-    return GateConfig.model_validate({**values, **changes})
-
-
-def outcomes_of(messages: list[Message]) -> dict[int, Outcome]:
-    return {message.part: Outcome(message.code) for message in messages}
+WIRINGS = ("pulse_to_reject", "pulse_to_release")
 
 
 def test_a_part_that_nobody_clears_is_rejected_at_its_due_time():
-    schedule = Schedule(gate_config(), 0)
-    schedule.heartbeat(True, 0)
-    schedule.expect(1, 100 * MS)
-    signals, outcomes = schedule.step(99 * MS)
-    assert not signals.actuator
-    assert outcomes == []
-    assert schedule.next_wake_ns(99 * MS) == 100 * MS
-    signals, outcomes = schedule.step(100 * MS)
-    assert signals.actuator
-    assert outcomes_of(outcomes) == {1: Outcome.REJECTED}
-    assert not schedule.step(120 * MS)[0].actuator
+    bench = Bench()
+    bench.expect(1, 100)
+    bench.at(99.9)
+    assert not bench.device.signals.actuator
+    assert bench.done == []
+    bench.at(150)
+    assert list(bench.device.pulses()) == [(100 * MS, 120 * MS)]
+    assert bench.outcomes == {1: Outcome.REJECTED}
+    assert (bench.done[0].began_ns, bench.done[0].lateness_ns) == (100 * MS, 0)
 
 
 def test_a_cleared_part_passes_and_a_clear_after_the_pulse_is_late():
-    schedule = Schedule(gate_config(), 0)
-    schedule.heartbeat(True, 0)
-    schedule.expect(1, 100 * MS)
-    schedule.expect(2, 110 * MS)
-    assert schedule.clear(1) == []
-    signals, outcomes = schedule.step(115 * MS)
-    assert outcomes_of(outcomes) == {1: Outcome.PASSED, 2: Outcome.REJECTED}
-    assert outcomes_of(schedule.clear(2)) == {2: Outcome.REJECTED_LATE}
-    assert schedule.clear(3) == []
+    bench = Bench()
+    bench.expect(1, 100, cleared=True)
+    bench.expect(2, 110)
+    bench.at(150)
+    assert bench.outcomes == {1: Outcome.PASSED, 2: Outcome.REJECTED}
+    for part in (2, 3):
+        bench.schedule.clear(part)
+    bench.turn()
+    assert bench.outcomes == {1: Outcome.PASSED, 2: Outcome.REJECTED_LATE}
+
+
+def test_a_clear_while_the_pulse_is_on_is_late_too_and_is_told_once():
+    bench = Bench()
+    bench.expect(1, 100)
+    bench.at(102)
+    bench.schedule.clear(1)
+    bench.at(150)
+    assert [(done.part, done.outcome) for done in bench.done] == [(1, Outcome.REJECTED_LATE)]
 
 
 def test_overlapping_pulses_merge():
-    schedule = Schedule(gate_config(), 0)
-    schedule.expect(1, 100 * MS)
-    schedule.expect(2, 110 * MS)
-    assert schedule.step(100 * MS)[0].actuator
-    assert schedule.step(110 * MS)[0].actuator
-    assert schedule.step(121 * MS)[0].actuator
-    assert not schedule.step(130 * MS)[0].actuator
+    bench = Bench()
+    bench.expect(1, 100)
+    bench.expect(2, 110)
+    bench.at(160)
+    assert list(bench.device.pulses()) == [(100 * MS, 130 * MS)]
+    assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.REJECTED}
+
+
+def test_a_good_label_that_meets_the_pulse_of_its_neighbour_is_not_recorded_as_passed():
+    bench = Bench()
+    bench.expect(1, 100)
+    bench.expect(2, 115, cleared=True)
+    bench.expect(3, 130, cleared=True)
+    bench.at(160)
+    assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.REJECTED_WITH_OTHER, 3: Outcome.PASSED}
+
+
+def test_a_pulse_lasts_its_width_from_when_the_device_took_it():
+    bench = Bench(width_ms=8)
+    bench.device.rise_ns = 6 * MS
+    bench.expect(1, 100)
+    bench.at(140)
+    ((begin, end),) = bench.device.pulses()
+    assert begin == 106 * MS
+    assert end - begin >= 8 * MS
+    assert bench.outcomes == {1: Outcome.REJECTED}
+    assert bench.done[0].lateness_ns == 6 * MS
+
+
+def test_an_actuator_that_is_acknowledged_but_never_on_is_noticed_at_the_first_reject():
+    bench = Bench()
+    bench.device.drives_actuator = False
+    bench.expect(1, 100)
+    bench.at(115)
+    assert bench.outcomes == {1: Outcome.NOT_DRIVEN}
+    bench.at(1000)
+    assert not bench.device.signals.run_permit
+    assert bench.schedule.state(1000 * MS) is GateState.REJECT_NOT_DRIVEN
+
+
+@pytest.mark.parametrize("cleared_at_ms", [2, 8])
+def test_a_pulse_that_somebody_else_ends_counts_only_after_half_of_its_width(cleared_at_ms):
+    bench = Bench(width_ms=10)
+    bench.expect(1, 100)
+    bench.at(100 + cleared_at_ms)
+    bench.device.apply(SAFE)
+    bench.at(150)
+    assert bench.outcomes == {1: Outcome.NOT_DRIVEN if cleared_at_ms < 5 else Outcome.REJECTED}
+
+
+@pytest.mark.parametrize("tampered", [Signals(run_permit=False), Signals(actuator=True, run_permit=True)])
+def test_a_signal_that_somebody_else_changes_is_noticed_within_the_refresh(tampered):
+    bench = Bench(refresh_ms=100)
+    bench.at(10)
+    bench.device.apply(tampered)
+    bench.at(110)
+    assert bench.schedule.state(110 * MS) is GateState.OUTPUT_FAILED
+    bench.until(lambda: bench.schedule.state(bench.device.now_ns) is GateState.RUNNING)
+    bench.at(bench.device.now_ns / MS + 1)
+    assert bench.device.signals.run_permit
+    assert not bench.device.signals.actuator
+
+
+@pytest.mark.parametrize("pitch_ms", [8, 10, 80])
+def test_rejects_without_a_pause_do_not_starve_the_refresh(pitch_ms):
+    bench = Bench(refresh_ms=100, width_ms=7)
+    bench.device.rise_ns = MS // 2
+    for part in range(1, 1000 // pitch_ms):
+        bench.expect(part, part * pitch_ms)
+    bench.at(1000)
+    writes = [t_ns for t_ns, signals in bench.device.history if signals.run_permit]
+    assert max(b - a for a, b in itertools.pairwise(writes)) <= 100 * MS
+    assert set(bench.outcomes.values()) == {Outcome.REJECTED}
 
 
 def test_a_stalled_line_loses_run_permit_and_what_it_had_cleared():
-    schedule = Schedule(gate_config(stall_ms=50), 0)
-    schedule.heartbeat(True, 0)
-    assert schedule.step(0)[0].run_permit
-    schedule.expect(1, 100 * MS)
-    schedule.clear(1)
-    assert schedule.next_wake_ns(0) <= 50 * MS + 1
-    assert not schedule.step(51 * MS)[0].run_permit
-    _, outcomes = schedule.step(100 * MS)
-    assert outcomes_of(outcomes) == {1: Outcome.REJECTED_STOPPED}
-    schedule.heartbeat(True, 110 * MS)
-    assert schedule.step(110 * MS)[0].run_permit
+    bench = Bench(stall_ms=50)
+    bench.at(0)
+    assert bench.device.signals.run_permit
+    bench.expect(1, 100, cleared=True)
+    bench.at(50, beats=False)
+    assert bench.device.signals.run_permit
+    bench.at(50.01, beats=False)
+    assert not bench.device.signals.run_permit
+    bench.at(130, beats=False)
+    assert bench.outcomes == {1: Outcome.REJECTED_STOPPED}
+    assert bench.at(131).device.signals.run_permit
 
 
 def test_a_line_that_sees_nothing_has_no_run_permit_but_what_it_cleared_passes():
-    schedule = Schedule(gate_config(), 0)
-    schedule.heartbeat(True, 0)
-    schedule.expect(1, 100 * MS)
-    schedule.clear(1)
-    schedule.heartbeat(False, 90 * MS)
-    signals, outcomes = schedule.step(100 * MS)
-    assert not signals.run_permit
-    assert outcomes_of(outcomes) == {1: Outcome.PASSED}
+    bench = Bench()
+    bench.expect(1, 100, cleared=True)
+    bench.at(90)
+    bench.schedule.heartbeat(False, 90 * MS)
+    bench.at(100, beats=False)
+    assert not bench.device.signals.run_permit
+    assert bench.outcomes == {1: Outcome.PASSED}
+
+
+def test_a_line_that_stops_is_not_stalled_and_what_it_cleared_passes():
+    bench = Bench(stall_ms=50)
+    bench.expect(1, 400, cleared=True)
+    bench.at(10)
+    bench.schedule.line_stops()
+    bench.at(400, beats=False)
+    assert not bench.device.at(11 * MS).run_permit
+    assert bench.outcomes == {1: Outcome.PASSED}
 
 
 def test_rejects_in_a_row_stop_the_belt_until_somebody_looked():
-    schedule = Schedule(gate_config(stop_after_rejects=2), 0)
-    schedule.heartbeat(True, 0)
-    for part in (1, 2):
-        schedule.expect(part, part * MS)
-    signals, _ = schedule.step(5 * MS)
-    assert not signals.run_permit
-    assert schedule.state(5 * MS) is GateState.TOO_MANY_REJECTS
-    schedule.heartbeat(True, 6 * MS)
-    assert not schedule.step(6 * MS)[0].run_permit
-    schedule.reset()
-    assert schedule.step(7 * MS)[0].run_permit
+    bench = Bench(stop_after_rejects=2, width_ms=1)
+    bench.expect(1, 1)
+    bench.expect(2, 3)
+    bench.at(2)
+    assert bench.device.signals.run_permit
+    bench.at(5)
+    assert not bench.device.signals.run_permit
+    assert bench.schedule.state(5 * MS) is GateState.TOO_MANY_REJECTS
+    bench.schedule.reset()
+    assert bench.at(7).device.signals.run_permit
+    bench.expect(3, 8)
+    assert bench.at(9).device.signals.run_permit, "the count begins anew"
+
+
+def test_a_pass_between_rejects_begins_the_row_anew():
+    bench = Bench(stop_after_rejects=2, width_ms=1)
+    for part, cleared in ((1, False), (2, True), (3, False)):
+        bench.expect(part, 3 * part, cleared=cleared)
+    assert bench.at(20).device.signals.run_permit
 
 
 def test_too_large_a_share_of_rejects_stops_the_belt():
-    schedule = Schedule(gate_config(stop_at_reject_share={"percent": 30, "of_last": 10}), 0)
-    schedule.heartbeat(True, 0)
+    bench = Bench(stop_at_reject_share={"percent": 30, "of_last": 10}, width_ms=1)
     for part in range(1, 11):
-        schedule.expect(part, part * MS)
-        if part % 3:
-            schedule.clear(part)
-    assert schedule.step(10 * MS)[0].run_permit  # 3 of 10 are not more than 30 %
-    schedule.expect(11, 11 * MS)
-    assert not schedule.step(11 * MS)[0].run_permit
+        bench.expect(part, 3 * part, cleared=bool(part % 3))
+    assert bench.at(32).device.signals.run_permit  # 3 of 10 are not more than 30 %
+    bench.expect(11, 33)
+    assert not bench.at(33).device.signals.run_permit
 
 
 def test_a_reject_that_the_plant_does_not_confirm_is_latched():
-    schedule = Schedule(gate_config(confirmation={"within_ms": 30}), 0)
-    schedule.heartbeat(True, 0)
-    schedule.expect(1, 10 * MS)
-    assert schedule.step(10 * MS)[0].run_permit
-    schedule.confirmed()
-    assert schedule.step(50 * MS)[0].run_permit
-    schedule.expect(2, 60 * MS)
-    schedule.step(60 * MS)
-    schedule.step(91 * MS)
-    assert schedule.state(91 * MS) is GateState.REJECT_UNCONFIRMED
+    bench = Bench(output={"kind": "simulated", "record": "/dev/null"}, confirmation={"within_ms": 30})
+    bench.expect(1, 10)
+    assert bench.at(60).device.signals.run_permit
+    bench.device.confirms = False
+    bench.expect(2, 60)
+    bench.at(89.9)
+    assert bench.device.signals.run_permit
+    bench.at(90)
+    assert bench.schedule.state(90 * MS) is GateState.REJECT_UNCONFIRMED
+    assert not bench.device.signals.run_permit
+
+
+def test_a_confirmation_input_that_cannot_be_read_is_a_failure_of_the_output():
+    bench = Bench(confirmation={"within_ms": 300}, width_ms=200)
+    bench.expect(1, 10)
+    bench.at(20)
+    bench.device.confirms = False
+    bench.expect(2, 20)
+    bench.at(30)
+    bench.device.confirmed = lambda: {}["no such answer"]
+    bench.at(40)
+    assert bench.schedule.state(40 * MS) is GateState.OUTPUT_FAILED
 
 
 def test_what_could_not_be_driven_is_said_to_be_so():
-    rejecting = Schedule(gate_config(), 0)
-    rejecting.expect(1, 0)
-    (outcome,) = rejecting.step(0)[1]
-    assert rejecting.undriven(outcome).code == Outcome.NOT_DRIVEN
-    releasing = Schedule(gate_config(wiring="pulse_to_release"), 0)
-    releasing.heartbeat(True, 0)
-    releasing.expect(1, 0)
-    releasing.clear(1)
-    (outcome,) = releasing.step(0)[1]
-    assert outcome.code == Outcome.PASSED
-    assert releasing.undriven(outcome).code == Outcome.REJECTED_STOPPED
+    for wiring, cleared, outcome in (
+        ("pulse_to_reject", False, Outcome.NOT_DRIVEN),
+        ("pulse_to_reject", True, Outcome.PASSED),
+        ("pulse_to_release", True, Outcome.REJECTED_STOPPED),
+        ("pulse_to_release", False, Outcome.REJECTED),
+    ):
+        bench = Bench(wiring=wiring)
+        bench.expect(1, 50, cleared=cleared)
+        bench.at(10)
+        bench.device.answers = False
+        bench.at(60)
+        assert bench.outcomes == {1: outcome}, "a path that was closed stays closed with the cable cut"
+
+
+def test_an_output_that_comes_back_must_read_back_twice_before_the_belt_runs():
+    bench = Bench(refresh_ms=100)
+    bench.at(10)
+    bench.device.answers = False
+    bench.until(lambda: bench.schedule.state(bench.device.now_ns) is GateState.OUTPUT_FAILED)
+    bench.device.answers = True
+    back_ns = bench.device.now_ns
+    bench.until(lambda: bench.schedule.state(bench.device.now_ns) is GateState.RUNNING)
+    assert 100 * MS < bench.device.now_ns - back_ns <= 300 * MS
+
+
+def test_a_write_that_arrives_after_the_output_is_back_is_noticed_before_the_path_counts_as_closed():
+    bench = Bench(wiring="pulse_to_release", refresh_ms=100)
+    bench.expect(1, 50, cleared=True)
+    bench.at(49)
+    bench.device.answers = False
+    bench.at(200)
+    bench.device.answers = True
+    bench.at(300)
+    bench.device.apply(Signals(actuator=True))
+    bench.expect(2, 320)
+    bench.at(330)
+    assert bench.outcomes == {1: Outcome.REJECTED_STOPPED, 2: Outcome.NOT_DRIVEN}
 
 
 def test_a_reject_that_begins_too_late_stops_the_belt_and_must_be_looked_for():
-    schedule = Schedule(gate_config(max_lateness_ms=8), 0)
-    schedule.heartbeat(True, 0)
-    schedule.expect(1, 100 * MS)
-    schedule.expect(2, 130 * MS)
-    (outcome,) = schedule.step(105 * MS)[1]
-    assert schedule.begun(outcome, 108 * MS).code == Outcome.REJECTED
-    assert schedule.step(120 * MS)[0].run_permit
-    (outcome,) = schedule.step(135 * MS)[1]
-    late = schedule.begun(outcome, 139 * MS)
-    assert (late.part, late.code, late.lateness_ns) == (2, Outcome.NOT_DRIVEN, 9 * MS)
-    signals, _ = schedule.step(139 * MS)
-    assert signals.actuator
-    assert not signals.run_permit
-    schedule.heartbeat(True, 140 * MS)
-    assert schedule.state(140 * MS) is GateState.REJECT_TOO_LATE
-    schedule.reset()
-    assert schedule.state(140 * MS) is GateState.RUNNING
+    bench = Bench(max_lateness_ms=8)
+    bench.device.rise_ns = 8 * MS
+    bench.expect(1, 100)
+    bench.at(160)
+    assert bench.outcomes == {1: Outcome.REJECTED}
+    assert bench.device.signals.run_permit
+    bench.device.rise_ns = 9 * MS
+    bench.expect(2, 200)
+    bench.at(300)
+    assert (bench.done[1].outcome, bench.done[1].lateness_ns) == (Outcome.NOT_DRIVEN, 9 * MS)
+    assert bench.device.on_ns(200 * MS, 300 * MS) >= 20 * MS, "it is driven all the same"
+    assert not bench.device.signals.run_permit
+    assert bench.schedule.state(300 * MS) is GateState.REJECT_NOT_DRIVEN
+    bench.schedule.reset()
+    assert bench.at(301).schedule.state(301 * MS) is GateState.RUNNING
 
 
 def test_a_release_that_would_begin_too_late_is_left_out():
-    schedule = Schedule(gate_config(wiring="pulse_to_release", width_ms=20), 0)
-    schedule.heartbeat(True, 0)
-    for part, due in ((1, 100 * MS), (2, 150 * MS)):
-        schedule.expect(part, due)
-        schedule.clear(part)
-    assert outcomes_of(schedule.step(120 * MS)[1]) == {1: Outcome.PASSED}
-    signals, outcomes = schedule.step(171 * MS)
-    assert not signals.actuator, "it would let the next label through"
-    assert outcomes_of(outcomes) == {2: Outcome.REJECTED_STOPPED}
+    bench = Bench(wiring="pulse_to_release", width_ms=20)
+    bench.expect(1, 100, cleared=True)
+    bench.at(90)
+    bench.device.now_ns = 121 * MS
+    bench.at(130)
+    assert bench.device.on_ns(0, 130 * MS) == 0, "it would let the next label through"
+    assert bench.outcomes == {1: Outcome.REJECTED_STOPPED}
+
+
+def test_a_path_that_opens_too_late_is_closed_at_once():
+    bench = Bench(wiring="pulse_to_release", width_ms=20)
+    bench.device.rise_ns = 21 * MS
+    bench.expect(1, 100, cleared=True)
+    bench.at(200)
+    assert bench.outcomes == {1: Outcome.REJECTED_STOPPED}
+    assert bench.device.on_ns(0, 200 * MS) <= 21 * MS + 21 * MS
+
+
+@pytest.mark.parametrize("pitch_ms", [6, 10, 15, 24, 26])
+def test_a_reject_closes_the_path_that_the_label_before_it_opened(pitch_ms):
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5)
+    for part in range(1, 20):
+        bench.expect(part, part * pitch_ms, cleared=part % 3 != 0)
+    bench.at(20 * pitch_ms + 50)
+    for part in range(3, 20, 3):
+        assert not bench.device.at(part * pitch_ms * MS).actuator
+        assert not bench.device.at(part * pitch_ms * MS - 4 * MS).actuator
+        assert bench.outcomes[part] is Outcome.REJECTED
+    assert bench.device.signals.run_permit
+
+
+@pytest.mark.parametrize("fault", ["cut", "stuck_open", "gate_stopped"])
+def test_a_path_that_is_or_may_be_open_at_a_reject_is_a_label_to_look_for(fault):
+    bench = Bench(wiring="pulse_to_release", width_ms=20)
+    bench.expect(1, 100, cleared=True)
+    bench.expect(2, 130)
+    bench.at(105)
+    assert bench.device.signals.actuator
+    if fault == "cut":
+        bench.device.answers = False
+    if fault == "stuck_open":
+        bench.device.apply = lambda signals: None
+    if fault == "gate_stopped":
+        bench.device.now_ns = 131 * MS
+    bench.at(160)
+    assert bench.device.at(130 * MS).actuator
+    assert bench.outcomes[2] is Outcome.NOT_DRIVEN
+    assert not bench.schedule.step(160 * MS).run_permit
+
+
+def test_more_parts_than_can_be_scheduled_are_named_and_the_belt_stands_until_they_have_gone_by():
+    bench = Bench(delay_ms=60_000, width_ms=1)
+    for part in range(1, CAPACITY + 1):
+        bench.expect(part, 1000 + part, cleared=True)
+    bench.at(1)
+    assert bench.device.signals.run_permit
+    bench.expect(CAPACITY + 1, 7000)
+    bench.at(2)
+    assert bench.outcomes == {CAPACITY + 1: Outcome.NOT_DRIVEN}
+    bench.schedule.reset()
+    assert not bench.at(7000).device.signals.run_permit, "a reload does not bring back what can't be rejected"
+    assert bench.at(7002).device.signals.run_permit
+    assert sorted(bench.outcomes) == list(range(1, CAPACITY + 2))
+
+
+def test_the_heartbeat_toggles_while_the_belt_may_run_and_stands_while_not():
+    bench = Bench(heartbeat_ms=500, stall_ms=5000)
+    levels = [bench.at(t_ms).device.signals.heartbeat for t_ms in (0, 499, 500, 999, 1000, 1500)]
+    assert levels == [False, False, True, True, False, True]
+    bench.schedule.heartbeat(False, bench.device.now_ns)
+    assert {bench.at(t_ms, beats=False).device.signals.heartbeat for t_ms in range(1501, 4000, 100)} == {True}
+
+
+@pytest.mark.parametrize(
+    ("wiring", "width_ms", "allowed"),
+    [
+        ("pulse_to_reject", 19, True),
+        ("pulse_to_reject", 20, False),
+        ("pulse_to_release", 15, True),
+        ("pulse_to_release", 15.1, False),
+    ],
+)
+def test_pulses_that_cannot_act_on_single_labels_are_refused(wiring, width_ms, allowed):
+    changes = {"wiring": wiring, "width_ms": width_ms, "pitch_ms": 20, "close_before_ms": 5}
+    if allowed:
+        gate_config(**changes)
+        return
+    with pytest.raises(ValueError, match=r"gate\.width_ms .* pitch of the labels \(20 ms\)"):
+        gate_config(**changes)
+
+
+def test_more_labels_in_flight_than_can_be_scheduled_are_refused():
+    gate_config(delay_ms=40_960, pitch_ms=10, width_ms=5)
+    with pytest.raises(ValueError, match=r"gate\.delay_ms .* 4096 are allowed"):
+        gate_config(delay_ms=41_000, pitch_ms=10, width_ms=5)
+
+
+def test_a_confirmation_without_an_input_is_refused():
+    modbus = {"kind": "modbus", "host": "127.0.0.1", "actuator_coil": 0}
+    for output in (modbus, {"kind": "gpio", "actuator_line": 1}, {"kind": "camera"}):
+        with pytest.raises(ValueError, match=r"gate\.confirmation needs an input"):
+            gate_config(output=output, confirmation={"within_ms": 10})
+    gate_config(output={**modbus, "confirmation_input": 3}, confirmation={"within_ms": 10})
 
 
 events = st.lists(
@@ -177,78 +385,93 @@ events = st.lists(
         st.tuples(st.just("wait"), st.integers(0, 80)),
         st.tuples(st.just("stall"), st.integers(0, 20)),
         st.tuples(st.just("gone"), st.none()),
-        st.tuples(st.just("output"), st.booleans()),
+        st.tuples(st.just("reset"), st.none()),
+        st.tuples(st.just("cable"), st.booleans()),
+        st.tuples(st.just("answers"), st.booleans()),
+        st.tuples(st.just("actuator"), st.booleans()),
+        st.tuples(st.just("slow"), st.integers(0, 8)),
     ),
     max_size=80,
 )
 
 
-@settings(max_examples=400)
-@given(events, st.sampled_from(["pulse_to_reject", "pulse_to_release"]))
+@settings(max_examples=400, deadline=None)
+@given(events, st.sampled_from(WIRINGS))
 def test_whatever_happens_no_part_passes_uncleared_and_each_has_one_outcome(story, wiring):
-    config = gate_config(wiring=wiring, stall_ms=50, width_ms=5)
-    schedule = Schedule(config, 0)
-    now, beat_at, ok = 0, None, False
-    gone = failed = False
+    bench = Bench(wiring=wiring, stall_ms=50, width_ms=5, refresh_ms=20)
+    device, schedule = bench.device, bench.schedule
+    beat_at, ok, gone = None, False, False
     expected: dict[int, int] = {}
     cleared: set[int] = set()
-    seen: list[Message] = []
-    pulses: list[int] = []
 
-    def step() -> None:
-        signals, outcomes = schedule.step(now)
-        outcomes = [schedule.begun(outcome, now) if outcome.t_ns else outcome for outcome in outcomes]
-        seen.extend(outcomes)
-        if signals.actuator:
-            pulses.append(now)
-        fresh = beat_at is not None and now - beat_at <= 50 * MS
-        if signals.run_permit:
-            assert fresh
+    def turn() -> None:
+        begun_ns, before = device.now_ns, len(device.history)
+        bench.turn()
+        if any(signals.run_permit for _, signals in device.history[before:]):
+            assert beat_at is not None
             assert ok
             assert not gone
-            assert not failed
-        for outcome in outcomes:
-            wants_pulse = (outcome.code == Outcome.PASSED) == (wiring == "pulse_to_release")
-            if wants_pulse:
-                assert signals.actuator
-                in_time = now - expected[outcome.part] <= 5 * MS
-                assert in_time == (outcome.code != Outcome.NOT_DRIVEN)
-            if outcome.code == Outcome.PASSED:
-                assert outcome.part in cleared
-                assert expected[outcome.part] <= now
+            assert begun_ns - beat_at <= 50 * MS
 
     for action, value in story:
         match action:
             case "expect" if value not in expected:
-                expected[value] = now + 100 * MS
+                expected[value] = device.now_ns + 100 * MS
                 schedule.expect(value, expected[value])
             case "clear":
-                if value in expected and value not in {message.part for message in seen}:
+                if value in expected and device.now_ns < expected[value]:
                     cleared.add(value)
-                schedule.clear(value)
+                    schedule.clear(value)
             case "beat" if not gone:
-                schedule.heartbeat(value, now)
-                beat_at, ok = now, value
+                schedule.heartbeat(value, device.now_ns)
+                beat_at, ok = device.now_ns, value
+                if not ok:
+                    turn()
             case "stall":
-                now += value * MS
-                step()
+                device.now_ns += value * MS
             case "wait":
-                end = now + value * MS
-                while now < end:
-                    now = min(end, max(now + 1, schedule.next_wake_ns(now)))
-                    step()
+                end = device.now_ns + value * MS
+                while device.now_ns < end:
+                    device.now_ns = min(end, device.now_ns + max(1, bench.drive.wait_ns()))
+                    turn()
             case "gone":
                 schedule.line_gone()
                 gone = True
-            case "output":
-                schedule.output_failed(value)
-                failed = value
-        step()
+            case "reset":
+                schedule.reset()
+            case "cable":
+                device.answers = value
+            case "answers":
+                device.acknowledges = value
+            case "actuator":
+                device.drives_actuator = value
+            case "slow":
+                device.rise_ns = value * MS
+        turn()
     schedule.line_gone()
     gone = True
+    device.answers = device.acknowledges = device.drives_actuator = True
+    device.rise_ns = 0
     for _ in range(400):
-        now += MS
-        step()
-    assert sorted(message.part for message in seen) == sorted(expected)
-    assert schedule.step(now)[0] == SAFE
-    assert schedule.is_idle(now)
+        device.now_ns += MS
+        turn()
+    assert sorted(done.part for done in bench.done) == sorted(expected)
+    for part, outcome in bench.outcomes.items():
+        judge(device, wiring, expected[part], outcome, part in cleared)
+    assert device.signals == SAFE
+    assert schedule.is_idle(device.now_ns)
+
+
+def judge(device, wiring, due_ns, outcome, is_cleared):
+    """By what the actuator was: no label passes uncleared unless the gate says that it must be looked for."""
+    if wiring == "pulse_to_reject":
+        was_driven = device.on_ns(due_ns, due_ns + 40 * MS) >= 2 * MS
+        if outcome is Outcome.REJECTED:
+            assert was_driven
+        assert is_cleared or outcome in (Outcome.REJECTED, Outcome.NOT_DRIVEN)
+    else:
+        was_open = device.at(due_ns).actuator
+        assert is_cleared or not was_open or outcome is Outcome.NOT_DRIVEN
+        assert is_cleared or outcome in (Outcome.REJECTED, Outcome.NOT_DRIVEN)
+        if outcome is Outcome.PASSED:
+            assert device.on_ns(due_ns, due_ns + 40 * MS) >= 2 * MS

@@ -1,0 +1,137 @@
+"""The actuator: which pulses it owes, and what is known of it. Time is passed in, nothing is done here.
+
+A pulse begins when the device has acknowledged it, or at its label's due time if the actuator was on already. It lasts
+`width_ms` from there, and it counts once the actuator has been read back as on after VERIFIED_SHARE of its width.
+"""
+
+from dataclasses import dataclass
+
+from inspectd.gate.messages import Outcome
+
+VERIFIED_SHARE = 0.5
+"""A pulse must have been on for this share of its width, as the device itself says; a shorter one has driven nothing."""
+
+
+@dataclass(slots=True)
+class Pulse:
+    """One label's claim to the actuator."""
+
+    part: int
+    due_ns: int
+    if_driven: Outcome
+    """What becomes of the label once the pulse is verified."""
+    began_ns: int | None = None
+    is_settled: bool = False
+    """What became of the label is known; the pulse still lasts its width."""
+
+    @property
+    def lateness_ns(self) -> int:
+        return 0 if self.began_ns is None else self.began_ns - self.due_ns
+
+
+class Actuator:
+    """Starts as off and read back, which is what opening an output guarantees."""
+
+    def __init__(self, width_ns: int) -> None:
+        self.is_acknowledged_off = True
+        """The device has acknowledged `off`, and nothing has been commanded since."""
+        self.is_read_off = True
+        """... and it has been read back as off."""
+        self.read_off_ns = 0
+        """When it was last read back as off."""
+        self._in_doubt = False
+        """A command to switch on was on its way when the device failed, and may still arrive."""
+        self._width_ns = width_ns
+        self._verify_ns = round(VERIFIED_SHARE * width_ns)
+        self._on_since_ns: int | None = None
+        self._pulses: list[Pulse] = []
+
+    def owe(self, pulse: Pulse) -> None:
+        """A label needs a pulse from its due time on; it has begun if the actuator is on already."""
+        if self._on_since_ns is not None:
+            pulse.began_ns = max(pulse.due_ns, self._on_since_ns)
+        self._pulses.append(pulse)
+
+    def wants_on(self, now_ns: int) -> bool:
+        """Pulses that are over are forgotten; one that has not been verified is never over."""
+        self._pulses = [pulse for pulse in self._pulses if not self._is_over(pulse, now_ns)]
+        return bool(self._pulses)
+
+    def command(self, on: bool) -> None:
+        """`on` is about to be written: from now on the actuator may be on, whether or not an answer comes."""
+        if on:
+            self.is_acknowledged_off = self.is_read_off = False
+
+    def acknowledged(self, on: bool, now_ns: int) -> list[Pulse]:
+        """The device has taken the level. Answers the pulses that begin with it."""
+        if not on:
+            self._on_since_ns = None
+            self.is_acknowledged_off = True
+            return []
+        if self._on_since_ns is None:
+            self._on_since_ns = now_ns
+        begun = [pulse for pulse in self._pulses if pulse.began_ns is None]
+        for pulse in begun:
+            pulse.began_ns = max(pulse.due_ns, now_ns)
+        return begun
+
+    def read(self, on: bool, now_ns: int) -> list[Pulse]:
+        """The device says what its actuator is now. Answers the pulses that this verifies."""
+        if not on:
+            self.is_read_off = self.is_acknowledged_off and not self._in_doubt
+            self.read_off_ns = now_ns
+            return []
+        self.is_read_off = self.is_acknowledged_off = False
+        return [pulse for pulse in self._pulses if self._is_verifiable(pulse, now_ns)]
+
+    def open_pulse(self, part: int) -> Pulse | None:
+        """The label's pulse, if its fate is open."""
+        return next((pulse for pulse in self._pulses if pulse.part == part and not pulse.is_settled), None)
+
+    def drop(self, pulse: Pulse) -> None:
+        """It is of no use any more."""
+        self._pulses.remove(pulse)
+
+    def wants_reading(self, now_ns: int) -> bool:
+        """A pulse waits to be verified, or `off` has been acknowledged but not read back."""
+        if self.is_acknowledged_off and not self.is_read_off and not self._in_doubt:
+            return True
+        return any(self._is_verifiable(pulse, now_ns) for pulse in self._pulses)
+
+    def cut(self) -> list[Pulse]:
+        """End every pulse that has begun. Answers those whose fate was open."""
+        begun = [pulse for pulse in self._pulses if pulse.began_ns is not None]
+        self._pulses = [pulse for pulse in self._pulses if pulse.began_ns is None]
+        return [pulse for pulse in begun if not pulse.is_settled]
+
+    def drop_waiting(self, before_ns: int) -> list[Pulse]:
+        """Forget the pulses that have not begun though their label was due before `before_ns`. Answers them."""
+        dropped = [pulse for pulse in self._pulses if pulse.began_ns is None and pulse.due_ns < before_ns]
+        self._pulses = [pulse for pulse in self._pulses if pulse not in dropped]
+        return dropped
+
+    def failed(self) -> list[Pulse]:
+        """The device can't be driven any more: what it was last commanded it may still be. Answers the open pulses."""
+        unsettled = [pulse for pulse in self._pulses if not pulse.is_settled]
+        self._pulses = []
+        self._on_since_ns = None
+        self._in_doubt |= not self.is_acknowledged_off
+        return unsettled
+
+    def works(self) -> None:
+        """The device is driven again, and nothing old can reach it any more."""
+        self._in_doubt = False
+
+    def next_ns(self) -> list[int]:
+        """When something changes: the moments at which pulses are to be verified and end."""
+        return [
+            pulse.began_ns + (self._width_ns if pulse.is_settled else self._verify_ns)
+            for pulse in self._pulses
+            if pulse.began_ns is not None
+        ]
+
+    def _is_verifiable(self, pulse: Pulse, now_ns: int) -> bool:
+        return not pulse.is_settled and pulse.began_ns is not None and now_ns >= pulse.began_ns + self._verify_ns
+
+    def _is_over(self, pulse: Pulse, now_ns: int) -> bool:
+        return pulse.is_settled and pulse.began_ns is not None and now_ns >= pulse.began_ns + self._width_ns
