@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from inspectd.errors import ConfigError
+from inspectd.redaction import redacted
 
 
 def read_yaml(path: Path, example: str) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def read_yaml(path: Path, example: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no valid YAML: {error}") from error
+        raise ConfigError(f"{path}: is no valid YAML: {redacted(str(error))}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold keys such as {example}, got {type(values).__name__}")
     return values
@@ -27,7 +28,7 @@ def read_yaml(path: Path, example: str) -> dict[str, Any]:
 
 def refused(path: Path, error: ValidationError, explain: Callable[[ErrorDetails], str]) -> ConfigError:
     """All that is wrong with a file at once, a line each."""
-    lines = [f"  {explain(detail)}" for detail in error.errors(include_url=False)]
+    lines = [redacted(f"  {explain(detail)}") for detail in error.errors(include_url=False)]
     return ConfigError("\n".join([f"{path}: {len(lines)} error(s)", *lines]))
 
 

@@ -1,0 +1,37 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspectd.redaction import redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("camera.device 0: gone", "camera.device 0: gone"),
+        ("x=1&y=2 is no URL", "x=1&y=2 is no URL"),
+        ("http://op:s3c@h/v: no image", "http://***@h/v: no image"),
+        ("{'device': 'rtsp://op:a@b/c?d@h:554/v'}", "{'device': 'rtsp://***@h:554/v'}"),
+        ("http://h/v?user=op&pwd=s3c: gone", "http://h/v?user=***&pwd=*** gone"),
+        ("rtsp://h/user=op_password=s3c_channel=1: gone", "rtsp://h/user=*** gone"),
+    ],
+)
+def test_what_is_left_of_a_text(text, expected):
+    assert redacted(text) == expected
+
+
+SECRET = st.text(
+    st.characters(codec="utf-8", exclude_characters="\n&;#'\" \t", exclude_categories=["Z", "C"]), min_size=4
+)
+
+
+@given(SECRET, SECRET, SECRET, st.sampled_from(["http", "https", "rtsp", "rtmp+tls"]))
+def test_no_secret_survives(user, password, token, scheme):
+    url = f"{scheme}://{user}7:{password}8@camera.local:554/live?n=1&token={token}9"
+    left = (
+        redacted(f"camera.device '{url}': gone. {url}")
+        .replace("camera.device", "")
+        .replace("camera.local:554/live", "")
+    )
+    for secret in (f"{user}7", f"{password}8", f"{token}9"):
+        assert secret not in left
