@@ -2,16 +2,22 @@
 
 A driver delivers `Shot`s in the order of their triggers, one per call. It never raises for a bad or missing
 image of a known trigger (that is a `Shot` with `missed` set); it raises `CameraError` when the device itself
-is gone or refuses a setting. `grab` and `close` return within a bounded time whatever the hardware does.
-A driver is used from one thread only, except where it says otherwise.
+is gone or refuses a setting, and for whatever else its SDK raises. `grab` and `close` return within a bounded time whatever
+the hardware does. A driver is used from one thread at a time, except where it says otherwise.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from pydantic import Field
 
+from inspectd.errors import CameraError, InspectdError
 from inspectd.part import Shot
 from inspectd.section import Section
+
+CLOSE_S = 3.0
+"""`close` returns within this time; what hangs is left behind."""
 
 
 class EndOfImages(Exception):
@@ -23,6 +29,24 @@ class CameraSection(Section):
 
     max_age_ms: float = Field(default=150, gt=0, le=60_000)
     """An image older than this, from its trigger, is not judged (`stale_frame`)."""
+    expect_every_s: float | None = Field(default=None, ge=1, le=86_400)
+    """No label for so long means that the trigger does not work (a light barrier that is blind, a cable out). Run permit
+    goes off, the report has an outage `camera`, and the camera is opened again. The image that a camera takes for that
+    without a trigger proves nothing about the trigger, so run permit stays off until a trigger gives an image (hold a label
+    before the light barrier) or somebody has looked (`systemctl reload inspectd`). Set it longer than the longest
+    pause of a belt that may run. Without it, labels go by unseen while the trigger is dead."""
+
+    def repeats_after(self) -> int | None:
+        """After how many images the same ones come again, because this camera plays files; None: never."""
+        return None
+
+    def known_exposure_ms(self) -> float:
+        """No image comes sooner after its trigger, as far as the config says."""
+        return 0.0
+
+    def known_period_ms(self) -> float | None:
+        """From one label to the next, if the config says so."""
+        return None
 
     @property
     def rate_limit_hz(self) -> float | None:
@@ -35,7 +59,8 @@ class Camera(Protocol):
         """Connect, apply every setting and read it back, prove with one image that the camera delivers
         (hardware-triggered cameras: one untriggered image), then start acquisition. Frame numbers start anew.
 
-        Raises CameraError: not found, a setting refused or read back differently (names setting, value, allowed).
+        Raises CameraError: not found, a setting refused or read back differently (names setting, value, allowed), an
+        exposure so long that no image is young enough to be judged. Raises InUseError: another process has the camera.
         """
 
     def grab(self, timeout_ms: float) -> Shot | None:
@@ -43,9 +68,20 @@ class Camera(Protocol):
 
         With a software trigger the driver fires it on its own clock (`trigger.rate_hz`) and stamps
         `t_trigger_ns` before firing; an unanswered trigger is a `lost_frame` shot. The image of a shot is the
-        caller's: no later grab changes it.
+        caller's: no later grab changes it. Where all images of a camera have one size, one of another size is a `bad_frame`.
         Raises CameraError if the device is gone, EndOfImages if a finite source has no more.
         """
 
     def close(self) -> None:
         """Release the device. Bounded in time, safe to call twice and after an error."""
+
+
+@contextmanager
+def camera_errors(name: str) -> Iterator[None]:
+    """Whatever an SDK raises becomes a CameraError of the camera `name`, which opening it again may mend."""
+    try:
+        yield
+    except (InspectdError, EndOfImages):
+        raise
+    except Exception as error:
+        raise CameraError(f"{name}: {type(error).__name__}: {error}") from error

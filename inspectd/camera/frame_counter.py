@@ -1,25 +1,72 @@
 """Frame numbers that only grow, from the block IDs a Basler camera counts its frames with."""
 
+from inspectd.errors import CameraError
+
 _GIGE_WRAP = 65_535
 """GigE Vision counts 1..65535 and then 1 again; USB3 Vision and extended IDs use 64 bits."""
 _NO_ID = 2**64 - 1
+_JITTER = 0.1
+"""Two images may be closer by this share of the shortest period: rates that cameras report are rounded."""
 
 
 class FrameCounter:
-    """A gap in the numbers is a gap in the IDs, i.e. frames the camera took and the host never got."""
+    """A gap in the numbers is a gap in the IDs, i.e. frames the camera took and the host never got.
 
-    def __init__(self) -> None:
+    A camera that starts anew counts anew, too. Its first ID must neither become labels that never were nor hide some, so
+    no gap is believed that is larger than the camera's own clock allows.
+    """
+
+    def __init__(self, shortest_period_ns: float = 0) -> None:
+        """`shortest_period_ns`: the camera never takes two images closer together; 0 if that is unknown."""
+        self._shortest_ns = shortest_period_ns * (1 - _JITTER)
         self._epoch = 0
         self._last_id = 0
         self._number = -1
+        self._timed: tuple[int, int] | None = None
+        """Number and camera time of the last frame whose time is known."""
 
-    def number(self, block_id: int) -> int:
-        """Number of the frame with this ID; a frame that lost its ID comes right after the one before it."""
+    @property
+    def last(self) -> int:
+        """The last number given; -1 before the first."""
+        return self._number
+
+    def number(self, block_id: int, t_camera_ns: int | None = None) -> int:
+        """Number of the frame with this ID, which the camera took at `t_camera_ns` of its own clock (None: not known).
+
+        A frame that lost its ID comes right after the one before it. A counter that goes down has wrapped around if it is
+        a 16-bit one and no frame is missing, or if the missing ones fit into the time that has passed.
+        Raises CameraError for any other step back, and for more missing frames than fit.
+        """
         if block_id == _NO_ID:
             self._number += 1
             return self._number
+        number = self._epoch + block_id
         if block_id < self._last_id:
+            number += _GIGE_WRAP
+            if not self._has_wrapped(block_id, number, t_camera_ns):
+                raise CameraError(
+                    f"the frame counter went from {self._last_id} back to {block_id}: has the camera restarted?"
+                )
             self._epoch += _GIGE_WRAP
-        self._last_id = block_id
-        self._number = self._epoch + block_id
-        return self._number
+        elif self._fits(number, t_camera_ns) is False:
+            raise CameraError(
+                f"the frame counter went from {self._last_id} to {block_id}, which is faster than the camera can take images"
+            )
+        self._last_id, self._number = block_id, number
+        if t_camera_ns is not None:
+            self._timed = number, t_camera_ns
+        return number
+
+    def _has_wrapped(self, block_id: int, number: int, t_camera_ns: int | None) -> bool:
+        if block_id < 1 or self._last_id > _GIGE_WRAP:  # no 16-bit counter
+            return False
+        if number - self._number == 1:
+            return True
+        return self._fits(number, t_camera_ns) is True
+
+    def _fits(self, number: int, t_camera_ns: int | None) -> bool | None:
+        """Whether the camera had the time for so many frames since the last one with a time; None if nobody knows."""
+        if self._timed is None or t_camera_ns is None or not self._shortest_ns:
+            return None
+        last_number, last_ns = self._timed
+        return (number - last_number) * self._shortest_ns <= t_camera_ns - last_ns

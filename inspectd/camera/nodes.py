@@ -1,6 +1,8 @@
 """GenICam nodes of a Basler camera: set by one name, whatever the camera family calls them, and read back."""
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ from inspectd.errors import CameraError
 
 _NAMES = {
     "exposure_us": ("ExposureTimeAbs", "ExposureTime"),
+    "longest_exposure_us": ("AutoExposureTimeAbsUpperLimit", "AutoExposureTimeUpperLimit"),
     "gain_db": ("Gain", "GainAbs"),
     "gain_raw": ("GainRaw",),
     "rate_hz": ("AcquisitionFrameRateAbs", "AcquisitionFrameRate"),
@@ -59,6 +62,36 @@ class Nodes:
         _, node = self._find(setting)
         if node is not None and node.IsWritable():
             self.set(setting, wanted)
+
+    def demand(self, setting: str, wanted: float | str, otherwise: str) -> None:
+        """Set it if this camera has the setting. `otherwise` says what the camera does with another value.
+
+        Raises CameraError: the camera keeps another value.
+        """
+        from pypylon import genicam
+
+        _, node = self._find(setting)
+        if node is None:
+            return
+        if node.IsWritable():
+            with suppress(genicam.GenericException):
+                node.SetValue(wanted)
+                node.GetNode().InvalidateNode()
+        got = node.GetValue()
+        if got != wanted:
+            raise CameraError(f"{setting} is {got} and must be {wanted}, or {otherwise}; {_allowed(node)}")
+
+    def each(self, selector: str) -> Iterator[None]:
+        """Select one value after the other, at last the one that was selected before; once if there is no such selector."""
+        node = self._find(selector)[1] if selector else None
+        if node is None:
+            yield
+            return
+        before = node.GetValue()
+        for name in node.GetSettableValues():
+            node.SetValue(name)
+            yield
+        node.SetValue(before)
 
     def raise_to_maximum(self, setting: str) -> None:
         """The same, with the largest value allowed."""

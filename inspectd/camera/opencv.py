@@ -1,6 +1,7 @@
 """Cameras that OpenCV reads: USB (UVC) by index or device path, network cameras by RTSP or HTTP URL. Free running.
 
-Such a camera has no trigger and no frame counter of its own: images that it or the network drops can't be noticed.
+Such a camera has no trigger and no frame counter of its own: images that it or the network drops can't be noticed. A stream
+that changes its size later is scaled by FFmpeg to the size of its first image.
 For slow lines and first trials.
 """
 
@@ -8,22 +9,27 @@ import math
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import Literal
 
 import cv2
 import structlog
 from pydantic import Field, model_validator
 
-from inspectd.camera.base import CameraSection
-from inspectd.errors import CameraError
-from inspectd.part import Image, Shot
+from inspectd.camera.base import CLOSE_S, CameraSection, camera_errors
+from inspectd.camera.proven_size import ProvenSize
+from inspectd.errors import CameraError, InspectdError
+from inspectd.ownership import Claim
+from inspectd.part import Image, MissedReason, Shot
+from inspectd.redaction import redacted
 
 log = structlog.get_logger()
 
 _OPEN_S = 10.0
-_SILENCE_S = 3.0
-_CLOSE_S = 2.0
+_SILENCE_S = 2.5
+"""Less than a closing camera is waited for: FFmpeg can't be interrupted while it waits for a stream."""
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_FFMPEG_LOG, _QUIET = "OPENCV_FFMPEG_LOGLEVEL", "-8"
 _LIVE = "rtsp_transport;tcp|fflags;nobuffer|fpsprobesize;0"
 """FFmpeg holds back the first images of a stream to guess its frame rate, and all later ones come late by as much."""
 
@@ -46,6 +52,12 @@ class OpencvConfig(CameraSection):
             raise ValueError("a network camera is set on its own web page: give device and max_age_ms only")
         return self
 
+    def known_exposure_ms(self) -> float:
+        return (self.exposure_us or 0) / 1000
+
+    def known_period_ms(self) -> float | None:
+        return None if self.rate_hz is None else 1000 / self.rate_hz
+
     @property
     def rate_limit_hz(self) -> float | None:
         return self.rate_hz
@@ -53,6 +65,18 @@ class OpencvConfig(CameraSection):
     @property
     def is_stream(self) -> bool:
         return isinstance(self.device, str) and "://" in self.device
+
+    @property
+    def title(self) -> str:
+        """The camera in every text: without the secrets of its URL."""
+        return redacted(f"camera.device {self.device}")
+
+    @property
+    def resolved(self) -> str:
+        """The same for all names of one device."""
+        if isinstance(self.device, int):
+            return f"/dev/video{self.device}"
+        return redacted(self.device) if self.is_stream else os.path.realpath(self.device)
 
     def settings(self) -> list[tuple[str, int, float]]:
         """(name, OpenCV property, value) in the order that cameras want."""
@@ -76,29 +100,46 @@ class OpencvCamera:
 
     def __init__(self, config: OpencvConfig) -> None:
         self._config = config
+        self._claim: Claim | None = None
         self._reader: _Reader | None = None
+        self._size: ProvenSize | None = None
 
     def open(self) -> None:
         self.close()
-        self._reader = _Reader(self._config)
-        if self._reader.take(_OPEN_S) is None:
+        try:
+            with camera_errors(self._config.title):
+                self._claim = Claim(f"camera {self._config.resolved}")
+                self._reader = _Reader(self._config)
+                self._prove_that_it_delivers(self._reader)
+        except InspectdError:
             self.close()
-            raise CameraError(f"camera.device {self._config.device}: no image within {_OPEN_S:g} s")
-        self._reader.count_from_here()
+            raise
 
     def grab(self, timeout_ms: float) -> Shot | None:
         """As the contract says. A gap in the numbers are images that came while nobody asked for one."""
-        if self._reader is None:
-            raise CameraError(f"camera.device {self._config.device}: not open")
+        if self._reader is None or self._size is None:
+            raise CameraError(f"{self._config.title}: not open")
         shot = self._reader.take(timeout_ms / 1000)
         if shot is None and self._reader.silence_s() > _SILENCE_S:
-            raise CameraError(f"camera.device {self._config.device}: no image for {_SILENCE_S:g} s")
+            raise CameraError(f"{self._config.title}: no image for {_SILENCE_S:g} s")
+        if shot is not None and shot.image is not None and not self._size.fits(shot.image):
+            return replace(shot, image=None, missed=MissedReason.BAD_FRAME)
         return shot
 
     def close(self) -> None:
-        if self._reader is not None:
-            self._reader.stop()
-            self._reader = None
+        reader, self._reader = self._reader, None
+        claim, self._claim = self._claim, None
+        if reader is not None:
+            reader.stop()
+        if claim is not None:
+            claim.release()
+
+    def _prove_that_it_delivers(self, reader: "_Reader") -> None:
+        shot = reader.take(_OPEN_S)
+        if shot is None or shot.image is None:
+            raise CameraError(f"{self._config.title}: no image within {_OPEN_S:g} s")
+        self._size = ProvenSize(self._config.title, shot.image)
+        reader.count_from_here()
 
 
 class _Reader:
@@ -134,16 +175,20 @@ class _Reader:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join(_CLOSE_S)
+        with self._changed:
+            self._failure = self._failure or CameraError(f"{self._config.title}: not open")
+            self._changed.notify_all()
+        self._thread.join(CLOSE_S)
         if self._thread.is_alive():
-            log.error("camera does not close and is left behind", device=self._config.device)
+            log.error("camera does not close and is left behind", camera=self._config.title)
 
     def _run(self) -> None:
         try:
             self._read_on(_connect(self._config))
-        except (CameraError, cv2.error) as error:
+        except Exception as error:  # what ends the reading is raised by the next `take`
+            kind = "" if isinstance(error, CameraError) else f"{type(error).__name__}: "
             with self._changed:
-                self._failure = CameraError(f"camera.device {self._config.device}: {error}")
+                self._failure = CameraError(redacted(f"{self._config.title}: {kind}{error}"))
                 self._changed.notify()
 
     def _read_on(self, capture: cv2.VideoCapture) -> None:
@@ -182,6 +227,7 @@ def _connect(config: OpencvConfig) -> cv2.VideoCapture:
             cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(_SILENCE_S * 1000),
             cv2.CAP_PROP_N_THREADS: 1,  # more would hold back as many images
         }
+        os.environ.setdefault(_FFMPEG_LOG, _QUIET)  # it would quote URLs with their passwords
         os.environ[_OPTIONS] = _LIVE
         try:
             capture = cv2.VideoCapture(

@@ -11,18 +11,29 @@ from typing import Any, Literal
 import structlog
 
 from inspectd.camera import emulator
+from inspectd.camera.base import CLOSE_S, camera_errors
 from inspectd.camera.clock import CameraClock, TriggerClock
 from inspectd.camera.frame_counter import FrameCounter
+from inspectd.camera.image_files import image_files
 from inspectd.camera.nodes import Nodes, brief
-from inspectd.camera.pylon_settings import LineTrigger, PylonSettings, SoftwareTrigger, apply
-from inspectd.errors import CameraError
+from inspectd.camera.one_image import demand_one_image_per_trigger
+from inspectd.camera.proven_size import ProvenSize
+from inspectd.camera.pylon_settings import (
+    LineTrigger,
+    PylonSettings,
+    SoftwareTrigger,
+    apply,
+    check_age,
+    shortest_period_ns,
+)
+from inspectd.errors import CameraError, InspectdError
+from inspectd.ownership import Claim
 from inspectd.part import Image, MissedReason, Shot
 
 log = structlog.get_logger()
 
 _PROBE_MS = 5000
 _PROBES = 3
-_CLOSE_S = 3.0
 _SILENCE_S = 2.0
 
 
@@ -31,6 +42,9 @@ class PylonConfig(PylonSettings):
 
     def create(self) -> "PylonCamera":
         return PylonCamera(self)
+
+    def repeats_after(self) -> int | None:
+        return None if self.emulated is None else len(image_files(self.emulated.images))
 
 
 class PylonCamera:
@@ -45,11 +59,15 @@ class PylonCamera:
         self._sdk: Any = None
         self._camera: Any = None
         self._converter: Any = None
+        self._claim: Claim | None = None
         self._links: TemporaryDirectory[str] | None = None
         self._outputs: _UserOutputs | None = None
         self._trigger_clock: TriggerClock | None = None
         self._camera_clock = CameraClock(1)
+        self._tick_hz = 1_000_000_000
         self._counter = FrameCounter()
+        self._failure: CameraError | None = None
+        self._size: ProvenSize | None = None
         self._triggers = 0
         self._silence_limit_s = float("inf")
         self._last_s = 0.0
@@ -60,25 +78,27 @@ class PylonCamera:
         return self._camera
 
     def open(self) -> None:
-        from pypylon import pylon
-
         self.close()
-        self._sdk = pylon
         try:
             with self._sdk_errors():
+                from pypylon import pylon
+
+                self._sdk = pylon
                 self._camera = self._connect()
                 nodes = Nodes(self._camera)
                 self._configure(nodes)
                 self._converter = self._converter_from(str(nodes.get("PixelFormat")))
                 self._prove_that_it_delivers()
                 self._start(nodes)
-        except CameraError:
+        except InspectdError:
             self.close()
             raise
 
     def grab(self, timeout_ms: float) -> Shot | None:
         if self._camera is None:
             raise CameraError(f"{self._name}: not open")
+        if self._failure is not None:
+            raise self._failure
         with self._sdk_errors():
             if self._trigger_clock is not None:
                 return self._grab_triggered(self._trigger_clock, timeout_ms)
@@ -87,17 +107,19 @@ class PylonCamera:
     def close(self) -> None:
         camera, self._camera = self._camera, None
         outputs, self._outputs = self._outputs, None
-        if camera is None:
-            return
-        # the SDK may hang on a camera whose cable was pulled
-        worker = threading.Thread(target=self._close, args=(camera, outputs), name="pylon-close", daemon=True)
-        worker.start()
-        worker.join(_CLOSE_S)
-        if worker.is_alive():
-            log.error("camera does not close and is left behind", camera=self._name)
-        if self._links is not None:
-            self._links.cleanup()
-            self._links = None
+        claim, self._claim = self._claim, None
+        links, self._links = self._links, None
+        if camera is not None:
+            # the SDK may hang on a camera whose cable was pulled
+            worker = threading.Thread(target=self._close, args=(camera, outputs), name="pylon-close", daemon=True)
+            worker.start()
+            worker.join(CLOSE_S)
+            if worker.is_alive():
+                log.error("camera does not close and is left behind", camera=self._name)
+        if claim is not None:
+            claim.release()
+        if links is not None:
+            links.cleanup()
 
     def set_user_output(self, line: str, level: bool) -> None:
         """Drive a user output (e.g. UserOutput1) and read it back. Raises CameraError."""
@@ -130,6 +152,8 @@ class PylonCamera:
                 continue
             if self._config.user_id not in (None, device.GetUserDefinedName()):
                 continue
+            if self._config.emulated is None:
+                self._claim = Claim(f"camera {device.GetSerialNumber()}")
             camera = self._sdk.InstantCamera(factory.CreateDevice(device))
             camera.Open()
             return camera
@@ -139,6 +163,7 @@ class PylonCamera:
     def _configure(self, nodes: Nodes) -> None:
         if self._config.feature_file is not None:
             nodes.load(self._config.feature_file)
+        demand_one_image_per_trigger(nodes)
         if self._config.emulated is not None:
             self._links = emulator.serve(self._config.emulated.images, nodes)
         apply(self._config, nodes)
@@ -160,6 +185,7 @@ class PylonCamera:
                 if not result.IsValid():
                     raise CameraError(f"{self._name}: connected, but no image within {_PROBE_MS / 1000:g} s")
                 if result.GrabSucceeded():
+                    self._size = ProvenSize(self._name, self._image(result))
                     self._camera.StopGrabbing()
                     return
                 problem = result.ErrorDescription
@@ -167,21 +193,21 @@ class PylonCamera:
 
     def _start(self, nodes: Nodes) -> None:
         trigger = self._config.trigger
+        check_age(self._config, nodes)
         exposure_us = nodes.get("exposure_us") or 0.0
-        latency_us = exposure_us
         self._trigger_clock = None
         self._silence_limit_s = float("inf")
         if isinstance(trigger, SoftwareTrigger):
             self._trigger_clock = TriggerClock(trigger.rate_hz)
         elif isinstance(trigger, LineTrigger):
             nodes.set("TriggerMode", "On")
-            latency_us += trigger.delay_us
         else:
             period_s = 1 / trigger.rate_hz if trigger.rate_hz else 0.0
             self._silence_limit_s = _SILENCE_S + 3 * max(period_s, exposure_us / 1e6)
-        tick_hz = nodes.get("GevTimestampTickFrequency") or 1_000_000_000
-        self._camera_clock = CameraClock(tick_hz, round(latency_us * 1e3))
-        self._counter = FrameCounter()
+        self._tick_hz = nodes.get("GevTimestampTickFrequency") or 1_000_000_000
+        self._camera_clock = CameraClock(self._tick_hz, round((exposure_us + self._config.delay_us) * 1e3))
+        self._counter = FrameCounter(shortest_period_ns(nodes))
+        self._failure = None
         self._triggers = 0
         self._last_s = time.monotonic()
         self._camera.StartGrabbing(self._sdk.GrabStrategy_OneByOne)
@@ -216,13 +242,21 @@ class PylonCamera:
             # the timestamp of a broken frame may be broken, too
             ticks = result.TimeStamp if result.GrabSucceeded() else 0
             t_trigger_ns = self._camera_clock.to_host_ns(ticks, t_arrival_ns)
-            return self._shot(result, self._counter.number(result.BlockID), t_trigger_ns, t_arrival_ns)
+            try:
+                number = self._counter.number(result.BlockID, ticks * 1_000_000_000 // self._tick_hz if ticks else None)
+            except CameraError as error:  # it is a label all the same; the next grab raises
+                self._failure = CameraError(f"{self._name}: {error}")
+                return Shot(self._counter.last + 1, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
+            return self._shot(result, number, t_trigger_ns, t_arrival_ns)
 
     def _shot(self, result: Any, number: int, t_trigger_ns: int, t_arrival_ns: int) -> Shot:
         if not result.GrabSucceeded():
             self._raise_if_gone()
             return Shot(number, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
-        return Shot(number, t_trigger_ns, t_arrival_ns, self._image(result))
+        image = self._image(result)
+        if self._size is None or not self._size.fits(image):
+            return Shot(number, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
+        return Shot(number, t_trigger_ns, t_arrival_ns, image)
 
     def _image(self, result: Any) -> Image:
         """A copy of the buffer (9 us for 640x480), which the camera fills again once released."""
@@ -255,12 +289,13 @@ class PylonCamera:
 
     @contextmanager
     def _sdk_errors(self) -> Iterator[None]:
-        from pypylon import genicam
+        with camera_errors(self._name):
+            from pypylon import genicam
 
-        try:
-            yield
-        except genicam.GenericException as error:
-            raise CameraError(f"{self._name}: {brief(error)}") from error
+            try:
+                yield
+            except genicam.GenericException as error:
+                raise CameraError(f"{self._name}: {brief(error)}") from error
 
     @property
     def _name(self) -> str:

@@ -92,6 +92,46 @@ class PylonSettings(CameraSection):
             raise ValueError("give gain_db or gain_raw, not both")
         return self
 
+    @property
+    def delay_us(self) -> float:
+        """From the trigger to the exposure."""
+        return self.trigger.delay_us if isinstance(self.trigger, LineTrigger) else 0.0
+
+    def known_exposure_ms(self) -> float:
+        return ((self.exposure_us or 0.0) + self.delay_us) / 1000
+
+    def known_period_ms(self) -> float | None:
+        rate_hz = None if isinstance(self.trigger, LineTrigger) else self.trigger.rate_hz
+        return None if rate_hz is None else 1000 / rate_hz
+
+
+def check_age(settings: PylonSettings, nodes: Nodes) -> None:
+    """Raises CameraError if every image is too old to be judged when the exposure that the camera really has ends."""
+    exposure_us, delay_us = longest_exposure_us(nodes), settings.delay_us
+    if exposure_us + delay_us >= settings.max_age_ms * 1000:
+        delay = f" and waits {delay_us:g} us after the trigger" if delay_us else ""
+        raise CameraError(
+            f"the camera exposes for {exposure_us:g} us{delay}, but camera.max_age_ms is {settings.max_age_ms:g} "
+            f"({settings.max_age_ms * 1000:g} us): every image would be too old to be judged; expose for a shorter time "
+            "(camera.exposure_us) or raise it"
+        )
+
+
+def longest_exposure_us(nodes: Nodes) -> float:
+    """What an automatic exposure may go up to; the exposure itself where it is fixed. 0 if the camera does not say."""
+    limit_us = nodes.get("longest_exposure_us") if _has_automatic_exposure(nodes) else None
+    return float(limit_us or nodes.get("exposure_us") or 0)
+
+
+def shortest_period_ns(nodes: Nodes) -> float:
+    """Two images are never closer together; 0 if that is not known, or may change with an automatic exposure."""
+    rate_hz = nodes.get("resulting_rate_hz")
+    return 0 if rate_hz is None or _has_automatic_exposure(nodes) else 1e9 / rate_hz
+
+
+def _has_automatic_exposure(nodes: Nodes) -> bool:
+    return nodes.get("ExposureAuto") not in (None, "Off")
+
 
 def apply(settings: PylonSettings, nodes: Nodes) -> None:
     """Set all that goes on top of the feature file, each value read back.
@@ -124,9 +164,8 @@ def _set_region(nodes: Nodes, region: SensorRegion) -> None:
 
 
 def _set_trigger(nodes: Nodes, trigger: Trigger) -> None:
-    """All but a line's TriggerMode, which is switched on when the camera has shown that it delivers."""
+    """All but a line's TriggerMode, which is switched on when the camera has shown that it delivers. Every trigger is off."""
     nodes.set("TriggerSelector", "FrameStart")
-    nodes.set("TriggerMode", "Off")
     if isinstance(trigger, FreeRun):
         if trigger.rate_hz is not None:
             nodes.offer("AcquisitionFrameRateEnable", True)
@@ -138,14 +177,15 @@ def _set_trigger(nodes: Nodes, trigger: Trigger) -> None:
     if isinstance(trigger, SoftwareTrigger):
         _check_rate(nodes, trigger.rate_hz)
         nodes.set("TriggerSource", "Software")
+        nodes.offer("delay_us", 0.0)
         nodes.set("TriggerMode", "On")
         return
     nodes.set("TriggerSource", trigger.line)
     nodes.set("TriggerActivation", "RisingEdge" if trigger.activation == "rising" else "FallingEdge")
     nodes.set("delay_us", trigger.delay_us)
+    nodes.set("LineSelector", trigger.line)
+    nodes.demand("LineMode", "Input", "no light barrier could trigger it")
     if trigger.debounce_us is not None:
-        nodes.set("LineSelector", trigger.line)
-        nodes.offer("LineMode", "Input")
         nodes.set("debounce_us", trigger.debounce_us)
 
 
