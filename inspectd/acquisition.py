@@ -5,22 +5,24 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import numpy as np
 import structlog
 
 from inspectd.books import Books
 from inspectd.camera import Camera
-from inspectd.camera.base import EndOfImages
-from inspectd.errors import CameraError
+from inspectd.camera.base import CLOSE_S, EndOfImages
+from inspectd.errors import CameraError, InUseError
 from inspectd.frame_queue import FrameQueue
 from inspectd.gate import GateLink
-from inspectd.part import Image, MissedReason, Part, Shot
+from inspectd.part import MissedReason, Part, Shot
 from inspectd.progress import Progress
+from inspectd.repetition import RecentImages
 
 log = structlog.get_logger()
 
 _GRAB_TIMEOUT_MS = 100.0
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_OPENING_S = 20.0
+"""A camera that is not there may take so long to say so. What takes longer hangs: the watchdog is to see it."""
 _LARGEST_GAP = 1000
 """More frames than this cannot be lost between two that arrived: the counter itself has jumped."""
 
@@ -38,8 +40,11 @@ class Acquisition:
         delay_ms: float,
         first_part_id: int,
         on_camera: Callable[[str | None], None],
+        expect_every_s: float | None = None,
+        repeats_after: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`on_camera` is told why the camera was lost (text) and that it is back (None)."""
+        """`on_camera` is told why the camera was lost (text) and that it is back (None). `expect_every_s`,
+        `repeats_after`: as the camera's section has them."""
         self.progress = Progress()
         self.ended = threading.Event()
         """Set when a finite source has no more images."""
@@ -52,10 +57,19 @@ class Acquisition:
         self._delay_ns = round(delay_ms * 1e6)
         self._next_id = first_part_id
         self._on_camera = on_camera
+        self._expect_every_s = expect_every_s
+        self._repeats_after = repeats_after
+        self._proof_is_owed = threading.Event()
+        """Set while the camera is open, but its trigger has given nothing since it was found dead."""
+        self._last_s = time.monotonic()
+        self._opening: threading.Thread | None = None
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Until `stop` or the end of the images. Reconnects with backoff; raises only what no retry can mend."""
+        """Until `stop` or the end of the images. Reconnects with backoff; raises only what no retry can mend.
+
+        The camera stays open until `close`, because the reject output may be on it.
+        """
         try:
             for _ in self._connections():
                 try:
@@ -68,12 +82,24 @@ class Acquisition:
                     self._on_camera(str(error))
                 if self._stopping.is_set():
                     return
+        except BaseException:
+            self._camera.close()
+            raise
         finally:
             self.delivers.clear()
-            self._camera.close()
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def close(self) -> None:
+        """Once `run` has returned. Bounded in time."""
+        self._camera.close()
+        if self._opening is not None:
+            self._opening.join(CLOSE_S)
+
+    def reset(self) -> None:
+        """Somebody has looked: a trigger that was found dead is trusted again, for `expect_every_s`."""
+        self._proof_is_owed.clear()
 
     def _connections(self) -> Iterator[None]:
         """Yields each time the camera has been opened."""
@@ -81,8 +107,8 @@ class Acquisition:
         while not self._stopping.is_set():
             try:
                 self._camera.close()
-                self._camera.open()
-            except CameraError as error:
+                self._open()
+            except (CameraError, InUseError) as error:
                 if failures == 0:
                     log.error("camera can't be opened", error=str(error))
                     self._on_camera(str(error))
@@ -90,9 +116,37 @@ class Acquisition:
                 failures += 1
                 continue
             failures = 0
-            self.delivers.set()
-            self._on_camera(None)
+            if self._stopping.is_set():
+                return
+            if not self._proof_is_owed.is_set():
+                self._delivers()
             yield
+
+    def _open(self) -> None:
+        """In a thread of its own, so that meanwhile this one shows progress and obeys `stop`."""
+        failures: list[BaseException] = []
+
+        def open_camera() -> None:
+            try:
+                self._camera.open()
+                if self._stopping.is_set():  # nobody waits any more
+                    self._camera.close()
+            except BaseException as error:  # raised in the acquire thread, below
+                failures.append(error)
+
+        opening = self._opening = threading.Thread(target=open_camera, name="open-camera", daemon=True)
+        opening.start()
+        end_s = time.monotonic() + _OPENING_S
+        while opening.is_alive() and not self._stopping.is_set():
+            opening.join(0.02)
+            if time.monotonic() < end_s:
+                self.progress.tick()
+        if failures:
+            raise failures[0]
+
+    def _delivers(self) -> None:
+        self.delivers.set()
+        self._on_camera(None)
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -101,15 +155,43 @@ class Acquisition:
 
     def _acquire(self) -> None:
         previous: Shot | None = None
+        recent = RecentImages(self._repeats_after())
+        self._last_s = time.monotonic()
         while not self._stopping.is_set():
             shot = self._camera.grab(_GRAB_TIMEOUT_MS)
             self.progress.tick()
             if shot is None:
+                self._expect_labels()
                 continue
+            self._prove_trigger(shot)
             if previous is not None:
                 self._admit_lost(previous, shot)
-            self._admit(_refuse_repeated_pixels(shot, previous))
+            if shot.image is not None and recent.saw(shot.image):
+                self._admit(replace(shot, image=None, missed=MissedReason.STALE_FRAME))
+            else:
+                self._admit(shot)
             previous = shot
+
+    def _expect_labels(self) -> None:
+        """Raises CameraError if labels are expected and none has come for too long."""
+        if not self.delivers.is_set() and not self._proof_is_owed.is_set():  # reset: somebody has looked
+            self._last_s = time.monotonic()
+            self._delivers()
+        if self._expect_every_s is None or self._proof_is_owed.is_set():
+            return
+        if time.monotonic() - self._last_s > self._expect_every_s:
+            self._proof_is_owed.set()
+            raise CameraError(
+                f"no label for {self._expect_every_s:g} s, and camera.expect_every_s expects one: does the light barrier see "
+                "the labels, and is its cable in? Run permit stays off until a trigger gives an image, or until a reload (SIGHUP)"
+            )
+
+    def _prove_trigger(self, shot: Shot) -> None:
+        self._last_s = time.monotonic()
+        if shot.image is not None:
+            self._proof_is_owed.clear()
+        if not self.delivers.is_set() and not self._proof_is_owed.is_set():
+            self._delivers()
 
     def _admit_lost(self, previous: Shot, shot: Shot) -> None:
         try:
@@ -154,15 +236,3 @@ def lost_between(previous: Shot, shot: Shot) -> list[Shot]:
         )
         for place in range(1, gap)
     ]
-
-
-def _refuse_repeated_pixels(shot: Shot, previous: Shot | None) -> Shot:
-    """Sensor noise makes two equal images impossible; a frozen camera or driver repeats itself exactly."""
-    if previous is None or previous.image is None or shot.image is None or not _same(shot.image, previous.image):
-        return shot
-    return replace(shot, image=None, missed=MissedReason.STALE_FRAME)
-
-
-def _same(image: Image, other: Image) -> bool:
-    middle = image.shape[0] // 2
-    return image.shape == other.shape and np.array_equal(image[middle], other[middle]) and np.array_equal(image, other)

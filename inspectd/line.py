@@ -79,6 +79,8 @@ class Line:
             delay_ms=config.gate.delay_ms,
             first_part_id=journal.next_part_id,
             on_camera=self._camera_changed,
+            expect_every_s=config.camera.expect_every_s,
+            repeats_after=config.camera.repeats_after,
         )
         self._inspection = Inspection(
             engine=engine,
@@ -144,7 +146,8 @@ class Line:
         self._inspection.swap_engine(engine)
 
     def reset(self) -> None:
-        """An operator has looked: latched stops of the gate are cleared."""
+        """An operator has looked: latched stops of the gate are cleared, and the camera's trigger is trusted again."""
+        self._acquisition.reset()
         self._gate.reset()
 
     def stop(self) -> None:
@@ -158,6 +161,8 @@ class Line:
         self._join(inspect)
         for message in self._gate.stop():
             self._collect(message)
+        if not acquire.is_alive():
+            self._acquisition.close()
         hung = [thread.name for thread in self._threads if thread.is_alive()]
         if hung:
             raise LineFault(f"did not stop in time: {', '.join(hung)}")
