@@ -1,15 +1,16 @@
 """`inspectd check`: looks at everything a line needs, one row each, with a fix for what fails.
 
-The service must be stopped meanwhile: camera and output have one owner at a time.
+Camera and output have one owner at a time: beside a running line they are not checked.
 """
 
 import os
 import resource
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -17,8 +18,9 @@ from rich.table import Table
 
 from inspectd.camera import Camera
 from inspectd.config import Config, load_config
-from inspectd.errors import CameraError, ConfigError, EngineError, OutputError
-from inspectd.inference import load_bundle, load_engine
+from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, OutputError
+from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.time_budget import least_budget, measure_image_ms, measure_record_ms
 
 _MARKS = {True: "[green]ok", False: "[red]FAIL", None: "[yellow]warn"}
 
@@ -47,10 +49,14 @@ def run(path: Path) -> int:
 
 def _findings(config: Config) -> Iterator[Finding]:
     yield Finding("config", True, "every key known, every value allowed")
-    yield _engine(config)
+    engine = _load_engine(config)
+    yield engine if isinstance(engine, Finding) else _engine(config, engine)
     camera = config.camera.create()
     try:
-        yield _camera(camera)
+        found = _camera(camera)
+        yield found
+        if isinstance(engine, Engine) and found.ok is not False:
+            yield _time_budget(config, engine, camera if found.ok else None)
         yield from _output(config, camera)
     finally:
         camera.close()
@@ -61,9 +67,9 @@ def _findings(config: Config) -> Iterator[Finding]:
     yield _clock()
 
 
-def _engine(config: Config) -> Finding:
+def _load_engine(config: Config) -> Engine | Finding:
     try:
-        engine = load_engine(load_bundle(config.engine), config.inference)
+        return load_engine(load_bundle(config.engine), config.inference)
     except (ConfigError, EngineError) as error:
         return Finding(
             "engine",
@@ -71,6 +77,9 @@ def _engine(config: Config) -> Finding:
             str(error),
             "build or copy the bundle again, or go back: `inspectd engines --help`",
         )
+
+
+def _engine(config: Config, engine: Engine) -> Finding:
     manifest = engine.manifest
     checked = "hashes" if config.inference.signed_by is None else "signature, hashes"
     return Finding(
@@ -84,6 +93,8 @@ def _engine(config: Config) -> Finding:
 def _camera(camera: Camera) -> Finding:
     try:
         camera.open()
+    except InUseError as error:
+        return Finding("camera", None, f"{error}: not checked", "stop the line to check it: systemctl stop inspectd")
     except CameraError as error:
         return Finding(
             "camera",
@@ -92,6 +103,27 @@ def _camera(camera: Camera) -> Finding:
             "is it powered, on this network or USB port, and is the service stopped?",
         )
     return Finding("camera", True, "every setting applied and read back, one image delivered")
+
+
+def _time_budget(config: Config, engine: Engine, camera: Camera | None) -> Finding:
+    """`camera`: open, or None if it can't be asked."""
+    budget = least_budget(config, engine)
+    notes = []
+    try:
+        image_ms = None if camera is None else measure_image_ms(camera)
+    except CameraError as error:
+        return Finding("time budget", False, str(error), "the camera delivered at first: look at its cable and power")
+    if image_ms is None:
+        notes.append("no label came by: the image's time is what the config says of the exposure")
+    else:
+        budget = replace(budget, image_ms=max(budget.image_ms, image_ms))
+    try:
+        budget = replace(budget, record_ms=measure_record_ms(config.journal))
+    except (OSError, sqlite3.Error):
+        notes.append("the time to record was not measured")
+    detail = budget.refusal or budget.warning or str(budget)
+    ok = False if budget.refusal else None if budget.warning else True
+    return Finding("time budget", ok, "; ".join([detail, *notes]))
 
 
 def _output(config: Config, camera: Camera) -> Iterator[Finding]:

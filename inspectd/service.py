@@ -15,7 +15,7 @@ import structlog
 
 from inspectd.archive import Archive
 from inspectd.config import Config, load_config
-from inspectd.errors import LineFault
+from inspectd.errors import ConfigError, LineFault
 from inspectd.gate import GateLink
 from inspectd.housekeeping import Housekeeper
 from inspectd.inference import load_bundle, load_engine
@@ -25,6 +25,7 @@ from inspectd.notify import Notifier
 from inspectd.reload import Reload
 from inspectd.start_times import StartTimes
 from inspectd.status import StatusLine
+from inspectd.time_budget import least_budget
 
 log = structlog.get_logger()
 
@@ -45,6 +46,9 @@ def run(path: Path) -> None:
     times.passed("config")
     engine = load_engine(load_bundle(config.engine), config.inference)
     times.passed("engine")
+    refusal = least_budget(config, engine).refusal
+    if refusal is not None:
+        raise ConfigError(f"{path}: {refusal}")
     journal = Journal.open(config.journal)
     with ExitStack() as stack:
         journal.use_engine(engine.manifest.name, engine.hash)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspectd.camera.image_files import read_photo
+from PIL import Image as Pillow
+
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.dataset.manifest import read_manifest
@@ -54,8 +55,15 @@ def load(synthetic: Path, real: Path, seed: int) -> Compared:
 
 
 def smallest_side_px(files: Iterable[Path]) -> int:
-    """Raises ConfigError naming a file that is no photo."""
-    return min(min(read_photo(path).shape[:2]) for path in files)
+    """Raises ConfigError naming a file that is no image."""
+    sides = []
+    for path in files:
+        try:
+            with Pillow.open(path) as image:
+                sides.append(min(image.size))
+        except OSError as error:
+            raise ConfigError(f"{path}: is no image that can be read") from error
+    return min(sides)
 
 
 def square(side_px: int) -> InputSpec:
