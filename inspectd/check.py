@@ -1,6 +1,6 @@
 """`inspectd check`: looks at everything a line needs, one row each, with a fix for what fails.
 
-Camera and output have one owner at a time: beside a running line they are not checked.
+Camera and output have one owner at a time: what the running line owns is said to be in use, and left alone.
 """
 
 import os
@@ -8,8 +8,10 @@ import resource
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +21,15 @@ from rich.table import Table
 from inspectd.camera import Camera
 from inspectd.config import Config, load_config
 from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, OutputError
+from inspectd.gate.output import SAFE_WITHIN_S, Output, Signals, make_safe
 from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.ownership import Claim
 from inspectd.time_budget import least_budget, measure_image_ms, measure_record_ms
 
+_WATCHDOG_FIX = (
+    "switch the device's watchdog on and name its register in gate.output.watchdog, "
+    "or say in gate.output.watchdog_waiver who accepts that, and why"
+)
 _MARKS = {True: "[green]ok", False: "[red]FAIL", None: "[yellow]warn"}
 
 
@@ -35,19 +43,28 @@ class Finding:
     fix: str = ""
 
 
-def run(path: Path) -> int:
-    """Print the table; exit code 0 if nothing failed, 1 otherwise. Raises ConfigError if the config can't be used."""
+def run(path: Path, *, pulse: bool | None = None) -> int:
+    """Print the table; exit code 0 if nothing failed, 1 otherwise. Raises ConfigError if the config can't be used.
+
+    `pulse`: whether to pulse the actuator; None asks, where there is a terminal to ask at.
+    """
+
+    def may_pulse(question: str) -> bool:
+        if pulse is None and sys.stdin.isatty():
+            return input(question).strip().lower() in ("y", "yes")
+        return bool(pulse)
+
     config = load_config(path)
     table = Table("what", "", "found", "fix", title=f"{config.name}: {path}")
     failed = False
-    for finding in _findings(config):
+    for finding in _findings(config, may_pulse):
         table.add_row(finding.what, _MARKS[finding.ok], finding.detail, finding.fix)
         failed |= finding.ok is False
     Console().print(table)
     return int(failed)
 
 
-def _findings(config: Config) -> Iterator[Finding]:
+def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Finding]:
     yield Finding("config", True, "every key known, every value allowed")
     engine = _load_engine(config)
     yield engine if isinstance(engine, Finding) else _engine(config, engine)
@@ -57,9 +74,10 @@ def _findings(config: Config) -> Iterator[Finding]:
         yield found
         if isinstance(engine, Engine) and found.ok is not False:
             yield _time_budget(config, engine, camera if found.ok else None)
-        yield from _output(config, camera)
+        yield from _output(config, camera, may_pulse)
     finally:
         camera.close()
+    yield from _pitch(config)
     yield _real_time(config)
     yield _disk("journal", config.journal.path.parent, config.journal.max_mb / 1000)
     if config.archive is not None:
@@ -126,19 +144,54 @@ def _time_budget(config: Config, engine: Engine, camera: Camera | None) -> Findi
     return Finding("time budget", ok, "; ".join([detail, *notes]))
 
 
-def _output(config: Config, camera: Camera) -> Iterator[Finding]:
+def _output(config: Config, camera: Camera, may_pulse: Callable[[str], bool]) -> Iterator[Finding]:
     output = config.gate.output.create(camera)
+    with ExitStack() as stack:
+        try:
+            for device in config.gate.output.devices:
+                stack.enter_context(Claim(device))
+        except InUseError as error:
+            yield Finding("output", None, f"{error}: not touched", "stop the service to check it")
+            return
+        stack.callback(output.close)
+        try:
+            output.open()
+            make_safe(output, within_s=1)
+            yield Finding("output", True, f"{config.gate.output.kind}: reachable, safe state written and read back")
+            for problem in output.problems():
+                yield Finding("output", False, problem, _WATCHDOG_FIX)
+            for warning in output.warnings():
+                yield Finding("output", None, warning)
+            yield _actuator(output, config.gate.width_ms, may_pulse)
+        except OutputError as error:
+            yield Finding("output", False, str(error), "check address, wiring and rights")
+
+
+def _actuator(output: Output, width_ms: float, may_pulse: Callable[[str], bool]) -> Finding:
+    """Raises OutputError."""
+    if not may_pulse(f"Pulse the actuator for {width_ms:g} ms now? It moves: hands off. [y/N] "):
+        return Finding("actuator", None, "not tried: whether it moves is not known", "inspectd check --pulse")
     try:
-        output.open()
-    except OutputError as error:
-        yield Finding("output", False, str(error), "check address, wiring and rights; is the service stopped?")
-        return
-    try:
-        yield Finding("output", True, f"{config.gate.output.kind}: reachable, safe state written and read back")
-        for warning in output.warnings():
-            yield Finding("output", None, warning)
+        output.write(Signals(actuator=True))
+        time.sleep(width_ms / 1000)
+        was_on = output.actuator()
     finally:
-        output.close()
+        make_safe(output, within_s=SAFE_WITHIN_S)
+    if was_on:
+        return Finding("actuator", True, f"read back as on after {width_ms:g} ms, and as off again; did it move?")
+    return Finding(
+        "actuator", False, "was switched on and reads back as off", "does a program of the PLC write the same coil?"
+    )
+
+
+def _pitch(config: Config) -> Iterator[Finding]:
+    if config.gate.pitch_ms is None and config.camera.rate_limit_hz is None:
+        yield Finding(
+            "pitch",
+            None,
+            "the shortest time between two labels is not known: pulses may be too long for it",
+            "set gate.pitch_ms",
+        )
 
 
 def _real_time(config: Config) -> Finding:

@@ -85,13 +85,18 @@ def _add_check(verbs: Verbs) -> None:
         help="is everything the line needs there? with a fix for what is not; exit code 1 if something fails",
     )
     _add_config(parser)
+    parser.add_argument(
+        "--pulse",
+        action=argparse.BooleanOptionalAction,
+        help="pulse the actuator once and read both states back; asks at a terminal if left out",
+    )
     parser.set_defaults(verb=_check)
 
 
 def _check(args: argparse.Namespace) -> int:
     from inspectd.check import run
 
-    return run(args.config)
+    return run(args.config, pulse=args.pulse)
 
 
 def _add_demo(verbs: Verbs) -> None:

@@ -1,19 +1,21 @@
-"""The gate as a process of its own, judged by the record of the simulated output and of a real Modbus server."""
+"""The gate as a process of its own, judged by the record of the simulated output and of a real Modbus plc."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from inspectd.errors import LineFault, OutputError
-from inspectd.gate import GateLink
+from inspectd.errors import InUseError, LineFault, OutputError
+from inspectd.gate import GateConfig, GateLink
 from inspectd.gate.messages import GateState, Kind, Message, Outcome
+from inspectd.ownership import Claim
 from inspectd_tools.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
 
@@ -174,6 +176,109 @@ def test_a_killed_gate_is_a_line_fault_and_the_output_is_made_safe(simulated):
     assert record(path)[-1]["run_permit"] is False
 
 
+def test_a_hung_gate_is_killed_and_the_output_is_made_safe(plc):
+    link = GateLink.start(modbus_config(plc, stall_ms=250))
+    collect(link, running)
+    link.expect(1, time.monotonic_ns() + 300_000_000)
+    os.kill(link.pid, signal.SIGSTOP)
+    hung_s = time.monotonic()
+    with pytest.raises(LineFault, match="has not answered"):
+        collect(link, lambda seen: False)
+    link.close()
+    assert not plc.coil(PERMIT)
+    assert time.monotonic() - hung_s < 3
+    assert not Path(f"/proc/{link.pid}").exists()
+
+
+def test_a_gate_that_ends_for_a_reason_nobody_foresaw_leaves_the_output_safe(plc):
+    link = GateLink.start(modbus_config(plc))
+    collect(link, running)
+    link._channel.send(b"no message of ours")
+    with pytest.raises(LineFault, match="gate is gone"):
+        collect(link, lambda seen: False)
+    link.close()
+    assert not plc.coil(PERMIT)
+
+
+@pytest.mark.parametrize("how", ["stop", "hang up"])
+def test_the_end_of_a_line_during_a_cut_of_the_network_takes_run_permit_off_once_it_is_back(plc, how):
+    link = GateLink.start(modbus_config(plc))
+    collect(link, running)
+    plc.command(do="cut", ms=1500)
+    if how == "stop":
+        link.stop()
+    link.close()
+    assert not plc.coil(PERMIT)
+
+
+def test_an_end_that_cannot_be_made_safe_says_so(plc):
+    link = GateLink.start(modbus_config(plc))
+    collect(link, running)
+    plc.command(do="cut", ms=30_000)
+    with pytest.raises(OutputError, match=r"could not be written within .* run permit may still be on"):
+        link.close()
+
+
+@pytest.mark.parametrize("manner", ["busy", "empty", "short", "wrong_transaction", "silent"])
+def test_a_device_that_answers_badly_is_an_output_that_failed_and_works_again(plc, manner):
+    config = modbus_config(plc, confirmation={"within_ms": 100}, confirmation_input=7)
+    plc.command(do="input", address=7, value=0)
+    with GateLink.start(config) as link:
+        collect(link, running)
+        plc.command(do=manner, ms=400)
+        link.expect(1, time.monotonic_ns() + 50_000_000)
+        messages = collect(link, lambda seen: any(m.code == GateState.OUTPUT_FAILED for m in seen))
+        messages += collect(link, lambda seen: bool(outcomes(messages + seen)))
+        assert outcomes(messages)[1] is Outcome.NOT_DRIVEN
+        latched = (GateState.REJECT_NOT_DRIVEN, GateState.REJECT_UNCONFIRMED)
+        collect(link, lambda seen: any(m.code in latched for m in seen))
+        link.reset()
+        collect(link, running)
+
+
+def test_a_log_that_nobody_reads_does_not_hold_up_the_gate(plc):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, b"full" * 1024)
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+    script = (
+        "import sys, time\n"
+        "from inspectd.gate import GateConfig, GateLink\n"
+        "link = GateLink.start(GateConfig.model_validate_json(sys.argv[1]))\n"
+        "print(flush=True)\n"
+        "while True:\n"
+        "    link.receive(); link.heartbeat(True); time.sleep(0.02)\n"
+    )
+    command = [sys.executable, "-c", script, modbus_config(plc).model_dump_json()]
+    line = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writing)
+    try:
+        assert line.stdout is not None
+        line.stdout.readline()
+        until(lambda: plc.coil(PERMIT))
+        for _ in range(3):  # each is a line or two in the gate's log
+            plc.command(do="set", coil=PERMIT, value=0)
+            until(lambda: not plc.coil(PERMIT))
+            until(lambda: plc.coil(PERMIT))
+    finally:
+        line.kill()
+        line.wait()
+        until(lambda: not plc.coil(PERMIT))
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_gate_waits_for_the_one_before_it_to_leave_the_output(tmp_path):
+    config = gate_config(output={"kind": "simulated", "record": str(tmp_path / "output.jsonl")})
+    (device,) = config.output.devices
+    owner = Claim(device)
+    threading.Timer(0.5, owner.release).start()
+    with GateLink.start(config) as link, pytest.raises(InUseError, match=f"process {link.pid}"):
+        Claim(device)
+
+
 def test_a_gate_ignores_the_signals_of_its_group(simulated):
     link, _ = simulated
     for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT):
@@ -198,35 +303,51 @@ def test_an_unconfirmed_reject_takes_run_permit_until_reset(tmp_path):
         collect(link, running)
 
 
-def test_modbus_pulses_and_a_server_that_goes_and_comes_back(tmp_path):
-    server = ModbusPlc(tmp_path / "coils.csv")
-    server.start()
+ACTUATOR, PERMIT, HEARTBEAT = 3, 4, 5
+
+
+@pytest.fixture
+def plc(tmp_path: Path) -> Iterator[ModbusPlc]:
+    with ModbusPlc(tmp_path / "coils.jsonl") as server:
+        yield server
+
+
+def modbus_config(plc: ModbusPlc, confirmation_input: int | None = None, **changes: object) -> GateConfig:
     output = {
         "kind": "modbus",
         "host": "127.0.0.1",
-        "port": server.port,
-        "actuator_coil": 3,
-        "run_permit_coil": 4,
-        "heartbeat_register": 5,
-        "timeout_ms": 500,
+        "port": plc.port,
+        "actuator_coil": ACTUATOR,
+        "run_permit_coil": PERMIT,
+        "heartbeat_register": HEARTBEAT,
+        "confirmation_input": confirmation_input,
+        "timeout_ms": 200,
     }
-    try:
-        with GateLink.start(gate_config(output=output, stall_ms=3000)) as link:
-            collect(link, running)
-            due = time.monotonic_ns() + 50_000_000
-            link.expect(1, due)
-            assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {1: Outcome.REJECTED}
-            assert any(level and t_ns >= due for t_ns, level in server.writes(3))
-            assert server.writes(4)[-1][1]
-            server.stop()
-            collect(link, lambda seen: any(message.code == GateState.OUTPUT_FAILED for message in seen))
-            link.expect(2, time.monotonic_ns())
-            assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {2: Outcome.NOT_DRIVEN}
-            server.start()
-            collect(link, lambda seen: any(message.code == GateState.REJECT_NOT_DRIVEN for message in seen))
-            link.reset()
-            collect(link, running)
-            link.expect(3, time.monotonic_ns())
-            assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {3: Outcome.REJECTED}
-    finally:
-        server.stop()
+    return gate_config(output=output, **{"stall_ms": 2000, **changes})
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_modbus_pulses_and_a_server_that_goes_and_comes_back(plc):
+    with GateLink.start(modbus_config(plc)) as link:
+        collect(link, running)
+        due = time.monotonic_ns() + 50_000_000
+        link.expect(1, due)
+        assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {1: Outcome.REJECTED}
+        assert any(level and t_ns >= due for t_ns, level in plc.writes(ACTUATOR))
+        assert plc.writes(PERMIT)[-1][1]
+        plc.stop()
+        collect(link, lambda seen: any(message.code == GateState.OUTPUT_FAILED for message in seen))
+        link.expect(2, time.monotonic_ns())
+        assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {2: Outcome.NOT_DRIVEN}
+        plc.start()
+        collect(link, lambda seen: any(message.code == GateState.REJECT_NOT_DRIVEN for message in seen))
+        link.reset()
+        collect(link, running)
+        link.expect(3, time.monotonic_ns())
+        assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {3: Outcome.REJECTED}

@@ -1,0 +1,105 @@
+"""What `inspectd check` says of the output, judged by the coils of a Modbus device."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+
+from inspectd.cli import main
+from inspectd.ownership import Claim
+from inspectd_tools.modbus_plc import ModbusPlc
+from tests.factories import make_toy_bundle, toy_image
+
+WATCHDOG_REGISTER = 0x1120
+
+
+@pytest.fixture
+def plc(tmp_path: Path) -> Iterator[ModbusPlc]:
+    with ModbusPlc(tmp_path / "coils.jsonl", watchdog_ms=30_000) as server:
+        yield server
+
+
+@pytest.fixture
+def output(plc: ModbusPlc) -> dict[str, object]:
+    return {
+        "kind": "modbus",
+        "host": "127.0.0.1",
+        "port": plc.port,
+        "actuator_coil": 0,
+        "run_permit_coil": 1,
+        "heartbeat_register": 0,
+        "timeout_ms": 500,
+        "watchdog": {"register_address": WATCHDOG_REGISTER, "unit_ms": 1},
+    }
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys):
+    """Checks a line with this output; returns (exit code, what was printed)."""
+    make_toy_bundle(tmp_path / "engine")
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "0.png"), toy_image("no_fail"))
+
+    def run(output: dict[str, object], *options: str) -> tuple[int, str]:
+        config = {
+            "engine": "engine",
+            "camera": {"kind": "replay", "source": "images", "rate_hz": 10, "max_age_ms": 90},
+            "gate": {
+                "wiring": "pulse_to_reject",
+                "delay_ms": 120,
+                "width_ms": 20,
+                "realtime_priority": 0,
+                "output": output,
+            },
+            "journal": {"path": "journal.sqlite"},
+        }
+        (tmp_path / "line.yaml").write_text(yaml.safe_dump(config))
+        code = main(["check", "--config", str(tmp_path / "line.yaml"), *options])
+        return code, " ".join(capsys.readouterr().out.split())
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+def test_the_actuator_is_pulsed_only_when_asked_for(plc, output, check):
+    code, text = check(output)
+    assert code == 0, text
+    assert "not tried" in text
+    assert not any(level for _, level in plc.writes(0))
+    code, text = check(output, "--pulse")
+    assert code == 0, text
+    assert "read back as on after 20 ms, and as off again" in text
+    assert [level for _, level in plc.writes(0) if level] == [True]
+    assert not plc.coil(0)
+
+
+def test_an_actuator_that_a_program_of_the_plc_writes_fails(plc, output, check):
+    plc.command(do="ignore", ms=60_000, coil=0)
+    code, text = check(output, "--pulse")
+    assert code == 1
+    assert "reads back as off" in text
+
+
+def test_a_device_without_a_watchdog_fails_unless_somebody_waives_it(plc, output, check):
+    without = {key: value for key, value in output.items() if key != "watchdog"}
+    code, text = check(without)
+    assert (code, "gate.output.watchdog: missing" in text) == (1, True)
+    code, text = check({**without, "watchdog_waiver": "the PLC stops the belt itself (JM)"})
+    assert (code, "the PLC stops the belt itself (JM)" in text) == (0, True)
+    code, text = check({**output, "watchdog": {"register_address": 0, "unit_ms": 1}})
+    assert (code, "watchdog is off (register 0 is 0)" in text) == (1, True)
+
+
+def test_an_output_of_a_running_line_is_said_to_be_in_use_and_left_alone(plc, output, check):
+    plc.command(do="set", coil=0, value=1)
+    with Claim(f"output modbus 127.0.0.1:{plc.port} unit 1 coil 1"):
+        code, text = check(output, "--pulse")
+    assert code == 0
+    assert "in use by the running line" in text
+    assert plc.coil(0), "check has switched off what the running line had on"

@@ -1,0 +1,107 @@
+"""The Modbus output against a device that answers anything."""
+
+import os
+import random
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from inspectd.errors import OutputError
+from inspectd.gate.modbus import ModbusConfig, ModbusOutput
+from inspectd.gate.output import Signals
+
+CALLS = int(os.environ.get("INSPECTD_FUZZ", "400"))
+
+
+class Babbler:
+    """Knows the protocol, and breaks it in each answer but every ninth."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(5)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            try:
+                while len(head := client.recv(7, socket.MSG_WAITALL)) == 7:
+                    transaction, _, length, unit = struct.unpack(">HHHB", head)
+                    client.sendall(self._answer(transaction, unit, client.recv(length - 1, socket.MSG_WAITALL)))
+            except OSError:
+                return
+
+    def _answer(self, transaction: int, unit: int, request: bytes) -> bytes:
+        rng, function = self._random, request[0]
+        good = request if function in (5, 6) else bytes([function, 1, rng.choice([0, 1])])
+        body = rng.choice(
+            [
+                *[good] * 4,
+                good[:1],
+                bytes([function, 0]),
+                bytes([function | 0x80, rng.randrange(256)]),
+                rng.randbytes(rng.randrange(1, 9)),
+            ]
+        )
+        frame = bytearray(struct.pack(">HHHB", transaction, 0, len(body) + 1, unit) + body)
+        match rng.randrange(6):
+            case 0:
+                frame[rng.randrange(len(frame))] ^= 1 << rng.randrange(8)
+            case 1:
+                frame = frame[: rng.randrange(len(frame))]
+            case 2:
+                frame += rng.randbytes(rng.randrange(1, 40))
+            case 3:
+                frame = bytearray(rng.randbytes(rng.randrange(60)))
+        return bytes(frame)
+
+
+@pytest.fixture
+def babbler() -> Iterator[Babbler]:
+    server = Babbler()
+    yield server
+    server.close()
+
+
+def test_whatever_a_device_answers_the_output_works_or_has_failed(babbler):
+    """Anything else than an OutputError would be a fault that nobody foresaw."""
+    config = ModbusConfig(
+        kind="modbus",
+        host="127.0.0.1",
+        port=babbler.port,
+        actuator_coil=0,
+        run_permit_coil=1,
+        heartbeat_register=2,
+        confirmation_input=3,
+        timeout_ms=20,
+    )
+    output = ModbusOutput(config)
+    rng = random.Random(7)
+    calls = [
+        lambda: output.write(Signals(rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.5)),
+        output.actuator,
+        output.run_permit,
+        output.confirmed,
+    ]
+    failures = 0
+    for _ in range(CALLS):
+        try:
+            rng.choice(calls)()
+        except OutputError:
+            failures += 1
+    output.close()
+    assert 0 < failures < CALLS
