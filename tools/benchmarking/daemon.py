@@ -106,6 +106,7 @@ class Bench:
         self._runs += 1
         folder = self.folder / f"run{self._runs}"
         folder.mkdir()
+        rate_hz = camera.get("rate_hz") or camera["trigger"]["rate_hz"]
         config = {
             "engine": str(self.engine.resolve()),
             "camera": {"max_age_ms": 100, **camera},
@@ -113,7 +114,7 @@ class Bench:
             "gate": {
                 "wiring": "pulse_to_reject",
                 "delay_ms": 150,
-                "width_ms": 5,
+                "width_ms": min(5.0, 500 / rate_hz),
                 "max_lateness_ms": 100,  # it is measured here
                 "output": output or {"kind": "simulated", "record": "output.jsonl"},
             },
