@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LABELS := out/labels
 
-.PHONY: run test lint faults system benchmark clean help
+.PHONY: run test lint faults mutants system benchmark clean help
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
@@ -24,6 +24,13 @@ lint: $(VENV)/test.stamp
 
 faults: $(VENV)/test.stamp  ## the fault campaign, with its table
 	$(BIN)/python -m pytest -m faults -v
+
+mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its tests notice? (about 10 minutes)
+	rm -rf out/mutants && mkdir -p out/mutants
+	ln -s $(CURDIR)/inspectd $(CURDIR)/tests $(CURDIR)/pyproject.toml out/mutants
+	ln -s $(CURDIR)/tools out/mutants/inspectd_tools  # mutmut takes a folder's name for its package's
+	cd out/mutants && nice $(abspath $(BIN))/mutmut run
+	cd out/mutants && PATH=$(abspath $(BIN)):$$PATH python $(CURDIR)/tests/mutants.py $(CURDIR)/docs/mutants.md
 
 system: $(VENV)/test.stamp  ## boots a real systemd (root)
 	$(BIN)/python -m pytest -m system -v
@@ -42,6 +49,10 @@ $(VENV)/test.stamp: setup.cfg
 	mkdir -p $(VENV)/types
 	ln -sfn ../../tools $(VENV)/types/inspectd_tools  # mypy does not see where an editable install maps a package to
 	touch $@ $(VENV)/run.stamp
+
+$(VENV)/mutants.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[mutants]
+	touch $@
 
 clean:
 	rm -rf $(VENV) out

@@ -45,6 +45,7 @@ class Books:
                 raise LineFault(f"part {part_id} was triggered twice")
             self._triggers += 1
             self._open.add(part_id)
+            self._balance()
 
     def decide(self, part_id: int, verdict: Verdict) -> None:
         """The part's verdict. Raises LineFault if it has one already or was never triggered."""
@@ -88,7 +89,7 @@ class Books:
 
     def _balance(self) -> None:
         closed = self._passed + self._faults.total() + self._uncertain + self._missed.total()
-        if self._passed < 0 or self._triggers != closed + len(self._open):
+        if self._passed < len(self._on_the_way) or self._triggers != closed + len(self._open):
             raise LineFault(
                 f"the books don't balance: {self._triggers} triggers, {closed} closed, {len(self._open)} open"
             )

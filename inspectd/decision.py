@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from inspectd.errors import InferenceError
 from inspectd.part import Fault, Pass, Scores, Uncertain
 
+_ROUNDING = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -23,12 +25,12 @@ class Policy:
     def judge(self, values: Sequence[float]) -> Pass | Fault | Uncertain:
         """Verdict for one part. `values`: one score in 0..1 per class, in the order of `classes`.
 
-        Raises InferenceError if the values can't be scores (wrong number, not finite, outside 0..1):
-        a broken engine must not look like a certain one.
+        Raises InferenceError if the values can't be scores (wrong number, not finite, outside 0..1 by more than 0.001,
+        which rounding can do): a broken engine must not look like a certain one.
         """
         if len(values) != len(self.classes):
             raise InferenceError(f"{len(values)} scores for {len(self.classes)} classes")
-        if not all(math.isfinite(value) and -1e-3 <= value <= 1 + 1e-3 for value in values):
+        if not all(math.isfinite(value) and -_ROUNDING <= value <= 1 + _ROUNDING for value in values):
             raise InferenceError(f"scores outside 0..1: {[float(value) for value in values]}")
         scores = Scores(self.classes, tuple(float(value) for value in values))
         if scores.certainty < self.threshold or scores.values.count(scores.certainty) > 1:

@@ -105,7 +105,7 @@ class Inspection:
 
     def _judge(self, shot: Shot, now_ns: int) -> tuple[Verdict, int | None, int | None]:
         """The verdict, and the us that preprocessing and inference took."""
-        if shot.missed is not None or shot.image is None:
+        if shot.image is None:
             return Missed(shot.missed or MissedReason.BAD_FRAME), None, None
         if now_ns - shot.t_trigger_ns > self._max_age_ns:
             return Missed(MissedReason.STALE_FRAME), None, None

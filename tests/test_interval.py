@@ -4,6 +4,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from inspectd.interval import interval, mcnemar, upper_bound
 
@@ -57,3 +58,18 @@ def test_mcnemar_is_the_share_of_coin_tosses_at_least_as_uneven(only_first, only
     n, few = only_first + only_second, min(only_first, only_second)
     as_uneven = sum(math.comb(n, k) for k in range(n + 1) if min(k, n - k) <= few)
     assert mcnemar(only_first, only_second) == pytest.approx(float(Fraction(as_uneven, 2**n)), rel=1e-9)
+
+
+@given(st.integers(1, 3000), st.data(), st.floats(0.5, 0.999))
+def test_bounds_are_the_quantiles_of_the_beta_distribution(n, data, confidence):
+    errors = data.draw(st.integers(0, n))
+    expected = stats.beta.ppf(confidence, errors + 1, n - errors) if errors < n else 1.0
+    assert upper_bound(errors, n, confidence) == pytest.approx(expected, rel=1e-7, abs=1e-15)
+    low, high = stats.binomtest(errors, n).proportion_ci(confidence, method="exact")
+    assert interval(errors, n, confidence) == pytest.approx((low, high), rel=1e-7, abs=1e-12)
+
+
+@pytest.mark.parametrize(("errors", "n"), [(-1, 5), (6, 5), (0, -1)])
+def test_what_cannot_be_counted_is_refused(errors, n):
+    with pytest.raises(ValueError, match=f"{errors} errors of {n}"):
+        upper_bound(errors, n)

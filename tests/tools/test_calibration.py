@@ -1,24 +1,29 @@
 """The threshold's promise: tried on random draws, where a wrong bound shows."""
 
 import csv
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from inspectd.errors import EngineError
 from inspectd.interval import interval, upper_bound
 from inspectd_tools.training import calibration
 from inspectd_tools.training.calibration import (
     Groups,
+    Rate,
     broken_promises,
     calibrate,
     choose_threshold,
+    false_rejects,
     images_needed,
     most_allowed,
     pass_certainty,
     promise,
+    rates,
     usual_alpha,
 )
 from inspectd_tools.training.tradeoff import write_tradeoff
@@ -102,7 +107,7 @@ def test_a_network_certain_of_everything_is_no_engine():
 
 
 def test_without_good_images_there_is_no_threshold():
-    with pytest.raises(EngineError, match="no good calibration image"):
+    with pytest.raises(EngineError, match=r"^no good calibration image is given"):
         calibrate(Groups(np.empty(0, np.float32), {"crooked": np.zeros(60, np.float32)}, {}), "0" * 64, 0.05)
 
 
@@ -168,3 +173,187 @@ def test_the_curve_says_what_other_thresholds_would_cost(tmp_path):
 def test_a_tie_between_classes_can_never_pass():
     scores = np.array([[0.9, 0.9], [0.2, 0.9], [0.9, 0.2]], np.float32)
     assert pass_certainty(scores, 1).tolist() == pytest.approx([0, 0.9, 0])
+
+
+def certainties(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def test_only_the_pass_class_alone_at_the_top_passes():
+    scores = np.array([[0.1, 0.7, 0.6], [0.8, 0.7, 0.1], [0.7, 0.7, 0.1], [0.1, 0.2, 0.3]], np.float32)
+    assert pass_certainty(scores, 0).tolist() == pytest.approx([0, 0.8, 0, 0])
+    assert pass_certainty(scores, 1).tolist() == pytest.approx([0.7, 0, 0, 0])
+    assert pass_certainty(scores, 2).tolist() == pytest.approx([0, 0, 0, 0.3])
+
+
+def test_folders_fall_into_good_faulty_and_unknown():
+    folders = {
+        name: certainties(i) for i, name in enumerate(["crooked", "no_fail", "unknown_oil", "half", "not_unknown_"])
+    }
+    groups = Groups.of(folders, "no_fail")
+    assert groups.good.tolist() == [1]
+    assert {name: values.tolist() for name, values in groups.faulty.items()} == {
+        "crooked": [0],
+        "half": [3],
+        "not_unknown_": [4],
+    }
+    assert {name: values.tolist() for name, values in groups.unknown.items()} == {"unknown_oil": [2]}
+    assert groups.all_faulty.tolist() == [0, 3, 4]
+    assert groups.all_unknown.tolist() == [2]
+
+
+def test_joined_groups_hold_the_images_of_both():
+    first = Groups(certainties(1), {"crooked": certainties(2), "half": certainties(3)}, {"unknown_a": certainties(4)})
+    second = Groups(
+        certainties(5), {"crooked": certainties(6)}, {"unknown_a": certainties(7), "unknown_b": certainties(8)}
+    )
+    joined = first.joined(second)
+    assert joined.good.tolist() == [1, 5]
+    assert {name: values.tolist() for name, values in joined.faulty.items()} == {"crooked": [2, 6], "half": [3]}
+    assert {name: values.tolist() for name, values in joined.unknown.items()} == {"unknown_a": [4, 7], "unknown_b": [8]}
+
+
+def test_rates_count_what_passes_at_the_threshold_itself():
+    seen = rates({"crooked": certainties(0.5, 0.49, 0.51), "half": certainties()}, 0.5)
+    assert seen == {"crooked": Rate(2, 3), "half": Rate(0, 0)}
+    assert false_rejects(certainties(0.5, 0.49, 0.51), 0.5) == Rate(1, 3)
+
+
+def test_a_rate_says_what_was_counted_and_how_sure_that_is():
+    assert str(Rate(0, 0)) == "none tried"
+    assert math.isnan(Rate(0, 0).share)
+    low, high = stats.binomtest(3, 20).proportion_ci(0.95, method="exact")
+    assert Rate(3, 20).interval == pytest.approx((low, high))
+    assert str(Rate(3, 20)) == "3 of 20 (15.00%, 95 % interval 3.21% to 37.89%)"
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 150), st.floats(0.001, 0.6))
+def test_the_errors_allowed_are_the_most_that_the_beta_distribution_allows(n, alpha):
+    errors = np.arange(n)
+    bounds = stats.beta.ppf(0.95, errors + 1, n - errors)
+    if np.abs(bounds - alpha).min(initial=1) < 1e-9:
+        return  # either answer is right within rounding
+    assert most_allowed(n, alpha) == max(0, int((bounds <= alpha).sum()) - 1)
+
+
+@pytest.mark.parametrize("n", [20, 60, 59, 1200])
+def test_the_usual_bound_is_the_smallest_that_so_few_images_can_show(n):
+    few = Groups(certainties(0.9), {"crooked": np.zeros(n, np.float32)}, {"unknown_oil": np.zeros(2000, np.float32)})
+    assert usual_alpha(few) == pytest.approx(max(0.0025, 1 - 0.05 ** (1 / n)))
+    assert usual_alpha(Groups(few.good, few.unknown, few.faulty)) == usual_alpha(few)
+    assert usual_alpha(Groups(few.good, few.faulty, {})) == usual_alpha(few)
+    # images that show just this much are enough
+    assert choose_threshold(few.all_faulty, few.all_unknown, usual_alpha(few)) > 0
+
+
+def test_without_images_the_usual_bound_is_a_quarter_of_a_percent():
+    assert usual_alpha(Groups(certainties(0.9), {}, {})) == 0.0025
+
+
+@pytest.mark.parametrize("name", ["faulty", "unknown"])
+def test_too_few_images_are_named(name):
+    groups = {"faulty": np.zeros(100, np.float32), "unknown": np.zeros(100, np.float32), name: np.zeros(58, np.float32)}
+    message = f"at most 5.00% false accepts can't be shown: that needs 59 {name} calibration images, got 58; "
+    with pytest.raises(EngineError, match=f"^{message}"):
+        choose_threshold(groups["faulty"], groups["unknown"], 0.05)
+
+
+def test_a_group_that_is_absent_asks_for_nothing():
+    zeros, some = np.zeros(60, np.float32), np.full(60, 0.3, np.float32)
+    assert choose_threshold(certainties(), certainties(), 0.05) == 0
+    assert choose_threshold(some, certainties(), 0.05) == pytest.approx(0.301)
+    assert choose_threshold(certainties(), some, 0.05) == pytest.approx(0.301)
+    assert choose_threshold(zeros, zeros, 0.05) == pytest.approx(0.001)
+
+
+def test_certainties_of_1_are_counted_in_each_group():
+    unknown = certainties(*[1] * 4, *[0] * 96)
+    with pytest.raises(
+        EngineError, match=r"at most 5.00% false accepts pass: 2 faulty and 4 unknown .* have certainty 1"
+    ):
+        choose_threshold(certainties(*[1] * 2, *[0] * 98), unknown, 0.05)
+    with pytest.raises(EngineError, match="0 faulty and 4 unknown"):
+        choose_threshold(np.zeros(100, np.float32), unknown, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("n_unknown", "alpha", "allowed"), [(60, 0.05, 0), (100, 0.05, 1), (200, 0.05, 4), (500, 0.1, 38)]
+)
+def test_each_bound_is_corrected_for_the_numbers_that_could_have_passed(n_unknown, alpha, allowed):
+    """Certainties that lie closer than the grid, so that the threshold is one of them: it passes itself."""
+    unknown = (0.5 + np.arange(n_unknown) * 1e-6).astype(np.float32)
+    threshold = calibrate(
+        Groups(certainties(0.9, 0.2), {"crooked": np.full(90, 0.1, np.float32)}, {"unknown_oil": unknown}),
+        "f" * 64,
+        alpha,
+    )
+    assert threshold.value == pytest.approx(unknown[n_unknown - allowed] if allowed else 0.501)
+    assert threshold.false_accepts["unknown_oil"].passed == allowed
+    confidence = 1 - 0.05 / (allowed + 1)
+    assert threshold.false_accepts["unknown_oil"].bound == pytest.approx(
+        stats.beta.ppf(confidence, allowed + 1, n_unknown - allowed)
+    )
+    assert threshold.false_accepts["crooked"].bound == pytest.approx(stats.beta.ppf(confidence, 1, 90))
+    assert threshold.false_accept_bound == pytest.approx(
+        stats.beta.ppf(confidence, allowed + 1, 90 + n_unknown - allowed)
+    )
+    assert (threshold.n_good, threshold.n_bad) == (2, 90 + n_unknown)
+    assert (threshold.alpha, threshold.confidence, threshold.calibration_fingerprint) == (alpha, 0.95, "f" * 64)
+    assert threshold.false_reject_rate == 0.5
+    assert promise(threshold) == (
+        f"at most {alpha:.2%} of the faulty labels, and at most {alpha:.2%} of the unknown ones, pass"
+    )
+
+
+@pytest.mark.parametrize(("n", "given_up"), [(1, 0), (99, 0), (100, 1), (199, 1), (200, 2), (1000, 10)])
+def test_where_no_unknown_image_is_given_1_percent_of_the_good_ones_are_given_up(n, given_up):
+    good = np.linspace(0.4, 1, n, dtype=np.float32)
+    threshold = calibrate(Groups(good, {"crooked": np.zeros(60, np.float32)}, {}), "0" * 64, 0.05)
+    assert threshold.value == good[given_up]
+    assert threshold.false_reject_rate == given_up / n
+    strict = calibrate(Groups(good, {"crooked": np.full(60, 0.99, np.float32)}, {}), "0" * 64, 0.05)
+    assert strict.value == pytest.approx(0.991)
+
+
+def test_the_method_says_how_the_threshold_was_chosen():
+    faulty = {"crooked": np.zeros(60, np.float32)}
+    known = calibrate(Groups(certainties(0.9), faulty, {}), "0" * 64, 0.05)
+    assert known.method == (
+        "as high as at most 1% of the good calibration images allow, as there were no unknown ones, "
+        "and with no faulty one passed"
+    )
+    both = calibrate(Groups(certainties(0.9), faulty, {"unknown_oil": faulty["crooked"]}), "0" * 64, 0.05, "; by hand")
+    assert both.method == (
+        "lowest threshold with no faulty calibration image passed and at most 5.00% unknown ones "
+        "(Clopper-Pearson bound), tried from strict to lax; by hand"
+    )
+
+
+@pytest.mark.parametrize("side", ["faulty", "unknown"])
+def test_broken_promises_are_as_many_as_the_urn_says(side):
+    """20 labels of which 13 pass the threshold that 4 of the others choose, where at most 60 % may. Certain ones are no engine."""
+    labels = certainties(*[0] * 7, *[0.001] * 12, 1)
+    pools = {"faulty": {}, "unknown": {}, side: {"unknown_oil" if side == "unknown" else "crooked": labels}}
+    counts = {"faulty": 0, "unknown": 0, side: 4}
+    draws = 6000
+
+    def broken(seed: int) -> int:
+        groups = Groups(certainties(), pools["faulty"], pools["unknown"])
+        return broken_promises(groups, counts["faulty"], counts["unknown"], 0.6, draws, seed)
+
+    only_low = stats.hypergeom(20, 7, 4).pmf(4)
+    spread = math.sqrt(draws * only_low * (1 - only_low))
+    assert broken(1) == pytest.approx(draws * only_low, abs=3 * spread)
+    assert broken(1) == broken(1) != broken(2)
+
+
+@pytest.mark.parametrize("side", ["faulty", "unknown"])
+def test_a_promise_kept_to_the_letter_is_not_broken(side):
+    """4 of 10 choose a threshold at which the other 6 pass, where 60 % may; or 3 low ones cannot choose it alone."""
+    name = "unknown_oil" if side == "unknown" else "crooked"
+    for low in (4, 3):
+        pools = {"faulty": {}, "unknown": {}, side: {name: certainties(*[0] * low, *[0.001] * (10 - low))}}
+        counts = {"faulty": 0, "unknown": 0, side: 4}
+        groups = Groups(certainties(), pools["faulty"], pools["unknown"])
+        assert broken_promises(groups, counts["faulty"], counts["unknown"], 0.6, 2000) == 0

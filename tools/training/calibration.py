@@ -118,7 +118,9 @@ def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
                 f"got {len(group)}; give more, or a larger --alpha"
             )
     allowed = most_allowed(len(unknown), alpha)
-    too_many = max(faulty.max(initial=-1), np.sort(unknown)[::-1][allowed] if len(unknown) > allowed else -1)
+    too_many = max(
+        faulty.max(initial=-math.inf), np.sort(unknown)[::-1][allowed] if len(unknown) > allowed else -math.inf
+    )
     candidates = np.concatenate([faulty, unknown, _GRID])
     higher = candidates[candidates > too_many]
     if not len(higher):
