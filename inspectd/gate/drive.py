@@ -38,6 +38,8 @@ class Drive:
         self._refresh_ns = round(refresh_ms * 1e6)
         self._written = SAFE
         self._refreshed_ns = clock_ns()
+        self._refresh: list[Callable[[], None]] = []
+        """What is left of the refresh, last first: one step a turn, or a slow device would hold up a pulse by all of it."""
         self._good_checks = _GOOD_CHECKS
 
     def turn(self) -> None:
@@ -58,8 +60,10 @@ class Drive:
     def wait_ns(self) -> int:
         """How long nothing is to be done, if nothing happens."""
         now_ns = self._clock_ns()
-        share = 1.0 if self._has_failed else self._refresh_share(now_ns)
-        wake_ns = min(self._schedule.next_wake_ns(now_ns), self._refreshed_ns + round(share * self._refresh_ns))
+        if self._refresh:
+            return 0
+        refresh_ns = self._refresh_ns if self._has_failed else self._refresh_after_ns(now_ns)
+        wake_ns = min(self._schedule.next_wake_ns(now_ns), self._refreshed_ns + refresh_ns)
         if self._schedule.awaits_confirmation and not self._has_failed:
             wake_ns = min(wake_ns, now_ns + _CONFIRMATION_POLL_NS)
         return max(0, wake_ns - now_ns)
@@ -77,13 +81,16 @@ class Drive:
         now_ns = self._clock_ns()
         if self._schedule.wants_actuator_read(now_ns):
             self._read_actuator()
-        if now_ns - self._refreshed_ns >= round(self._refresh_share(now_ns) * self._refresh_ns):
-            self._read_actuator()
-            self._read_run_permit()
-            self._write(self._written)
+        if not self._refresh and now_ns >= self._refreshed_ns + self._refresh_after_ns(now_ns):
             self._refreshed_ns = now_ns
+            self._refresh = [self._write_again, self._read_run_permit, self._read_actuator]
+        if self._refresh:
+            self._refresh.pop()()
         if self._schedule.awaits_confirmation and self._output.confirmed():
             self._schedule.confirmed()
+
+    def _write_again(self) -> None:
+        self._write(self._written)
 
     def _read_actuator(self) -> None:
         on = self._output.actuator()
@@ -96,13 +103,14 @@ class Drive:
         if on is not None and on != self._written.run_permit:
             raise OutputError(f"run permit was commanded {self._written.run_permit}, it reads back {on}")
 
-    def _refresh_share(self, now_ns: int) -> float:
+    def _refresh_after_ns(self, now_ns: int) -> int:
         is_busy = self._schedule.next_wake_ns(now_ns) - now_ns < _QUIET_NS
-        return _LATEST_SHARE if is_busy else _EARLIEST_SHARE
+        return round((_LATEST_SHARE if is_busy else _EARLIEST_SHARE) * self._refresh_ns)
 
     def _fail(self, error: Exception) -> None:
         was_working = not self._has_failed
         self._good_checks = 0
+        self._refresh = []
         self._refreshed_ns = self._clock_ns()
         self._schedule.output_failed()
         if was_working:
