@@ -185,7 +185,7 @@ def _actuator(output: Output, width_ms: float, may_pulse: Callable[[str], bool])
 
 
 def _pitch(config: Config) -> Iterator[Finding]:
-    if config.gate.pitch_ms is None and config.camera.rate_limit_hz is None:
+    if config.gate.pitch_ms is None and config.camera.known_period_ms() is None:
         yield Finding(
             "pitch",
             None,

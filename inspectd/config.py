@@ -39,8 +39,8 @@ class Config(Section):
                 f"camera.max_age_ms ({self.camera.max_age_ms:g}) must not exceed gate.delay_ms ({self.gate.delay_ms:g}): "
                 "an older frame could never be judged in time"
             )
-        if self.gate.pitch_ms is None and (rate_hz := self.camera.rate_limit_hz) is not None:
-            self.gate.fits(1000 / rate_hz)
+        if self.gate.pitch_ms is None and (period_ms := self.camera.known_period_ms()) is not None:
+            self.gate.fits(period_ms)
         if self.gate.output.kind == "camera" and self.camera.kind != "pylon":
             raise ValueError(
                 "gate.output.kind 'camera' drives the output line of a Basler camera: it needs camera.kind 'pylon'"

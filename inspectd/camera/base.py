@@ -48,11 +48,6 @@ class CameraSection(Section):
         """From one label to the next, if the config says so."""
         return None
 
-    @property
-    def rate_limit_hz(self) -> float | None:
-        """The rate that the camera keeps by itself; None where something else triggers it."""
-        return None
-
 
 class Camera(Protocol):
     def open(self) -> None:

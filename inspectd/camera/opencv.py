@@ -59,10 +59,6 @@ class OpencvConfig(CameraSection):
         return None if self.rate_hz is None else 1000 / self.rate_hz
 
     @property
-    def rate_limit_hz(self) -> float | None:
-        return self.rate_hz
-
-    @property
     def is_stream(self) -> bool:
         return isinstance(self.device, str) and "://" in self.device
 

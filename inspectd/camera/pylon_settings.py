@@ -80,10 +80,6 @@ class PylonSettings(CameraSection):
     inter_packet_delay_ticks: int | None = Field(default=None, ge=0)
     """GigE only; for several cameras on one network port."""
 
-    @property
-    def rate_limit_hz(self) -> float | None:
-        return None if isinstance(self.trigger, LineTrigger) else self.trigger.rate_hz
-
     @model_validator(mode="after")
     def _one_name_is_enough(self) -> "PylonSettings":
         if self.serial is not None and self.user_id is not None:

@@ -27,10 +27,6 @@ class ReplayConfig(CameraSection):
     forever: bool = False
     """Begin again after the last image; otherwise the line ends there."""
 
-    @property
-    def rate_limit_hz(self) -> float:
-        return self.rate_hz
-
     def create(self) -> "ReplayCamera":
         return ReplayCamera(self)
 
