@@ -93,10 +93,12 @@ class Actuator:
         self._pulses.remove(pulse)
 
     def wants_reading(self, now_ns: int) -> bool:
-        """A pulse waits to be verified, or `off` has been acknowledged but not read back."""
-        if self.is_acknowledged_off and not self.is_read_off and not self._in_doubt:
-            return True
+        """A pulse waits to be verified."""
         return any(self._is_verifiable(pulse, now_ns) for pulse in self._pulses)
+
+    def wants_proof_of_off(self) -> bool:
+        """`off` has been acknowledged, but not been read back."""
+        return self.is_acknowledged_off and not self.is_read_off and not self._in_doubt
 
     def cut(self) -> list[Pulse]:
         """End every pulse that has begun. Answers those whose fate was open."""

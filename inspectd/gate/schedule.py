@@ -156,7 +156,7 @@ class Schedule:
         """The actuator is to be read back now: nothing else says that a pulse was real, or that a path is closed."""
         if self._output_failed:
             return False
-        return self._actuator.wants_reading(now_ns) or self._closed_path_is_unproven(now_ns)
+        return self._actuator.wants_reading(now_ns) or (self._releases and self._closed_path_is_unproven(now_ns))
 
     def take_outcomes(self) -> list[Done]:
         """What became of labels since the last call."""
@@ -299,14 +299,11 @@ class Schedule:
         return self._actuator.wants_on(now_ns)
 
     def _closed_path_is_unproven(self, now_ns: int) -> bool:
-        """A label that must not pass is about to come, and the path has not been seen closed since it was so near."""
-        return (
-            self._releases
-            and self._actuator.is_acknowledged_off
-            and any(
-                self._actuator.read_off_ns < due_ns - self._close_before_ns
-                for due_ns in self._rejects_due(now_ns, now_ns)
-            )
+        """It was closed a moment ago, or a label that must not pass is near and it has not been seen closed since."""
+        if not self._actuator.is_acknowledged_off:
+            return False
+        return self._actuator.wants_proof_of_off() or any(
+            self._actuator.read_off_ns < due_ns - self._close_before_ns for due_ns in self._rejects_due(now_ns, now_ns)
         )
 
     def _rejects_due(self, from_ns: int, now_ns: int) -> Iterator[int]:
