@@ -103,7 +103,7 @@ def _add_demo(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "demo",
         help="run the real daemon on a folder of images whose truth is known, and compare",
-        description="Serves the images of FOLDER (with its truth.csv) through the configured camera, runs the real daemon "
+        description="Serves the images that FOLDER/truth.csv names through the configured camera, runs the real daemon "
         "beside a live view, and ends with a table against the truth. Exit code 1 if a faulty label was passed.",
     )
     _add_config(parser)

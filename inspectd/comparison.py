@@ -2,15 +2,18 @@
 
 import csv
 import json
+import os
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from inspectd.errors import ConfigError
+from inspectd.camera.image_files import SUFFIXES
+from inspectd.errors import ConfigError, LineFault
 from inspectd.journal import open_for_reading
 
 UNKNOWN = "unknown"
@@ -128,20 +131,41 @@ class Comparison:
         }
 
 
-def read_truth(folder: Path) -> list[Truth]:
-    """`truth.csv` in the order in which a camera serves the files (by name). Raises ConfigError."""
+def read_truth(folder: Path, classes: Sequence[str]) -> list[Truth]:
+    """`truth.csv`, by file name; each class is one of `classes` or `unknown`. Raises ConfigError naming line and value."""
     path = folder / "truth.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [Truth(row["file"], row["class"], row.get("kind") or "") for row in csv.DictReader(file)]
-    except (OSError, KeyError, UnicodeDecodeError) as error:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = {"file", "class"} - set(reader.fieldnames or ())
+            if missing:
+                raise ConfigError(f"{path}: must have the columns file and class, has {reader.fieldnames}")
+            rows = [_truth(row, f"{path}: line {reader.line_num}", classes) for row in reader]
+    except OSError as error:
         raise ConfigError(
-            f"{path}: no truth to compare with ({error!r}); `python tools/synthesize.py render --help` makes some"
+            f"{path}: no truth to compare with ({error.strerror}); `python tools/synthesize.py render --help` makes some"
         ) from error
-    missing = [row.file for row in rows if not (folder / row.file).is_file()]
-    if missing or not rows:
-        raise ConfigError(f"{path}: names images that are not there: {', '.join(missing[:3]) or 'none at all'}")
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is no valid CSV: {error}") from error
+    names = Counter(row.file for row in rows)
+    twice = [name for name, count in names.items() if count > 1]
+    gone = [name for name in names if not os.path.isfile(folder / name)]  # noqa: PTH113 - no error, however odd the name
+    if not rows:
+        raise ConfigError(f"{path}: names no image")
+    if twice:
+        raise ConfigError(f"{path}: names images twice: {', '.join(twice[:3])}")
+    if gone:
+        raise ConfigError(f"{path}: names images that are not there: {', '.join(gone[:3])}")
     return sorted(rows, key=lambda row: row.file)
+
+
+def _truth(row: dict[str, str | None], where: str, classes: Sequence[str]) -> Truth:
+    file, label_class = row["file"], row["class"]
+    if not file or Path(file).suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{where}: file: {file!r} must be a photo ({', '.join(sorted(SUFFIXES))})")
+    if label_class not in (*classes, UNKNOWN):
+        raise ConfigError(f"{where}: class: {label_class!r} must be one of {', '.join((*classes, UNKNOWN))}")
+    return Truth(file, str(label_class), row.get("kind") or "")
 
 
 def read_rows(journal: Path) -> list[Row]:
@@ -151,8 +175,15 @@ def read_rows(journal: Path) -> list[Row]:
 
 
 def compare(rows: list[Row], truth: list[Truth], pass_class: str) -> Comparison:
-    """Part n of the line is file n of the folder. Parts beyond the last file (the camera begins anew) don't count."""
-    return Comparison(list(zip(rows, truth, strict=False)), pass_class)
+    """Frame n of the camera is image n of `truth`. Frames beyond the last one (the camera begins anew) don't count.
+
+    Raises LineFault if an image of `truth` has no part.
+    """
+    shown = {row.frame_number for row in rows}
+    unseen = [entry.file for number, entry in enumerate(truth) if number not in shown]
+    if unseen:
+        raise LineFault(f"{len(unseen)} of {len(truth)} images have no part in the journal, for example {unseen[0]}")
+    return Comparison([(row, truth[row.frame_number]) for row in rows if row.frame_number < len(truth)], pass_class)
 
 
 def _row(row: sqlite3.Row) -> Row:

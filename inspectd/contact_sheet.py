@@ -7,6 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.camera.image_files import read_photo
+from inspectd.errors import ConfigError
+from inspectd.inference.preprocess import to_colour
 from inspectd.part import Image
 
 _TILE_PX = (320, 240)
@@ -33,13 +36,20 @@ def write_contact_sheet(path: Path, tiles: Sequence[tuple[Path | Image, tuple[st
 
 def _tile(source: Path | Image, text: tuple[str, str], colour: Colour) -> NDArray[np.uint8]:
     tile = np.full((_TILE_PX[1] + _CAPTION_PX, _TILE_PX[0], 3), 255, np.uint8)
-    image = cv2.imread(str(source), cv2.IMREAD_COLOR) if isinstance(source, Path) else source
+    image = _photo(source) if isinstance(source, Path) else source
     if image is not None:
         share = min(_TILE_PX[0] / image.shape[1], _TILE_PX[1] / image.shape[0])
         width, height = (max(1, round(side * share)) for side in image.shape[1::-1])
         left = (_TILE_PX[0] - width) // 2
-        tile[:height, left : left + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        tile[:height, left : left + width] = cv2.resize(to_colour(image), (width, height), interpolation=cv2.INTER_AREA)
     for line, (content, ink) in enumerate(zip(text, (colour, _BLACK), strict=True)):
         origin = (6, _TILE_PX[1] + 17 + 20 * line)
         cv2.putText(tile, content, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, ink, 1, cv2.LINE_AA)
     return tile
+
+
+def _photo(path: Path) -> Image | None:
+    try:
+        return read_photo(path)
+    except ConfigError:
+        return None

@@ -16,12 +16,16 @@ import yaml
 from rich.console import Console
 from rich.live import Live
 
+from inspectd.camera import CameraConfig
+from inspectd.camera.image_files import list_photos
+from inspectd.camera.pylon import PylonConfig
 from inspectd.comparison import UNKNOWN, Comparison, Row, Truth, compare, read_rows, read_truth
 from inspectd.config import load_config
 from inspectd.contact_sheet import write_contact_sheet
 from inspectd.demo_view import live_view, result_tables
 from inspectd.errors import ConfigError, JournalError, LineFault
 from inspectd.inference import load_bundle
+from inspectd.part import MissedReason
 
 _POLL_S = 0.25
 _SILENCE_S = 30.0
@@ -31,26 +35,57 @@ _RED, _ORANGE = (0, 0, 200), (0, 140, 255)
 
 
 def run(config_path: Path, folder: Path, out: Path) -> int:
-    """Run the line of `config_path` over `folder` (images served in name order, and their truth.csv) and compare.
+    """Run the line of `config_path` over the images that `folder`/truth.csv names, by name, and compare.
 
-    Writes `line.yaml`, the journal, the archive, `summary.json` and `rejects.png` to `out`.
-    Returns 1 if a faulty label was passed. Raises ConfigError for a folder without truth, LineFault if the daemon fails.
+    Writes `line.yaml`, links to the images, the journal, the archive, `summary.json` and `rejects.png` to `out`.
+    Returns 1 if a faulty label was passed. Raises ConfigError for a folder without truth, LineFault if the daemon fails
+    or nobody can say which image a part showed.
     """
-    truth = read_truth(folder)
-    line = _place(config_path, folder, out)
-    config = load_config(line)
-    if config.journal.path.exists():
-        raise ConfigError(f"{config.journal.path} holds an earlier run; remove {out} or give another --out")
-    pass_class = load_bundle(config.engine).manifest.pass_class
-    _inspect(line, config.journal.path, len(truth))
-    comparison = compare(read_rows(config.journal.path), truth, pass_class)
+    manifest = load_bundle(load_config(config_path).engine).manifest
+    truth = read_truth(folder, manifest.classes)
+    journal = out / "journal.sqlite"
+    if journal.exists():
+        raise ConfigError(f"{journal} holds an earlier run; remove {out} or give another --out")
+    others = sorted({*list_photos(folder).found} - {folder / entry.file for entry in truth})
+    if others:
+        print(
+            f"inspectd: {len(others)} photo(s) are not in truth.csv, for example {others[0]}; left out", file=sys.stderr
+        )
+    line = _place(config_path, _link(folder, truth, out / "images"), out)
+    _inspect(line, journal, len(truth))
+    rows = read_rows(journal)
+    _refuse_new_begin(rows, load_config(line).camera)
+    comparison = compare(rows, truth, manifest.pass_class)
     _show(comparison, folder, out)
     return int(comparison.faulty_passed > 0)
 
 
+def _link(folder: Path, truth: list[Truth], links: Path) -> Path:
+    """The images that the camera is to show, and no others, numbered as their truth. Raises ConfigError."""
+    links.mkdir(parents=True, exist_ok=True)
+    for path in links.iterdir():
+        if not path.is_symlink():
+            raise ConfigError(f"{links}: holds files of something else; give another --out")
+        path.unlink()
+    for number, entry in enumerate(truth):
+        path = folder / entry.file
+        (links / f"{number:06}{path.suffix}").symlink_to(path.resolve())
+    return links
+
+
+def _refuse_new_begin(rows: list[Row], camera: CameraConfig) -> None:
+    """After a trigger that nothing answers, the emulator begins again at its first image, and the numbers go on."""
+    if isinstance(camera, PylonConfig) and camera.trigger.source == "software":
+        for row in rows:
+            if row.reason == MissedReason.LOST_FRAME:
+                raise LineFault(
+                    f"part {row.part}: the emulated camera lost a frame, and nobody can say which image the parts after it "
+                    "showed; try again, at a lower rate_hz or with 'kind: replay'"
+                )
+
+
 def _place(config_path: Path, folder: Path, out: Path) -> Path:
     """A copy of the line config with images, records and archive where this run wants them."""
-    load_config(config_path)
     values: dict[str, Any] = yaml.safe_load(config_path.read_text(encoding="utf-8"))
     if values["camera"]["kind"] == "replay":
         values["camera"] |= {"source": str(folder.resolve()), "forever": False}

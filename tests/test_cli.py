@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from inspectd.cli import main
+from inspectd.comparison import Row, Truth, compare
+from inspectd.errors import LineFault
 from tests.factories import GREY_OF_CLASS, UNKNOWN_GREY, make_toy_bundle, toy_image
 
 
@@ -120,6 +122,97 @@ def test_demo_compares_with_the_truth(line, labels, tmp_path, capsys):
     assert {key: summary[key] for key in expected} == expected
     assert cv2.imread(str(out / "rejects.png")) is not None
     assert "false accepts" in capsys.readouterr().out
+
+
+def truth_of(labels) -> list[str]:
+    return (labels / "truth.csv").read_text().splitlines()
+
+
+def rewrite(labels, lines: list[str]) -> None:
+    (labels / "truth.csv").write_text("\n".join(lines) + "\n")
+
+
+def in_a_subfolder(labels) -> None:
+    """As `synthesize.py render` writes them without --flat."""
+    header, *lines = truth_of(labels)
+    for line in lines:
+        place = labels / line.split(",")[1]
+        place.mkdir(exist_ok=True)
+        (labels / line.split(",")[0]).rename(place / line.split(",")[0])
+    rewrite(labels, [header, *(f"{line.split(',')[1]}/{line}" for line in lines)])
+
+
+@pytest.mark.parametrize(
+    ("camera", "change"),
+    [
+        ("replay", lambda labels: (labels / "._000.png").write_bytes(b"\x00\x05\x16\x07")),
+        ("replay", lambda labels: rewrite(labels, [truth_of(labels)[0], *reversed(truth_of(labels)[1:])])),
+        ("replay", lambda labels: (labels / "truth.csv").write_text("\ufeff" + (labels / "truth.csv").read_text())),
+        ("replay", in_a_subfolder),
+        ("emulated", lambda labels: cv2.imwrite(str(labels / "000-preview.png"), toy_image("no_fail"))),
+    ],
+    ids=["AppleDouble", "rows in another order", "byte order mark", "subfolders", "preview"],
+)
+def test_demo_compares_by_name(line, labels, tmp_path, change, camera):
+    config, values = line
+    if camera == "replay":
+        values["camera"] = {"kind": "replay", "source": "images", "rate_hz": 40, "max_age_ms": 90}
+    change(labels)
+    out = tmp_path / "out"
+    assert main(["demo", str(labels), "--config", write(line), "--out", str(out)]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    right = {**GREY_OF_CLASS, "unknown: grey": 0}
+    assert {name: sum(counts.values()) for name, counts in summary["by_truth"].items()} == dict.fromkeys(right, 8)
+    assert (summary["faulty_passed"], summary["unknown_passed"]) == (0, 0)
+    assert summary["good_rejected"] <= summary["missed"]  # on a busy machine
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda labels: (labels / "003.png").unlink(), "names images that are not there: 003.png"),
+        (lambda labels: rewrite(labels, [*truth_of(labels), truth_of(labels)[5]]), "names images twice: 004.png"),
+        (lambda labels: rewrite(labels, [*truth_of(labels), "003.png"]), "line 42: class: None must be one of"),
+        (lambda labels: rewrite(labels, [*truth_of(labels)[:-1], "039.png,no_fial,"]), "line 41: class: 'no_fial'"),
+        (
+            lambda labels: rewrite(labels, [*truth_of(labels), "truth.csv,no_fail,"]),
+            "line 42: file: 'truth.csv' must be a",
+        ),
+        (lambda labels: rewrite(labels, [*truth_of(labels), f"{'x' * 999}.png,no_fail,"]), "are not there"),
+        (lambda labels: rewrite(labels, ["file;class;kind"]), "must have the columns file and class"),
+        (lambda labels: rewrite(labels, truth_of(labels)[:1]), "names no image"),
+        (lambda labels: (labels / "truth.csv").write_bytes(b"file,class\n\xff,no_fail\n"), "is no valid CSV"),
+    ],
+)
+def test_demo_refuses_a_truth_that_it_can_not_compare_with(line, labels, tmp_path, capsys, change, said):
+    change(labels)
+    assert main(["demo", str(labels), "--config", write(line), "--out", str(tmp_path / "out")]) == 78
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_demo_leaves_other_peoples_files_alone(line, labels, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "images" / "mine.png"), toy_image("no_fail"))
+    assert main(["demo", str(labels), "--config", write(line), "--out", str(tmp_path)]) == 78
+    assert "images: holds files of something else" in capsys.readouterr().err
+    assert (tmp_path / "images" / "mine.png").is_file()
+
+
+def row_of(number: int, reason: str | None = None) -> Row:
+    return Row(number + 100, number, "pass", reason, "no_fail", 0.9, (0.9,), "passed", 1, None, None)
+
+
+def test_a_part_showed_the_image_that_its_frame_number_says():
+    """A camera that is opened again begins anew; frames beyond the last image are of the next round."""
+    truth = [Truth(f"{number}.png", "no_fail", str(number)) for number in range(4)]
+    judged = compare([row_of(number) for number in (0, 1, 0, 1, 2, 3, 4)], truth, "no_fail").judged
+    assert [(row.frame_number, entry.kind) for row, entry in judged] == [(n, str(n)) for n in (0, 1, 0, 1, 2, 3)]
+
+
+def test_an_image_that_no_part_showed_is_named():
+    truth = [Truth(f"{number}.png", "no_fail", "") for number in range(4)]
+    with pytest.raises(LineFault, match=r"1 of 4 images have no part in the journal, for example 2\.png"):
+        compare([row_of(number) for number in (0, 1, 3)], truth, "no_fail")
 
 
 def test_demo_fails_where_a_faulty_label_passes(line, labels, tmp_path):

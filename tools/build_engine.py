@@ -131,7 +131,7 @@ def _build(args: argparse.Namespace) -> None:
         head=described(classifier),
         threshold=threshold,
         files=listed(models, args.out),
-        golden=write_golden(calibration, golden, experiment.input.channels, args.out),
+        golden=write_golden(calibration, golden, args.out),
         golden_tolerance=_GOLDEN_TOLERANCE,
         precisions={c.precision: c.arithmetic(golden) for c in (*offered, *plans) if c.precision != "fp32"},
         recommended=chosen.precision,

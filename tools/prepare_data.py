@@ -39,6 +39,8 @@ examples:
 exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the photos can't be used"""
 
 _FIXED_TEST_VAL_SHARE = 0.2
+_NAMED = 10
+"""Photos that can't be used, of all that there may be."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -120,13 +122,16 @@ def _prepare(args: argparse.Namespace) -> None:
     unknown = tuple(name for name in there if name.startswith(UNKNOWN))
     folders = (*classes, *args.held_out, *unknown)
     names = (*classes, *(UNKNOWN + name for name in args.held_out), *unknown)
-    seen, broken = [], []
+    seen: list[list[Seen]] = []
+    broken: dict[Path, str] = {}
     for tree in trees:
         readable, unreadable = look_at(_sample(class_photos(tree, folders), args.per_class, args.seed))
         seen.append(readable)
-        broken += unreadable
-    for path in broken:
-        print(f"prepare_data: {path}: is no image that can be read, left out", file=sys.stderr)
+        broken |= unreadable
+    for reason in list(broken.values())[:_NAMED]:
+        print(f"prepare_data: {reason}; left out", file=sys.stderr)
+    if len(broken) > _NAMED:
+        print(f"prepare_data: {len(broken) - _NAMED} more photos that can't be used; left out", file=sys.stderr)
     photos = _with_fixed_test(seen, args, names) if args.fixed_test else _split(seen[0], args, names)
     if args.few:
         photos = _few(photos, args)
@@ -137,7 +142,7 @@ def _prepare(args: argparse.Namespace) -> None:
         write_stream(manifest, args.stream, args.seed)
     if args.report:
         args.report.parent.mkdir(parents=True, exist_ok=True)
-        report_page(manifest, chain(*seen), broken).savefig(args.report, dpi=80)
+        report_page(manifest, chain(*seen), list(broken)).savefig(args.report, dpi=80)
 
 
 def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> list[tuple[Path, int]]:

@@ -8,9 +8,9 @@ import cv2
 import structlog
 from PIL import Image as Pillow
 
-from inspectd.camera.image_files import image_files, read_image
+from inspectd.camera.image_files import photos_to_play, read_photo
 from inspectd.camera.nodes import Nodes
-from inspectd.errors import CameraError
+from inspectd.errors import CameraError, ConfigError
 
 log = structlog.get_logger()
 
@@ -26,19 +26,19 @@ def serve(folder: Path, nodes: Nodes) -> TemporaryDirectory[str]:
     """Have the emulator play the folder's images at the size of the first one, in name order, again and again; each
     start of the acquisition begins at the first. It reads them from the folder returned, which must be kept as long.
 
-    The emulator cuts what is larger and knows nothing of EXIF, so an image that can't be read or has another size than
-    the first becomes a broken one (`bad_frame`), and one that is to be turned is turned here.
+    The emulator cuts what is larger, fills up what is cut short, and knows neither EXIF nor palettes. So what can't be
+    used or has another size than the first becomes a broken image (`bad_frame`), and the rest is shown as it is read here.
     Raises CameraError if there is no image.
     """
-    files = image_files(folder)
+    files = photos_to_play(folder)
     with ThreadPoolExecutor() as pool:
         sizes = list(pool.map(_size, files))
     size = next((size for size in sizes if size is not None), None)
     if size is None:
-        raise CameraError(f"{folder}: no image there can be decoded")
+        raise CameraError(f"{folder}: no image there can be used")
     shown = TemporaryDirectory(prefix="inspectd-emulator-")
-    for path, found in zip(files, sizes, strict=True):
-        _show(path, Path(shown.name) / path.name, is_fit=found == size)
+    for number, (path, found) in enumerate(zip(files, sizes, strict=True)):  # the emulator orders names in its own way
+        _show(path, Path(shown.name) / f"{number:06}{path.suffix}", is_fit=found == size)
     unfit = [path.name for path, found in zip(files, sizes, strict=True) if found not in (size, None)]
     if unfit:
         log.warning("images of another size than the first are no inspection", files=len(unfit), first=unfit[0])
@@ -54,24 +54,26 @@ def serve(folder: Path, nodes: Nodes) -> TemporaryDirectory[str]:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """Height and width as it is to be seen; None if it can't be decoded."""
-    image = read_image(path)
-    return None if image is None else (image.shape[0], image.shape[1])
+    """Height and width as it is to be seen; None if it can't be used."""
+    try:
+        image = read_photo(path)
+    except ConfigError as error:
+        log.warning("image can't be used", error=str(error))
+        return None
+    return image.shape[0], image.shape[1]
 
 
 def _show(path: Path, shown: Path, *, is_fit: bool) -> None:
-    image = read_image(path) if is_fit and _is_turned(path) else None
-    if image is not None:
-        shown.write_bytes(cv2.imencode(".png", image)[1].tobytes())  # the emulator goes by content, not by name
-    elif is_fit:
+    if not is_fit:
+        shown.touch()
+    elif _is_plain(path):
         shown.symlink_to(path.resolve())
     else:
-        shown.touch()
+        shown.write_bytes(
+            cv2.imencode(".png", read_photo(path))[1].tobytes()
+        )  # the emulator goes by content, not by name
 
 
-def _is_turned(path: Path) -> bool:
-    try:
-        with Pillow.open(path) as image:
-            return bool(image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT)
-    except (OSError, ValueError, SyntaxError):  # a format that Pillow does not know bears no EXIF that OpenCV obeys
-        return False
+def _is_plain(path: Path) -> bool:
+    with Pillow.open(path) as image:
+        return image.mode in ("L", "RGB") and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT

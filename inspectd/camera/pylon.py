@@ -14,7 +14,7 @@ from inspectd.camera import emulator
 from inspectd.camera.base import CLOSE_S, camera_errors
 from inspectd.camera.clock import CameraClock, TriggerClock
 from inspectd.camera.frame_counter import FrameCounter
-from inspectd.camera.image_files import image_files
+from inspectd.camera.image_files import photos_to_play
 from inspectd.camera.nodes import Nodes, brief
 from inspectd.camera.one_image import demand_one_image_per_trigger
 from inspectd.camera.proven_size import ProvenSize
@@ -44,7 +44,7 @@ class PylonConfig(PylonSettings):
         return PylonCamera(self)
 
     def repeats_after(self) -> int | None:
-        return None if self.emulated is None else len(image_files(self.emulated.images))
+        return None if self.emulated is None else len(photos_to_play(self.emulated.images))
 
 
 class PylonCamera:

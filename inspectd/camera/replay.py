@@ -11,8 +11,8 @@ from pydantic import Field
 
 from inspectd.camera.base import CameraSection, EndOfImages, camera_errors
 from inspectd.camera.clock import TriggerClock
-from inspectd.camera.image_files import image_files, read_image
-from inspectd.errors import CameraError
+from inspectd.camera.image_files import photos_to_play, read_photo
+from inspectd.errors import CameraError, ConfigError
 from inspectd.part import Image, MissedReason, Shot
 from inspectd.section import ConfigPath
 
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 class ReplayConfig(CameraSection):
     kind: Literal["replay"]
     source: ConfigPath
-    """A folder of images (png, bmp, jpg, tif), served in name order, or a video file."""
+    """A folder of images (png, bmp, jpg, tif), served in name order with its subfolders, or a video file."""
     rate_hz: float = Field(default=10, ge=0.01, le=1000)
     forever: bool = False
     """Begin again after the last image; otherwise the line ends there."""
@@ -31,7 +31,7 @@ class ReplayConfig(CameraSection):
         return ReplayCamera(self)
 
     def repeats_after(self) -> int | None:
-        return len(image_files(self.source)) if self.forever and self.source.is_dir() else None
+        return len(photos_to_play(self.source)) if self.forever and self.source.is_dir() else None
 
     def known_period_ms(self) -> float | None:
         return 1000 / self.rate_hz
@@ -77,20 +77,21 @@ class ReplayCamera:
             raise EndOfImages
 
     def _all(self) -> Iterator[Image | None]:
-        """None for a file that can't be decoded: its part exists all the same."""
+        """None for a file that is no photo as a camera gives it: its part exists all the same."""
         source = self._config.source
+        photos = [] if source.is_file() else photos_to_play(source)
         while True:
-            yield from _frames(source) if source.is_file() else _images(source)
+            yield from map(_image, photos) if photos else _frames(source)
             if not self._config.forever:
                 return
 
 
-def _images(folder: Path) -> Iterator[Image | None]:
-    for path in image_files(folder):
-        image = read_image(path)
-        if image is None:
-            log.warning("image can't be decoded", file=str(path))
-        yield image
+def _image(path: Path) -> Image | None:
+    try:
+        return read_photo(path)
+    except ConfigError as error:
+        log.warning("image can't be used", error=str(error))
+        return None
 
 
 def _frames(video: Path) -> Iterator[Image]:

@@ -5,6 +5,7 @@ test on the photos where only one engine is right.
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inspectd.camera.image_files import SUFFIXES, read_image
+from inspectd.camera.image_files import list_folders, list_photos, read_photo, remark
 from inspectd.errors import ConfigError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.interval import interval, mcnemar
@@ -119,15 +120,14 @@ def _photos(root: Path, pass_class: str) -> list[tuple[Path, str]]:
     """Every image below `root`/<label>, with its label. Raises ConfigError."""
     if not root.is_dir():
         raise ConfigError(f"--data {root}: no such folder")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    photos = [
-        (path, folder.name)
-        for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    ]
+    folders = list_folders(root)
+    listings = {folder.name: list_photos(folder) for folder in folders.found}
+    photos = [(path, label) for label, listing in listings.items() for path in listing.found]
+    passed_over = [path for listing in (folders, *listings.values()) for path in listing.passed_over]
+    if passed_over:
+        print(f"inspectd: {remark(passed_over)}", file=sys.stderr)
     if pass_class not in {label for _, label in photos}:
-        names = ", ".join(folder.name for folder in folders) or "no folder"
+        names = ", ".join(folder.name for folder in folders.found) or "no folder"
         raise ConfigError(
             f"--data {root}: needs a folder of good labels, {pass_class}, beside those of the other classes; has {names}"
         )
@@ -137,9 +137,7 @@ def _photos(root: Path, pass_class: str) -> list[tuple[Path, str]]:
 def _judge(photos: Sequence[tuple[Path, str]], engines: Sequence[Engine]) -> tuple[Judged, ...]:
     judged = []
     for path, label in track(photos, "compare", console=Console(stderr=True)):
-        image = read_image(path)
-        if image is None:
-            raise ConfigError(f"{path}: is no image that can be read")
+        image = read_photo(path)
         a, b = (_verdict(engine, image) for engine in engines)
         judged.append(Judged(label, (a, b)))
     return tuple(judged)

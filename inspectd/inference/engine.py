@@ -8,8 +8,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from inspectd.camera.image_files import decode_photo
 from inspectd.decision import Policy
-from inspectd.errors import EngineError, InferenceError
+from inspectd.errors import ConfigError, EngineError, InferenceError
 from inspectd.inference.base import Backend, InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import ArithmeticName, GoldenImage, Precision
@@ -83,11 +84,11 @@ class Engine:
     def _check_golden(self, bundle: Bundle, golden: GoldenImage, recorded: tuple[float, ...]) -> Image:
         path = bundle.folder / golden.path
         try:
-            image: Image | None = cv2.imdecode(np.frombuffer(bundle.read(golden), np.uint8), cv2.IMREAD_UNCHANGED)
-            if image is None:
-                raise EngineError(f"{path}: is no image")
+            image = decode_photo(bundle.read(golden), path)
             scores = self.infer(self.preprocess(image))
-        except (cv2.error, InferenceError) as error:
+        except ConfigError as error:
+            raise EngineError(str(error)) from error
+        except InferenceError as error:
             raise EngineError(f"{path}: {error}") from error
         tolerance = self.manifest.golden_tolerance
         for name, expected, got in zip(self.manifest.classes, recorded, scores.tolist(), strict=True):

@@ -69,11 +69,20 @@ def preprocess(image: Image, spec: InputSpec) -> NDArray[np.uint8]:
     ]
     if cut.size == 0:
         raise ValueError(f"the region of interest is empty in an image of {width}x{height} px")
-    if spec.channels == 1 and cut.ndim == 3:
-        cut = cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY)
+    if spec.channels == 1:
+        cut = to_grey(cut)
     if cut.shape[:2] != (spec.height, spec.width):
         cut = cv2.resize(cut, (spec.width, spec.height), interpolation=_INTERPOLATION[spec.resize])
     if spec.channels == 1:
         return np.ascontiguousarray(cut)[np.newaxis, np.newaxis]
-    code = cv2.COLOR_GRAY2RGB if cut.ndim == 2 else cv2.COLOR_BGR2RGB
-    return np.ascontiguousarray(cv2.cvtColor(cut, code).transpose(2, 0, 1))[np.newaxis]
+    return np.ascontiguousarray(cv2.cvtColor(to_colour(cut), cv2.COLOR_BGR2RGB).transpose(2, 0, 1))[np.newaxis]
+
+
+def to_grey(image: Image) -> Image:
+    """(h, w) or (h, w, 3) BGR uint8 -> (h, w) uint8. File decoders weigh the colours in other ways, so this alone is used."""
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+def to_colour(image: Image) -> Image:
+    """(h, w) or (h, w, 3) BGR uint8 -> (h, w, 3) BGR uint8."""
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)

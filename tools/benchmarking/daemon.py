@@ -17,9 +17,10 @@ import numpy as np
 import yaml
 from rich.progress import track
 
+from inspectd.camera.image_files import read_photo
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
+from inspectd.inference.preprocess import to_grey
 from inspectd.journal import open_for_reading
-from inspectd_tools.dataset.scan import read_photo
 from inspectd_tools.rendering.dataset import mixed_stream, write
 
 _START_S = 60.0
@@ -66,13 +67,13 @@ class Bench:
         for order in track(write(orders, self.images, masks=False, workers=os.cpu_count() or 1), "render", len(orders)):
             # a camera does not decode PNG before it delivers, which would take the emulator 3 ms an image
             png = self.images / order.file
-            cv2.imwrite(str(png.with_suffix(".bmp")), read_photo(png, cv2.IMREAD_GRAYSCALE))
+            cv2.imwrite(str(png.with_suffix(".bmp")), to_grey(read_photo(png)))
             png.unlink()
 
     def bare_engine_ms(self, runs: int = 1000) -> tuple[list[float], list[float]]:
         """p50 and p99 of inference alone, and of preprocessing alone, in this process."""
         engine = load_engine(load_bundle(self.engine), InferenceConfig(threads=self.threads))
-        images = [read_photo(path, cv2.IMREAD_GRAYSCALE) for path in sorted(self.images.glob("*.bmp"))[:50]]
+        images = [to_grey(read_photo(path)) for path in sorted(self.images.glob("*.bmp"))[:50]]
         infer, preprocess = [], []
         for number in range(runs):
             t0 = time.monotonic_ns()

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from inspectd.errors import ConfigError
 from inspectd_tools.composing.dataset import Order
 from inspectd_tools.composing.sources import Prepared, read_grey
 
@@ -52,10 +53,10 @@ def write_sheet(prepared: Sequence[Prepared], orders: Sequence[Order], folder: P
 
 
 def _show_found(ax: Axes, entry: Prepared) -> None:
-    image = cv2.imread(str(entry.source.path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
+    try:
+        _show(ax, read_grey(entry.source.path))
+    except ConfigError:  # why it was discarded
         return
-    _show(ax, image)
     if entry.outline is not None:
         ax.plot(
             *np.vstack([entry.outline, entry.outline[:1]]).T,

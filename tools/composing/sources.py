@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.camera.image_files import read_photo
 from inspectd.errors import ConfigError
+from inspectd.inference.preprocess import to_grey
 from inspectd_tools.composing.blend import Membrane
 from inspectd_tools.composing.config import Box, ComposeConfig, FindConfig, InkConfig, JoinedConfig, PartConfig
 from inspectd_tools.composing.ink import grown, ink_mask, inpainted, surface, textured, transmittance
 from inspectd_tools.composing.matching import Found, Template, find
 from inspectd_tools.dataset.manifest import read_manifest
-from inspectd_tools.dataset.scan import class_photos, photos_of, read_photo
+from inspectd_tools.dataset.scan import class_photos, photos_of
 
 Grey = NDArray[np.uint8]
 _TEXTURE_PX = 56
@@ -124,7 +126,7 @@ def load_backgrounds(config: ComposeConfig) -> list[Background]:
 
 def read_grey(path: Path) -> Grey:
     """(h, w) uint8. Raises ConfigError."""
-    return read_photo(path, cv2.IMREAD_GRAYSCALE)
+    return to_grey(read_photo(path))
 
 
 def check_inside(box: Box, photo: Grey, key: str) -> None:

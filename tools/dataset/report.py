@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from inspectd.camera.image_files import read_photo
+from inspectd.inference.preprocess import to_colour
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest
-from inspectd_tools.dataset.scan import Seen, read_photo
+from inspectd_tools.dataset.scan import Seen
 from inspectd_tools.dataset.split import closest_across
 
 _EXAMPLES = 8
@@ -73,7 +75,7 @@ def _closest(axes: Sequence[Axes], manifest: DataManifest, seen: Sequence[Seen])
 
 
 def _show(ax: Axes, path: Path) -> None:
-    image = read_photo(path, cv2.IMREAD_COLOR_RGB)
+    image = cv2.cvtColor(to_colour(read_photo(path)), cv2.COLOR_BGR2RGB)
     scale = 200 / max(image.shape[:2])
     ax.imshow(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
 

@@ -1,6 +1,7 @@
 """Find the photos of a data set and look at each once: readable, how large, how bright, how sharp, looking like which others."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,11 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from inspectd.camera.image_files import (
+    SUFFIXES,
+    Listing,
+    decode_photo,
+    list_folders,
+    list_photos,
+    read_bytes,
+    remark,
+)
 from inspectd.errors import ConfigError
+from inspectd.inference.preprocess import to_grey
 from inspectd_tools.dataset.manifest import UNKNOWN
 
-SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"})
-"""Everything else beside the photos, such as a camera's `.ivp` files, is passed over."""
 _HASH_SIDE = 16
 
 
@@ -38,7 +47,7 @@ def class_folders(root: Path) -> tuple[str, ...]:
     """Folders of `root` in name order. Raises ConfigError if there are fewer than two."""
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder")
-    names = tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    names = tuple(path.name for path in _said(list_folders(root)))
     if len(names) < 2:
         raise ConfigError(f"{root}: must hold one folder of photos a class, at least two; holds {len(names)} folder(s)")
     return names
@@ -66,50 +75,32 @@ def photos_of(folder: Path) -> list[Path]:
     """Photos under `folder`, subfolders too, in name order. Raises ConfigError if there is none."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such class folder")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not files:
+    photos = _said(list_photos(folder))
+    if not photos:
         raise ConfigError(f"{folder}: holds no photo ({', '.join(sorted(SUFFIXES))})")
-    return files
+    return photos
 
 
-def read_photo(path: Path, flag: int) -> NDArray[np.uint8]:
-    """(h, w) or (h, w, 3) BGR, as OpenCV's imread `flag` says. Raises ConfigError."""
-    return decode(read_bytes(path), path, flag)
+def _said(listing: Listing) -> list[Path]:
+    if listing.passed_over:
+        print(remark(listing.passed_over), file=sys.stderr)
+    return listing.found
 
 
-def read_bytes(path: Path) -> bytes:
-    """Raises ConfigError."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
-
-
-def decode(data: bytes, path: Path, flag: int) -> NDArray[np.uint8]:
-    """As `read_photo`; `data` is what the file at `path` holds. Raises ConfigError."""
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error:  # an empty file, or more pixels than OpenCV takes
-        image = None
-    if image is None:
-        raise ConfigError(f"{path}: is no image that can be read")
-    return image
-
-
-def look_at(files: Sequence[tuple[Path, int]]) -> tuple[list[Seen], list[Path]]:
-    """Every (path, label), and the paths that are broken."""
+def look_at(files: Sequence[tuple[Path, int]]) -> tuple[list[Seen], dict[Path, str]]:
+    """Every (path, label), and of the photos that can't be used one sentence each, which names the file."""
     with ThreadPoolExecutor() as pool:
         looked = list(track(pool.map(lambda file: _look_at(*file), files), description="look", total=len(files)))
-    seen = [entry for entry in looked if entry is not None]
-    return seen, [path for (path, _), entry in zip(files, looked, strict=True) if entry is None]
+    seen = [entry for entry in looked if isinstance(entry, Seen)]
+    return seen, {path: entry for (path, _), entry in zip(files, looked, strict=True) if isinstance(entry, str)}
 
 
-def _look_at(path: Path, label: int) -> Seen | None:
-    data = path.read_bytes()
+def _look_at(path: Path, label: int) -> Seen | str:
     try:
-        grey = decode(data, path, cv2.IMREAD_GRAYSCALE)
-    except ConfigError:
-        return None
+        data = read_bytes(path)
+        grey = to_grey(decode_photo(data, path))
+    except ConfigError as error:
+        return str(error)
     return Seen(
         path=path,
         label=label,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inspectd.camera.image_files import list_folders
 from inspectd.errors import ConfigError
 from inspectd_tools.dataset.manifest import SPLITS, Split, read_manifest
 from inspectd_tools.dataset.scan import class_photos
@@ -64,11 +65,7 @@ def _published(model: Model) -> Images:
 def _of_folder(model: Model, root: Path) -> tuple[Images, tuple[str, ...]]:
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder")
-    others = sorted(
-        path.name
-        for path in root.iterdir()
-        if path.is_dir() and path.name not in (*model.classes, _MASKS) and not path.name.startswith(".")
-    )
+    others = [path.name for path in list_folders(root).found if path.name not in (*model.classes, _MASKS)]
     names = (*model.classes, *others)
     return load_images(class_photos(root, names), model.input), names
 

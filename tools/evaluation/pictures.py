@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
+from inspectd.camera.image_files import read_photo
 from inspectd.contact_sheet import write_contact_sheet
-from inspectd_tools.dataset.scan import read_photo
+from inspectd.inference.preprocess import to_colour
 from inspectd_tools.evaluation.judgement import Judgement
 from inspectd_tools.training.plots import short
 
@@ -103,7 +104,7 @@ def _choose(judgements: Sequence[Judgement], sheets: dict[str, list[Judgement]],
 def _image(photo: Judgement) -> NDArray[np.uint8]:
     """(h, w, 3) BGR of the file; of a photo without a file of its own, what the network saw."""
     if photo.path.is_file():
-        return read_photo(photo.path, cv2.IMREAD_COLOR)
+        return to_colour(read_photo(photo.path))
     rgb = np.repeat(photo.pixels, 3 // len(photo.pixels), axis=0)
     return np.ascontiguousarray(rgb[::-1].transpose(1, 2, 0))
 

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.camera.image_files import read_photo
 from inspectd.errors import ConfigError
-from inspectd.inference.preprocess import InputSpec, preprocess
-from inspectd_tools.dataset.scan import read_photo
+from inspectd.inference.preprocess import InputSpec, to_grey
+from inspectd_tools.training.data import as_seen
 
 _TOLERANCE_PX = 15
 """Of the pointing game, as in its paper."""
@@ -46,7 +47,7 @@ def fault_mask(photo: Path, folder: Path | None, spec: InputSpec) -> Mask | None
     name = photo.with_suffix(".png").name
     for path in (folder / photo.parent.name / name, folder / name):
         if path.is_file():
-            return _seen(read_photo(path, cv2.IMREAD_GRAYSCALE), spec)
+            return _seen(to_grey(read_photo(path)), spec, path)
     return None
 
 
@@ -54,16 +55,15 @@ def label_mask(photo: Path, spec: InputSpec) -> Mask | None:
     """(H, W) where the label lies, from the polygon in the `truth.csv` of rendered photos; None for others."""
     for root in (photo.parent, photo.parent.parent):
         polygon = _polygons(root / "truth.csv").get(photo.relative_to(root).as_posix())
-        image = cv2.imread(str(photo), cv2.IMREAD_GRAYSCALE) if polygon is not None else None
-        if polygon is not None and image is not None:
-            mask = np.zeros_like(image)
+        if polygon is not None:
+            mask = np.zeros_like(to_grey(read_photo(photo)))
             cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 255)
-            return _seen(mask, spec)
+            return _seen(mask, spec, photo)
     return None
 
 
-def _seen(mask: NDArray[np.uint8], spec: InputSpec) -> Mask | None:
-    seen = preprocess(mask, spec)[0, 0] >= 64  # a fault may be thinner than a pixel of the network's
+def _seen(mask: NDArray[np.uint8], spec: InputSpec, path: Path) -> Mask | None:
+    seen = as_seen(mask, spec, path)[0, 0] >= 64  # a fault may be thinner than a pixel of the network's
     return seen if seen.any() else None
 
 

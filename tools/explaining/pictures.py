@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from inspectd.camera.image_files import read_photo
 from inspectd.contact_sheet import write_contact_sheet
-from inspectd.inference.preprocess import InputSpec
-from inspectd_tools.dataset.scan import read_photo
+from inspectd.inference.preprocess import InputSpec, to_colour
 from inspectd_tools.explaining.evidence import Map
 from inspectd_tools.explaining.explanation import Explanation, Seen
 
@@ -108,7 +108,7 @@ def _side_by_side(columns: Sequence[Picture], captions: Sequence[str]) -> Image.
 
 
 def _photo(seen: Seen) -> Picture:
-    image = cv2.cvtColor(read_photo(seen.subject.path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(to_colour(read_photo(seen.subject.path)), cv2.COLOR_BGR2RGB)
     height, width = image.shape[:2]
     wanted = int(np.clip(width, *_WIDTH_PX))
     way = cv2.INTER_NEAREST if wanted > width else cv2.INTER_AREA

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import torch
 
+from inspectd.camera.image_files import decode_photo
 from inspectd.errors import ConfigError
 from inspectd.inference.bundle import Bundle, load_bundle
 from inspectd.inference.preprocess import preprocess
@@ -65,9 +65,7 @@ def _check_source(bundle: Bundle, experiment: Experiment, classifier: Classifier
         raise ConfigError(f"--run {run}: is not what {bundle.folder} was built from: other classes or another input")
     model = exported(deepcopy(classifier), experiment.input)  # rounded as the engine is
     for golden in manifest.golden:
-        image = cv2.imdecode(np.frombuffer(bundle.read(golden), np.uint8), cv2.IMREAD_UNCHANGED)
-        if image is None:
-            raise ConfigError(f"{bundle.folder}: {golden.path}: is no image that can be read")
+        image = decode_photo(bundle.read(golden), bundle.folder / golden.path)
         with torch.no_grad():
             scores = model(torch.from_numpy(preprocess(image, experiment.input)))[0].numpy()
         difference = float(np.abs(scores - np.array(golden.scores)).max())

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image as Pillow
-
+from inspectd.camera.image_files import read_photo
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.dataset.manifest import read_manifest
@@ -55,15 +54,8 @@ def load(synthetic: Path, real: Path, seed: int) -> Compared:
 
 
 def smallest_side_px(files: Iterable[Path]) -> int:
-    """Raises ConfigError naming a file that is no image."""
-    sides = []
-    for path in files:
-        try:
-            with Pillow.open(path) as image:
-                sides.append(min(image.size))
-        except OSError as error:
-            raise ConfigError(f"{path}: is no image that can be read") from error
-    return min(sides)
+    """Raises ConfigError naming a file that is no photo."""
+    return min(min(read_photo(path).shape[:2]) for path in files)
 
 
 def square(side_px: int) -> InputSpec:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
+from inspectd.camera.image_files import read_photo
 from inspectd.errors import ConfigError
 from inspectd_tools.dataset.manifest import read_manifest
 from inspectd_tools.dataset.scan import class_photos, known_folders
@@ -56,6 +56,6 @@ def _aspect(files: Sequence[Path]) -> float:
     """Median width / height."""
     ratios = []
     for path in files:
-        with Pillow.open(path) as image:
-            ratios.append(image.width / image.height)
+        height, width = read_photo(path).shape[:2]
+        ratios.append(width / height)
     return float(np.median(ratios))

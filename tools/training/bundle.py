@@ -9,9 +9,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from inspectd.camera.image_files import read_photo
 from inspectd.inference.manifest import DuqHead, GoldenImage, ModelFile, SoftmaxHead
 from inspectd_tools.dataset.manifest import UNKNOWN
-from inspectd_tools.dataset.scan import read_photo
 from inspectd_tools.training.duq import DuqHead as DuqTrainingHead
 from inspectd_tools.training.judge import Judged
 from inspectd_tools.training.models import Classifier
@@ -45,15 +45,13 @@ def golden_places(judged: Judged) -> list[int]:
     return [int(found[0]) for found in places if len(found)]
 
 
-def write_golden(judged: Judged, places: list[int], channels: int, bundle: Path) -> tuple[GoldenImage, ...]:
-    """The images at these places into `golden/`, as they were decoded for the network, with their scores."""
+def write_golden(judged: Judged, places: list[int], bundle: Path) -> tuple[GoldenImage, ...]:
+    """The images at these places into `golden/`, as the camera gave them, in colour where it does, with their scores."""
     (bundle / "golden").mkdir()
     golden = []
     for place in places:
         path = f"golden/{judged.names[judged.images.labels[place]]}.png"
-        flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-        image = read_photo(judged.images.files[place], flag)
-        cv2.imwrite(str(bundle / path), image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        cv2.imwrite(str(bundle / path), read_photo(judged.images.files[place]), [cv2.IMWRITE_PNG_COMPRESSION, 9])
         scores = tuple(map(float, judged.scores[place]))
         golden.append(GoldenImage(path=path, sha256=_sha256(bundle / path), scores=scores))
     return tuple(golden)

@@ -6,15 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from inspectd.camera.image_files import decode_photo, read_bytes
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, preprocess
+from inspectd.part import Image
 from inspectd_tools.dataset.manifest import UNKNOWN, Photo, Split, read_manifest
-from inspectd_tools.dataset.scan import class_photos, decode, read_bytes
+from inspectd_tools.dataset.scan import class_photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def load_judged(
         return load_photos([*manifest.of(side), *unknown], spec, what), manifest.names
     if not source.is_dir():
         raise ConfigError(f"{source}: no such folder, and no manifest (.csv)")
-    unknowns = sorted(path.name for path in source.iterdir() if path.name.startswith(UNKNOWN))
+    unknowns = sorted(path.name for path in source.iterdir() if path.is_dir() and path.name.startswith(UNKNOWN))
     names = (*classes, *unknowns)
     return load_images(class_photos(source, names), spec, what), names
 
@@ -102,5 +103,12 @@ def split(images: Images, validation_share: float, seed: int) -> tuple[Images, I
 
 def _decode(path: Path, spec: InputSpec) -> tuple[NDArray[np.uint8], str]:
     data = read_bytes(path)
-    image = decode(data, path, cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR)
-    return preprocess(image, spec), hashlib.sha256(data).hexdigest()
+    return as_seen(decode_photo(data, path), spec, path), hashlib.sha256(data).hexdigest()
+
+
+def as_seen(image: Image, spec: InputSpec, path: Path) -> NDArray[np.uint8]:
+    """(1, C, H, W) uint8 as the network gets it on the line. Raises ConfigError naming `path`."""
+    try:
+        return preprocess(image, spec)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import ConfigError
-from inspectd.inference.preprocess import InputSpec, preprocess
+from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.dataset.idx import read_idx
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest
 from inspectd_tools.dataset.scan import class_photos, photos_of
-from inspectd_tools.training.data import Images, load_images, load_photos, split
+from inspectd_tools.training.data import Images, as_seen, load_images, load_photos, split
 from inspectd_tools.training.experiment import Experiment
 
 _FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -77,7 +77,7 @@ def _fashion_mnist(folder: Path, experiment: Experiment) -> Sets:
 def _from_arrays(path: Path, images: NDArray[np.uint8], labels: NDArray[np.integer], spec: InputSpec) -> Images:
     return Images(
         tuple(path / str(number) for number in range(len(images))),
-        np.concatenate([preprocess(image, spec) for image in images]),
+        np.concatenate([as_seen(image, spec, path) for image in images]),
         labels.astype(np.int64),
         tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images),
     )
