@@ -3,13 +3,16 @@
 import argparse
 import os
 import sys
+import threading
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from inspectd import __version__
 from inspectd.errors import InspectdError
-from inspectd.logs import configure_logs, last_words
+from inspectd.logs import configure_logs, flush_logs, last_words
 
 _EPILOG = """\
 a first look, without camera or rejector:
@@ -29,10 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     configure_logs()
     try:
-        return int(args.verb(args))
+        code = int(args.verb(args))
     except InspectdError as error:
         print(f"inspectd: {error}", file=sys.stderr)
-        return error.exit_code
+        code = error.exit_code
+    if arguments is None and threading.active_count() > 1:
+        _leave_threads_behind(code)
+    return code
+
+
+def _leave_threads_behind(code: int) -> NoReturn:
+    """End the process, in which all that must be closed is closed, without the interpreter's own end: that would abort
+    where a thread is inside a native library, such as a reload that is loading its engine or a camera that hangs."""
+    flush_logs()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,13 +86,16 @@ def _run(args: argparse.Namespace) -> int:
     from inspectd.service import run
 
     configure_logs(drop=True)
+    code = 0
     try:
         run(args.config)
     except InspectdError as error:
         last_words(f"inspectd: {error}")
-        # A driver thread that hangs must not be able to hold up the end of the process: the gate waits for it.
-        os._exit(error.exit_code)
-    return 0
+        code = error.exit_code
+    except Exception:
+        last_words(traceback.format_exc())
+        code = InspectdError.exit_code
+    return code
 
 
 def _add_check(verbs: Verbs) -> None:

@@ -18,6 +18,7 @@ class FrameQueue:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self.depth = depth
+        """May be changed; a smaller one holds from the next image on."""
         self._entries: deque[tuple[Part, Shot]] = deque()
         self._images = 0
         self._changed = threading.Condition()
@@ -28,7 +29,7 @@ class FrameQueue:
             self._entries.append((part, shot))
             if shot.image is not None:
                 self._images += 1
-                if self._images > self.depth:
+                while self._images > self.depth:
                     self._overrun_oldest()
             self._changed.notify()
 

@@ -64,7 +64,8 @@ class Line:
         self._journal = journal
         self._stall_ms = config.watchdog.stall_ms
         self._drain_s = config.gate.delay_ms / 1000 + config.watchdog.stall_ms / 1000
-        queue = FrameQueue(depth_for(config.camera.max_age_ms, engine.service_ms))
+        self._max_age_ms = config.camera.max_age_ms
+        self._queue = queue = FrameQueue(depth_for(self._max_age_ms, engine.service_ms))
         log.info(
             "queue",
             depth=queue.depth,
@@ -143,6 +144,11 @@ class Line:
         return self._inspection.engine
 
     def swap_engine(self, engine: Engine) -> None:
+        """From the next part on. The queue holds no more images than the new engine can judge in time."""
+        before, after = self.engine.manifest, engine.manifest
+        if (before.classes, before.pass_class) != (after.classes, after.pass_class):
+            log.warning("the new engine has other classes", classes=after.classes, pass_class=after.pass_class)
+        self._queue.depth = depth_for(self._max_age_ms, engine.service_ms)
         self._inspection.swap_engine(engine)
 
     def reset(self) -> None:

@@ -51,8 +51,13 @@ def configure_logs(*, drop: bool = False) -> None:
 
 def last_words(text: str) -> None:
     """Say why the process ends, after what is still to be logged, and without waiting for ever for a reader."""
+    structlog.get_config()["logger_factory"]().msg(text)
+    flush_logs()
+
+
+def flush_logs() -> None:
+    """Give the last lines some time to be read; a process that ends by `os._exit` must ask for it."""
     logger = structlog.get_config()["logger_factory"]()
-    logger.msg(text)
     if isinstance(logger, _DroppingLogger):
         logger.flush()
 

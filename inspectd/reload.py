@@ -6,8 +6,9 @@ from pathlib import Path
 import structlog
 
 from inspectd.config import Config, load_config
-from inspectd.errors import InspectdError
+from inspectd.errors import EngineError, InspectdError
 from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.time_budget import least_budget
 
 log = structlog.get_logger()
 
@@ -32,8 +33,12 @@ class Reload:
         try:
             config = load_config(self._path)
             engine = load_engine(load_bundle(config.engine), config.inference)
-        except InspectdError as error:
-            log.error("reload refused, everything stays as it was", error=str(error))
+            refusal = least_budget(self._running, engine).refusal
+            if refusal is not None:
+                raise EngineError(f"{config.engine}: {refusal}")
+        except Exception as error:  # whatever it is, the line goes on with what it has
+            reason = str(error) if isinstance(error, InspectdError) else f"{type(error).__name__}: {error}"
+            log.error("reload refused, everything stays as it was", error=reason)
             return
         restart = sorted(
             key

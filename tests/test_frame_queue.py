@@ -101,3 +101,17 @@ def test_a_queue_without_room_is_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         FrameQueue(0)
     assert FrameQueue(1).depth == 1
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 12), st.integers(1, 12))
+def test_a_new_depth_holds_from_the_next_image_on(depth, new_depth, before, after):
+    queue = FrameQueue(depth)
+    for number in range(before):
+        queue.put(*entry(number))
+    queue.depth = new_depth
+    for number in range(before, before + after):
+        queue.put(*entry(number))
+    entries = [queue.get(0) for _ in range(before + after)]
+    assert [part.id for part, _ in entries] == list(range(before + after))
+    waiting = [part.id for part, shot in entries if shot.image is not None]
+    assert waiting == list(range(before + after))[-min(min(before, depth) + after, new_depth) :]

@@ -295,6 +295,20 @@ def test_a_new_engine_that_fails_on_its_first_part_gives_way(tmp_path, engine):
     assert reasons(rows) == ["engine_error"]
 
 
+def test_a_slower_engine_gets_a_shorter_queue(tmp_path, engine):
+    """At the old one's depth all its labels would be too old before their turn came."""
+    slow = FailingEngine(engine, lambda: time.sleep(0.03))
+    slow.service_ms = 30
+    with running(tmp_path, engine, Camera()) as run:
+        run.until_triggers(20)
+        run.line.swap_engine(slow)
+        run.until_triggers(120)
+        verdicts = [row["reason"] or row["verdict"] for row in finish(run)[40:]]
+    judged = sum(verdict in ("pass", "fault") for verdict in verdicts)
+    assert judged > 0.15 * len(verdicts), verdicts
+    assert verdicts.count("stale_frame") < judged, verdicts
+
+
 def test_a_stage_that_dies_takes_the_line_with_it(tmp_path, engine):
     def bug(number: int) -> Shot:
         raise ZeroDivisionError("a bug")
