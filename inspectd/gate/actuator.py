@@ -39,6 +39,8 @@ class Actuator:
         """... and it has been read back as off."""
         self.read_off_ns = 0
         """When it was last read back as off."""
+        self._off_since_ns = 0
+        """When `off` was acknowledged, if nothing has been commanded since."""
         self._in_doubt = False
         """A command to switch on was on its way when the device failed, and may still arrive."""
         self._width_ns = width_ns
@@ -66,7 +68,8 @@ class Actuator:
         """The device has taken the level. Answers the pulses that begin with it."""
         if not on:
             self._on_since_ns = None
-            self.is_acknowledged_off = True
+            if not self.is_acknowledged_off:
+                self.is_acknowledged_off, self._off_since_ns = True, now_ns
             return []
         if self._on_since_ns is None:
             self._on_since_ns = now_ns
@@ -83,6 +86,11 @@ class Actuator:
             return []
         self.is_read_off = self.is_acknowledged_off = False
         return [pulse for pulse in self._pulses if self._is_verifiable(pulse, now_ns)]
+
+    def was_off(self, t_ns: int) -> bool:
+        """It was acknowledged as off at that time, and nothing has been commanded since. An answer that comes later may
+        mean that the device was later, too."""
+        return self.is_acknowledged_off and self._off_since_ns <= t_ns
 
     def open_pulse(self, part: int) -> Pulse | None:
         """The label's pulse, if its fate is open."""

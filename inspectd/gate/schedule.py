@@ -218,10 +218,10 @@ class Schedule:
         if passes == self._releases:
             self._pulse(Pulse(part, due_ns, if_driven=outcome))
         elif passes:
-            taken = not self._actuator.is_acknowledged_off
+            taken = self._actuator.wants_on(now_ns) or not self._actuator.was_off(due_ns)
             self._outcomes.append(Done(part, Outcome.REJECTED_WITH_OTHER if taken else outcome))
         else:
-            self._reject_by_closed_path(part, outcome)
+            self._reject_by_closed_path(part, due_ns, outcome)
 
     def _pulse(self, pulse: Pulse) -> None:
         if self._output_failed:
@@ -244,11 +244,11 @@ class Schedule:
         if self._confirm_ns is not None and self._confirm_by_ns is None:
             self._confirm_by_ns = pulse.began_ns + self._confirm_ns
 
-    def _reject_by_closed_path(self, part: int, outcome: Outcome) -> None:
-        """The label is at the path now: it must have been closed, and known to be."""
+    def _reject_by_closed_path(self, part: int, due_ns: int, outcome: Outcome) -> None:
+        """The label is at the path: it must have been closed at its due time, and be known to be."""
         for pulse in self._actuator.cut():
             self._settle(pulse, Outcome.REJECTED_STOPPED)
-        if not self._actuator.is_read_off:
+        if not (self._actuator.is_read_off and self._actuator.was_off(due_ns)):
             self._not_driven(Done(part, Outcome.NOT_DRIVEN))
             return
         self._outcomes.append(Done(part, outcome))

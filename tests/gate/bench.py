@@ -1,7 +1,7 @@
 """A gate without processes: the real schedule and drive, on a device and a clock of our own."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inspectd.errors import OutputError
 from inspectd.gate.config import GateConfig
@@ -41,18 +41,25 @@ class Device:
     confirms: bool = True
     rise_ns: int = 0
     """How long a write takes."""
+    written: Signals | None = None
+    """What the driver wrote last: of a change it writes only what has changed, as the Modbus driver does."""
 
     def clock_ns(self) -> int:
         return self.now_ns
 
     def write(self, signals: Signals) -> None:
+        before, self.written = self.written, None
         if not self.answers:
             self.held = signals
         self._reach()
         self.now_ns += self.rise_ns
-        self.apply(signals if self.drives_actuator else Signals(False, signals.run_permit, signals.heartbeat))
+        actuator = signals.actuator and self.drives_actuator
+        if before is not None and signals != before and signals.actuator == before.actuator:
+            actuator = self.signals.actuator
+        self.apply(replace(signals, actuator=actuator))
         if not self.acknowledges:
             raise OutputError("the answer is lost")
+        self.written = signals
 
     def apply(self, signals: Signals) -> None:
         self.signals = signals

@@ -78,6 +78,8 @@ class Story(Bench):
                 assert outcome in (Outcome.REJECTED, Outcome.NOT_DRIVEN)
             if wiring == "pulse_to_release":
                 assert outcome is not Outcome.REJECTED or not self.device.at(due_ns).actuator
+            elif outcome is Outcome.PASSED:
+                assert not self.device.at(due_ns).actuator
             elif outcome is Outcome.REJECTED:
                 assert self.device.on_ns(due_ns, due_ns + 2 * WIDTH_MS * MS) >= WIDTH_MS * MS / 2
 
@@ -96,6 +98,7 @@ EVENTS: tuple[Callable[[Story], object], ...] = (
     Story.held_arrives,
     lambda story: story.device.apply(SAFE),
     lambda story: story.device.apply(Signals(run_permit=True)),
+    lambda story: setattr(story.device, "rise_ns", 4 * MS),
     lambda story: story.stand_still(4),
     lambda story: story.stand_still(STALL_MS + 1),
 )
