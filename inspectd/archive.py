@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,13 +13,13 @@ import cv2
 import structlog
 from pydantic import Field
 
+from inspectd.archive_folder import ImageRetention, file_name, remove_unfinished
 from inspectd.part import Fault, Image, Missed, Part, Pass, Uncertain, Verdict
 from inspectd.section import ConfigPath, Section
 
 log = structlog.get_logger()
 
 _LOWEST_PRIORITY = 19
-_SCAN_EVERY_S = 60.0
 _COMPLAIN_EVERY_S = 60.0
 
 
@@ -29,10 +28,10 @@ class ArchiveConfig(Section):
 
     folder: ConfigPath
     """One folder a day below it; files are <part id>_<verdict>.png."""
-    every_nth_pass: int = Field(default=0, ge=0)
+    every_nth_pass: int = Field(default=0, ge=0, le=1_000_000)
     """Keep every n-th passed label too; 0: none."""
-    max_gb: float = Field(default=20, gt=0)
-    """Beyond, the oldest images are deleted."""
+    max_gb: float = Field(default=20, gt=0, le=100_000, allow_inf_nan=False)
+    """Beyond, the images with the lowest part ids are deleted. Other files are left alone and not counted."""
     max_waiting: int = Field(default=64, ge=1, le=4096)
     """Images in memory that wait for the disk; beyond, images are dropped and counted."""
 
@@ -47,15 +46,21 @@ class Counters:
 class Archive:
     """One writer thread at the lowest priority. Use as a context manager: leaving it writes what waits."""
 
-    def __init__(self, config: ArchiveConfig, on_stored: Callable[[int, str], None]) -> None:
-        """`on_stored(part_id, path)` is called from the writer thread."""
+    def __init__(
+        self,
+        config: ArchiveConfig,
+        on_stored: Callable[[int, str], None],
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_stored(part_id, path)` is called from the writer thread, `on_lost()` for each image dropped or failed."""
         self.counters = Counters()
         self._config = config
         self._on_stored = on_stored
+        self._on_lost = on_lost
         self._passes = 0
         self._waiting: queue.Queue[tuple[Part, str, Image] | None] = queue.Queue(config.max_waiting)
         self._next_complaint_s = 0.0
-        self._retention = _Retention(config.folder, config.max_gb)
+        self._retention = ImageRetention(config.folder, config.max_gb)
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
 
     def __enter__(self) -> Self:
@@ -68,7 +73,10 @@ class Archive:
         try:
             self._waiting.put(None, timeout=1)
         except queue.Full:
-            log.warning("archive is too slow, images are left unwritten", waiting=self._waiting.qsize())
+            waiting = self._waiting.qsize()
+            log.warning("archive is too slow, images are left unwritten", waiting=waiting)
+            for _ in range(waiting):
+                self._on_lost()
             return
         self._thread.join(timeout=5)
 
@@ -82,20 +90,22 @@ class Archive:
             self._waiting.put_nowait((part, _label(verdict), image))
         except queue.Full:
             self.counters.dropped += 1
+            self._on_lost()
 
     def _run(self) -> None:
         # nice values are per thread on Linux (setpriority(2), notes)
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        remove_unfinished(self._config.folder)
         while (entry := self._waiting.get()) is not None:
             part, label, image = entry
             try:
                 self._store(part, label, image)
-            except OSError as error:
+            except Exception as error:
                 self._complain(error)
 
     def _store(self, part: Part, label: str, image: Image) -> None:
         day = time.strftime("%Y-%m-%d", time.localtime(part.t_trigger_utc_ns / 1e9))
-        path = self._config.folder / day / f"{part.id:09d}_{label}.png"
+        path = self._config.folder / day / file_name(part.id, label)
         done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         if not done:
             raise OSError("image can't be encoded")
@@ -112,39 +122,12 @@ class Archive:
         self.counters.stored += 1
         self._on_stored(part.id, str(path))
 
-    def _complain(self, error: OSError) -> None:
+    def _complain(self, error: Exception) -> None:
         self.counters.failed += 1
+        self._on_lost()
         if time.monotonic() >= self._next_complaint_s:
             self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
-            log.error("image can't be stored", error=str(error), failed=self.counters.failed)
-
-
-class _Retention:
-    """Keeps the folder below its limit. Sizes are added up as they come; the disk is only scanned now and then."""
-
-    def __init__(self, folder: Path, max_gb: float) -> None:
-        self._folder = folder
-        self._limit = round(max_gb * 1e9)
-        self._total = 0
-        self._next_scan_s = 0.0
-
-    def added(self, size: int) -> None:
-        self._total += size
-
-    def make_room(self, size: int) -> None:
-        """Delete the oldest images until `size` more bytes fit."""
-        if time.monotonic() >= self._next_scan_s:
-            self._next_scan_s = time.monotonic() + _SCAN_EVERY_S
-            self._total = sum(path.stat().st_size for path in self._folder.glob("*/*.png"))
-        if self._total + size <= self._limit:
-            return
-        for day in sorted(self._folder.glob("????-??-??")):
-            for path in sorted(day.glob("*.png")):
-                self._total -= path.stat().st_size
-                path.unlink()
-                if self._total + size <= self._limit:
-                    return
-            day.rmdir()
+            log.error("image can't be stored", error=f"{type(error).__name__}: {error}", failed=self.counters.failed)
 
 
 def _label(verdict: Verdict) -> str:

@@ -1,32 +1,45 @@
-"""The journal's housework, off the hot path: checkpoints and retention, in a thread with a connection of its own."""
+"""The journal's housework, off the hot path: checkpoints and retention, in a thread with a connection of its own.
+
+Nothing here may make the line wait. Readers neither: while another program keeps a transaction open, the log grows (about
+8 KB per part) and is written back when that program has finished.
+"""
 
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 
 import structlog
 
+from inspectd.errors import JournalError
 from inspectd.journal import JournalConfig
+from inspectd.retention import retain
 
 log = structlog.get_logger()
 
 _CHECKPOINT_EVERY_S = 2.0
 _RETENTION_EVERY_S = 60.0
 _WAL_LIMIT_PAGES = 2000
-"""8 MB: about 1000 parts."""
-_BATCH = 200
-"""Parts deleted in one transaction: the line waits for the write lock a few ms at most."""
+"""8 MB, about 1000 parts: from here on the log is to begin anew."""
+_WAL_ALARM_PAGES = 16_000
+"""64 MB: from here on the log may begin anew even if that costs the line a wait for a slow disk."""
+_TRIES = 10
+_PATIENCE_MS = 200
+"""How long a deletion waits for the line to finish a commit."""
+_COMPLAIN_EVERY_S = 60.0
 
 
 class Housekeeper:
-    """Use as a context manager around the line. What fails here is logged and tried again later."""
+    """Use as a context manager around the line. What fails here is logged and tried again, with a new connection."""
 
     def __init__(self, config: JournalConfig) -> None:
         self._config = config
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._next_complaint_s = 0.0
+        self._next_retention_s = 0.0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -38,47 +51,66 @@ class Housekeeper:
         self._stopping.set()
         self._thread.join(timeout=5)
 
-    def _run(self) -> None:
-        connection = sqlite3.connect(self._config.path, isolation_level=None, timeout=0.1)
-        next_retention_s = time.monotonic() + _RETENTION_EVERY_S
-        while not self._stopping.wait(_CHECKPOINT_EVERY_S):
-            try:
-                self._checkpoint(connection)
-                if time.monotonic() >= next_retention_s:
-                    next_retention_s = time.monotonic() + _RETENTION_EVERY_S
-                    self.retain(connection)
-            except sqlite3.Error as error:
-                log.warning("journal housekeeping failed", error=str(error))
-        connection.close()
-
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """PASSIVE never waits for the line nor makes it wait, but the WAL only begins anew if no part came meanwhile.
-        Where one always does, RESTART holds the line up for the few pages that are left."""
-        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if pages > _WAL_LIMIT_PAGES:
-            connection.execute("PRAGMA wal_checkpoint(RESTART)")
+    def check(self) -> None:
+        """Raises JournalError if the thread has died; never waits."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping.is_set():
+            raise JournalError("the journal's housekeeping has died: its log would grow for ever")
 
     def retain(self, connection: sqlite3.Connection) -> None:
         """Delete the oldest parts beyond `keep_days` and `max_mb`, and give the space back to the disk."""
-        oldest_ns = time.time_ns() - self._config.keep_days * 86_400 * 10**9
-        while not self._stopping.is_set() and self._delete_oldest(connection, oldest_ns):
-            self._stopping.wait(0.05)
-        while not self._stopping.is_set() and self._used_mb(connection) > self._config.max_mb:
-            if not self._delete_oldest(connection, time.time_ns()):
-                break
-            self._stopping.wait(0.05)
-        connection.execute("PRAGMA incremental_vacuum(1000)").fetchall()
+        connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+        retain(connection, self._config, self._stopping)
 
-    def _delete_oldest(self, connection: sqlite3.Connection, before_ns: int) -> int:
-        """The last part always stays: the ids of the next session go on from it."""
-        return connection.execute(
-            "DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE t_utc_ns < ? AND id < (SELECT max(id) FROM parts) "
-            "ORDER BY id LIMIT ?)",
-            (before_ns, _BATCH),
-        ).rowcount
+    def _run(self) -> None:
+        self._next_retention_s = time.monotonic() + _RETENTION_EVERY_S
+        while not self._stopping.wait(_CHECKPOINT_EVERY_S):
+            try:
+                journal = f"{self._config.path.resolve().as_uri()}?mode=rw"
+                with closing(sqlite3.connect(journal, uri=True, isolation_level=None)) as connection:
+                    connection.execute("PRAGMA synchronous = NORMAL")
+                    self._work(connection)
+            except Exception as error:
+                log.error("journal housekeeping failed, it is tried again", error=f"{type(error).__name__}: {error}")
+                self._stopping.wait(_CHECKPOINT_EVERY_S)
 
-    def _used_mb(self, connection: sqlite3.Connection) -> float:
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
-        return float((pages - free) * size / 1e6)
+    def _work(self, connection: sqlite3.Connection) -> None:
+        while True:
+            self._checkpoint(connection)
+            if time.monotonic() >= self._next_retention_s:
+                self._next_retention_s = time.monotonic() + _RETENTION_EVERY_S
+                self.retain(connection)
+            if self._stopping.wait(_CHECKPOINT_EVERY_S):
+                return
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """PASSIVE never waits for the line nor makes it wait, but the log only begins anew if no part came meanwhile.
+
+        Where one always does, RESTART holds the line up for the few pages that are left and for the disk's answer: not if
+        a reader is in the way, and not if the disk answers too slowly for a part to wait for it.
+        """
+        for _ in range(_TRIES):
+            begin_s = time.monotonic()
+            pages, written = self._write_back(connection, "PASSIVE")
+            duration_s = time.monotonic() - begin_s
+            if pages <= _WAL_LIMIT_PAGES or self._stopping.is_set():
+                return
+            if pages - written > _WAL_LIMIT_PAGES:
+                self._complain(pages)
+                return
+        if duration_s < self._config.busy_timeout_ms / 2000 or pages > _WAL_ALARM_PAGES:
+            self._write_back(connection, "RESTART")
+
+    def _write_back(self, connection: sqlite3.Connection, how: str) -> tuple[int, int]:
+        """Pages in the log, and how many of them are in the database now."""
+        # a busy timeout would wait for readers, and the line for it
+        connection.execute("PRAGMA busy_timeout = 0")
+        _, pages, written = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+        return int(pages), int(written)
+
+    def _complain(self, pages: int) -> None:
+        if pages > _WAL_ALARM_PAGES and time.monotonic() >= self._next_complaint_s:
+            self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
+            log.warning(
+                "another program keeps reading the journal: its log grows until that ends",
+                log_mb=round(pages * 4096 / 1e6),
+            )

@@ -1,17 +1,16 @@
 """The journal: one SQLite row per part, committed before the gate is told to let the part through.
 
 WAL mode. Every part of the line is either a row of `parts` or counted in an `outages` row; after a crash the next
-session begins by stating what interval nobody saw.
+session begins by stating what interval nobody saw. The wall clock only labels rows: steps of it are rows of `clock_steps`.
 """
 
 import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import structlog
@@ -19,60 +18,17 @@ from pydantic import Field
 
 from inspectd.errors import JournalError
 from inspectd.gate.messages import Outcome
+from inspectd.journal_file import Place, SetAside, claim_file, is_damage, open_for_reading, real_path, set_damaged_aside
+from inspectd.journal_schema import SCHEMA_VERSION
+from inspectd.journal_session import INSERT_STEP, begin_session, now, prepare, transaction
+from inspectd.ownership import Claim
 from inspectd.part import Fault, Missed, Part, Pass, Scores, Uncertain, Verdict
 from inspectd.section import ConfigPath, Section
+from inspectd.wall_clock import ClockStep, WallClock
+
+__all__ = ["SCHEMA_VERSION", "Journal", "JournalConfig", "Stages", "open_for_reading"]
 
 log = structlog.get_logger()
-
-SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x1A5BEC7D  # says that a SQLite file is one of ours
-
-_SCHEMA = """
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY,
-    started_utc_ns INTEGER NOT NULL,
-    alive_utc_ns INTEGER NOT NULL,
-    ended_utc_ns INTEGER
-) STRICT;
-CREATE TABLE engines (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    hash TEXT NOT NULL,
-    UNIQUE (name, hash)
-) STRICT;
-CREATE TABLE parts (
-    id INTEGER PRIMARY KEY,
-    session INTEGER NOT NULL REFERENCES sessions (id),
-    engine INTEGER NOT NULL REFERENCES engines (id),
-    frame_number INTEGER NOT NULL,
-    t_utc_ns INTEGER NOT NULL,
-    t_mono_ns INTEGER NOT NULL,
-    verdict TEXT NOT NULL CHECK (verdict IN ('pass', 'fault', 'uncertain', 'missed')),
-    reason TEXT CHECK ((verdict = 'missed') = (reason IS NOT NULL)),
-    class TEXT CHECK (verdict = 'missed' OR class IS NOT NULL),
-    certainty REAL CHECK ((class IS NULL) = (certainty IS NULL)),
-    scores TEXT,
-    acquire_us INTEGER NOT NULL,
-    queue_us INTEGER NOT NULL,
-    preprocess_us INTEGER,
-    infer_us INTEGER,
-    record_us INTEGER,
-    verdict_us INTEGER NOT NULL,
-    gate_outcome TEXT,
-    gate_lateness_us INTEGER,
-    image TEXT
-) STRICT;
-CREATE INDEX parts_by_time ON parts (t_utc_ns);
-CREATE TABLE outages (
-    id INTEGER PRIMARY KEY,
-    session INTEGER NOT NULL REFERENCES sessions (id),
-    kind TEXT NOT NULL CHECK (kind IN ('unseen', 'record_error', 'camera', 'output')),
-    t_from_utc_ns INTEGER NOT NULL,
-    t_to_utc_ns INTEGER CHECK (t_to_utc_ns >= t_from_utc_ns),
-    parts INTEGER NOT NULL CHECK (parts >= 0),
-    detail TEXT NOT NULL
-) STRICT;
-"""
 
 _INSERT_PART = """
 INSERT INTO parts (id, session, engine, frame_number, t_utc_ns, t_mono_ns, verdict, reason, class, certainty, scores,
@@ -85,11 +41,21 @@ _AMEND_OUTCOME = """
 UPDATE parts SET gate_outcome = :outcome, gate_lateness_us = :lateness_us,
     reason = CASE WHEN verdict = 'pass' AND :outcome <> 'passed' THEN 'late' ELSE reason END,
     verdict = CASE WHEN verdict = 'pass' AND :outcome <> 'passed' THEN 'missed' ELSE verdict END
-WHERE id = :part
+WHERE id = :part AND session = :session
+"""
+
+_UPDATE_SESSION = """
+UPDATE sessions SET alive_utc_ns = :utc_ns, alive_mono_ns = :mono_ns, last_part = :last, triggers = :triggers,
+    accounted = :accounted, images_lost = :images_lost, notes_lost = :notes_lost,
+    ended_utc_ns = CASE WHEN :ends THEN :utc_ns END, ended_cleanly = :ends
+WHERE id = :session
 """
 
 _PENDING_LIMIT = 20_000
 """Amendments kept while nothing can be written; beyond, the oldest are lost (the verdicts themselves are not)."""
+_ALIVE_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.25
+"""No part is recorded later than this after the file was deleted, moved or replaced."""
 
 
 class JournalConfig(Section):
@@ -102,9 +68,10 @@ class JournalConfig(Section):
     without a row, inside the unseen interval). full: survives power loss too; each part waits for the disk (1-20 ms)."""
     busy_timeout_ms: int = Field(default=20, ge=0, le=1000)
     """How long a verdict waits for another process that has locked the journal; then the part is `record_error`."""
-    keep_days: int = Field(default=365, ge=1)
-    max_mb: int = Field(default=2000, ge=10)
-    """Beyond either limit the oldest parts are deleted. 1 million parts take about 250 MB."""
+    keep_days: int = Field(default=365, ge=1, le=36_500)
+    """Days in which the line ran, so that no wrong clock can delete a record; older parts are deleted."""
+    max_mb: int = Field(default=2000, ge=10, le=1_000_000)
+    """Beyond, the oldest parts are deleted. 1 million parts take about 250 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,47 +85,90 @@ class Stages:
     infer_us: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A statement that is written together with, or after, the row of its part."""
+
+    part: int
+    sql: str
+    values: dict[str, object]
+
+
 class Journal:
     """The writing side. `append`, `flush`, `heartbeat` and `close` belong to one thread at a time; the methods that
-    only note something (`amend_*`, `outage_*`) may be called from any."""
+    only note something (`amend_*`, `outage_*`, `image_lost`) may be called from any."""
 
-    def __init__(self, connection: sqlite3.Connection, session: int, next_part_id: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, place: Place, session: int, next_part_id: int, claim: Claim | None = None
+    ) -> None:
         self.next_part_id = next_part_id
         """Part ids go on where the last session ended."""
+        self.failure: str | None = None
+        """Why nothing can be recorded any more, in a sentence: the line must end then."""
+        self.count_triggers: Callable[[], int] | None = None
+        """The line's own count of this session's labels; the report compares it with the journal's."""
         self._connection = connection
+        self._place = place
         self._session = session
+        self._claim = claim
+        self._clock = WallClock()
         self._engine = ("", "")
         self._engine_is_known = False
-        self._unrecorded: tuple[int, int, int] | None = None
-        self._last_appended = 0
+        self._unrecorded: tuple[Part, Part, int] | None = None
+        """The first and the last part that could not be recorded, and how many."""
+        self._last_part = next_part_id - 1
+        self._accounted = 0
+        self._images_lost = 0
+        self._notes_lost = 0
         self._lock = threading.Lock()
-        self._pending: list[tuple[int, str, dict[str, object]]] = []
-        self._alive_s = time.monotonic()
+        self._pending: list[_Note] = []
+        self._is_closing = False
+        self._alive_s = self._looked_s = time.monotonic()
 
     @classmethod
-    def open(cls, config: JournalConfig) -> "Journal":
+    def open(
+        cls, config: JournalConfig, *, exclusive: bool = False, first_part_id: Callable[[], int] = lambda: 1
+    ) -> "Journal":
         """Open or create the journal and begin a session, stating what interval was not seen since the last one.
 
-        Raises JournalError if the file is no journal, is damaged or of a newer version, or can't be written.
+        A damaged journal is set aside and a new one begins: with the numbers that follow those of the damaged one, where
+        they can be read, else with `first_part_id()`. `exclusive`: no other process may write it until `close`.
+
+        Raises JournalError if the file is no journal, is of a later version or can't be written; InUseError.
         """
+        path = real_path(config.path)
+        claim = claim_file(path) if exclusive else None
         try:
-            config.path.parent.mkdir(parents=True, exist_ok=True)
+            aside = set_damaged_aside(path)
+            if aside is not None and claim is not None:
+                claim.release()
+                claim = claim_file(path)
+            return cls._begin(config, aside, claim, first_part_id)
+        except BaseException:
+            if claim is not None:
+                claim.release()
+            raise
+
+    @classmethod
+    def _begin(
+        cls, config: JournalConfig, aside: SetAside | None, claim: Claim | None, first_part_id: Callable[[], int]
+    ) -> "Journal":
+        try:
             connection = sqlite3.connect(
                 config.path, isolation_level=None, check_same_thread=False, timeout=config.busy_timeout_ms / 1000
             )
+            try:
+                prepare(connection, config.path, config.synchronous)
+                with transaction(connection):
+                    session, next_part_id = begin_session(connection, aside, first_part_id)
+                return cls(connection, Place(config.path), session, next_part_id, claim)
+            except BaseException:
+                connection.close()
+                raise
         except (OSError, sqlite3.Error) as error:
-            raise JournalError(f"{config.path}: can't be opened: {error}") from error
-        try:
-            _prepare(connection, config)
-            with _transaction(connection):
-                session = _begin_session(connection)
-                (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM parts").fetchone()
-        except sqlite3.Error as error:
-            connection.close()
             raise JournalError(
                 f"{config.path}: is no usable journal ({error}); move it away to begin a new one"
             ) from error
-        return cls(connection, session, last + 1)
 
     def use_engine(self, name: str, sha256: str) -> None:
         """The engine of all parts from now on."""
@@ -166,35 +176,45 @@ class Journal:
         self._engine_is_known = False
 
     def append(self, part: Part, verdict: Verdict, stages: Stages) -> None:
-        """Commit one part's verdict. Raises JournalError, within `busy_timeout_ms` if the file is locked."""
+        """Commit one part's verdict. Raises JournalError, within `busy_timeout_ms` if the file is locked, whatever the
+        reason why it could not be recorded."""
         with self._writing():
             if not self._engine_is_known:
                 self._connection.execute("INSERT OR IGNORE INTO engines (name, hash) VALUES (?, ?)", self._engine)
             self._connection.execute(_INSERT_PART, self._row(part, verdict, stages))
         self._engine_is_known = True
-        self._last_appended = part.id
+        self._last_part = part.id
+        self._accounted += 1
 
     def unrecorded(self, part: Part) -> None:
         """`append` failed for this part: it counts in one `record_error` outage until a write works again."""
-        t_from_ns, _, count = self._unrecorded or (part.t_trigger_utc_ns, 0, 0)
-        self._unrecorded = (t_from_ns, max(part.t_trigger_utc_ns, t_from_ns), count + 1)
+        first, _, count = self._unrecorded or (part, part, 0)
+        self._unrecorded = (first, part, count + 1)
+        self._accounted += 1
 
     def flush(self) -> None:
         """Write what was noted since the last part. Raises JournalError."""
-        if self._pending or self._unrecorded:
+        if self._pending or self._unrecorded or self._alive_is_due():
             with self._writing():
                 pass
 
     def heartbeat(self) -> None:
-        """Note, at most once a second, that the line is alive, so that an unseen interval begins there. Raises JournalError."""
-        if time.monotonic() - self._alive_s >= 1.0:
-            self._alive_s = time.monotonic()
-            self._note(0, "UPDATE sessions SET alive_utc_ns = :now WHERE id = :session", now=time.time_ns())
+        """Note, at most once a second, that the line is alive, so that an unseen interval begins there. Raises JournalError.
+
+        A line that never pauses need not call it: `append` does the same.
+        """
+        if self._alive_is_due():
             self.flush()
+
+    def check(self) -> None:
+        """Raises JournalError if nothing can be recorded any more; safe in any thread, and never waits."""
+        if self.failure is not None:
+            raise JournalError(self.failure)
 
     def amend_recorded(self, part_id: int, record_us: int) -> None:
         """How long the part's own commit took."""
-        self._note(part_id, "UPDATE parts SET record_us = :record_us WHERE id = :part", record_us=record_us)
+        sql = "UPDATE parts SET record_us = :record_us WHERE id = :part AND session = :session"
+        self._note(part_id, sql, record_us=record_us)
 
     def amend_outcome(self, part_id: int, outcome: Outcome, lateness_us: int) -> None:
         """What the gate did. A recorded pass that it did not let through becomes `missed` (`late`)."""
@@ -202,70 +222,148 @@ class Journal:
 
     def amend_image(self, part_id: int, path: str) -> None:
         """Where the archive has stored the part's image."""
-        self._note(part_id, "UPDATE parts SET image = :path WHERE id = :part", path=path)
+        self._note(part_id, "UPDATE parts SET image = :path WHERE id = :part AND session = :session", path=path)
+
+    def image_lost(self) -> None:
+        """The archive dropped an image, or could not store it."""
+        with self._lock:
+            self._images_lost += 1
 
     def outage_begin(self, kind: Literal["camera", "output"], detail: str) -> None:
         """From now on parts may be there that the line does not see (camera) or can't reject (output)."""
         self._note(
             0,
-            "INSERT INTO outages (session, kind, t_from_utc_ns, parts, detail) VALUES (:session, :kind, :now, 0, :detail)",
+            "INSERT INTO outages (session, kind, t_from_utc_ns, t_from_mono_ns, parts, detail) "
+            "VALUES (:session, :kind, :utc_ns, :mono_ns, 0, :detail)",
             kind=kind,
-            now=time.time_ns(),
             detail=detail,
+            **now(),
         )
 
     def outage_end(self, kind: Literal["camera", "output"]) -> None:
         """The outage of this kind is over; nothing happens if there was none."""
         self._note(
             0,
-            "UPDATE outages SET t_to_utc_ns = :now WHERE session = :session AND kind = :kind AND t_to_utc_ns IS NULL",
+            "UPDATE outages SET t_to_utc_ns = :utc_ns, duration_ns = :mono_ns - t_from_mono_ns "
+            "WHERE session = :session AND kind = :kind AND t_to_utc_ns IS NULL",
             kind=kind,
-            now=time.time_ns(),
+            **now(),
         )
 
     def close(self) -> None:
         """Everything was judged and recorded: end the session cleanly. Without it, the next session reports an unseen
-        interval. Raises JournalError."""
-        self._last_appended = 2**62  # whatever is still noted belongs to parts that are recorded or never will be
-        self._note(
-            0, "UPDATE sessions SET alive_utc_ns = :now, ended_utc_ns = :now WHERE id = :session", now=time.time_ns()
-        )
-        self.flush()
-        self._connection.close()
+        interval. Raises JournalError if the end could not be recorded; the file is closed in any case."""
+        self._is_closing = True
+        try:
+            with self._writing():
+                pass
+        finally:
+            self._connection.close()
+            if self._claim is not None:
+                self._claim.release()
 
     def _note(self, part_id: int, sql: str, **values: object) -> None:
         with self._lock:
-            self._pending.append((part_id, sql, {"part": part_id, "session": self._session, **values}))
-            del self._pending[:-_PENDING_LIMIT]
+            self._pending.append(_Note(part_id, sql, {"part": part_id, "session": self._session, **values}))
+            overflow = len(self._pending) - _PENDING_LIMIT
+            if overflow > 0:
+                self._notes_lost += overflow
+                del self._pending[:overflow]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction that also carries what was noted for parts recorded earlier."""
+        """One transaction that also carries what was noted for parts recorded earlier. Whatever fails is a JournalError."""
+        self._look()
+        if (step := self._clock.step()) is not None:
+            self._note_step(step)
+        writes_session = self._is_closing or self._alive_is_due()
         with self._lock:
-            noted = [note for note in self._pending if note[0] <= self._last_appended]
+            noted = [note for note in self._pending if note.part <= self._last_part or self._is_closing]
         try:
-            with _transaction(self._connection):
+            with transaction(self._connection):
                 if self._unrecorded is not None:
                     self._insert_unrecorded(*self._unrecorded)
-                for _, sql, values in noted:
-                    self._connection.execute(sql, values)
+                refused = [note for note in noted if not self._apply(note)]
+                if writes_session:
+                    self._update_session(len(refused))
                 yield
-        except sqlite3.Error as error:
+        except Exception as error:
+            if is_damage(error):
+                self.failure = f"the journal is damaged: {error}"
             raise JournalError(f"journal: {error}") from error
+        if writes_session:
+            self._alive_s = time.monotonic()
         self._unrecorded = None
-        done = {id(note) for note in noted}
+        done = set(map(id, noted))
         with self._lock:
+            self._notes_lost += len(refused)
             self._pending = [note for note in self._pending if id(note) not in done]
 
-    def _insert_unrecorded(self, t_from_ns: int, t_to_ns: int, count: int) -> None:
+    def _look(self) -> None:
+        """Raises JournalError, from now on for ever, if the file is not the one that was opened."""
+        self.check()
+        if self._is_closing or time.monotonic() - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = time.monotonic()
+            self.failure = self._place.problem()
+            self.check()
+
+    def _apply(self, note: _Note) -> bool:
+        """False if the database refuses this very note, whatever it is told later: it must not hold up the others."""
+        try:
+            self._connection.execute(note.sql, note.values)
+        except Exception as error:
+            if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
+                raise
+            if self._notes_lost == 0:
+                log.error(
+                    "a note can't be recorded and is dropped", part=note.part, error=f"{type(error).__name__}: {error}"
+                )
+            return False
+        return True
+
+    def _note_step(self, step: ClockStep) -> None:
+        log.warning("the clock was set: times of records may be wrong", by_s=round(step.seconds, 3))
+        self._note(
+            0,
+            INSERT_STEP,
+            after=self._last_part,
+            mono_ns=step.t_mono_ns,
+            from_ns=step.t_from_utc_ns,
+            to_ns=step.t_to_utc_ns,
+        )
+        self._note(0, "UPDATE sessions SET clock_steps = clock_steps + 1 WHERE id = :session")
+
+    def _alive_is_due(self) -> bool:
+        return time.monotonic() - self._alive_s >= _ALIVE_EVERY_S
+
+    def _update_session(self, refused: int) -> None:
+        values = {
+            "session": self._session,
+            "last": self._last_part,
+            "triggers": self.count_triggers() if self.count_triggers is not None else None,
+            "accounted": self._accounted,
+            "images_lost": self._images_lost,
+            "notes_lost": self._notes_lost + refused,
+            "ends": self._is_closing,
+            **now(),
+        }
+        if self._connection.execute(_UPDATE_SESSION, values).rowcount != 1:
+            self.failure = "the journal's file was replaced while the line runs: this session is not in it"
+            raise JournalError(self.failure)
+
+    def _insert_unrecorded(self, first: Part, last: Part, count: int) -> None:
         self._connection.execute(
-            "INSERT INTO outages (session, kind, t_from_utc_ns, t_to_utc_ns, parts, detail) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO outages (session, kind, t_from_utc_ns, t_to_utc_ns, t_from_mono_ns, duration_ns, parts, "
+            "first_part, last_part, detail) VALUES (?, 'record_error', ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._session,
-                "record_error",
-                t_from_ns,
-                t_to_ns,
+                first.t_trigger_utc_ns,
+                last.t_trigger_utc_ns,
+                first.t_trigger_ns,
+                last.t_trigger_ns - first.t_trigger_ns,
                 count,
+                first.id,
+                last.id,
                 "rejected, but could not be recorded one by one",
             ),
         )
@@ -292,24 +390,6 @@ class Journal:
         )
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """A read-only connection that never disturbs the line; rows can be read by column name.
-
-    Raises JournalError if there is no journal at `path`.
-    """
-    try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)
-        connection.row_factory = sqlite3.Row
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error as error:
-        raise JournalError(f"{path}: can't be read as a journal: {error}") from error
-    if application != _APPLICATION_ID or version != SCHEMA_VERSION:
-        connection.close()
-        raise JournalError(f"{path}: is no journal of this version of inspectd")
-    return connection
-
-
 def _columns(verdict: Verdict) -> tuple[str, str | None, Scores | None]:
     match verdict:
         case Pass(scores):
@@ -320,58 +400,3 @@ def _columns(verdict: Verdict) -> tuple[str, str | None, Scores | None]:
             return "uncertain", None, scores
         case Missed(reason):
             return "missed", reason.value, None
-
-
-def _prepare(connection: sqlite3.Connection, config: JournalConfig) -> None:
-    """Settings, and the schema where the file is new. Raises JournalError for a file that is not ours."""
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables == 0:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {config.synchronous.upper()}")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    connection.execute("PRAGMA foreign_keys = ON")
-    if tables == 0:
-        connection.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != _APPLICATION_ID:
-        raise JournalError(f"{config.path}: is a database of something else; give journal.path another file")
-    if version != SCHEMA_VERSION:
-        raise JournalError(
-            f"{config.path}: has schema {version}, this version of inspectd writes {SCHEMA_VERSION}; "
-            "update inspectd or move the file away"
-        )
-
-
-def _begin_session(connection: sqlite3.Connection) -> int:
-    now_ns = time.time_ns()
-    cursor = connection.execute("INSERT INTO sessions (started_utc_ns, alive_utc_ns) VALUES (?, ?)", (now_ns, now_ns))
-    session = int(cursor.lastrowid or 0)
-    unclean = connection.execute(
-        "SELECT id, max(alive_utc_ns, coalesce((SELECT max(t_utc_ns) FROM parts WHERE session = sessions.id), 0)) "
-        "FROM sessions WHERE ended_utc_ns IS NULL AND id <> ?",
-        (session,),
-    ).fetchall()
-    for ended, t_from_ns in unclean:
-        connection.execute(
-            "INSERT INTO outages (session, kind, t_from_utc_ns, t_to_utc_ns, parts, detail) VALUES (?, ?, ?, ?, 0, ?)",
-            (session, "unseen", min(t_from_ns, now_ns), now_ns, "the service ended without finishing its parts"),
-        )
-        connection.execute("UPDATE sessions SET ended_utc_ns = alive_utc_ns WHERE id = ?", (ended,))
-        log.warning("parts of this interval were not seen", seconds=round((now_ns - t_from_ns) / 1e9, 1), session=ended)
-    return session
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

@@ -62,6 +62,7 @@ class Line:
         self.books = Books()
         self._gate = gate
         self._journal = journal
+        journal.count_triggers = lambda: self.books.tally().triggers
         self._stall_ms = config.watchdog.stall_ms
         self._drain_s = config.gate.delay_ms / 1000 + config.watchdog.stall_ms / 1000
         self._max_age_ms = config.camera.max_age_ms

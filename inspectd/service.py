@@ -8,12 +8,14 @@ import gc
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import structlog
 
 from inspectd.archive import Archive
+from inspectd.archive_folder import highest_part_id
 from inspectd.config import Config, load_config
 from inspectd.errors import ConfigError, LineFault
 from inspectd.gate import GateLink
@@ -49,20 +51,22 @@ def run(path: Path) -> None:
     refusal = least_budget(config, engine).refusal
     if refusal is not None:
         raise ConfigError(f"{path}: {refusal}")
-    journal = Journal.open(config.journal)
+    archived = config.archive
+    first_part_id = (lambda: 1) if archived is None else (lambda: highest_part_id(archived.folder) + 1)
+    journal = Journal.open(config.journal, exclusive=True, first_part_id=first_part_id)
     with ExitStack() as stack:
         journal.use_engine(engine.manifest.name, engine.hash)
         times.passed("journal")
         camera = config.camera.create()
-        stack.enter_context(Housekeeper(config.journal))
+        housekeeper = stack.enter_context(Housekeeper(config.journal))
         archive = None
         if config.archive is not None:
-            archive = stack.enter_context(Archive(config.archive, journal.amend_image))
+            archive = stack.enter_context(Archive(config.archive, journal.amend_image, journal.image_lost))
         # entered last, left first: the output is made safe before anything else is tidied
         gate = stack.enter_context(GateLink.start(config.gate, camera))
         times.passed("gate")
         line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
-        _supervise(path, config, line, requests, times)
+        _supervise(path, config, line, requests, times, (journal.check, housekeeper.check))
     journal.close()
 
 
@@ -83,12 +87,22 @@ class _Requests:
         self.reload = True
 
 
-def _supervise(path: Path, config: Config, line: Line, requests: _Requests, times: StartTimes) -> None:
+def _supervise(
+    path: Path,
+    config: Config,
+    line: Line,
+    requests: _Requests,
+    times: StartTimes,
+    checks: Sequence[Callable[[], None]],
+) -> None:
+    """`checks` are asked at every beat; what they raise ends the line."""
     systemd = _Systemd(line, config.watchdog.stall_ms, times)
     reload: Reload | None = None
     line.start()
     gc.freeze()
     while not (requests.stop or line.ended):
+        for check in checks:
+            check()
         health = line.beat()
         systemd.report(health)
         _exit_if_hung(health, config.watchdog.exit_after_s)

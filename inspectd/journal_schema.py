@@ -1,0 +1,186 @@
+"""The journal's tables, and how a journal of an earlier version becomes one of this version.
+
+No constraint may depend on the wall clock: it can be set to anything between two commits. Every `*_utc_ns` is a label for
+people; every `*_mono_ns` is CLOCK_MONOTONIC of the session's own boot and is what durations are computed from.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from inspectd.errors import JournalError
+
+SCHEMA_VERSION = 2
+APPLICATION_ID = 0x1A5BEC7D
+"""Says that a SQLite file is one of ours."""
+
+_TABLES = """
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY,
+    started_utc_ns INTEGER NOT NULL,
+    alive_utc_ns INTEGER NOT NULL,
+    ended_utc_ns INTEGER,
+    started_mono_ns INTEGER NOT NULL DEFAULT 0,
+    alive_mono_ns INTEGER NOT NULL DEFAULT 0,
+    clock_steps INTEGER NOT NULL DEFAULT 0,
+    first_part INTEGER,
+    last_part INTEGER,
+    triggers INTEGER,
+    accounted INTEGER NOT NULL DEFAULT 0,
+    images_lost INTEGER NOT NULL DEFAULT 0,
+    notes_lost INTEGER NOT NULL DEFAULT 0,
+    ended_cleanly INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE engines (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    UNIQUE (name, hash)
+) STRICT;
+CREATE TABLE parts (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    engine INTEGER NOT NULL REFERENCES engines (id),
+    frame_number INTEGER NOT NULL,
+    t_utc_ns INTEGER NOT NULL,
+    t_mono_ns INTEGER NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('pass', 'fault', 'uncertain', 'missed')),
+    reason TEXT CHECK ((verdict = 'missed') = (reason IS NOT NULL)),
+    class TEXT CHECK (verdict = 'missed' OR class IS NOT NULL),
+    certainty REAL CHECK ((class IS NULL) = (certainty IS NULL)),
+    scores TEXT,
+    acquire_us INTEGER NOT NULL,
+    queue_us INTEGER NOT NULL,
+    preprocess_us INTEGER,
+    infer_us INTEGER,
+    record_us INTEGER,
+    verdict_us INTEGER NOT NULL,
+    gate_outcome TEXT,
+    gate_lateness_us INTEGER,
+    image TEXT
+) STRICT;
+CREATE INDEX parts_by_time ON parts (t_utc_ns);
+"""
+
+_OUTAGES = """
+CREATE TABLE outages (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    kind TEXT NOT NULL,
+    t_from_utc_ns INTEGER NOT NULL,
+    t_to_utc_ns INTEGER,
+    parts INTEGER NOT NULL,
+    detail TEXT NOT NULL,
+    t_from_mono_ns INTEGER,
+    duration_ns INTEGER,
+    first_part INTEGER,
+    last_part INTEGER
+) STRICT;
+"""
+
+_SINCE_2 = """
+CREATE TABLE clock_steps (
+    id INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    after_part INTEGER NOT NULL,
+    t_mono_ns INTEGER NOT NULL,
+    t_from_utc_ns INTEGER NOT NULL,
+    t_to_utc_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE deletions (
+    reason TEXT PRIMARY KEY,
+    parts INTEGER NOT NULL,
+    last_part INTEGER NOT NULL,
+    t_utc_ns INTEGER NOT NULL
+) STRICT;
+"""
+
+_SESSIONS_2 = """
+ALTER TABLE sessions ADD COLUMN started_mono_ns INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN alive_mono_ns INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN clock_steps INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN first_part INTEGER;
+ALTER TABLE sessions ADD COLUMN last_part INTEGER;
+ALTER TABLE sessions ADD COLUMN triggers INTEGER;
+ALTER TABLE sessions ADD COLUMN accounted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN images_lost INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN notes_lost INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN ended_cleanly INTEGER NOT NULL DEFAULT 0;
+UPDATE sessions SET started_mono_ns = t_from, alive_mono_ns = t_to, first_part = first, last_part = last,
+    clock_steps = drift > 1000000000
+FROM (
+    SELECT session, min(id) AS first, max(id) AS last, min(t_mono_ns) AS t_from, max(t_mono_ns) AS t_to,
+        max(t_utc_ns - t_mono_ns) - min(t_utc_ns - t_mono_ns) AS drift
+    FROM parts GROUP BY session
+) AS seen WHERE seen.session = sessions.id;
+ALTER TABLE outages RENAME TO outages_1;
+"""
+
+_OUTAGES_2 = """
+INSERT INTO outages (id, session, kind, t_from_utc_ns, t_to_utc_ns, parts, detail, first_part, last_part)
+SELECT outages_1.id, session, kind, t_from_utc_ns, t_to_utc_ns, parts, detail, first_part, last_part
+FROM outages_1 JOIN sessions ON sessions.id = outages_1.session;
+DROP TABLE outages_1;
+"""
+
+_SCHEMA = _TABLES + _OUTAGES + _SINCE_2
+_MIGRATIONS = {1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2}
+"""What makes a journal of version n one of version n + 1. Rows are kept."""
+
+
+def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables of a new file; bring those of an earlier version up to date.
+
+    Raises JournalError if the file belongs to something else or to a later version of inspectd; sqlite3.Error.
+    """
+    if is_new(connection):
+        _execute(connection, f"{_SCHEMA} PRAGMA application_id = {APPLICATION_ID};", SCHEMA_VERSION)
+    version = version_of(connection, path)
+    while version < SCHEMA_VERSION:
+        _execute(connection, _MIGRATIONS[version], version + 1)
+        version += 1
+
+
+def is_new(connection: sqlite3.Connection) -> bool:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return bool(tables == 0)
+
+
+def has_all_columns(connection: sqlite3.Connection) -> bool:
+    """Whether a journal of this version has the tables that it should have; of an earlier one nothing is said."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION:
+        return True
+    with closing(sqlite3.connect(":memory:")) as pattern:
+        pattern.executescript(_SCHEMA)
+        return _columns(pattern) == _columns(connection)
+
+
+def _columns(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return connection.execute(
+        "SELECT tables.name, columns.name, columns.type, columns.pk FROM sqlite_master AS tables, pragma_table_info(tables.name) "
+        "AS columns WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%' ORDER BY 1, 2"
+    ).fetchall()
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Raises JournalError if the file is no journal, or one that this version of inspectd does not know."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise JournalError(f"{path}: is a database of something else; give journal.path another file")
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise JournalError(
+            f"{path}: has schema {version}, this version of inspectd knows 1 to {SCHEMA_VERSION}; "
+            "update inspectd or move the file away"
+        )
+    return int(version)
+
+
+def _execute(connection: sqlite3.Connection, script: str, version: int) -> None:
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {version}; COMMIT;")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
