@@ -15,6 +15,7 @@ class CameraOutputConfig(Section):
     """A second user output for run permit, where the camera has one."""
     active_high: bool = True
 
+    longest_wait_ms: ClassVar[float] = 0
     missing_confirmation: ClassVar[str] = "gate.output.kind 'camera' has none"
     devices: ClassVar[list[str]] = []
     """What one process owns at a time: the camera is owned as such."""

@@ -52,7 +52,8 @@ class GateConfig(Section):
     recorded as not driven and stops the belt until a reload (SIGHUP); a release is left out."""
     stall_ms: float = Field(default=250, ge=50, le=5000)
     """No heartbeat from the line for this long: run permit off, everything in flight rejected. A gate that does not
-    answer the line for this long is killed, and the line writes the safe state in its place."""
+    answer the line for this long, beside what it may wait for its output, is killed, and the line writes the safe state
+    in its place."""
     refresh_ms: float = Field(default=100, ge=10, le=1000)
     """All outputs are read back and written at least this often."""
     heartbeat_ms: float = Field(default=500, ge=50, le=5000)
@@ -74,6 +75,11 @@ class GateConfig(Section):
         if self.pitch_ms is not None:
             self.fits(self.pitch_ms)
         return self
+
+    @property
+    def hung_after_ms(self) -> float:
+        """A gate that has not answered the line for so long hangs."""
+        return self.stall_ms + self.output.longest_wait_ms
 
     @property
     def ends_within_s(self) -> float:

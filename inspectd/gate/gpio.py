@@ -1,7 +1,7 @@
 """The reject output on GPIO lines of the machine itself, through the kernel's character device (libgpiod v2)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class GpioConfig(Section):
     drive: Literal["push_pull", "open_drain", "open_source"] = "push_pull"
     confirmation_active_low: bool = False
     confirmation_debounce_ms: float = Field(default=1, ge=0, le=100)
+
+    longest_wait_ms: ClassVar[float] = 0
 
     @property
     def missing_confirmation(self) -> str | None:

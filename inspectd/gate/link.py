@@ -78,7 +78,7 @@ class GateLink:
     def heartbeat(self, ok: bool) -> None:
         """The line is alive; `ok`: it sees every trigger, so the belt may run.
 
-        Raises LineFault; a gate that has not answered for `gate.stall_ms` is killed.
+        Raises LineFault; a gate that hangs (`hung_after_ms`) is killed.
         """
         now_ns = time.monotonic_ns()
         self._send(Message(Kind.HEARTBEAT, int(ok), t_ns=now_ns))
@@ -86,7 +86,7 @@ class GateLink:
             self._asked_ns = now_ns
         self._unanswered += 1
         silent_ms = (now_ns - self._asked_ns) / 1e6
-        if self._unanswered > _UNANSWERED and silent_ms > self._config.stall_ms:
+        if self._unanswered > _UNANSWERED and silent_ms > self._config.hung_after_ms:
             if self._process is not None:
                 self._process.kill()
             raise LineFault(f"the gate has not answered for {silent_ms:.0f} ms")

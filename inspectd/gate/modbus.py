@@ -56,6 +56,11 @@ class ModbusConfig(Section):
     """Who accepts a device without a watchdog, and why, e.g. "PLC program stops the belt when the heartbeat stands (JM)"."""
 
     @property
+    def longest_wait_ms(self) -> float:
+        """One turn of the gate on a device that has failed: a new connection and two answers."""
+        return 3 * self.timeout_ms
+
+    @property
     def missing_confirmation(self) -> str | None:
         return "gate.output.confirmation_input: missing" if self.confirmation_input is None else None
 

@@ -17,6 +17,7 @@ class SimulatedConfig(Section):
     confirms: bool = True
     """Level of the simulated confirmation input while the actuator is on."""
 
+    longest_wait_ms: ClassVar[float] = 0
     missing_confirmation: ClassVar[None] = None
 
     @property

@@ -190,6 +190,14 @@ def test_a_hung_gate_is_killed_and_the_output_is_made_safe(plc):
     assert not Path(f"/proc/{link.pid}").exists()
 
 
+def test_a_gate_that_waits_for_its_device_does_not_hang(plc):
+    with GateLink.start(modbus_config(plc, stall_ms=60)) as link:
+        collect(link, running)
+        plc.command(do="silent", ms=900)
+        collect(link, lambda seen: any(message.code == GateState.OUTPUT_FAILED for message in seen))
+        collect(link, running)
+
+
 def test_a_gate_that_ends_for_a_reason_nobody_foresaw_leaves_the_output_safe(plc):
     link = GateLink.start(modbus_config(plc))
     collect(link, running)
