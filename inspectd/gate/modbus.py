@@ -113,10 +113,13 @@ class ModbusOutput:
         return self._bit(self._ask("read_discrete_inputs", self._config.confirmation_input, count=1))
 
     def close(self) -> None:
+        self._drop()
+        self._written = None
+
+    def _drop(self) -> None:
         if self._client is not None:
             self._client.close()
         self._client = None
-        self._written = None
 
     def warnings(self) -> list[str]:
         notes = []
@@ -170,18 +173,35 @@ class ModbusOutput:
         return bool(answer.bits[0])
 
     def _ask(self, function: str, *args: Any, **kwargs: Any) -> Any:
-        """An error ends the connection: a late answer must not be taken for the next one's."""
-        if self._client is None:
-            raise OutputError(f"{self._name}: not connected")
+        """An error ends the connection: a late answer must not be taken for the next one's. A connection that the device
+        has ended (some do now and then) is made anew once; what the device has forgotten meanwhile reads back otherwise."""
         try:
-            answer = getattr(self._client, function)(*args, device_id=self._config.unit, **kwargs)
-        except Exception as error:  # a device may answer anything, and the library then raises anything
-            self.close()
-            raise OutputError(f"{self._name}: {function} {args[0]}: {error}") from error
+            answer = self._ask_once(function, *args, **kwargs)
+        except ConnectionError:
+            self._connect()
+            try:
+                answer = self._ask_once(function, *args, **kwargs)
+            except ConnectionError as error:
+                raise OutputError(f"{self._name}: {function} {args[0]}: {error}") from error
         if answer.isError():
             self.close()
             raise OutputError(f"{self._name}: {function} {args[0]} is refused: {answer}")
         return answer
+
+    def _ask_once(self, function: str, *args: Any, **kwargs: Any) -> Any:
+        """Raises ConnectionError if the device has ended the connection, OutputError for all else."""
+        from pymodbus.exceptions import ConnectionException
+
+        if self._client is None:
+            raise OutputError(f"{self._name}: not connected")
+        try:
+            return getattr(self._client, function)(*args, device_id=self._config.unit, **kwargs)
+        except (ConnectionException, ConnectionError) as error:
+            self._drop()
+            raise ConnectionError(str(error)) from error
+        except Exception as error:  # a device may answer anything, and the library then raises anything
+            self.close()
+            raise OutputError(f"{self._name}: {function} {args[0]}: {error}") from error
 
     def _connect(self) -> None:
         try:
@@ -202,7 +222,6 @@ class ModbusOutput:
         # closed, it is reset: what a cut cable has held back must not reach the device when nobody wants it any more
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._client = client
-        self._written = None
 
     @property
     def _name(self) -> str:

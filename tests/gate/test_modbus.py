@@ -5,9 +5,7 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Iterator
-
-import pytest
+from collections.abc import Callable
 
 from inspectd.errors import OutputError
 from inspectd.gate.modbus import ModbusConfig, ModbusOutput
@@ -16,11 +14,11 @@ from inspectd.gate.output import Signals
 CALLS = int(os.environ.get("INSPECTD_FUZZ", "400"))
 
 
-class Babbler:
-    """Knows the protocol, and breaks it in each answer but every ninth."""
+class Server:
+    """Answers each request as `answer` says; an empty answer ends the connection."""
 
-    def __init__(self) -> None:
-        self._random = random.Random(5)
+    def __init__(self, answer: Callable[[int, int, bytes], bytes]) -> None:
+        self._answer = answer
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -41,11 +39,21 @@ class Babbler:
             try:
                 while len(head := client.recv(7, socket.MSG_WAITALL)) == 7:
                     transaction, _, length, unit = struct.unpack(">HHHB", head)
-                    client.sendall(self._answer(transaction, unit, client.recv(length - 1, socket.MSG_WAITALL)))
+                    answer = self._answer(transaction, unit, client.recv(length - 1, socket.MSG_WAITALL))
+                    if not answer:
+                        return
+                    client.sendall(answer)
             except OSError:
                 return
 
-    def _answer(self, transaction: int, unit: int, request: bytes) -> bytes:
+
+class Babbler:
+    """Knows the protocol, and breaks it in most answers."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(5)
+
+    def __call__(self, transaction: int, unit: int, request: bytes) -> bytes:
         rng, function = self._random, request[0]
         good = request if function in (5, 6) else bytes([function, 1, rng.choice([0, 1])])
         body = rng.choice(
@@ -70,19 +78,44 @@ class Babbler:
         return bytes(frame)
 
 
-@pytest.fixture
-def babbler() -> Iterator[Babbler]:
-    server = Babbler()
-    yield server
+class Forgetful:
+    """One coil, and a connection that it ends after every third answer."""
+
+    def __init__(self) -> None:
+        self.coils: dict[bytes, bool] = {}
+        self._answers = 0
+
+    def __call__(self, transaction: int, unit: int, request: bytes) -> bytes:
+        self._answers += 1
+        if self._answers % 4 == 0:
+            return b""
+        if request[0] == 5:
+            self.coils[request[1:3]] = request[3] == 0xFF
+        body = request if request[0] != 1 else bytes([1, 1, self.coils.get(request[1:3], False)])
+        return struct.pack(">HHHB", transaction, 0, len(body) + 1, unit) + body
+
+
+def test_a_connection_that_the_device_ends_now_and_then_is_made_anew():
+    device = Forgetful()
+    server = Server(device)
+    config = ModbusConfig(kind="modbus", host="127.0.0.1", port=server.port, actuator_coil=0, run_permit_coil=1)
+    output = ModbusOutput(config)
+    output.open()
+    for number in range(50):
+        output.write(Signals(actuator=number % 2 == 0, run_permit=True))
+        assert output.actuator() is (number % 2 == 0)
+        assert output.run_permit() is True
+    output.close()
     server.close()
 
 
-def test_whatever_a_device_answers_the_output_works_or_has_failed(babbler):
+def test_whatever_a_device_answers_the_output_works_or_has_failed():
     """Anything else than an OutputError would be a fault that nobody foresaw."""
+    server = Server(Babbler())
     config = ModbusConfig(
         kind="modbus",
         host="127.0.0.1",
-        port=babbler.port,
+        port=server.port,
         actuator_coil=0,
         run_permit_coil=1,
         heartbeat_register=2,
@@ -104,4 +137,5 @@ def test_whatever_a_device_answers_the_output_works_or_has_failed(babbler):
         except OutputError:
             failures += 1
     output.close()
+    server.close()
     assert 0 < failures < CALLS
