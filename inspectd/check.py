@@ -15,8 +15,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from inspectd.camera import Camera
 from inspectd.config import Config, load_config
@@ -24,13 +24,14 @@ from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, O
 from inspectd.gate.output import SAFE_WITHIN_S, Output, Signals, make_safe
 from inspectd.inference import Engine, load_bundle, load_engine
 from inspectd.ownership import Claim
+from inspectd.terminal import console
 from inspectd.time_budget import least_budget, measure_image_ms, measure_record_ms
 
 _WATCHDOG_FIX = (
     "switch the device's watchdog on and name its register in gate.output.watchdog, "
     "or say in gate.output.watchdog_waiver who accepts that, and why"
 )
-_MARKS = {True: "[green]ok", False: "[red]FAIL", None: "[yellow]warn"}
+_MARKS = {True: Text("ok", "green"), False: Text("FAIL", "red"), None: Text("warn", "yellow")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def run(path: Path, *, pulse: bool | None = None) -> int:
     for finding in _findings(config, may_pulse):
         table.add_row(finding.what, _MARKS[finding.ok], finding.detail, finding.fix)
         failed |= finding.ok is False
-    Console().print(table)
+    console().print(table)
     return int(failed)
 
 

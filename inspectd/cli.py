@@ -13,6 +13,7 @@ from typing import NoReturn, TypeAlias
 from inspectd import __version__
 from inspectd.errors import InspectdError
 from inspectd.logs import configure_logs, flush_logs, last_words
+from inspectd.terminal import print_any_text, print_error, printable
 
 _EPILOG = """\
 a first look, without camera or rejector:
@@ -31,10 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. Errors raised on purpose end in their message, not in a traceback."""
     args = _parser().parse_args(arguments)
     configure_logs()
+    print_any_text()
     try:
         code = int(args.verb(args))
     except InspectdError as error:
-        print(f"inspectd: {error}", file=sys.stderr)
+        print_error("inspectd", error)
         code = error.exit_code
     if arguments is None and threading.active_count() > 1:
         _leave_threads_behind(code)
@@ -90,7 +92,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         run(args.config)
     except InspectdError as error:
-        last_words(f"inspectd: {error}")
+        last_words(printable(f"inspectd: {error}"))
         code = error.exit_code
     except Exception:
         last_words(traceback.format_exc())

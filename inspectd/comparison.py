@@ -1,6 +1,5 @@
 """What the line did with each label against what the label really was."""
 
-import csv
 import json
 import os
 import sqlite3
@@ -13,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from inspectd.camera.image_files import SUFFIXES
+from inspectd.csv_file import CsvRow, read_csv
 from inspectd.errors import ConfigError, LineFault
 from inspectd.journal import open_for_reading
+from inspectd.text_file import one_line, shown
 
 UNKNOWN = "unknown"
 
@@ -135,37 +136,30 @@ def read_truth(folder: Path, classes: Sequence[str]) -> list[Truth]:
     """`truth.csv`, by file name; each class is one of `classes` or `unknown`. Raises ConfigError naming line and value."""
     path = folder / "truth.csv"
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = {"file", "class"} - set(reader.fieldnames or ())
-            if missing:
-                raise ConfigError(f"{path}: must have the columns file and class, has {reader.fieldnames}")
-            rows = [_truth(row, f"{path}: line {reader.line_num}", classes) for row in reader]
-    except OSError as error:
+        rows = [_truth(row, f"{path}: line {row.line}", classes) for row in read_csv(path, ("file", "class"))]
+    except ConfigError as error:
         raise ConfigError(
-            f"{path}: no truth to compare with ({error.strerror}); `python tools/synthesize.py render --help` makes some"
+            f"{error}; no truth to compare with: `python tools/synthesize.py render --help` makes some"
         ) from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no valid CSV: {error}") from error
     names = Counter(row.file for row in rows)
     twice = [name for name, count in names.items() if count > 1]
     gone = [name for name in names if not os.path.isfile(folder / name)]  # noqa: PTH113 - no error, however odd the name
     if not rows:
         raise ConfigError(f"{path}: names no image")
     if twice:
-        raise ConfigError(f"{path}: names images twice: {', '.join(twice[:3])}")
+        raise ConfigError(f"{path}: names images twice: {one_line(', '.join(twice[:3]))}")
     if gone:
-        raise ConfigError(f"{path}: names images that are not there: {', '.join(gone[:3])}")
+        raise ConfigError(f"{path}: names images that are not there: {one_line(', '.join(gone[:3]))}")
     return sorted(rows, key=lambda row: row.file)
 
 
-def _truth(row: dict[str, str | None], where: str, classes: Sequence[str]) -> Truth:
+def _truth(row: CsvRow, where: str, classes: Sequence[str]) -> Truth:
     file, label_class = row["file"], row["class"]
-    if not file or Path(file).suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{where}: file: {file!r} must be a photo ({', '.join(sorted(SUFFIXES))})")
+    if Path(file).suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{where}: file: {shown(file)} must be a photo ({', '.join(sorted(SUFFIXES))})")
     if label_class not in (*classes, UNKNOWN):
-        raise ConfigError(f"{where}: class: {label_class!r} must be one of {', '.join((*classes, UNKNOWN))}")
-    return Truth(file, str(label_class), row.get("kind") or "")
+        raise ConfigError(f"{where}: class: {shown(label_class)} must be one of {', '.join((*classes, UNKNOWN))}")
+    return Truth(file, label_class, row.cells.get("kind", ""))
 
 
 def read_rows(journal: Path) -> list[Row]:

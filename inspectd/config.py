@@ -2,10 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, model_validator
 
 from inspectd.archive import ArchiveConfig
 from inspectd.camera import CameraConfig
@@ -13,8 +11,8 @@ from inspectd.gate import GateConfig
 from inspectd.inference import InferenceConfig
 from inspectd.journal import JournalConfig
 from inspectd.progress import WatchdogConfig
-from inspectd.section import ConfigPath, Section
-from inspectd.yaml_file import read_yaml, refused, unknown_key
+from inspectd.section import ConfigPath, Section, checked
+from inspectd.yaml_file import read_yaml
 
 
 class Config(Section):
@@ -53,31 +51,9 @@ def load_config(path: Path) -> Config:
 
     Raises ConfigError naming the file and, for every wrong key, its value and what is allowed.
     """
-    values = read_yaml(path, "'engine', 'camera' and 'gate'")
-    try:
-        return Config.model_validate(values, context={"folder": path.resolve().parent})
-    except ValidationError as error:
-        raise refused(path, error, lambda detail: _explain(detail, values)) from error
+    return checked(Config, read_yaml(path, "'engine', 'camera' and 'gate'"), path)
 
 
 def config_schema() -> str:
     """JSON schema of the config file, for editors."""
     return json.dumps(Config.model_json_schema(), indent=2)
-
-
-def _explain(detail: ErrorDetails, values: Any) -> str:
-    location = [part for part in detail["loc"] if _is_key(part, values)]
-    key = ".".join(str(part) for part in location) or "(file)"
-    if detail["type"] == "extra_forbidden":
-        return unknown_key(key, detail["loc"], Config)
-    if detail["type"] == "missing":
-        return f"{key}: missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error" and isinstance(detail["input"], dict):  # of a section, and it names the keys
-        return message
-    return f"{key}: {detail['input']!r} is not allowed: {message}"
-
-
-def _is_key(part: int | str, values: Any) -> bool:
-    """Union members put their tag ('pylon') into pydantic's location; no user wrote it as a key."""
-    return part not in {"pylon", "replay", "opencv", "simulated", "modbus", "gpio"} or part in values

@@ -10,10 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import yaml
-from rich.console import Console
 from rich.live import Live
 
 from inspectd.camera import CameraConfig
@@ -26,6 +23,8 @@ from inspectd.demo_view import live_view, result_tables
 from inspectd.errors import ConfigError, JournalError, LineFault
 from inspectd.inference import load_bundle
 from inspectd.part import MissedReason
+from inspectd.terminal import console
+from inspectd.yaml_file import dump_yaml, read_yaml
 
 _POLL_S = 0.25
 _SILENCE_S = 30.0
@@ -86,10 +85,10 @@ def _refuse_new_begin(rows: list[Row], camera: CameraConfig) -> None:
 
 def _place(config_path: Path, folder: Path, out: Path) -> Path:
     """A copy of the line config with images, records and archive where this run wants them."""
-    values: dict[str, Any] = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+    values = read_yaml(config_path, "'camera' and 'gate'")
     if values["camera"]["kind"] == "replay":
         values["camera"] |= {"source": str(folder.resolve()), "forever": False}
-    elif "emulated" in values["camera"]:
+    elif values["camera"].get("emulated"):
         values["camera"]["emulated"]["images"] = str(folder.resolve())
     else:
         raise ConfigError(
@@ -98,10 +97,10 @@ def _place(config_path: Path, folder: Path, out: Path) -> Path:
     values["engine"] = str((config_path.parent / values["engine"]).resolve())
     values["gate"]["output"]["record"] = str(out.resolve() / "output.jsonl")
     values["journal"]["path"] = str(out.resolve() / "journal.sqlite")
-    values["archive"] = {**values.get("archive", {}), "folder": str(out.resolve() / "archive")}
+    values["archive"] = {**(values.get("archive") or {}), "folder": str(out.resolve() / "archive")}
     out.mkdir(parents=True, exist_ok=True)
     line = out / "line.yaml"
-    line.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    line.write_text(dump_yaml(values), encoding="utf-8")
     return line
 
 
@@ -121,7 +120,7 @@ def _inspect(line: Path, journal: Path, parts: int) -> None:
 def _watch(daemon: subprocess.Popen[bytes], journal: Path, parts: int) -> None:
     """Returns when the daemon has judged `parts` parts, or has ended."""
     judged, since = 0, time.monotonic()
-    with Live(live_view([], parts), console=Console(), refresh_per_second=4) as live:
+    with Live(live_view([], parts), console=console(), refresh_per_second=4) as live:
         while daemon.poll() is None:
             rows = _rows_so_far(journal)
             live.update(live_view(rows, parts))
@@ -142,15 +141,15 @@ def _rows_so_far(journal: Path) -> list[Row]:
 
 
 def _show(comparison: Comparison, folder: Path, out: Path) -> None:
-    console = Console()
+    screen = console()
     for table in result_tables(comparison):
-        console.print(table)
+        screen.print(table)
     (out / "summary.json").write_text(json.dumps(comparison.as_dict(), indent=2), encoding="utf-8")
     rejects = [(row, truth) for row, truth in comparison.judged if not row.passed]
     write_contact_sheet(
         out / "rejects.png", [_tile(row, truth, comparison.pass_class, folder) for row, truth in rejects[:_SHEET]]
     )
-    console.print(
+    screen.print(
         f"rejected labels with verdict and certainty: {out / 'rejects.png'}; all figures: {out / 'summary.json'}"
     )
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from inspectd.comparison import Comparison, Row
 from inspectd.interval import upper_bound
+from inspectd.terminal import printable
 
 _LAST_REJECTS = 8
 
@@ -18,7 +19,7 @@ def live_view(rows: list[Row], parts: int) -> Group:
     counts = Counter("passed" if row.verdict == "pass" else row.label for row in rows)
     table = Table("verdict", "parts", title=f"{len(rows)} of {parts} labels inspected", min_width=46)
     for name, count in counts.most_common():
-        table.add_row(Text(name, style="green" if name == "passed" else "red"), str(count))
+        table.add_row(Text(printable(name), style="green" if name == "passed" else "red"), str(count))
     rejects = [row for row in rows if row.verdict != "pass"][-_LAST_REJECTS:]
     last = Table("part", "rejected as", "certainty", "trigger to verdict", min_width=46)
     for row in reversed(rejects):

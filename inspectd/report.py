@@ -11,14 +11,13 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from rich.console import Console
-
 from inspectd.config import load_config
 from inspectd.errors import ConfigError, JournalError
 from inspectd.journal_file import UNREADABLE, open_for_reading
 from inspectd.report_csv import write_csv
 from inspectd.report_tables import tables
 from inspectd.summary import Summary, summarise
+from inspectd.terminal import console
 
 __all__ = ["Summary", "add_arguments", "run", "summarise", "tables"]
 
@@ -65,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
         figures = dataclasses.asdict(summary)
         print(json.dumps({**figures, "triggers": summary.triggers, "books_balance": summary.books_balance}, indent=2))
     else:
-        console = Console()
+        screen = console()
         for table in tables(summary):
-            console.print(table)
+            screen.print(table)
     return int(not summary.books_balance)
 
 

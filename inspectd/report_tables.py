@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from inspectd.accounts import Accounts
 from inspectd.summary import PERCENTILES, Summary, iso
@@ -25,8 +25,8 @@ def tables(summary: Summary) -> list[Table]:
     }
     for name, count in rows.items():
         share = f"{count / summary.triggers:.2%}" if summary.triggers else "-"
-        parts.add_row(escape(name), str(count), share)
-    parts.caption = "the books balance" if summary.books_balance else "[red]THE BOOKS DO NOT BALANCE"
+        parts.add_row(name, str(count), share)
+    parts.caption = "the books balance" if summary.books_balance else Text("THE BOOKS DO NOT BALANCE", "red")
     findings = list(_findings(summary.accounts))
     latency = Table("ms", *PERCENTILES, title="where the time goes", min_width=48)
     for stage, figures in summary.latency_ms.items():
@@ -65,7 +65,7 @@ def _findings(accounts: Accounts) -> Iterator[str]:
 def _findings_table(findings: list[str]) -> Table:
     table = Table("about the records themselves", min_width=48)
     for finding in findings:
-        table.add_row(escape(finding))
+        table.add_row(finding)
     return table
 
 
@@ -78,7 +78,7 @@ def _outages_table(outages: list[dict[str, object]]) -> Table:
             iso(int(str(outage["t_from_utc_ns"]))),
             "open" if t_to_ns is None else iso(int(str(t_to_ns))),
             str(outage["parts"]),
-            escape(str(outage["detail"])),
+            str(outage["detail"]),
         )
     return table
 
@@ -90,7 +90,7 @@ def _not_driven_table(not_driven: list[dict[str, object]]) -> Table:
         table.add_row(
             str(label["id"]),
             iso(int(str(label["t_utc_ns"]))),
-            escape(str(label["reason"] or label["class"] or label["verdict"])),
+            str(label["reason"] or label["class"] or label["verdict"]),
             f"{late_us / 1000:.0f} ms" if late_us else str(label["why"]),
         )
     if len(not_driven) > _LISTED:

@@ -172,16 +172,16 @@ def test_demo_compares_by_name(line, labels, tmp_path, change, camera):
     [
         (lambda labels: (labels / "003.png").unlink(), "names images that are not there: 003.png"),
         (lambda labels: rewrite(labels, [*truth_of(labels), truth_of(labels)[5]]), "names images twice: 004.png"),
-        (lambda labels: rewrite(labels, [*truth_of(labels), "003.png"]), "line 42: class: None must be one of"),
+        (lambda labels: rewrite(labels, [*truth_of(labels), "003.png"]), "line 42: has 1 cells"),
         (lambda labels: rewrite(labels, [*truth_of(labels)[:-1], "039.png,no_fial,"]), "line 41: class: 'no_fial'"),
         (
             lambda labels: rewrite(labels, [*truth_of(labels), "truth.csv,no_fail,"]),
             "line 42: file: 'truth.csv' must be a",
         ),
         (lambda labels: rewrite(labels, [*truth_of(labels), f"{'x' * 999}.png,no_fail,"]), "are not there"),
-        (lambda labels: rewrite(labels, ["file;class;kind"]), "must have the columns file and class"),
+        (lambda labels: rewrite(labels, ["file;kind"]), "must have the columns file, class; class missing"),
         (lambda labels: rewrite(labels, truth_of(labels)[:1]), "names no image"),
-        (lambda labels: (labels / "truth.csv").write_bytes(b"file,class\n\xff,no_fail\n"), "is no valid CSV"),
+        (lambda labels: (labels / "truth.csv").write_bytes(b"file,class\n\xff,no_fail\n"), "line 2 is not UTF-8 text"),
     ],
 )
 def test_demo_refuses_a_truth_that_it_can_not_compare_with(line, labels, tmp_path, capsys, change, said):

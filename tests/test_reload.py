@@ -100,3 +100,18 @@ def test_an_engine_too_slow_for_this_line_is_refused(config: Path) -> None:
     assert engine is None
     assert "every label would be rejected as late" in reason
     assert reloaded(config)[0] is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["name: 2026-02-30", "a: 1\na: 2", "a: &a [*a]", "x: " + "[" * 5000, "\x00", "", "engine: ''"]
+)
+def test_a_file_that_can_not_be_read_is_refused(config: Path, text: str) -> None:
+    running = load_config(config)
+    config.write_text(text)
+    with capture_logs() as logs:
+        reload = Reload(config, running)
+        while not reload.done:
+            time.sleep(0.01)
+    assert reload.engine is None
+    (reason,) = [log["error"] for log in logs if log["event"].startswith("reload refused")]
+    assert str(config) in reason

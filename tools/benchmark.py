@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from inspectd.terminal import console
 from inspectd_tools.command_line import exit_code, positive
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
         "straightforward, float32", f"{speed.baseline_images_per_s:.0f}", "1", f"{speed.baseline_accuracy:.3f}"
     )
     table.add_row("tools/train.py", f"{speed.images_per_s:.0f}", f"{ratio:.2f}", f"{speed.accuracy:.3f}")
-    Console().print(table)
+    console().print(table)
     return asdict(speed)
 
 
@@ -146,7 +146,7 @@ def _engines(args: argparse.Namespace) -> dict[str, Any]:
     figures = []
     for in_turns in subjects:
         for rows in compare_runtimes(in_turns, args.threads, args.runs):
-            Console().print(runtimes_table(rows, args.threads))
+            console().print(runtimes_table(rows, args.threads))
             figures += rows
     return {"engines": [asdict(row) for row in figures]}
 
@@ -161,7 +161,7 @@ def _compose(args: argparse.Namespace) -> dict[str, Any]:
             config, Path(folder), count_per_class=args.count_per_class, workers=args.workers, weights=args.weights
         )
     for table in tables:
-        Console().print(table)
+        console().print(table)
     return figures
 
 

@@ -11,11 +11,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
+from inspectd.terminal import console
 from inspectd_tools.card.card import write_card
 from inspectd_tools.command_line import exit_code
 from inspectd_tools.train import git_commit
@@ -144,10 +144,10 @@ def _build(args: argparse.Namespace) -> None:
     write_tradeoff(args.out, groups, threshold)
     fared = _tried_promise(groups, test.groups(experiment), threshold)
     write_card(args.out, manifest, experiment, classifier, test, [*offered, *plans], fared)
-    console = Console()
-    console.print(_bounds_table(threshold))
+    screen = console()
+    screen.print(_bounds_table(threshold))
     if len(tried) + len(plans) > 1:
-        console.print(precision_table([*tried, *plans], chosen))
+        screen.print(precision_table([*tried, *plans], chosen))
     print(f"{args.out}: {_summary(threshold)}\n{fared}")
 
 

@@ -1,13 +1,11 @@
-"""What the command lines of the tools share: numbers they take, folders they refuse, bars they draw, how they end."""
+"""What the command lines of the tools share: numbers they take, folders they refuse, how they end."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-
 from inspectd.errors import InspectdError
+from inspectd.terminal import print_any_text, print_error
 
 
 def positive(text: str) -> int:
@@ -26,20 +24,16 @@ def refuse_used_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
         parser.error(f"{folder}: is not empty; give a new folder, so that nothing is mixed up or lost")
 
 
-def progress_bar(*more: ProgressColumn) -> Progress:
-    """Description, bar, how many of how many, time left, and then `more`."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *more)
-
-
 def exit_code(program: str, work: Callable[[], None]) -> int:
     """Of `work`: 0, what an error of our own says, or 1 where the disk refused; said on stderr in the name of `program`."""
+    print_any_text()
     try:
         work()
     except InspectdError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print_error(program, error)
         return error.exit_code
     except OSError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print_error(program, error)
         return 1
     return 0
 

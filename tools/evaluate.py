@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from inspectd.terminal import console
 from inspectd_tools.command_line import exit_code, not_negative
 from inspectd_tools.dataset.manifest import SPLITS
 from inspectd_tools.evaluation.judgement import Judgement, arrays, judge, write_csv
@@ -129,12 +128,12 @@ def _figures(path: Path, model: Model, photos: Photos, judgements: list[Judgemen
 
 
 def _print(model: Model, results: dict[str, Any], out: Path) -> None:
-    console = Console()
-    console.print(f"{model.name}, {model.backend} {model.precision}", tables(results["test"]))
+    screen = console()
+    screen.print(f"{model.name}, {model.backend} {model.precision}", tables(results["test"]))
     if "verdicts" in results:
-        console.print(verdict_tables(results["verdicts"]))
+        screen.print(verdict_tables(results["verdicts"]))
     if "speed" in results:
-        console.print(speed_table(results["speed"]))
+        screen.print(speed_table(results["speed"]))
     for name, count in results["sheets"].items():
         print(f"{count} {name.replace('_', ' ')}" + (f", the worst in {out / name}.png" if count else ""))
     print(f"all figures: {out / 'results.json'}; every photo: {out / 'predictions.csv'}, {out / 'annotated'}")

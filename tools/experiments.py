@@ -15,11 +15,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO, get_args
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from inspectd.errors import ConfigError, InspectdError
+from inspectd.terminal import console, text_column
 from inspectd_tools.command_line import positive
 from inspectd_tools.studies.data import Data, Sources, classes_of
 from inspectd_tools.studies.graphs import draw
@@ -182,7 +182,7 @@ def _run(waiting: Sequence[tuple[Path, Run]], args: argparse.Namespace, lock: IO
             show([])
             if code:
                 failed[place] = f"exit code {code}: {last_words(place)}"
-                progress.console.print(f"{place}: {failed[place]}", markup=False)
+                progress.console.print(f"{place}: {failed[place]}")
     return failed
 
 
@@ -207,7 +207,7 @@ def _write(results: Results, out: Path, seconds: float) -> None:
     for name, runs in results.variants.items():
         figures = (results.over_runs(metric, name) for metric in ("validation accuracy", "test accuracy"))
         table.add_row(name, str(len(runs)), *("" if values is None else str(values) for values in figures))
-    Console().print(table)
+    console().print(table)
     print(f"{out / 'report.md'}")
 
 
@@ -235,7 +235,7 @@ def _show(runs: Sequence[Run], changed: Sequence[Changed]) -> None:
             f"{train.real} + {train.synthetic}",
             f"{val.real} + {val.synthetic}",
         )
-    Console().print(table)
+    console().print(table)
     for change in changed:
         print(f"{change.where} {change.what}: {change.here} instead of {change.study}".strip())
 
@@ -257,12 +257,13 @@ def _alone(path: Path) -> Iterator[IO[bytes]]:
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("{task.description} {task.fields[note]}"),
+        text_column("{task.description} {task.fields[note]}"),
         BarColumn(),
         TimeElapsedColumn(),
-        TextColumn("left:"),
+        text_column("left:"),
         TimeRemainingColumn(),
         speed_estimate_period=24 * 3600,
+        console=console(),
     )
 
 

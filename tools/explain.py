@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from inspectd.errors import ConfigError
+from inspectd.terminal import console, track
 from inspectd_tools.command_line import exit_code, positive
 from inspectd_tools.dataset.manifest import SPLITS
 from inspectd_tools.explaining.check import CONTROLS, Checked, Measured, SanityStep, check, truths
@@ -243,7 +242,7 @@ def _check(args: argparse.Namespace) -> None:
     write_rows(args.out / "wrong_reason.csv", [row for suspects, _ in wrong.values() for row in suspects], Measured)
     _write_suspects(args.out, checked, wrong, source)
     title = f"{source.name}, {args.target}: {len(photos)} photos, {min(args.probes, len(photos))} probes"
-    Console().print(table(title, found))
+    console().print(table(title, found))
     for row in found:
         if row.method not in CONTROLS:
             print(f"{row.method}, {row.seconds:.2f} s per photo: {row.remarks or 'nothing speaks against it'}")
@@ -277,10 +276,10 @@ def _methods(args: argparse.Namespace) -> None:
     for model, head, target in dict.fromkeys((trial.model, trial.head, trial.target) for trial in found):
         own = [trial for trial in found if (trial.model, trial.head, trial.target) == (model, head, target)]
         page.add_row(model, head, target, *(_cell(trial) for trial in own))
-    console = Console()
-    console.print(page)
+    screen = console()
+    screen.print(page)
     for reason in dict.fromkeys(trial.refused for trial in found if trial.refused):
-        console.print(f"refused: {reason}", markup=False)
+        screen.print(f"refused: {reason}")
 
 
 def _cell(trial: Trial) -> str:

@@ -15,9 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from rich.console import Console
 
 from inspectd.errors import ConfigError
+from inspectd.json_file import read_json
+from inspectd.terminal import console
 from inspectd_tools.command_line import exit_code, not_negative, positive
 from inspectd_tools.dataset.manifest import relative
 from inspectd_tools.fidelity.features import NETWORKS, FeatureSpace
@@ -110,7 +111,7 @@ def _make(args: argparse.Namespace) -> None:
         "classes": {name: asdict(figures) | {"verdict": figures.verdict} for name, figures in found.items()},
     }
     (args.out / "memorisation.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
-    Console().print(memorisation_table(found, space))
+    console().print(memorisation_table(found, space))
 
 
 def _begin(args: argparse.Namespace, photos: Photos) -> None:
@@ -126,9 +127,9 @@ def _begin(args: argparse.Namespace, photos: Photos) -> None:
     path = args.out / "gan.json"
     if args.out.exists():
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: can't be read, so there is nothing to resume: {error}") from error
+            before = read_json(path)
+        except ConfigError as error:
+            raise ConfigError(f"{error}; there is nothing to resume") from error
         changed = [key for key, value in settings.items() if before.get(key) != value]
         if changed:
             raise ConfigError(

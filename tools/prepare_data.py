@@ -13,10 +13,10 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from inspectd.errors import ConfigError
+from inspectd.terminal import console
 from inspectd_tools.command_line import exit_code, not_negative, positive
 from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, write_manifest
 from inspectd_tools.dataset.report import report_page
@@ -137,7 +137,7 @@ def _prepare(args: argparse.Namespace) -> None:
         photos = _few(photos, args)
     manifest = DataManifest(names, tuple(photos))
     write_manifest(manifest, args.out)
-    Console().print(_table(manifest, args.out))
+    console().print(_table(manifest, args.out))
     if args.stream:
         write_stream(manifest, args.stream, args.seed)
     if args.report:

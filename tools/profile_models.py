@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from inspectd.terminal import console
 from inspectd_tools.command_line import exit_code
 from inspectd_tools.training.experiment import Experiment, load_experiment
 from inspectd_tools.training.models import TORCHVISION_NAMES, Classifier
@@ -110,7 +110,7 @@ def _profile(args: argparse.Namespace) -> None:
             json.dumps({name: [dataclasses.asdict(row) for row in rows] for name, rows in profiles.items()}, indent=2)
         )
     else:
-        Console().print(*(_table(name, rows) for name, rows in profiles.items()))
+        console().print(*(_table(name, rows) for name, rows in profiles.items()))
 
 
 def imagenet_profiles() -> list[Profile]:

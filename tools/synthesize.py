@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-
-from inspectd_tools.command_line import exit_code, not_negative, progress_bar, refuse_used_folder
+from inspectd.terminal import console, progress_bar
+from inspectd_tools.command_line import exit_code, not_negative, refuse_used_folder
 from inspectd_tools.composing.command import PICK, add_compose
 from inspectd_tools.dataset.mix import add_mix
 from inspectd_tools.rendering.dataset import folders_of_classes, mixed_stream, write
@@ -128,7 +127,7 @@ def _score(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
     space = FeatureSpace(args.network, args.weights)
     found = score(load(args.synthetic, args.real, args.seed), space, args.seed)
-    Console().print(closeness_table(found), probe_table(found))
+    console().print(closeness_table(found), probe_table(found))
     if args.out:
         args.out.write_text(json.dumps(found.as_json(), indent=2), encoding="utf-8")
 

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor
 
+from inspectd.csv_file import is_csv
 from inspectd.errors import ConfigError
+from inspectd.json_file import read_json
+from inspectd.terminal import console
 from inspectd_tools.command_line import exit_code, positive
 from inspectd_tools.dataset.manifest import SPLITS, DataManifest, read_manifest
 from inspectd_tools.training.board import log_run
@@ -34,6 +36,7 @@ from inspectd_tools.training.models import Classifier, SoftmaxHead, load_backbon
 from inspectd_tools.training.parallel import is_first, processes, wait
 from inspectd_tools.training.plots import plot_certainty
 from inspectd_tools.training.results import compare, comparison_table, over_runs, summarise, summary_table, tables
+from inspectd_tools.training.run import read_experiment
 from inspectd_tools.training.sets import Sets, load_foreign, load_sets, usual_foreign
 
 _EPILOG = """\
@@ -89,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     run = args.run or Path("runs") / args.experiment
-    manifest = read_manifest(args.data, *SPLITS) if args.data is not None and args.data.suffix == ".csv" else None
+    manifest = read_manifest(args.data, *SPLITS) if args.data is not None and is_csv(args.data) else None
     experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
     if args.weights is not None and not experiment.pretrained:
         parser.error("--weights: the experiment says pretrained: false")
@@ -104,7 +107,7 @@ def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.n_runs > 1 and is_first():
         summary = over_runs(results)
         (run / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
-        Console().print(summary_table(summary))
+        console().print(summary_table(summary))
 
 
 def _classes_of(manifest: DataManifest | None) -> list[str]:
@@ -208,9 +211,9 @@ def _test(
             by_softmax, test.labels, experiment.classes, experiment.pass_class, of_unknown
         )
     if "Terminal" in experiment.PFM_flag:
-        Console().print(tables(summary), comparison_table(comparison))
+        console().print(tables(summary), comparison_table(comparison))
         if softmax is not None:
-            Console().print("The same by the softmax that trained it:", tables(results["test_softmax"]))
+            console().print("The same by the softmax that trained it:", tables(results["test_softmax"]))
     return results
 
 
@@ -233,8 +236,8 @@ def _begin(experiment: Experiment, sets: Sets, weights: Path | None, run: Path) 
         "git_commit": git_commit(),
     }
     if (run / "experiment.json").exists():
-        before = Experiment.model_validate_json((run / "experiment.json").read_text(encoding="utf-8"))
-        photos = json.loads((run / "provenance.json").read_text(encoding="utf-8"))["data_fingerprint"]
+        before = read_experiment(run)
+        photos = read_json(run / "provenance.json").get("data_fingerprint")
         if before.model_copy(update={"epochs": experiment.epochs}) != experiment or photos != sets.train.fingerprint:
             raise ConfigError(f"{run}: is of another experiment or other photos and can't be resumed with these")
     run.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import structlog
@@ -36,7 +36,7 @@ _LIVE = "rtsp_transport;tcp|fflags;nobuffer|fpsprobesize;0"
 
 class OpencvConfig(CameraSection):
     kind: Literal["opencv"]
-    device: int | str
+    device: Annotated[int, Field(ge=0, le=1000)] | str
     """0 or /dev/video0 for USB, rtsp://... or http://... for a network camera."""
     fourcc: str | None = Field(default=None, pattern=r"^[ -~]{4}$")
     """Pixel format code, e.g. MJPG or GREY. This and all below are for USB only; as the camera likes where left out."""

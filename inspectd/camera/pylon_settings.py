@@ -13,10 +13,10 @@ from inspectd.section import ConfigPath, Section
 class SensorRegion(Section):
     """Part of the sensor that is read out; must fit the camera's increments."""
 
-    offset_x_px: int = Field(default=0, ge=0)
-    offset_y_px: int = Field(default=0, ge=0)
-    width_px: int = Field(ge=1)
-    height_px: int = Field(ge=1)
+    offset_x_px: int = Field(default=0, ge=0, le=65_535)
+    offset_y_px: int = Field(default=0, ge=0, le=65_535)
+    width_px: int = Field(ge=1, le=65_536)
+    height_px: int = Field(ge=1, le=65_536)
 
 
 class FreeRun(Section):
@@ -71,13 +71,13 @@ class PylonSettings(CameraSection):
     exposure_us: float | None = Field(default=None, gt=0, le=10_000_000)
     gain_db: float | None = Field(default=None, ge=0, le=60)
     """USB3 and ace 2 cameras."""
-    gain_raw: int | None = Field(default=None, ge=0)
+    gain_raw: int | None = Field(default=None, ge=0, le=100_000)
     """ace GigE cameras, in steps of their own."""
     region: SensorRegion | None = None
     trigger: Trigger = Field(discriminator="source")
     packet_size_bytes: int | None = Field(default=None, ge=220, le=16404)
     """GigE only; no more than the network's MTU."""
-    inter_packet_delay_ticks: int | None = Field(default=None, ge=0)
+    inter_packet_delay_ticks: int | None = Field(default=None, ge=0, le=1_000_000_000)
     """GigE only; for several cameras on one network port."""
 
     @model_validator(mode="after")

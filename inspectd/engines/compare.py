@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from inspectd.camera.image_files import list_folders, list_photos, read_photo, remark
@@ -20,6 +18,7 @@ from inspectd.errors import ConfigError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.interval import interval, mcnemar
 from inspectd.part import Fault, Image, Pass, Uncertain
+from inspectd.terminal import console, track
 
 _ENGINES = ("A", "B")
 _SIGNIFICANT = 0.05
@@ -102,10 +101,10 @@ def run(a: Path, b: Path, data: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_figures(comparison, folders, engines), indent=2))
         return 0
-    console = Console()
+    screen = console()
     for table in _tables(comparison, folders, engines):
-        console.print(table)
-    console.print(comparison.conclusion())
+        screen.print(table)
+    screen.print(comparison.conclusion())
     return 0
 
 
@@ -136,7 +135,7 @@ def _photos(root: Path, pass_class: str) -> list[tuple[Path, str]]:
 
 def _judge(photos: Sequence[tuple[Path, str]], engines: Sequence[Engine]) -> tuple[Judged, ...]:
     judged = []
-    for path, label in track(photos, "compare", console=Console(stderr=True)):
+    for path, label in track(photos, "compare", stderr=True):
         image = read_photo(path)
         a, b = (_verdict(engine, image) for engine in engines)
         judged.append(Judged(label, (a, b)))

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from inspectd.errors import EngineError
 from inspectd.inference import Bundle, load_bundle
+from inspectd.terminal import console, printable
 
 
 def run(folder: Path, *, as_json: bool) -> int:
@@ -16,9 +17,9 @@ def run(folder: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([_figures(place, bundle) for place, bundle in bundles.items()], indent=2))
     elif bundles:
-        Console().print(_table(bundles))
+        console().print(_table(bundles))
     if not bundles:
-        Console(stderr=True).print(f"no engine bundle (a folder with an engine.yaml) in {folder}")
+        console(stderr=True).print(f"no engine bundle (a folder with an engine.yaml) in {folder}")
     return int(not bundles or any(isinstance(bundle, EngineError) for bundle in bundles.values()))
 
 
@@ -59,7 +60,7 @@ def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
     for place, bundle in bundles.items():
         name = f"{place.name} -> {place.readlink()}" if place.is_symlink() else place.name
         if isinstance(bundle, EngineError):
-            table.add_row(name, f"[red]refused: {bundle}")
+            table.add_row(name, Text(printable(f"refused: {bundle}"), "red"))
             continue
         manifest = bundle.manifest
         threshold = manifest.threshold_at(manifest.recommended)

@@ -1,7 +1,7 @@
 """The reject output on GPIO lines of the machine itself, through the kernel's character device (libgpiod v2)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,15 +12,17 @@ from inspectd.section import Section
 if TYPE_CHECKING:
     import gpiod
 
+GpioLine = Annotated[int, Field(ge=0, le=65_535)] | str
+
 
 class GpioConfig(Section):
     kind: Literal["gpio"]
     chip: str = "/dev/gpiochip0"
-    actuator_line: int | str
+    actuator_line: GpioLine
     """Offset or name on the chip."""
-    run_permit_line: int | str | None = None
-    heartbeat_line: int | str | None = None
-    confirmation_line: int | str | None = None
+    run_permit_line: GpioLine | None = None
+    heartbeat_line: GpioLine | None = None
+    confirmation_line: GpioLine | None = None
     active_low: bool = False
     """Of the three outputs: a relay board that pulls when the line is low."""
     drive: Literal["push_pull", "open_drain", "open_source"] = "push_pull"

@@ -31,7 +31,7 @@ class CouplerWatchdog(Section):
     0x1120 (time in ms) on a Beckhoff BK9000."""
 
     register_address: int = Field(ge=0, le=65535)
-    unit_ms: float = Field(gt=0)
+    unit_ms: float = Field(gt=0, le=60_000)
     """What one count of the register means."""
 
 

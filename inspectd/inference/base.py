@@ -19,8 +19,8 @@ class InferenceConfig(Section):
     backend: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
     """auto: tensorrt where the bundle has a plan that the GPU here takes, else openvino, else onnxruntime; with device
     cuda never the CPU."""
-    threads: int = Field(default=0, ge=0, le=1024)
-    """CPU threads of one inference; 0: all cores."""
+    threads: int = Field(default=0, ge=0, le=64)
+    """CPU threads of one inference; 0: all cores. onnxruntime takes at most one per core."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Arithmetic. auto: what the engine's maker measured as fastest without other verdicts, where this machine can do it,
     else fp32; of TensorRT plans the one in INT8, else that in FP16. bf16: OpenVINO on a processor that has it; int8: a bundle

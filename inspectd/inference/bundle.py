@@ -5,16 +5,18 @@ noticed as surely as damaged weights.
 """
 
 import hashlib
-import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from inspectd.errors import EngineError
+from inspectd.errors import ConfigError, EngineError
 from inspectd.inference.manifest import FORMAT, GoldenImage, Manifest, ModelFile
+from inspectd.section import validated
+from inspectd.text_file import one_line, shown
+from inspectd.yaml_file import dump_yaml, yaml_keys
 
 _MANIFEST = "engine.yaml"
 _MAX_MANIFEST_BYTES = 1 << 20
@@ -83,7 +85,7 @@ def load_bundle(folder: Path) -> Bundle:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `engine.yaml`, sealed. The listed files must be in place before anybody loads it."""
-    text = yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False)
+    text = dump_yaml(manifest.model_dump(mode="json"))
     (folder / _MANIFEST).write_bytes(seal(text.encode()))
 
 
@@ -126,31 +128,29 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes:
     return data
 
 
-def _parse(path: Path, data: bytes) -> dict[Any, Any]:
+def _parse(path: Path, data: bytes) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(data)
-    except Exception as error:  # PyYAML's constructors also raise KeyError, AttributeError, RecursionError ...
+        return yaml_keys(path, data, "'format' and 'name'")
+    except ConfigError as error:
         _check_seal(path, data)  # what was cut short is better called so
-        raise EngineError(f"{path}: is no valid YAML: {type(error).__name__}: {error}") from error
-    if not isinstance(values, dict):
-        raise EngineError(f"{path}: must hold keys such as 'format' and 'name', got {type(values).__name__}")
-    return values
+        raise EngineError(str(error)) from error
 
 
-def _refuse_newer_format(path: Path, values: dict[Any, Any]) -> None:
+def _refuse_newer_format(path: Path, values: dict[str, Any]) -> None:
     version = values.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise EngineError(f"{path}: has format {version}, this inspectd reads up to format {FORMAT}: update inspectd")
 
 
-def _validate(path: Path, values: dict[Any, Any]) -> Manifest:
+def _validate(path: Path, values: dict[str, Any]) -> Manifest:
     try:
-        return Manifest.model_validate(values)
+        return validated(Manifest, values, path)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        lines = [
-            f"  {'.'.join(map(str, detail['loc'])) or '(file)'}: {detail['msg'].removeprefix('Value error, ')}, "
-            f"got {reprlib.repr(detail['input'])}"
-            for detail in details[:_MAX_ERRORS_SHOWN]
-        ]
+        lines = [f"  {one_line(_explain(detail))}" for detail in details[:_MAX_ERRORS_SHOWN]]
         raise EngineError("\n".join([f"{path}: {len(details)} error(s)", *lines])) from error
+
+
+def _explain(detail: ErrorDetails) -> str:
+    key = ".".join(map(str, detail["loc"])) or "(file)"
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')}, got {shown(detail['input'])}"

@@ -1,5 +1,7 @@
 """ONNX Runtime, on the CPU or with CUDA. The latter has not run so far: at each load the golden images decide."""
 
+import os
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -25,6 +27,11 @@ def load(bundle: Bundle, config: InferenceConfig) -> "OnnxRuntime":
         raise EngineError(
             f"inference.device 'cuda': this onnxruntime {onnxruntime.__version__} has no CUDA, only "
             f"{', '.join(onnxruntime.get_available_providers())}; pip uninstall onnxruntime, pip install onnxruntime-gpu"
+        )
+    cores = len(os.sched_getaffinity(0))
+    if config.threads > cores:  # they spin and wait for each other: 8 on 2 cores take 20 times as long, 64 never end
+        raise EngineError(
+            f"inference.threads: {config.threads} is more than the {cores} cores here; onnxruntime is allowed 0 (all) to {cores}"
         )
     model = bundle.read(bundle.model_file("onnxruntime", ".onnx", config.precision))
     options = onnxruntime.SessionOptions()

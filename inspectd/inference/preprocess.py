@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from inspectd.part import Image
-from inspectd.section import Section
+from inspectd.section import Section, not_a_switch
 
 _INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
 
@@ -37,14 +37,14 @@ class InputSpec(Section):
     """px"""
     height: int = Field(ge=16, le=4096)
     """px"""
-    channels: Literal[1, 3]
+    channels: Annotated[Literal[1, 3], BeforeValidator(not_a_switch)]
     """1: grey; 3: RGB."""
     region: Region = Region()
     resize: Literal["area", "linear"] = "area"
     """The region is stretched to width x height; choose them in the region's aspect ratio."""
-    mean: tuple[float, ...]
+    mean: tuple[Share, ...]
     """Per channel, of values in 0..1. The exported graph holds it; here for the record."""
-    std: tuple[Annotated[float, Field(gt=0)], ...]
+    std: tuple[Annotated[float, Field(gt=0, le=1000)], ...]
 
     @model_validator(mode="after")
     def _one_per_channel(self) -> Self:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from inspectd.errors import ConfigError, EngineError
 from inspectd.inference.bundle import Bundle
+from inspectd.text_file import read_bytes
 
 try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -25,22 +26,18 @@ except ImportError as error:
     raise ConfigError("signatures need the package cryptography: pip install 'inspectd[signing]'") from error
 
 SIGNATURE = "engine.yaml.sig"
-_LENGTH = 64
 
 
 def check_signature(bundle: Bundle, public: Path) -> None:
     """Raises EngineError unless the holder of the key has signed the bundle, ConfigError if the key can't be used."""
     key = _public_key(public)
     path = bundle.folder / SIGNATURE
+    if not os.path.lexists(path):
+        raise EngineError(f"{bundle.folder}: is not signed; only what the key {public} has signed is allowed")
     try:
-        with path.open("rb") as file:
-            signature = file.read(_LENGTH + 1)
-    except FileNotFoundError as error:
-        raise EngineError(
-            f"{bundle.folder}: is not signed; only what the key {public} has signed is allowed"
-        ) from error
-    except OSError as error:
-        raise EngineError(f"{path}: can't be read: {error.strerror}") from error
+        signature = read_bytes(path)
+    except ConfigError as error:
+        raise EngineError(str(error)) from error
     try:
         key.verify(signature, bundle.manifest_bytes)
     except InvalidSignature as error:
@@ -72,7 +69,7 @@ def write_keys(private: Path, public: Path) -> None:
 
 def _public_key(path: Path) -> Ed25519PublicKey:
     try:
-        key = load_pem_public_key(_read(path))
+        key = load_pem_public_key(read_bytes(path))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"{path}: is no public key in PEM format; `inspectd engines keygen` makes a pair") from error
     if not isinstance(key, Ed25519PublicKey):
@@ -82,7 +79,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
 
 def _private_key(path: Path) -> Ed25519PrivateKey:
     try:
-        key = load_pem_private_key(_read(path), password=None)
+        key = load_pem_private_key(read_bytes(path), password=None)
     except TypeError as error:
         raise ConfigError(f"{path}: is encrypted; give it decrypted: openssl pkey -in {path} -out ...") from error
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -90,13 +87,6 @@ def _private_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{path}: holds a key of kind {type(key).__name__}; Ed25519 is allowed")
     return key
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
 
 
 def _write(path: Path, data: bytes, *, mode: int) -> None:

@@ -32,9 +32,9 @@ CROOKED, HALF, PARTLY, GOOD = GREY_OF_CLASS
 HOSTILE = (
     "a|b",
     "<img src=x onerror=alert(1)>",
-    "*good* `code` [link](http:x) &lt; \\",
+    "*good* `code` [link](http:x) &lt;",
     "__init__ ~~x~~",
-    "two\nlines",
+    "a line | of # words",
 )
 SETTINGS = (
     *("pretrained=false", "epochs=6", "epoch_images=96", "batch_size=8", "lr=0.005", "augmentation=no_augment"),

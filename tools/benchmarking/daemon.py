@@ -14,13 +14,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import yaml
-from rich.progress import track
 
 from inspectd.camera.image_files import read_photo
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import to_grey
 from inspectd.journal import open_for_reading
+from inspectd.terminal import track
+from inspectd.yaml_file import dump_yaml
 from inspectd_tools.rendering.dataset import mixed_stream, write
 
 _START_S = 60.0
@@ -121,7 +121,7 @@ class Bench:
             },
             "journal": {"path": "journal.sqlite"},
         }
-        (folder / "line.yaml").write_text(yaml.safe_dump(config))
+        (folder / "line.yaml").write_text(dump_yaml(config))
         with (folder / "daemon.log").open("wb") as log:
             command = [sys.executable, "-m", "inspectd", "run", "--config", str(folder / "line.yaml")]
             return subprocess.Popen(command, stderr=log), folder

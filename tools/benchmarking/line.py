@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
+from inspectd.terminal import console, track
 from inspectd_tools.benchmarking.daemon import Bench, Run
 from inspectd_tools.modbus_plc import ModbusPlc
 
@@ -16,15 +16,15 @@ _STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "record_us")
 
 
 def measure_line(bench: Bench, rate_hz: float, seconds: float, sparse_parts: int) -> dict[str, Any]:
-    console = Console()
+    screen = console()
     bare, preprocess = bench.bare_engine_ms()
     busy = bench.run(bench.emulator(rate_hz), seconds)
     with ModbusPlc(bench.folder / "coils.csv") as plc:
         output = {"kind": "modbus", "host": "127.0.0.1", "port": plc.port, "actuator_coil": 0, "run_permit_coil": 1}
         modbus = bench.run(bench.emulator(rate_hz), seconds / 3, output)
-    console.print(_busy_table(rate_hz, bare, preprocess, busy, modbus))
+    screen.print(_busy_table(rate_hz, bare, preprocess, busy, modbus))
     overload = {rate: bench.run(bench.replay(rate), 8) for rate in (100, 200, 300, 400, 600, 800)}
-    console.print(_overload_table(overload))
+    screen.print(_overload_table(overload))
     figures: dict[str, Any] = {
         "bare_engine_ms": {"p50": bare[0], "p99": bare[1]},
         "busy": _summary(busy),
@@ -33,7 +33,7 @@ def measure_line(bench: Bench, rate_hz: float, seconds: float, sparse_parts: int
     }
     if sparse_parts:
         sparse = bench.run(bench.emulator(0.1), 10 * sparse_parts + 30, parts=sparse_parts)
-        console.print(_sparse_table(busy, sparse))
+        screen.print(_sparse_table(busy, sparse))
         figures["sparse"] = _summary(sparse)
     return figures
 
@@ -56,7 +56,7 @@ def _busy_table(rate_hz: float, bare: list[float], preprocess: list[float], busy
     for stage in _STAGES:
         table.add_row(f"line: {stage.removesuffix('_us')}", *_cells(busy.ms(stage, 50, 99, 99.9, 100)))
     verdict = busy.ms("verdict_us", 50, 99, 99.9, 100)
-    table.add_row("[bold]trigger to verdict", *_cells(verdict), end_section=True)
+    table.add_row(Text("trigger to verdict", "bold"), *_cells(verdict), end_section=True)
     table.add_row("p50 above the bare engine", f"{verdict[0] - bare[0]:+.2f}")
     table.add_row("pulse lateness, simulated", *_cells(busy.lateness_ms(50, 99, 99.9, 100)))
     table.add_row("pulse lateness, Modbus coil acknowledged", *_cells(modbus.lateness_ms(50, 99, 99.9, 100)))
@@ -113,7 +113,7 @@ def measure_memory(bench: Bench, rate_hz: float, minutes: float) -> dict[str, An
     table = Table("minute", "line MB", "gate MB", title=f"resident memory at {rate_hz:g} parts/s")
     for sample in samples:
         table.add_row(f"{sample['minute']:.0f}", f"{sample['line_mb']:.1f}", f"{sample['gate_mb']:.1f}")
-    Console().print(table)
+    console().print(table)
     return {"memory": samples}
 
 

@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from inspectd_tools.command_line import not_negative, positive, progress_bar, refuse_used_folder
+from inspectd.terminal import console, progress_bar
+from inspectd_tools.command_line import not_negative, positive, refuse_used_folder
 from inspectd_tools.composing.config import load_compose_config
 from inspectd_tools.composing.dataset import gather, orders, prepare_all, write_composed, write_sources
 from inspectd_tools.composing.pick import pick
@@ -85,7 +85,7 @@ def _compose(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     seconds = time.monotonic() - start_s
     write_sources(prepared, assets, args.out)
     write_sheet(prepared, wanted, args.out)
-    Console().print(_table(prepared, Counter(order.class_ for order in wanted)))
+    console().print(_table(prepared, Counter(order.class_ for order in wanted)))
     print(f"{len(wanted)} images in {seconds:.1f} s ({len(wanted) / seconds:.0f}/s) -> {args.out}; look at review.png")
 
 

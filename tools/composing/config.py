@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, Field, model_validator
 
+from inspectd.class_name import ClassName
 from inspectd.errors import ConfigError
-from inspectd.section import ConfigPath, Section
-from inspectd.yaml_file import read_yaml, refused, unknown_key
+from inspectd.section import ConfigPath, Section, checked
+from inspectd.yaml_file import parse_yaml, read_yaml
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
@@ -19,10 +18,10 @@ def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
     return limits
 
 
-Limits = Annotated[tuple[float, float], AfterValidator(_ascending)]
-Box = tuple[
-    Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]
-]
+Limit = Annotated[float, Field(ge=-1e9, le=1e9)]
+Limits = Annotated[tuple[Limit, Limit], AfterValidator(_ascending)]
+Pixels = Annotated[int, Field(ge=0, le=65_536)]
+Box = tuple[Pixels, Pixels, Annotated[Pixels, Field(ge=8)], Annotated[Pixels, Field(ge=8)]]
 """left, top, width, height in px."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -45,11 +44,11 @@ class FindConfig(Section):
     angle_deg: Limits = (-3, 3)
     """Clockwise, against the template."""
     scale: Limits = (0.97, 1.03)
-    within_px: float | None = Field(default=None, gt=0)
+    within_px: float | None = Field(default=None, gt=0, le=65_536)
     """About this far at most, along each axis, from where it is in the template's photo; null: anywhere."""
     min_score: Share = 0.5
     """A lower correlation is no find."""
-    ink_px: Limits = (1, float("inf"))
+    ink_px: Limits = (1, 1e9)
     """Fewer or more pixels of ink in the box found: it was something else."""
 
 
@@ -57,9 +56,9 @@ class PlaceConfig(Section):
     where: Literal["anywhere", "same", "left_edge"] = "anywhere"
     """Of the part's body, or of the whole photo where no part is cut out. same: where it was in its own photo;
     left_edge: begins at the left edge, as a half print does."""
-    jitter_px: float = Field(default=0, ge=0)
+    jitter_px: float = Field(default=0, ge=0, le=65_536)
     """Shift from the place that `same` and, along the edge, `left_edge` mean."""
-    margin_px: int = Field(default=15, ge=0)
+    margin_px: Pixels = 15
     """Stays this far from the edges; not from the one that `left_edge` means."""
     turn_deg: Limits = (0, 0)
     flip: Share = 0
@@ -78,9 +77,9 @@ class InkConfig(Section):
     grey: Limits = (0, 220)
     contrast: Share = 0.15
     """And darker than the bare surface around by this share."""
-    stroke_px: int = Field(default=41, ge=3)
+    stroke_px: int = Field(default=41, ge=3, le=65_536)
     """Wider than the widest stroke: how far around the bare surface is looked for."""
-    grow_px: int = Field(default=3, ge=0)
+    grow_px: Pixels = 3
     """Soft edges that belong to the ink."""
 
 
@@ -89,7 +88,7 @@ class GroundConfig(Section):
 
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     inpaint: Literal["navier_stokes", "telea"] = "navier_stokes"
-    radius_px: float = Field(default=3, gt=0)
+    radius_px: float = Field(default=3, gt=0, le=65_536)
     texture: bool = True
     """Give what was inpainted the texture and noise of the surface around, without which it is too smooth to be true."""
 
@@ -101,7 +100,7 @@ class JoinedConfig(Section):
     min_score: Share = 0.5
     scale: Limits = (0.9, 1.1)
     dark_below: int = Field(default=60, ge=1, le=255)
-    dark_px: Limits = (200, float("inf"))
+    dark_px: Limits = (200, 1e9)
     """Pixels darker than that in the piece: else it was something else."""
 
 
@@ -113,12 +112,12 @@ class PartConfig(Section):
     the same scene each time: there is no seam, and shadow and light are the part's own."""
     body: FindConfig
     joined: JoinedConfig | None = None
-    margin_px: int = Field(default=10, ge=0)
+    margin_px: Pixels = 10
     """Of background (and shadow) that is cut out with it."""
-    jitter_px: int | None = Field(default=None, ge=0)
+    jitter_px: Pixels | None = None
     """At most this far from where it was in its own photo; null: anywhere on the background."""
-    top_px: int = Field(default=0, ge=0)
-    bottom_px: int = Field(default=0, ge=0)
+    top_px: Pixels = 0
+    bottom_px: Pixels = 0
     """Strips at the top and the bottom of the background that stay free."""
 
 
@@ -126,11 +125,11 @@ class SeamConfig(Section):
     method: Literal["poisson", "inpaint"] = "poisson"
     """poisson: gradients are kept, the light is the ground's (Perez et al. 2003); inpaint: as the thesis did, a strip
     along the edge is inpainted."""
-    part_px: int = Field(default=8, ge=1)
+    part_px: int = Field(default=8, ge=1, le=65_536)
     """Width of the seam around the part: blended over, or inpainted."""
-    part_radius_px: float = Field(default=20, gt=0)
+    part_radius_px: float = Field(default=20, gt=0, le=65_536)
     """inpaint only."""
-    label_px: int = Field(default=3, ge=1)
+    label_px: int = Field(default=3, ge=1, le=65_536)
 
 
 class ComposeConfig(Section):
@@ -141,7 +140,7 @@ class ComposeConfig(Section):
     masks: ConfigPath | None = None
     """Folder with <class>/<name of the photo>.png, 255 where the fault is: it is cut out by its mask, not searched for."""
     templates: dict[str, TemplateConfig] = Field(default={})
-    classes: Annotated[dict[str, ClassConfig], Field(min_length=1)]
+    classes: Annotated[dict[ClassName, ClassConfig], Field(min_length=1)]
     """What is made."""
     ink: InkConfig = InkConfig()
     ground: GroundConfig
@@ -180,10 +179,7 @@ def load_compose_config(path: Path, settings: Iterable[str] = ()) -> ComposeConf
     values = read_yaml(path, "'photos', 'classes' and 'ground'")
     for setting in settings:
         _set(values, setting)
-    try:
-        return ComposeConfig.model_validate(values, context={"folder": path.resolve().parent})
-    except ValidationError as error:
-        raise refused(path, error, _explain) from error
+    return checked(ComposeConfig, values, path)
 
 
 def _set(values: dict[str, Any], setting: str) -> None:
@@ -196,16 +192,6 @@ def _set(values: dict[str, Any], setting: str) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"--set {setting!r}: {section} is no section")
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values[last] = parse_yaml(text)
+    except ValueError as error:
         raise ConfigError(f"--set {setting!r}: {text!r} is no YAML value: {error}") from error
-
-
-def _explain(detail: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        return unknown_key(key, detail["loc"], ComposeConfig)
-    if detail["type"] == "missing":
-        return f"{key}: missing"
-    return f"{key}: {detail['input']!r} is not allowed: {message}" if key else message

@@ -1,6 +1,5 @@
 """How well composing works, on rendered photos whose truth is known: what `benchmark.py compose` prints."""
 
-import csv
 import json
 import resource
 import time
@@ -12,11 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 from rich.table import Table
 
+from inspectd.csv_file import read_csv
 from inspectd.errors import ConfigError
 from inspectd.interval import interval
+from inspectd.terminal import track
 from inspectd_tools.composing.compose import Assets, bare_part, compose
 from inspectd_tools.composing.config import ComposeConfig
 from inspectd_tools.composing.dataset import gather, orders, prepare_all, write_composed, write_image
@@ -156,11 +156,10 @@ def _stages(config: ComposeConfig, assets: Assets, folder: Path, repeats: int = 
 def read_truth(folder: Path) -> dict[Path, dict[str, str]]:
     """Photo -> its row of truth.csv. Raises ConfigError."""
     try:
-        with (folder / "truth.csv").open(newline="", encoding="utf-8") as file:
-            return {(folder / row["file"]).resolve(): row for row in csv.DictReader(file)}
-    except OSError as error:
+        return {(folder / row["file"]).resolve(): row.cells for row in read_csv(folder / "truth.csv", ("file",))}
+    except ConfigError as error:
         raise ConfigError(
-            f"{folder}: holds no truth.csv; render photos whose truth is known: "
+            f"{error}; render photos whose truth is known: "
             f"python tools/synthesize.py render {folder} --style plant --count-per-class 70 --unknowns-per-kind 70 --seed 7"
         ) from error
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.camera.image_files import read_photo
+from inspectd.csv_file import is_csv
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import to_grey
 from inspectd_tools.composing.blend import Membrane
@@ -94,7 +95,7 @@ class _DiscardError(Exception):
 def sources_of(config: ComposeConfig) -> list[Source]:
     """All photos that anything is taken from, by class and name. Raises ConfigError."""
     wanted = list(dict.fromkeys((*config.classes, *config.ground.classes)))
-    if config.photos.suffix == ".csv":
+    if is_csv(config.photos):
         manifest = read_manifest(config.photos)
         for name in wanted:
             if name not in manifest.names:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor, nn
 
 from inspectd.errors import ConfigError
+from inspectd.terminal import track
 from inspectd_tools.training.models import read_weights
 from inspectd_tools.training.torchvision_import import torchvision
 

@@ -7,12 +7,15 @@ Columns: `path` (relative to the manifest), `class`, `label` (the class's place 
 
 import csv
 import os
+import re
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Literal, get_args
 
+from inspectd.csv_file import CsvRow, read_csv
 from inspectd.errors import ConfigError
+from inspectd.text_file import one_line, shown
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -78,31 +81,17 @@ def read_manifest(path: Path, *needed: Split) -> DataManifest:
 
     Raises ConfigError naming the file, line, column, value and what is allowed.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            if tuple(reader.fieldnames or ()) != _COLUMNS:
-                raise ConfigError(f"{path}: must have the columns {', '.join(_COLUMNS)}, has {reader.fieldnames}")
-            rows = list(reader)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no valid CSV: {error}") from error
     by_label: dict[int, str] = {}
     groups: dict[str, Split] = {}
     photos = []
-    for line, row in enumerate(rows, start=2):
-        photo = _photo(row, path, line)
+    for row in read_csv(path, _COLUMNS):
+        photo = _photo(row, path)
         if by_label.setdefault(photo.label, row["class"]) != row["class"]:
-            raise ConfigError(
-                f"{path}: line {line}: label {photo.label} is {by_label[photo.label]}, not {row['class']}"
-            )
+            raise _refusal(path, row, f"label {photo.label} is {by_label[photo.label]}, not {row['class']}")
         if groups.setdefault(photo.group, photo.split) != photo.split:
-            raise ConfigError(
-                f"{path}: line {line}: group {photo.group} straddles {groups[photo.group]}, {photo.split}"
-            )
+            raise _refusal(path, row, f"group {photo.group} straddles {groups[photo.group]}, {photo.split}")
         if photo.split == "train" and row["class"].startswith(UNKNOWN):
-            raise ConfigError(f"{path}: line {line}: {row['class']} is in train; unknowns are never trained on")
+            raise _refusal(path, row, f"{row['class']} is in train; unknowns are never trained on")
         photos.append(photo)
     manifest = DataManifest(tuple(by_label[label] for label in sorted(by_label)), tuple(photos))
     names, classes = manifest.names, manifest.classes
@@ -114,21 +103,25 @@ def read_manifest(path: Path, *needed: Split) -> DataManifest:
     ):
         raise ConfigError(
             f"{path}: labels must count two or more different classes from 0, then the unknowns, "
-            f"got {dict(sorted(by_label.items()))}"
+            f"got {shown(dict(sorted(by_label.items())))}"
         )
     for split, (label, name) in product(needed, enumerate(classes)):
         if not manifest.count(label, split):
-            raise ConfigError(f"{path}: class {name}: has no photo in {split}, at least one is needed")
+            raise ConfigError(f"{path}: class {one_line(name)}: has no photo in {split}, at least one is needed")
     return manifest
 
 
-def _photo(row: dict[str, str], path: Path, line: int) -> Photo:
+def _photo(row: CsvRow, path: Path) -> Photo:
     for column in _COLUMNS:
-        if not row.get(column):
-            raise ConfigError(f"{path}: line {line}: {column} is empty")
+        if not row[column]:
+            raise _refusal(path, row, f"{column} is empty")
     if row["split"] not in SPLITS:
-        raise ConfigError(f"{path}: line {line}: split: {row['split']!r} must be one of {', '.join(SPLITS)}")
-    if not (row["label"].isascii() and row["label"].isdigit()):
-        raise ConfigError(f"{path}: line {line}: label: {row['label']!r} must be a whole number")
+        raise _refusal(path, row, f"split: {row['split']!r} must be one of {', '.join(SPLITS)}")
+    if not re.fullmatch("[0-9]{1,6}", row["label"]):
+        raise _refusal(path, row, f"label: {row['label']!r} must be a whole number")
     split = next(name for name in SPLITS if name == row["split"])
     return Photo(path.parent / row["path"], int(row["label"]), split, row["group"], row["sha256"])
+
+
+def _refusal(path: Path, row: CsvRow, problem: str) -> ConfigError:
+    return ConfigError(f"{path}: line {row.line}: {one_line(problem)}")

@@ -4,7 +4,6 @@ The ratio is the thesis's: synthetic / (real + synthetic).
 """
 
 import argparse
-import csv
 import hashlib
 import os
 from collections import Counter, defaultdict
@@ -13,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from inspectd.csv_file import CsvRow, read_csv
 from inspectd.errors import ConfigError
+from inspectd.terminal import console, track
 from inspectd_tools.command_line import not_negative
 from inspectd_tools.dataset.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, read_manifest, write_manifest
 from inspectd_tools.dataset.scan import photos_of
@@ -217,20 +216,12 @@ def _check_sources(
                 raise ConfigError(f"{image}: goes to {side}, but {other} in {other_side} is made of {source} too")
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                raise ConfigError(f"{path}: must have the columns {', '.join(columns)}; {', '.join(missing)} missing")
-            return list(reader)
-    except OSError as error:
+def _rows(path: Path, columns: Sequence[str]) -> list[CsvRow]:
+    if not path.is_file():
         raise ConfigError(
-            f"{path}: can't be read: {error.strerror}; a folder of `compose` or gan.py has it, one of `render` truth.csv"
-        ) from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no valid CSV: {error}") from error
+            f"{path}: can't be read: No such file; a folder of `compose` or gan.py has it, one of `render` truth.csv"
+        )
+    return read_csv(path, columns)
 
 
 def _sha256(path: Path) -> str:
@@ -288,7 +279,7 @@ def _mix(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     synthetic = [read_synthetic(folder, real.classes) for folder in args.synthetic]
     mixed = mix(real, synthetic, shares, keep=args.keep, rest_to_test=args.rest_to_test, seed=args.seed)
     write_manifest(mixed, args.out)
-    Console().print(_table(real, mixed, args.out))
+    console().print(_table(real, mixed, args.out))
 
 
 def _table(real: DataManifest, mixed: DataManifest, out: Path) -> Table:

@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from inspectd.camera.image_files import (
     SUFFIXES,
@@ -21,8 +20,11 @@ from inspectd.camera.image_files import (
     read_bytes,
     remark,
 )
+from inspectd.class_name import check_class_name
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import to_grey
+from inspectd.terminal import track
+from inspectd.text_file import shown
 from inspectd_tools.dataset.manifest import UNKNOWN
 
 _HASH_SIDE = 16
@@ -50,6 +52,11 @@ def class_folders(root: Path) -> tuple[str, ...]:
     names = tuple(path.name for path in _said(list_folders(root)))
     if len(names) < 2:
         raise ConfigError(f"{root}: must hold one folder of photos a class, at least two; holds {len(names)} folder(s)")
+    for name in names:
+        try:
+            check_class_name(name)
+        except ValueError as error:
+            raise ConfigError(f"{shown(str(root))}: {error}; rename the folder") from error
     return names
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from inspectd.errors import EngineError, InferenceError
 from inspectd.part import Fault, Pass, Uncertain
+from inspectd.terminal import track
 from inspectd_tools.evaluation.model import Model
 from inspectd_tools.evaluation.photos import Photos
 from inspectd_tools.training.data import Images

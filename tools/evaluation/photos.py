@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from inspectd.camera.image_files import list_folders
+from inspectd.csv_file import is_csv
 from inspectd.errors import ConfigError
 from inspectd_tools.dataset.manifest import SPLITS, Split, read_manifest
 from inspectd_tools.dataset.scan import class_photos
@@ -42,7 +43,7 @@ def photos_for(model: Model, data: Path | None, split: Split, foreign: list[Path
         known, unknown = _published(model), {}
         foreign = foreign or (usual_foreign(model.experiment) if model.experiment else [])
     else:
-        images, names = _of_manifest(model, data, split) if data.suffix == ".csv" else _of_folder(model, data)
+        images, names = _of_manifest(model, data, split) if is_csv(data) else _of_folder(model, data)
         known = images.take(np.flatnonzero(images.labels < len(model.classes)))
         unknown = {
             name: images.take(np.flatnonzero(images.labels == place))

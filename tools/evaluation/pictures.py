@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from rich.progress import track
 
 from inspectd.camera.image_files import read_photo
 from inspectd.contact_sheet import write_contact_sheet
 from inspectd.inference.preprocess import to_colour
+from inspectd.terminal import track
 from inspectd_tools.evaluation.judgement import Judgement
 from inspectd_tools.training.plots import short
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 from rich.table import Table
 
 from inspectd.errors import EngineError, InferenceError
 from inspectd.inference import Bundle, InferenceConfig
+from inspectd.terminal import track
 from inspectd_tools.evaluation.model import Model, open_engine
 
 RUNS = 100

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from inspectd.errors import ConfigError
+from inspectd.terminal import progress_bar
 from inspectd_tools.explaining.evidence import Map, Mask, fault_mask, label_mask, mask_share, points_at
 from inspectd_tools.explaining.explanation import Explanation, Seen, explain
 from inspectd_tools.explaining.faithfulness import area, deletion, insertion, sensitivity, unexplained
@@ -101,7 +101,7 @@ def check(
     network = Network(source.classifier, target)
     checked = Checked([], [], {}, {})
     methods = {name: METHODS[name] for name in names} | CONTROLS
-    with Progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("check", total=len(methods) * (len(photos) + len(probed)))
         for name, method in methods.items():
             progress.update(task, description=name)

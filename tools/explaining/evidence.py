@@ -3,7 +3,6 @@
 Pointing game: Zhang et al., "Top-down neural attention by excitation backprop", 2018.
 """
 
-import csv
 import json
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.camera.image_files import read_photo
+from inspectd.csv_file import read_csv
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, to_grey
 from inspectd_tools.training.data import as_seen
@@ -72,7 +72,6 @@ def _polygons(path: Path) -> dict[str, NDArray[np.float64]]:
     if not path.is_file():
         return {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row["file"]: np.array(json.loads(row["polygon"]), float) for row in csv.DictReader(file)}
-    except (OSError, KeyError, ValueError) as error:
+        return {row["file"]: np.array(json.loads(row["polygon"]), float) for row in read_csv(path, ("file", "polygon"))}
+    except (ConfigError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path}: is no truth.csv of tools/synthesize.py, with file and polygon: {error}") from error

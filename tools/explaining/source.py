@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from inspectd.camera.image_files import decode_photo
+from inspectd.csv_file import is_csv
 from inspectd.errors import ConfigError
 from inspectd.inference.bundle import Bundle, load_bundle
 from inspectd.inference.preprocess import preprocess
@@ -64,11 +65,11 @@ def _check_source(bundle: Bundle, experiment: Experiment, classifier: Classifier
     if (experiment.classes, experiment.input) != (manifest.classes, manifest.input):
         raise ConfigError(f"--run {run}: is not what {bundle.folder} was built from: other classes or another input")
     model = exported(deepcopy(classifier), experiment.input)  # rounded as the engine is
-    for golden in manifest.golden:
+    for golden, recorded in zip(manifest.golden, manifest.golden_scores_at("fp32"), strict=True):
         image = decode_photo(bundle.read(golden), bundle.folder / golden.path)
         with torch.no_grad():
             scores = model(torch.from_numpy(preprocess(image, experiment.input)))[0].numpy()
-        difference = float(np.abs(scores - np.array(golden.scores)).max())
+        difference = float(np.abs(scores - np.array(recorded)).max())
         if not difference <= manifest.golden_tolerance:
             raise ConfigError(
                 f"--run {run}: is not what {bundle.folder} was built from: {golden.path} scores {difference:.3f} "
@@ -80,7 +81,7 @@ def find_subjects(data: Path, split: Split, parts: Sequence[int]) -> list[Subjec
     """Photos of a manifest's split, of a folder, or of these parts in the daemon's archive. Raises ConfigError."""
     if parts:
         return [subject for part in parts for subject in _of_part(data, part)]
-    if data.suffix == ".csv":
+    if is_csv(data):
         manifest = read_manifest(data)
         found = [Subject(photo.path, manifest.names[photo.label]) for photo in manifest.photos if photo.split == split]
         if not found:

@@ -7,11 +7,11 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 
 from inspectd.errors import ConfigError
+from inspectd.terminal import track
 from inspectd_tools.training.experiment import load_experiment
 from inspectd_tools.training.models import Classifier, load_backbone, read_weights
 from inspectd_tools.training.torchvision_import import torchvision

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspectd.camera.image_files import read_photo
+from inspectd.csv_file import is_csv
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.dataset.manifest import read_manifest
@@ -31,7 +32,7 @@ def load(synthetic: Path, real: Path, seed: int) -> Compared:
 
     Raises ConfigError.
     """
-    manifest = read_manifest(real, "train", "test") if real.suffix == ".csv" else None
+    manifest = read_manifest(real, "train", "test") if is_csv(real) else None
     classes = manifest.classes if manifest else known_folders(real)
     if not synthetic.is_dir():
         raise ConfigError(f"{synthetic}: no such folder")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from inspectd.camera.image_files import read_photo
+from inspectd.csv_file import is_csv
 from inspectd.errors import ConfigError
 from inspectd_tools.dataset.manifest import read_manifest
 from inspectd_tools.dataset.scan import class_photos, known_folders
@@ -33,7 +34,7 @@ def load(source: Path, size: int, seed: int) -> Photos:
     Raises ConfigError.
     """
     spec = square(size)
-    if source.suffix == ".csv":
+    if is_csv(source):
         manifest = read_manifest(source, "val")
         classes = manifest.classes
         train, held_out = (load_photos(manifest.of(side), spec, side) for side in ("train", "val"))

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import TextColumn
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
 from inspectd.errors import InspectdError
-from inspectd_tools.command_line import progress_bar
+from inspectd.terminal import progress_bar, text_column
 from inspectd_tools.generating.augment import diff_augment
 from inspectd_tools.generating.networks import Discriminator, Generator
 from inspectd_tools.generating.sheets import sample_sheet, write_sheet
@@ -64,7 +63,7 @@ def train_gan(
     steps = len(photos) // batch
     sheet_every = max(1, epochs // _SHEETS)
     with (
-        progress_bar(TextColumn("{task.fields[note]}")) as progress,
+        progress_bar(text_column("{task.fields[note]}")) as progress,
         SummaryWriter(str(run / "tensorboard"), purge_step=len(done) + 1) as board,
     ):
         task = progress.add_task(run.name, total=epochs * steps, completed=len(done) * steps, note="")

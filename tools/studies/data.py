@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inspectd.csv_file import is_csv
 from inspectd.errors import ConfigError, InspectdError
 from inspectd_tools.dataset.manifest import DataManifest, read_manifest, write_manifest
 from inspectd_tools.dataset.scan import known_folders
@@ -44,7 +45,7 @@ class Sources:
 
 def classes_of(real: Path) -> tuple[str, ...]:
     """Raises ConfigError."""
-    return read_manifest(real).classes if real.suffix == ".csv" else known_folders(real)
+    return read_manifest(real).classes if is_csv(real) else known_folders(real)
 
 
 class Data:
@@ -113,7 +114,7 @@ class Data:
         """Those to learn from and to choose by, a class each; the others are the test."""
         if self.whole("labels").exists():
             return
-        if real is not None and real.suffix == ".csv":
+        if real is not None and is_csv(real):
             source = real
         elif real is not None:
             source = self._folder / "real.csv"

@@ -3,21 +3,24 @@
 import difflib
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from inspectd.errors import ConfigError
-from inspectd.section import Section
-from inspectd.yaml_file import read_yaml, refused, unknown_key
+from inspectd.section import Section, checked
+from inspectd.text_file import shown
+from inspectd.yaml_file import read_yaml
 from inspectd_tools.training.experiment import Experiment, load_experiment
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "studies"
 DATA_KEYS = ("photos", "synthetic_share")
 """Of a part's `train`, which may vary like the keys of an experiment."""
 
+_MAX_VARIANTS = 10_000
 Options = dict[str, JsonValue]
 """Key -> value of whatever varies."""
 DataName = Literal["labels", "cifar10"]
@@ -26,7 +29,7 @@ DataName = Literal["labels", "cifar10"]
 class Share(Section):
     """Photos a class, and which share of them is synthetic."""
 
-    photos: int = Field(ge=1)
+    photos: int = Field(ge=1, le=1_000_000)
     synthetic_share: float = Field(default=0.0, ge=0, le=1)
 
     @property
@@ -41,8 +44,8 @@ class Share(Section):
 class Real(Section):
     """Real labels a class that there are to learn from and to choose by; all others of theirs are for the test."""
 
-    train: int = Field(default=56, ge=1)
-    val: int = Field(default=7, ge=1)
+    train: int = Field(default=56, ge=1, le=1_000_000)
+    val: int = Field(default=7, ge=1, le=1_000_000)
 
 
 class Closeness(Section):
@@ -61,7 +64,7 @@ class Speed(Section):
     """ms and images/s of one photo at a time, on every runtime that there is."""
 
     kind: Literal["speed"]
-    runs: int = Field(default=100, ge=10)
+    runs: int = Field(default=100, ge=10, le=100_000)
 
 
 class Maps(Section):
@@ -69,14 +72,14 @@ class Maps(Section):
 
     kind: Literal["maps"]
     method: Literal["integrated_gradients", "saliency_map", "deeplift", "guided_backpropagation", "grad_cam"]
-    photos: int = Field(default=8, ge=1)
+    photos: int = Field(default=8, ge=1, le=1_000_000)
 
 
 class Noise(Section):
     """Certainty of the test photos under gaussian noise."""
 
     kind: Literal["noise"]
-    sigmas: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+    sigmas: Annotated[tuple[Annotated[float, Field(ge=0, le=1000)], ...], Field(min_length=1)]
     """Standard deviations in grey values of 0..255."""
 
 
@@ -85,7 +88,7 @@ class Foreign(Section):
 
     kind: Literal["foreign"]
     data: DataName
-    photos: int = Field(default=500, ge=1)
+    photos: int = Field(default=500, ge=1, le=1_000_000)
 
 
 Measure = Annotated[Closeness | Cost | Speed | Maps | Noise | Foreign, Field(discriminator="kind")]
@@ -105,7 +108,7 @@ class Part(Section):
     base: str
     """A file of config/experiments."""
     data: DataName = "labels"
-    runs: int | None = Field(default=None, ge=1)
+    runs: int | None = Field(default=None, ge=1, le=1000)
     """Other than the study's."""
     train: Share
     val: Share | None = None
@@ -119,6 +122,8 @@ class Part(Section):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
+        if math.prod(len(values) for values in self.vary.values()) > _MAX_VARIANTS:
+            raise ValueError(f"vary: makes more than {_MAX_VARIANTS} combinations")
         for key in (*self.set, *self.vary, *(key for adjustment in self.adjust for key in adjustment.set)):
             if key.split(".")[0] not in (*Experiment.model_fields, *DATA_KEYS) or (
                 key in self.set and key in DATA_KEYS
@@ -136,7 +141,10 @@ class Part(Section):
         try:
             is_mixed = any(self.share(options).synthetic for options in self.options())
         except ValidationError as error:
-            raise ValueError(f"vary: {_explain(error.errors()[0])}") from error
+            wrong = error.errors()[0]
+            raise ValueError(
+                f"vary: {wrong['loc'][0]}: {shown(wrong['input'])} is not allowed: {wrong['msg']}"
+            ) from error
         if self.data == "cifar10" and (self.val is not None or is_mixed):
             raise ValueError("data: cifar10 has no synthetic photos, and its val is a quarter of train")
         if self.data == "labels" and self.val is None:
@@ -155,7 +163,7 @@ class Part(Section):
     def share(self, options: Options) -> Share:
         """Of the training photos. Raises ValidationError."""
         given = {key: options[key] for key in DATA_KEYS if key in options}
-        return Share.model_validate(self.train.model_dump() | given)
+        return Share.model_validate(self.train.model_dump() | given, strict=True)
 
     def settings(self, options: Options) -> Options:
         """What the experiment is changed by."""
@@ -196,7 +204,7 @@ class Reaches(_Claim):
     """The mean over the runs of every variant is at least `value`."""
 
     kind: Literal["reaches"]
-    value: float
+    value: float = Field(ge=-1e9, le=1e9)
 
 
 Claim = Annotated[Best | Wider | Reaches, Field(discriminator="kind")]
@@ -208,7 +216,7 @@ class Study(Section):
     question: str
     thesis: str
     """What the thesis did, and found."""
-    runs: int = Field(ge=1)
+    runs: int = Field(ge=1, le=1000)
     """Trainings of each variant, each with a seed of its own."""
     real: Real = Real()
     parts: Annotated[dict[str, Part], Field(min_length=1)]
@@ -239,16 +247,13 @@ def load_study(path: Path) -> Study:
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such study; config/studies holds: {', '.join(names())}")
-    try:
-        study = Study.model_validate(read_yaml(path, "'question' and 'parts'"))
-    except ValidationError as error:
-        raise refused(path, error, _explain) from error
+    study = checked(Study, read_yaml(path, "'question' and 'parts'"), path)
     for name, part in study.parts.items():
         for options in part.options():
             try:
                 load_experiment(part.base, as_arguments(part.settings(options)))
             except ConfigError as error:
-                raise ConfigError(f"{path}: parts.{name}: {options}: {error}") from error
+                raise ConfigError(f"{path}: parts.{name}: {shown(options)}: {error}") from error
     return study
 
 
@@ -260,15 +265,3 @@ def names() -> list[str]:
 def as_arguments(settings: Options) -> list[str]:
     """As `tools/train.py --set` takes them."""
     return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-
-
-def _explain(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return unknown_key(key, detail["loc"], Study)
-    if detail["type"] == "missing":
-        return f"{key}: missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key}: {detail['input']!r} is not allowed: {message}"

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from inspectd.camera.image_files import decode_photo, read_bytes
+from inspectd.csv_file import is_csv
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, preprocess
 from inspectd.part import Image
+from inspectd.terminal import track
 from inspectd_tools.dataset.manifest import UNKNOWN, Photo, Split, read_manifest
 from inspectd_tools.dataset.scan import class_photos
 
@@ -73,7 +74,7 @@ def load_judged(
     `source`: a manifest, of which `side` is taken, or a folder with one folder a class; those whose names begin with
     `unknown_` hold unknowns. Raises ConfigError.
     """
-    if source.suffix == ".csv":
+    if is_csv(source):
         manifest = read_manifest(source)
         if manifest.classes != classes:
             raise ConfigError(f"{source}: its classes are {manifest.classes}, not those of the run, {classes}")

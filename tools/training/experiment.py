@@ -1,16 +1,17 @@
 """Experiment files: `config/experiments/<name>.json` over `default.json`, checked and never evaluated."""
 
-import difflib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from inspectd.class_name import ClassName
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
-from inspectd.section import Section
+from inspectd.json_file import parse_json, read_json
+from inspectd.section import Section, checked
+from inspectd.text_file import shown
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "experiments"
 
@@ -24,7 +25,7 @@ class Experiment(Section):
     """Start from the file given as --weights, or else from torchvision's own, instead of from random weights."""
     dataset: Literal["FashionMNIST"] | None = None
     """A published set that has files of its own kind; null: photos, given as --data."""
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=1000)]
     """Class folders in the order of the scores; the only source of class indices."""
     pass_class: str
     input: InputSpec
@@ -36,8 +37,8 @@ class Experiment(Section):
     code; an image with K below 1e-12 teaches nothing, so that centroids that begin far come to the images first.
     CrossEntropyLoss: a softmax, which learns from fewer photos; with RBF_flag the DUQ head is fitted to it afterwards.
     null: BCE with RBF_flag, else CrossEntropyLoss."""
-    centroid_size: int = Field(ge=1)
-    length_scale: float = Field(gt=0)
+    centroid_size: int = Field(ge=1, le=65_536)
+    length_scale: float = Field(ge=1e-6, le=1e6)
     learn_length_scale: bool
     """length_scale is where it begins."""
     duq_start: Literal["near", "far"] = "near"
@@ -50,14 +51,14 @@ class Experiment(Section):
     of its class, which the moving averages only follow. covariance: the head is fitted afterwards to mean
     and covariance of each class's features, which tells unknowns better. Without RBF_flag the softmax is fitted only where
     no epoch trains it."""
-    gp_const: float | None = Field(default=None, gt=0)
+    gp_const: float | None = Field(default=None, gt=0, le=1e6)
     """Weight of the gradient penalty; null: off."""
     pool: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]]
     """Rows and columns of the average pooling before the head. (1, 1) forgets where things are; a grid keeps the
     layout of a product that always lies the same way."""
-    epochs: int = Field(ge=0)
+    epochs: int = Field(ge=0, le=100_000)
     """0: the pretrained backbone stays as it is and the head alone is fitted, which few photos of few parts are better for."""
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=2, le=65_536)
     validation_share: float = Field(gt=0, lt=1)
     augmentation: Literal[
         "no_augment", "production", "simple", "rand_augment", "auto_augment", "random_choice", "categorical"
@@ -67,29 +68,29 @@ class Experiment(Section):
     class_balance: Literal["none", "sampling", "weights"]
     """sampling: every class is seen equally often, so that few photos of a fault weigh as much as many good ones;
     weights: the loss of a class weighs the inverse of its count."""
-    epoch_images: int | None = Field(default=None, ge=1)
+    epoch_images: int | None = Field(default=None, ge=1, le=100_000_000)
     """Images drawn per epoch, with repetition; null: each once. Tiny sets need more than they have."""
     label_smoothing: float = Field(ge=0, lt=1)
     optimizer: Literal["SGD", "AdamW"]
     nesterov: bool
     """SGD only; its momentum is 0.9."""
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    clip_norm: float | None = Field(default=None, gt=0)
+    lr: float = Field(gt=0, le=100)
+    weight_decay: float = Field(ge=0, le=100)
+    clip_norm: float | None = Field(default=None, gt=0, le=1e6)
     """A longer gradient is shortened to this norm; null: off. A DUQ head that begins far from all images has long ones."""
     scheduler: Literal["none", "cosine", "MultiStepLR"]
     """cosine: with a linear warm-up over the first 15 %."""
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[Annotated[int, Field(ge=0, le=100_000)], ...] = ()
     """MultiStepLR: epochs after which the learning rate falls to a fifth."""
     keep: Literal["best", "last"] = "best"
     """The epoch that the run ends with: that of the lowest validation loss, or the last, as published schedules have it."""
-    early_limit: int = Field(ge=0)
+    early_limit: int = Field(ge=0, le=100_000)
     """Epochs without better validation loss before stopping; 0: off."""
-    replacement_limit: int = Field(ge=0)
+    replacement_limit: int = Field(ge=0, le=100_000)
     """Epochs without better validation loss before the weights go back to the best ones; 0: off."""
     PFM_flag: tuple[Literal["Terminal", "Tensorboard"], ...]
     """Where the metrics go besides the run's files."""
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
 
     @property
     def trains_duq(self) -> bool:
@@ -132,34 +133,26 @@ def load_experiment(name: str, settings: Iterable[str] = (), folder: Path = FOLD
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.json") if file.stem != "default"))
         raise ConfigError(f"{path}: no such experiment; there are: {known}")
-    values = _overlay(_read(folder / "default.json"), _read(path))
+    values = _overlay(read_json(folder / "default.json"), read_json(path))
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator:
             raise ConfigError(f"--set {setting}: must be key=value")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
+        value = _value(key, text)
         for part in reversed(key.split(".")):
             value = {part: value}
         values = _overlay(values, value)
-    try:
-        return Experiment.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_explain(path, error)) from error
+    return checked(Experiment, values, path)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _value(key: str, text: str) -> Any:
+    """JSON, or text that is no JSON and needs no quotes."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+        return parse_json(text)
     except ValueError as error:
-        raise ConfigError(f"{path}: is no valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold an object, got {type(values).__name__}")
-    return values
+        if text.startswith(("[", "{", '"')):
+            raise ConfigError(f"--set {key}: {shown(text)} is no valid JSON: {error}") from error
+        return text
 
 
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -168,18 +161,3 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _overlay(merged[key], value) if both else value
     return merged
-
-
-def _explain(path: Path, error: ValidationError) -> str:
-    lines = []
-    for detail in error.errors(include_url=False):
-        key = ".".join(str(part) for part in detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(key, Experiment.model_fields, n=1)
-            lines.append(f"  {key}: unknown key" + (f"; did you mean '{close[0]}'?" if close else ""))
-        elif detail["type"] == "missing":
-            lines.append(f"  {key}: missing")
-        else:
-            message = detail["msg"].removeprefix("Value error, ")
-            lines.append(f"  {key}: {detail['input']!r} is not allowed: {message}")
-    return "\n".join([f"{path}: {len(lines)} error(s)", *lines])

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import TextColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from inspectd.errors import InspectdError
-from inspectd_tools.command_line import progress_bar
+from inspectd.terminal import progress_bar, text_column
 from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.data import Images
 from inspectd_tools.training.duq import DuqHead
@@ -61,7 +60,7 @@ def train(
     epochs = _resume(classifier, optimizer, run)
     batches = Batches(train_set, experiment)
     weights = _class_weights(train_set, len(experiment.classes), experiment.class_balance == "weights")
-    with progress_bar(TextColumn("{task.fields[note]}")) as progress:
+    with progress_bar(text_column("{task.fields[note]}")) as progress:
         task = progress.add_task(
             "train", total=experiment.epochs * len(batches), completed=len(epochs) * len(batches), note=""
         )

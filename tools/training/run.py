@@ -1,14 +1,14 @@
 """What a training has left in its folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from inspectd.errors import ConfigError
+from inspectd.json_file import read_json
+from inspectd.section import checked
 from inspectd_tools.training.experiment import Experiment
 from inspectd_tools.training.loop import WEIGHTS
 from inspectd_tools.training.models import Classifier
@@ -19,16 +19,9 @@ def read_run(run: Path) -> tuple[Experiment, Classifier, dict[str, Any]]:
 
     Raises ConfigError naming the file.
     """
-    path, weights, origin = run / "experiment.json", run / WEIGHTS, run / "provenance.json"
-    try:
-        experiment = Experiment.model_validate_json(path.read_bytes())
-        provenance = json.loads(origin.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{error.filename or run}: can't be read: {error.strerror}; is {run} a run?") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: is no experiment that this version knows: {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"{origin}: is no valid JSON: {error}") from error
+    path, weights = run / "experiment.json", run / WEIGHTS
+    experiment = read_experiment(run)
+    provenance = read_json(run / "provenance.json")
     classifier = Classifier(experiment).eval()
     try:
         classifier.load_state_dict(load_file(weights))
@@ -39,3 +32,12 @@ def read_run(run: Path) -> tuple[Experiment, Classifier, dict[str, Any]]:
     except RuntimeError as error:
         raise ConfigError(f"{weights}: does not hold the weights of the classifier in {path}") from error
     return experiment, classifier, provenance
+
+
+def read_experiment(run: Path) -> Experiment:
+    """Raises ConfigError naming the file."""
+    path = run / "experiment.json"
+    try:
+        return checked(Experiment, read_json(path), path)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: is no experiment that this version knows; is {run} a run? {error}") from error

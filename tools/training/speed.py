@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 
 import torch
-from rich.progress import track
 
+from inspectd.terminal import track
 from inspectd_tools.training.baseline import Baseline, baseline_step
 from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.experiment import load_experiment

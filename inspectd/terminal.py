@@ -1,0 +1,59 @@
+"""What is printed for people. Names and paths come out as they are: `[v2]` is no style, and no control character gets through."""
+
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+T = TypeVar("T")
+
+
+class _LiteralConsole(Console):
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Takes no text for markup or emoji. A `rich.text.Text` is styled, everything else is literal."""
+    return _LiteralConsole(markup=False, emoji=False, stderr=stderr)
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for what a terminal would obey or can't show; line ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def text_column(template: str) -> ProgressColumn:
+    """Of a progress bar, such as `{task.description}`, literally."""
+    return TextColumn(template, markup=False)
+
+
+def progress_bar(*more: ProgressColumn, transient: bool = False, stderr: bool = False) -> Progress:
+    """Description, bar, how many of how many, time left, and then `more`."""
+    columns = (text_column("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *more)
+    return Progress(*columns, console=console(stderr=stderr), transient=transient)
+
+
+def track(
+    items: Iterable[T], description: str, total: float | None = None, *, transient: bool = False, stderr: bool = False
+) -> Iterator[T]:
+    """The items, with a bar of how far they are."""
+    with progress_bar(transient=transient, stderr=stderr) as progress:
+        yield from progress.track(items, total, description=printable(description))
+
+
+def print_error(program: str, error: Exception) -> None:
+    """The last words of a command, on standard error."""
+    print(f"{program}: {printable(str(error))}", file=sys.stderr, flush=True)
+
+
+def print_any_text() -> None:
+    """Let `print` escape what standard output can't encode, such as a file name that is no UTF-8, rather than fail."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
