@@ -2,15 +2,17 @@
 
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from inspectd.class_name import ClassName
 from inspectd.inference.preprocess import InputSpec, Share
 from inspectd.section import Section
+from inspectd.text_file import refuse_odd, shown
 
-FORMAT: Final = 2
-"""Version of this file's layout; a bundle of a newer one is refused. 2 added what is optional below."""
+FORMAT: Final = 3
+"""Version of this file's layout; a bundle of a newer one is refused. 2 added what is optional below; 3 names the class of each golden score."""
 
 Precision = Literal["fp32", "bf16", "int8"]
 """What `inference.precision` asks for. A TensorRT plan has FP16 for fp32 and for bf16."""
@@ -18,10 +20,13 @@ Precision = Literal["fp32", "bf16", "int8"]
 ArithmeticName = Literal["fp32", "bf16", "int8", "tensorrt-int8"]
 """What an engine has a threshold for: INT8 of a TensorRT plan has other ranges than that of the CPU."""
 
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _inside_the_bundle(name: str) -> str:
+    refuse_odd(name)
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ValueError("must be a relative path inside the bundle")
@@ -31,10 +36,16 @@ def _inside_the_bundle(name: str) -> str:
 BundlePath = Annotated[str, AfterValidator(_inside_the_bundle)]
 
 
+Score = Annotated[float, Field(allow_inf_nan=True)]
+
+GoldenScores = dict[ClassName, Score] | tuple[Score, ...]
+"""What training recorded for a golden image: class -> score. Up to format 2 without names, in the order of `classes`."""
+
+
 class DuqHead(Section):
     kind: Literal["duq"]
-    length_scale: float = Field(gt=0)
-    centroid_size: int = Field(ge=1)
+    length_scale: float = Field(gt=0, le=1e6)
+    centroid_size: int = Field(ge=1, le=65_536)
 
 
 class SoftmaxHead(Section):
@@ -44,8 +55,8 @@ class SoftmaxHead(Section):
 class Passed(Section):
     """Of the calibration images of one fault class or one kind of unknown."""
 
-    passed: int = Field(ge=0)
-    n: int = Field(ge=0)
+    passed: Count
+    n: Count
     bound: Share
     """Upper bound of the share that passes, at the threshold's confidence, each kind for itself."""
 
@@ -53,13 +64,13 @@ class Passed(Section):
 class Threshold(Section):
     """The certainty below which a part is rejected as unknown, and how it was chosen."""
 
-    value: Share
+    value: float = Field(gt=0, le=1)
     method: str
     """One sentence, e.g. 'lowest threshold with no false accept on the calibration set'."""
     calibration_fingerprint: Sha256
     """Of the calibration set's file hashes, in order."""
-    n_good: int = Field(ge=0)
-    n_bad: int = Field(ge=0)
+    n_good: Count
+    n_bad: Count
     """Faulty and unknown calibration images."""
     false_accept_bound: Share
     """Upper bound of the share of faulty or unknown labels passed ..."""
@@ -70,7 +81,7 @@ class Threshold(Section):
     alpha: Share
     """The bound asked for: at most this share of the faulty labels, and of the unknown ones if some were shown, passes. It was fixed before the
     threshold was chosen, which makes it the promise; the other bounds describe."""
-    false_accepts: dict[str, Passed]
+    false_accepts: dict[ClassName, Passed]
     """By fault class and kind of unknown."""
     false_reject_interval: tuple[Share, Share]
     """Clopper-Pearson, two-sided, at `confidence`."""
@@ -90,26 +101,31 @@ class GoldenImage(Section):
     """A camera image with the scores training recorded for it; re-run at each load."""
 
     path: BundlePath
+    """golden/<class or kind of unknown that it shows>.png"""
     sha256: Sha256
-    scores: tuple[float, ...]
+    scores: GoldenScores
+
+    @property
+    def shows(self) -> str:
+        return PurePosixPath(self.path).stem
 
 
 class Arithmetic(Section):
     """In another arithmetic than fp32 an engine's certainties are others, so it has a threshold and golden scores of its own."""
 
     threshold: Threshold
-    golden_scores: tuple[tuple[float, ...], ...]
+    golden_scores: tuple[GoldenScores, ...]
     """Of the golden images, in their order."""
 
 
 class Manifest(Section):
-    format: Literal[1, 2] = FORMAT
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     created: datetime
     git_commit: str
     architecture: str
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=1000)]
     """In the order of the scores: the only source of class indices."""
     pass_class: str
     input: InputSpec
@@ -131,20 +147,47 @@ class Manifest(Section):
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a name occurs twice")
         if self.pass_class not in self.classes:
-            raise ValueError(f"pass_class: {self.pass_class!r} is none of {', '.join(self.classes)}")
+            raise ValueError(f"pass_class: {shown(self.pass_class)} is none of {', '.join(self.classes)}")
         for golden in self.golden:
-            if len(golden.scores) != len(self.classes):
-                raise ValueError(
-                    f"golden: {golden.path} has {len(golden.scores)} scores for {len(self.classes)} classes"
-                )
+            self._check_scores(golden.scores, f"golden: {golden.path} has")
         for name, arithmetic in self.precisions.items():
-            if [len(scores) for scores in arithmetic.golden_scores] != [len(self.classes)] * len(self.golden):
+            if len(arithmetic.golden_scores) != len(self.golden):
                 raise ValueError(
                     f"precisions: {name} needs {len(self.classes)} golden_scores for each of {len(self.golden)} golden images"
                 )
+            for scores in arithmetic.golden_scores:
+                self._check_scores(
+                    scores,
+                    f"precisions: {name} needs {len(self.classes)} golden_scores for each of {len(self.golden)} golden "
+                    "images, one has",
+                )
+        for precision in get_args(ArithmeticName):
+            self._check_that_no_fault_passes(precision)
         if self.recommended not in ("fp32", *self.precisions):
             raise ValueError(f"recommended: {self.recommended} is not among precisions")
         return self
+
+    def _check_scores(self, scores: GoldenScores, what: str) -> None:
+        if len(scores) != len(self.classes):
+            raise ValueError(f"{what} {len(scores)} scores for {len(self.classes)} classes")
+        if isinstance(scores, dict) and set(scores) != set(self.classes):
+            raise ValueError(f"{what} scores for {', '.join(scores)}, the classes are {', '.join(self.classes)}")
+        values = scores.values() if isinstance(scores, dict) else scores
+        if not all(abs(value) < 1e6 for value in values):  # so written, NaN is none either
+            raise ValueError(f"{what} scores that are no numbers: {shown(list(values))}")
+        if self.format >= 3 and not isinstance(scores, dict):
+            raise ValueError(f"{what} scores without the names of their classes, which format 3 must give")
+
+    def _check_that_no_fault_passes(self, precision: ArithmeticName) -> None:
+        """Scores without names fit classes in any order: that the image of a fault would pass shows that it is another one."""
+        threshold = self.threshold_at(precision).value
+        for golden, scores in zip(self.golden, self.golden_scores_at(precision), strict=True):
+            highest = max(scores)
+            taken_for = self.classes[scores.index(highest)]
+            if golden.shows in self.classes and golden.shows != taken_for == self.pass_class and highest >= threshold:
+                raise ValueError(
+                    f"golden: {golden.path} would pass as {self.pass_class}: the order of classes is not the network's"
+                )
 
     def recommended_on(self, backend: str) -> Precision:
         """What `inference.precision: auto` takes there if it can; a plan in INT8 was asked for by name."""
@@ -158,5 +201,9 @@ class Manifest(Section):
         return own.threshold if own else self.threshold
 
     def golden_scores_at(self, precision: ArithmeticName) -> tuple[tuple[float, ...], ...]:
+        """Of each golden image, in the order of `classes`."""
         own = self.precisions.get(precision) if precision != "fp32" else None
-        return own.golden_scores if own else tuple(golden.scores for golden in self.golden)
+        recorded = own.golden_scores if own else tuple(golden.scores for golden in self.golden)
+        return tuple(
+            tuple(scores[name] for name in self.classes) if isinstance(scores, dict) else scores for scores in recorded
+        )

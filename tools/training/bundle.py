@@ -37,12 +37,13 @@ def listed(models: Sequence[Model], bundle: Path) -> tuple[ModelFile, ...]:
 
 
 def golden_places(judged: Judged) -> list[int]:
-    """Among the images: the first of each class, and of the first kind of unknown."""
+    """Among the images: the first of each class, that is taken for it if one is, and the first of the first kind of unknown."""
     first_unknown = sum(not name.startswith(UNKNOWN) for name in judged.names)
     places = [
         np.flatnonzero(judged.images.labels == label) for label in range(min(first_unknown + 1, len(judged.names)))
     ]
-    return [int(found[0]) for found in places if len(found)]
+    right = judged.scores.argmax(1) == judged.images.labels
+    return [int(next((place for place in found if right[place]), found[0])) for found in places if len(found)]
 
 
 def write_golden(judged: Judged, places: list[int], bundle: Path) -> tuple[GoldenImage, ...]:
@@ -52,7 +53,7 @@ def write_golden(judged: Judged, places: list[int], bundle: Path) -> tuple[Golde
     for place in places:
         path = f"golden/{judged.names[judged.images.labels[place]]}.png"
         cv2.imwrite(str(bundle / path), read_photo(judged.images.files[place]), [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        scores = tuple(map(float, judged.scores[place]))
+        scores = judged.scores_by_class(place)
         golden.append(GoldenImage(path=path, sha256=_sha256(bundle / path), scores=scores))
     return tuple(golden)
 

@@ -158,7 +158,8 @@ def calibrate(groups: Groups, fingerprint: str, alpha: float, remark: str = "") 
     if not len(groups.good):
         raise EngineError("no good calibration image is given: what the threshold costs can't be told")
     faulty, unknown = groups.all_faulty, groups.all_unknown
-    value = choose_threshold(faulty, unknown, alpha)
+    # at 0 whatever looks most like a good label passes
+    value = max(choose_threshold(faulty, unknown, alpha), float(_GRID[1]))
     method = f"lowest threshold with no faulty calibration image passed and at most {alpha:.2%} unknown ones (Clopper-Pearson "
     method += "bound), tried from strict to lax"
     if not len(unknown):

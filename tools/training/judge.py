@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from rich.progress import track
 
 from inspectd.inference.openvino import core
+from inspectd.terminal import track
 from inspectd_tools.dataset.manifest import Split
 from inspectd_tools.training.calibration import Groups, pass_certainty
 from inspectd_tools.training.data import Images, load_judged
@@ -31,6 +31,11 @@ class Judged:
     def by(self, network: Network, what: str) -> "Judged":
         """The same images, judged by another network."""
         return replace(self, scores=_scores(self.images, network, what))
+
+    def scores_by_class(self, place: int) -> dict[str, float]:
+        """Of one image, as a manifest records them."""
+        row = self.scores[place]
+        return dict(zip(self.names[: len(row)], map(float, row), strict=True))
 
     def groups(self, experiment: Experiment) -> Groups:
         values = pass_certainty(self.scores, experiment.classes.index(experiment.pass_class))

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
+from rich.text import Text
 
 from inspectd.decision import Policy
 from inspectd.errors import EngineError
@@ -70,8 +71,8 @@ class Candidate:
 
     def arithmetic(self, golden: list[int]) -> Arithmetic:
         """`golden`: places of the golden images among the calibration images."""
-        scores = tuple(tuple(map(float, row)) for row in self.calibration.scores[golden])
-        return Arithmetic(threshold=self.threshold, golden_scores=scores)
+        recorded = tuple(self.calibration.scores_by_class(place) for place in golden)
+        return Arithmetic(threshold=self.threshold, golden_scores=recorded)
 
 
 def try_out(
@@ -146,7 +147,7 @@ def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[C
 def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
     table = Table("precision", "ms p50", "p99", "threshold", "good rejected", "verdicts changed", "certainty moved", "")
     for c in candidates:
-        mark = "recommended" if c is chosen else "" if c.holds else "[red]too many"
+        mark = "recommended" if c is chosen else "" if c.holds else Text("too many", "red")
         table.add_row(
             c.precision,
             *c.p50_p99,
