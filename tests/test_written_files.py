@@ -206,7 +206,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, encoding: str)
         ),
         (changed(gate__realtime_priority=50.5), ["gate.realtime_priority: 50.5"]),
         (changed(journal__keep_days=10**10), ["journal.keep_days", "36500"]),
-        (changed(archive={"folder": "a", "max_gb": 1e308}), ["archive.max_gb: 1e+308", "1000000"]),
+        (changed(archive={"folder": "a", "max_gb": 1e308}), ["archive.max_gb: 1e+308", "less than or equal to"]),
         (changed(engine=""), ["engine: '' is not allowed: must not be empty"]),
         (changed(engine="x" * 300), ["engine: 'xxx", "255"]),
         (changed(engine="a/" * 3000), ["engine", "2000 bytes"]),

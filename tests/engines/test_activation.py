@@ -189,7 +189,7 @@ def test_a_running_line_follows_the_link_at_each_reload(home: Path) -> None:
     (home / "images").mkdir()
     for number in range(2):
         cv2.imwrite(str(home / "images" / f"{number}.png"), toy_image("no_fail", seed=number))
-    config = write_config(home, {"threads": 1}, camera={"rate_hz": 50, "forever": True})
+    config = write_config(home, {"threads": 1}, camera={"rate_hz": 20, "forever": True})
     line = subprocess.Popen([sys.executable, "-m", "inspectd", "run", "--config", str(config)])
     try:
         wait_for_parts(home, "toy-1.0.0")
