@@ -60,6 +60,14 @@ def test_without_a_clock_only_an_exact_wrap_is_one(last, restarted_at):
         counter.number(restarted_at)
 
 
+@pytest.mark.parametrize(("last", "restarted_at"), [(65_535, 0), (65_530, 0), (70_000, 1), (2**40, 3)])
+def test_what_no_16_bit_counter_does_is_no_wrap_however_much_time_has_passed(last, restarted_at):
+    counter = FrameCounter(PERIOD_NS)
+    counter.number(last, 0)
+    with pytest.raises(CameraError, match=f"{last} back to {restarted_at}"):
+        counter.number(restarted_at, 10**15)
+
+
 def test_the_exact_wrap_without_a_clock():
     counter = FrameCounter()
     assert [counter.number(block_id) for block_id in (65_534, 65_535, 1, 2)] == [65_534, 65_535, 65_536, 65_537]

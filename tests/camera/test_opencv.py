@@ -1,6 +1,7 @@
 """Network cameras: what they send, and what must not be said of them."""
 
 import itertools
+import threading
 import time
 
 import pytest
@@ -65,6 +66,7 @@ def test_closing_during_a_pause_of_the_stream_takes_no_longer_than_promised():
         begin_s = time.monotonic()
         camera.close()
         assert time.monotonic() - begin_s < 3.5
+        assert "opencv" not in [thread.name for thread in threading.enumerate()]  # or it would end with the process
 
 
 @pytest.mark.parametrize(
@@ -87,3 +89,10 @@ def test_a_camera_that_can_not_be_opened_is_a_camera_error(config):
     with pytest.raises(CameraError):
         camera.open()
     camera.close()
+
+
+def test_all_names_of_one_device_are_one_device(tmp_path):
+    link = tmp_path / "by-id"
+    link.symlink_to("/dev/video7")
+    names = [7, "/dev/video7", "/dev/../dev/video7", str(link)]
+    assert {create_camera(kind="opencv", device=name)._config.resolved for name in names} == {"/dev/video7"}

@@ -178,6 +178,20 @@ def test_images_of_another_size_are_no_inspection(tmp_path):
     assert all(np.array_equal(shot.image, images[shot.number % 5]) for shot in shots if shot.image is not None)
 
 
+def test_an_image_that_changes_its_size_while_the_camera_runs_is_no_inspection(tmp_path):
+    camera = create_camera(**pylon_config(write(noise(3, 48, 64), tmp_path / "images"), pixel_format="Mono8"))
+    camera.open()
+    before = camera.grab(1000)
+    device = camera.instant_camera
+    device.StopGrabbing()
+    device.ImageFilename.Value = str(write(noise(3, 24, 32), tmp_path / "smaller"))
+    device.StartGrabbing(pylon.GrabStrategy_OneByOne)
+    shots = [camera.grab(1000) for _ in range(2)]
+    camera.close()
+    assert before.missed is None
+    assert shots[-1].missed is MissedReason.BAD_FRAME
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_photo_is_seen_upright_and_whole(tmp_path, orientation):
     photo = np.repeat(np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20, 16, 0), 16, 1)
