@@ -35,7 +35,7 @@ class TimeBudget:
 
     @property
     def refusal(self) -> str | None:
-        """Why no label can ever be passed; None if it can."""
+        """Why labels can't be passed in time, whatever is on them; None if they can."""
         if self.image_ms >= self.max_age_ms:
             return (
                 f"an image comes {self.image_ms:.1f} ms after its trigger (exposure, readout, transfer), but camera.max_age_ms "

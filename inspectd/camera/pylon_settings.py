@@ -35,7 +35,8 @@ class SoftwareTrigger(Section):
 
 
 class LineTrigger(Section):
-    """A light barrier on one of the camera's inputs."""
+    """A light barrier on one of the camera's inputs. A camera ignores a trigger that comes while it is still busy with the image
+    before: keep labels further apart than its resulting frame rate allows."""
 
     source: Literal["line"]
     line: str = "Line1"

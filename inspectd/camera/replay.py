@@ -18,6 +18,8 @@ from inspectd.section import ConfigPath
 
 log = structlog.get_logger()
 
+_LONG = 1000
+
 
 class ReplayConfig(CameraSection):
     kind: Literal["replay"]
@@ -31,7 +33,9 @@ class ReplayConfig(CameraSection):
         return ReplayCamera(self)
 
     def repeats_after(self) -> int | None:
-        return len(photos_to_play(self.source)) if self.forever and self.source.is_dir() else None
+        if not self.forever:
+            return None
+        return len(photos_to_play(self.source)) if self.source.is_dir() else _length(self.source)
 
     def known_period_ms(self) -> float | None:
         return 1000 / self.rate_hz
@@ -92,6 +96,15 @@ def _image(path: Path) -> Image | None:
     except ConfigError as error:
         log.warning("image can't be used", error=str(error))
         return None
+
+
+def _length(video: Path) -> int | None:
+    """In images, by looking; None for a long one."""
+    capture = cv2.VideoCapture(str(video))
+    try:
+        return next((place for place in range(_LONG) if not capture.grab()), None)
+    finally:
+        capture.release()
 
 
 def _frames(video: Path) -> Iterator[Image]:

@@ -151,6 +151,12 @@ def test_an_image_stays_as_it_was_when_it_came(make):
     assert all(np.array_equal(shot.image, copy) for shot, copy in zip(kept, copies, strict=True))
 
 
+def test_it_says_after_how_many_pictures_the_same_ones_come_again(make):
+    scene = make(50)
+    plays_files = not hasattr(scene.camera, "_reader")
+    assert scene.camera._config.repeats_after() == (PICTURES if plays_files else None)
+
+
 def test_grab_without_a_trigger_returns_none_soon(make):
     scene = make(0.05)
     scene.camera.open()
