@@ -20,9 +20,10 @@ from rich.text import Text
 
 from inspectd.camera import Camera
 from inspectd.config import Config, load_config
-from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, OutputError
+from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, JournalError, OutputError
 from inspectd.gate.output import SAFE_WITHIN_S, Output, Signals, make_safe
 from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.journal_file import claim_file, damage, real_path
 from inspectd.ownership import Claim
 from inspectd.terminal import console
 from inspectd.time_budget import least_budget, measure_image_ms, measure_record_ms
@@ -80,6 +81,7 @@ def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Find
         camera.close()
     yield from _pitch(config)
     yield _real_time(config)
+    yield _records(config.journal.path)
     yield _disk("journal", config.journal.path.parent, config.journal.max_mb / 1000)
     if config.archive is not None:
         yield _disk("archive", config.archive.folder, config.archive.max_gb)
@@ -213,6 +215,23 @@ def _real_time(config: Config) -> Finding:
         f"SCHED_FIFO {wanted} wanted, the limit is {allowed}: pulses may be tens of ms late under load",
         "run it from the systemd unit (LimitRTPRIO=), or raise rtprio in /etc/security/limits.conf",
     )
+
+
+def _records(path: Path) -> Finding:
+    if not path.exists() and not path.is_symlink():
+        return Finding("records", True, f"{path}: none yet, the line makes it")
+    try:
+        real = real_path(path)
+        claim_file(real).release()
+        found = damage(real) if real.stat().st_size else None
+    except InUseError as error:
+        return Finding("records", True, f"{error}; not checked any further")
+    except JournalError as error:
+        return Finding("records", False, str(error), "move the file away, or give journal.path another one")
+    if found is not None:
+        fix = "nothing: the line sets the file aside when it starts, begins a new one and reports it"
+        return Finding("records", None, f"{path} is damaged: {found}", fix)
+    return Finding("records", True, f"{path}: whole, and no line writes it now")
 
 
 def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:

@@ -238,3 +238,159 @@ def test_reading_does_not_hold_up_writing(tmp_path):
             journal.append(part(number), FAULT, STAGES)
     journal.close()
     assert len(rows(path)) == 49
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        Scores(("\ud800", "good"), (0.9, 0.1)),
+        Scores(("bad", "good"), (float("nan"), 0.1)),
+        Scores(("bad", "good"), ("high", 0.1)),
+    ],
+)
+def test_whatever_the_reason_a_verdict_that_cannot_be_recorded_is_a_journal_error(tmp_path, scores):
+    """The stage lives on, and so do the notes that were waiting."""
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), FAULT, STAGES)
+    journal.amend_outcome(1, Outcome.REJECTED, 7)
+    with pytest.raises(JournalError):
+        journal.append(part(2), Fault(scores), STAGES)
+    journal.unrecorded(part(2))
+    journal.append(part(3), PASS, STAGES)
+    journal.close()
+    assert [(row["id"], row["gate_lateness_us"]) for row in rows(path)] == [(1, 7), (3, None)]
+    assert [row["parts"] for row in rows(path, "SELECT * FROM outages")] == [1]
+
+
+def test_a_note_that_the_database_refuses_holds_up_no_other(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), PASS, STAGES)
+    journal.amend_image(1, "\ud800.png")
+    journal.amend_outcome(1, Outcome.PASSED, 2**70)
+    journal.outage_begin("camera", None)  # type: ignore[arg-type]
+    journal.amend_recorded(1, 12)
+    journal.append(part(2), PASS, STAGES)
+    journal.amend_outcome(2, Outcome.PASSED, 3)
+    journal.close()
+    assert [(row["record_us"], row["gate_lateness_us"]) for row in rows(path)] == [(12, None), (None, 3)]
+    assert [row["notes_lost"] for row in rows(path, "SELECT notes_lost FROM sessions")] == [3]
+
+
+def test_a_session_only_amends_its_own_parts(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    first = open_journal(path)
+    second = open_journal(path)
+    first.append(part(1), PASS, STAGES)
+    first.amend_outcome(1, Outcome.PASSED, 1)
+    first.flush()
+    second.append(part(2), FAULT, STAGES)
+    second.amend_outcome(1, Outcome.REJECTED, 2)
+    second.amend_recorded(1, 99)
+    second.amend_image(1, "other.png")
+    second.flush()
+    (row, _) = rows(path)
+    assert (row["verdict"], row["gate_outcome"], row["gate_lateness_us"], row["record_us"], row["image"]) == (
+        "pass",
+        "passed",
+        1,
+        None,
+        None,
+    )
+
+
+def test_a_reader_that_takes_its_time_costs_no_label(tmp_path, monkeypatch):
+    """A backup or a report whose output nobody takes: the log grows, and is written back when the reader has gone."""
+    monkeypatch.setattr("inspectd.housekeeping._CHECKPOINT_EVERY_S", 0.02)
+    monkeypatch.setattr("inspectd.housekeeping._WAL_LIMIT_PAGES", 100)
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path, busy_timeout_ms=20)
+    journal.append(part(1), FAULT, STAGES)
+    log = path.with_name("journal.sqlite-wal")
+    with Housekeeper(JournalConfig(path=path)):
+        with closing(open_for_reading(path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM parts").fetchone()
+            for number in range(2, 302):
+                journal.append(part(number), FAULT, STAGES)
+                time.sleep(0.002)
+            assert log.stat().st_size > 100 * 4096
+        grown = log.stat().st_size
+        for number in range(302, 402):
+            journal.append(part(number), FAULT, STAGES)
+            time.sleep(0.01)
+        assert log.stat().st_size < grown + 400_000, "900 kB more if it had not begun anew"
+    journal.close()
+    assert [row["id"] for row in rows(path)] == list(range(1, 402))
+
+
+def test_housekeeping_survives_any_exception(tmp_path, monkeypatch):
+    monkeypatch.setattr("inspectd.housekeeping._CHECKPOINT_EVERY_S", 0.02)
+    monkeypatch.setattr("inspectd.housekeeping._RETENTION_EVERY_S", 0.02)
+    rounds = []
+
+    def retain(*_):
+        rounds.append(1)
+        raise OverflowError("int too large")
+
+    monkeypatch.setattr("inspectd.housekeeping.retain", retain)
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    with Housekeeper(JournalConfig(path=path)) as keeper:
+        end_s = time.monotonic() + 5
+        while len(rounds) < 3 and time.monotonic() < end_s:
+            keeper.check()
+            time.sleep(0.01)
+    journal.close()
+    assert len(rounds) >= 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_housekeeping_that_dies_ends_the_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("inspectd.housekeeping._CHECKPOINT_EVERY_S", 0.02)
+    monkeypatch.setattr("inspectd.housekeeping.Housekeeper._work", lambda *_: sys.exit())
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    with Housekeeper(JournalConfig(path=path)) as keeper:
+        time.sleep(0.3)
+        with pytest.raises(JournalError, match="housekeeping has died"):
+            keeper.check()
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "limits", [{"keep_days": 36_501}, {"keep_days": 0}, {"max_mb": 10**7}, {"max_mb": 1}, {"busy_timeout_ms": 10**6}]
+)
+def test_limits_that_no_line_needs_are_refused(tmp_path, limits):
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        JournalConfig(path=tmp_path / "journal.sqlite", **limits)
+
+
+@pytest.mark.parametrize("limits", [{"keep_days": 36_500}, {"max_mb": 1_000_000}])
+def test_the_largest_limits_overflow_nothing(tmp_path, limits):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    for number in (1, 2, 3):
+        journal.append(part(number), FAULT, STAGES)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        Housekeeper(JournalConfig(path=path, **limits)).retain(connection)
+    journal.close()
+    assert len(rows(path)) == 3
+
+
+def test_retention_by_size_is_counted_and_no_loss(tmp_path, monkeypatch):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    for number in range(1, 1001):
+        journal.append(part(number), FAULT, STAGES)
+    sizes = iter([11.0, 11.0, 9.0])
+    monkeypatch.setattr("inspectd.retention._used_mb", lambda _: next(sizes))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        Housekeeper(JournalConfig(path=path, max_mb=10)).retain(connection)
+    journal.close()
+    assert [row["id"] for row in rows(path)] == list(range(401, 1001))
+    with closing(open_for_reading(path)) as connection:
+        summary = summarise(connection, 0, 2**62)
+    assert summary.books_balance
+    assert summary.accounts.deleted == {"max_mb": 400}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from inspectd.check import _records
 from inspectd.cli import main
 from inspectd.errors import InUseError, JournalError
 from inspectd.gate.messages import Outcome
@@ -346,3 +347,19 @@ def test_damage_that_shows_while_the_line_runs_ends_it(path):
         journal.append(part(401), PASS, STAGES)
     with pytest.raises(JournalError, match="damaged"):
         journal.check()
+
+
+def test_check_says_whose_the_journal_is_and_whether_it_is_whole(path):
+    assert _records(path).ok
+    journal = Journal.open(JournalConfig(path=path), exclusive=True)
+    found = _records(path)
+    assert found.ok
+    assert f"in use by the running line (process {os.getpid()})" in found.detail
+    journal.use_engine("toy", "0" * 64)
+    journal.append(part(1), PASS, STAGES)
+    journal.close()
+    assert "whole" in _records(path).detail
+    path.write_bytes(path.read_bytes()[:100] + bytes(20_000))
+    assert _records(path).ok is None
+    path.write_bytes(b"no database at all" * 100)
+    assert _records(path).ok is False

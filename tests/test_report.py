@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import re
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -116,3 +118,145 @@ def test_a_journal_that_is_none(tmp_path, capsys):
     path.write_bytes(b"no database" * 1000)
     assert main(["report", "--journal", str(path)]) == 74
     assert str(path) in capsys.readouterr().err
+
+
+def delete(path, where):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"DELETE FROM {where}")
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("where", "lost"),
+    [
+        ("parts WHERE id BETWEEN 50 AND 60", 11),
+        ("parts WHERE id > 100", 7),
+        ("parts WHERE id BETWEEN 8 AND 9", 2),
+        ("parts WHERE id > 7", 100),
+        ("parts", 107),
+    ],
+)
+def test_rows_that_somebody_deleted_are_missed(journal, capsys, where, lost):
+    delete(journal, where)
+    code, out = report(capsys, "--journal", journal, "--json")
+    figures = json.loads(out)
+    assert code == 1
+    assert (figures["books_balance"], figures["accounts"]["lost"]) == (False, lost)
+    code, out = report(capsys, "--journal", journal)
+    assert code == 1
+    assert "THE BOOKS DO NOT BALANCE" in out
+    assert f"{lost} part numbers have no record" in out
+
+
+def test_rows_deleted_outside_the_range_are_no_matter_of_it(journal, capsys):
+    delete(journal, "parts WHERE id BETWEEN 2 AND 3")
+    assert report(capsys, "--journal", journal)[0] == 0
+    assert report(capsys, "--journal", journal, "--last", "1d")[0] == 1
+
+
+@pytest.fixture
+def other(tmp_path):
+    path = tmp_path / "other.sqlite"
+    journal = Journal.open(JournalConfig(path=path))
+    journal.use_engine("toy", "ab" * 32)
+    return journal, path
+
+
+BAD = Fault(Scores(("bad", "good"), (0.9, 0.1)))
+STAGES = Stages(acquire_us=1, queue_us=1, verdict_us=1)
+
+
+def record(journal, number, verdict=BAD):
+    now_ns = time.monotonic_ns()
+    journal.append(Part(number, number, now_ns, time.time_ns(), now_ns), verdict, STAGES)
+
+
+@pytest.mark.parametrize(("counted", "code"), [(3, 0), (4, 1), (2, 1)])
+def test_the_lines_own_count_is_compared(other, capsys, counted, code):
+    journal, path = other
+    journal.count_triggers = lambda: counted
+    record(journal, 1)
+    record(journal, 2)
+    journal.unrecorded(Part(3, 3, 3, time.time_ns(), 3))
+    journal.close()
+    assert report(capsys, "--journal", path)[0] == code
+
+
+def test_rejects_that_the_gate_never_answered_are_looked_for_once_the_session_is_over(other, capsys):
+    journal, path = other
+    good = Pass(Scores(("bad", "good"), (0.1, 0.9)))
+    for number, verdict in enumerate((BAD, good, BAD, Missed(MissedReason.LATE)), 1):
+        record(journal, number, verdict)
+    journal.amend_outcome(1, Outcome.REJECTED, 0)
+    journal.flush()
+
+    def looked_for():
+        labels = json.loads(report(capsys, "--journal", path, "--json")[1])["not_driven"]
+        return [(label["id"], label["why"]) for label in labels]
+
+    assert looked_for() == [], "they are in flight"
+    journal._connection.close()  # the line is killed
+    Journal.open(JournalConfig(path=path))
+    assert looked_for() == [(3, "the gate never answered"), (4, "the gate never answered")]
+    out = report(capsys, "--journal", path)[1]
+    assert "the gate never answered" in out[out.rindex("look for these labels") :].replace("\n", " ")
+
+
+def test_a_session_that_was_killed_and_never_followed_is_over_too(other, capsys):
+    journal, path = other
+    record(journal, 1)
+    journal._connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE sessions SET alive_mono_ns = alive_mono_ns - 10000000000")
+        connection.commit()
+    labels = json.loads(report(capsys, "--journal", path, "--json")[1])["not_driven"]
+    assert [label["id"] for label in labels] == [1]
+
+
+def test_lost_images_and_notes_are_reported(other, capsys):
+    journal, path = other
+    record(journal, 1)
+    journal.image_lost()
+    journal.amend_image(1, "\ud800")
+    journal.close()
+    out = report(capsys, "--journal", path)[1]
+    assert "1 images were dropped" in out
+    assert "1 outcomes, durations or image names could not be recorded" in out
+
+
+def test_an_outage_that_began_before_the_range_and_is_open_is_shown(other, capsys):
+    journal, path = other
+    journal.outage_begin("camera", "[/red] no such tag")
+    record(journal, 1)
+    journal.flush()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE outages SET t_from_utc_ns = t_from_utc_ns - ?", (5 * HOUR_NS,))
+        connection.commit()
+    out = report(capsys, "--journal", path)[1]
+    assert "camera" in out
+    assert "open" in out
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_cell_of_the_csv_is_a_formula(other, capsys, name):
+    journal, path = other
+    record(journal, 1, Fault(Scores((name, "good"), (0.9, 0.1))))
+    journal.amend_outcome(1, Outcome.REJECTED, -5)
+    journal.close()
+    (row,) = csv.DictReader(io.StringIO(report(capsys, "--journal", path, "--csv")[1], newline=""))
+    assert row["class"] == "'" + name
+    assert row["gate_lateness_us"] == "-5", "numbers stay numbers"
+
+
+def test_a_csv_longer_than_a_page(other, capsys):
+    journal, path = other
+    for number in range(1, 2502):
+        record(journal, number)
+    journal.close()
+    rows = list(csv.DictReader(io.StringIO(report(capsys, "--journal", path, "--csv")[1])))
+    assert [int(row["id"]) for row in rows] == list(range(1, 2502))
+
+
+@pytest.mark.parametrize("span", [["--last", "999999999999d"], ["--since", "0001-01-01"], ["--last", "99999d"]])
+def test_a_range_beyond_all_records(journal, capsys, span):
+    assert main(["report", "--journal", str(journal), *span, "--json"]) in (0, 78)
