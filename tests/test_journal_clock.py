@@ -153,7 +153,7 @@ TestJournalStory = JournalStory.TestCase
 TestJournalStory.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 
 
-@pytest.mark.parametrize("seconds", STEPS_S)
+@pytest.mark.parametrize("seconds", STEPS_S, ids="{:+.0e}s".format)
 def test_an_outage_may_end_before_it_began(tmp_path, clock, seconds):
     path = tmp_path / "journal.sqlite"
     journal = open_journal(path)
@@ -175,7 +175,7 @@ def test_an_outage_may_end_before_it_began(tmp_path, clock, seconds):
 
 
 @pytest.mark.parametrize("is_restarted", [True, False])
-@pytest.mark.parametrize("seconds", [seconds for seconds in STEPS_S if abs(seconds) > 86_400])
+@pytest.mark.parametrize("seconds", [seconds for seconds in STEPS_S if abs(seconds) > 86_400], ids="{:+.0e}s".format)
 def test_no_clock_makes_retention_delete_a_part(tmp_path, clock, seconds, is_restarted):
     """Neither while it is wrong, nor when it is right again."""
     path = tmp_path / "journal.sqlite"

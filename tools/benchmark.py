@@ -2,7 +2,7 @@
 
 `line` runs three tables: a busy line through the emulated Basler camera against the bare engine, the same with its
 rejector on a Modbus PLC, a rate that is raised until parts are missed, and a sparse line. `memory` watches the daemon
-for ten minutes. `train` measures the DUQ training step against a straightforward one, `engines` one network on every runtime.
+for ten minutes, `soak` for fifteen while reports are read: parts, misses, memory and the journal's log. `train` measures the DUQ training step against a straightforward one, `engines` one network on every runtime.
 `compose` looks at composed photos: labels found, ink left, whether a classifier tells them apart, images/s.
 """
 
@@ -30,6 +30,7 @@ examples:
   python tools/benchmark.py line
   python tools/benchmark.py line --seconds 20 --sparse-parts 5     a quick look
   python tools/benchmark.py memory --minutes 10
+  python tools/benchmark.py soak --minutes 15
   python tools/benchmark.py train
   python tools/benchmark.py engines --backbone MobileNetV2 --runs 50
   python tools/benchmark.py engines --run runs/tiles --data tiles.csv
@@ -52,7 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
     memory.add_argument("--minutes", type=float, default=10, help="default: 10")
     memory.add_argument("--rate", type=float, default=50, help="parts/s; default: 50")
     memory.set_defaults(verb=_memory)
-    for verb in (line, memory):
+    soak = verbs.add_parser("soak", help="a line for long, beside reports: records, misses, memory, journal's log")
+    soak.add_argument("--minutes", type=float, default=15, help="default: 15")
+    soak.add_argument("--rate", type=float, default=50, help="parts/s; default: 50")
+    soak.set_defaults(verb=_soak)
+    for verb in (line, memory, soak):
         verb.add_argument("--engine", type=Path, default=Path("engines/filter-label"))
         verb.add_argument("--threads", type=int, default=2, help="of the engine; default: 2")
     train = verbs.add_parser("train", help="the DUQ step with gradient penalty, on FashionMNIST")
@@ -86,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     compose.add_argument("--workers", type=positive, default=2, help="processes; default: 2")
     compose.add_argument("--weights", type=Path, help="of MobileNetV2 (safetensors): for the classifier; default: none")
     compose.set_defaults(verb=_compose)
-    for verb in (line, memory, train, engines, compose):
+    for verb in (line, memory, soak, train, engines, compose):
         verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args(arguments)
     if args.verb is _engines and bool(args.run) != bool(args.data):
@@ -123,6 +128,13 @@ def _memory(args: argparse.Namespace) -> dict[str, Any]:
 
     with _bench(args) as bench:
         return measure_memory(bench, args.rate, args.minutes)
+
+
+def _soak(args: argparse.Namespace) -> dict[str, Any]:
+    from inspectd_tools.benchmarking.soak import measure_soak
+
+    with _bench(args) as bench:
+        return measure_soak(bench, args.rate, args.minutes)
 
 
 def _train(args: argparse.Namespace) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 For each fault: no bad label passed, every part is accounted for, and the service is back or has said in one line why not.
 """
 
+import json
 import os
 import random
 import shutil
@@ -124,6 +125,63 @@ def test_journal_locked_by_another_process(plant):
     settle(plant)
     (outage,) = [outage for outage in plant.outages() if outage.kind == "record_error"]
     assert outage.parts > 10
+
+
+@pytest.mark.parametrize("harm", ["deleted", "moved", "folder moved", "replaced"])
+def test_journal_gone_while_the_line_runs(plant, harm):
+    """Labels must not go on passing while their rows are in a file that nobody can open."""
+    plant.start(until_parts=60)
+    folder = plant.journal.parent
+    match harm:
+        case "deleted":
+            plant.journal.unlink()
+        case "moved":
+            plant.journal.rename(folder / "old.sqlite")
+        case "folder moved":
+            folder.rename(folder.with_name("elsewhere"))
+        case "replaced":
+            shutil.copy(plant.journal, folder / "copy")
+            (folder / "copy").replace(plant.journal)
+    gone_ns = time.monotonic_ns()
+    assert plant.daemon.wait(timeout=20) == 74
+    assert "while the line runs" in plant.log_text()
+    last = plant.last_signals()
+    assert not last["run_permit"]
+    assert last["t_ns"] - gone_ns < 3_000_000_000
+    changes = [json.loads(line) for line in plant.record.read_text().splitlines()]
+    assert not any(each["run_permit"] for each in changes if each["t_ns"] > gone_ns + 2_000_000_000)
+
+
+def test_a_second_line_on_the_same_journal(plant):
+    """It refuses to start, and no row of the first one changes."""
+    plant.start(until_parts=30)
+    config = {
+        **plant.config,
+        "gate": {**plant.config["gate"], "output": {"kind": "simulated", "record": "second.jsonl"}},
+    }
+    (plant.folder / "link.sqlite").symlink_to(plant.journal)
+    config["journal"] = {"path": "link.sqlite"}
+    second = plant.folder / "second.yaml"
+    second.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "inspectd", "run", "--config", str(second)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 75
+    assert f"process {plant.daemon.pid}" in done.stderr
+    settle(plant)
+    assert plant.outages() == []
+    assert {row["session"] for row in plant.rows()} == {1}
+
+
+def test_a_report_that_nobody_reads_on(plant):
+    """`inspectd report --csv` into a stalled pipe, while the line runs."""
+    plant.start(until_parts=100)
+    command = [sys.executable, "-m", "inspectd", "report", "--journal", str(plant.journal), "--csv", "--last", "1d"]
+    report = subprocess.Popen(command, stdout=subprocess.PIPE)
+    time.sleep(6)
+    report.kill()
+    report.wait()
+    settle(plant)
+    assert plant.outages() == []
 
 
 @needs_root

@@ -106,7 +106,7 @@ def measure_memory(bench: Bench, rate_hz: float, minutes: float) -> dict[str, An
         for minute in track(range(1, round(minutes) + 1), "minutes"):
             time.sleep(60)
             children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
-            samples.append({"minute": minute, "line_mb": _rss_mb(daemon.pid), "gate_mb": _rss_mb(int(children[0]))})
+            samples.append({"minute": minute, "line_mb": rss_mb(daemon.pid), "gate_mb": rss_mb(int(children[0]))})
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(timeout=60)
@@ -117,7 +117,8 @@ def measure_memory(bench: Bench, rate_hz: float, minutes: float) -> dict[str, An
     return {"memory": samples}
 
 
-def _rss_mb(pid: int) -> float:
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
