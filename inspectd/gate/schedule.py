@@ -245,8 +245,11 @@ class Schedule:
             self._confirm_by_ns = pulse.began_ns + self._confirm_ns
 
     def _reject_by_closed_path(self, part: int, due_ns: int, outcome: Outcome) -> None:
-        """The label is at the path: it must have been closed at its due time, and be known to be."""
-        for pulse in self._actuator.cut():
+        """The label is at the path: it must have been closed at its due time, and be known to be.
+
+        A pulse that still waits, for a label before this one, would open it for this one.
+        """
+        for pulse in (*self._actuator.cut(), *self._actuator.drop_waiting(due_ns + 1)):
             self._settle(pulse, Outcome.REJECTED_STOPPED)
         if not (self._actuator.is_read_off and self._actuator.was_off(due_ns)):
             self._not_driven(Done(part, Outcome.NOT_DRIVEN))

@@ -318,8 +318,80 @@ def test_a_path_that_is_or_may_be_open_at_a_reject_is_a_label_to_look_for(fault)
         bench.device.now_ns = 131 * MS
     bench.at(160)
     assert bench.device.at(130 * MS).actuator
-    assert bench.outcomes[2] is Outcome.NOT_DRIVEN
+    # stuck open, its pulse could be verified
+    was_passed = Outcome.PASSED if fault == "stuck_open" else Outcome.REJECTED_STOPPED
+    assert bench.outcomes == {1: was_passed, 2: Outcome.NOT_DRIVEN}
     assert not bench.schedule.step(160 * MS).run_permit
+
+
+class ReadTimes:
+    """When the actuator was read back, in ms; the refresh is too far away to be among them."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.ms: list[float] = []
+        reads = bench.device.actuator
+
+        def actuator() -> bool:
+            self.ms.append(bench.device.now_ns / MS)
+            return reads()
+
+        bench.device.actuator = actuator
+
+
+def test_a_closed_path_is_looked_at_once_when_a_label_that_must_not_pass_is_near():
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5, refresh_ms=1000)
+    reads = ReadTimes(bench)
+    for part, due_ms, cleared in ((1, 300, False), (2, 400, True), (3, 500, False), (4, 504, False)):
+        bench.expect(part, due_ms, cleared=cleared)
+    bench.at(600)
+    # a pulse at half of its width and when it is over; the two rejects at 500 and 504 both just before they are due
+    assert reads.ms == pytest.approx([295, 410, 420, 495, 499], abs=0.01)
+    assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.PASSED, 3: Outcome.REJECTED, 4: Outcome.REJECTED}
+
+
+@pytest.mark.parametrize("opened_at_ms", [294, 100])
+def test_a_path_that_somebody_else_opens_before_a_reject_is_noticed_in_time(opened_at_ms):
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5, refresh_ms=1000)
+    bench.expect(1, 300)
+    bench.at(opened_at_ms)
+    bench.device.apply(Signals(actuator=True, run_permit=True))
+    bench.at(310)
+    assert bench.outcomes == {1: Outcome.NOT_DRIVEN}
+    assert bench.schedule.state(310 * MS) is GateState.OUTPUT_FAILED
+
+
+def test_a_path_stays_open_its_whole_width_before_a_label_that_passes_too():
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5)
+    bench.expect(1, 100, cleared=True)
+    bench.expect(2, 122, cleared=True)
+    bench.at(200)
+    assert list(bench.device.pulses()) == [(100 * MS, 120 * MS), (122 * MS, 142 * MS)]
+
+
+def test_a_label_that_a_stalled_line_has_cleared_closes_the_path_too():
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5, stall_ms=50)
+    bench.expect(1, 100, cleared=True)
+    bench.expect(2, 118, cleared=True)
+    bench.at(56)
+    bench.at(106.5, beats=False)
+    assert bench.device.signals.actuator
+    bench.at(150, beats=False)
+    ((_, closed_ns),) = bench.device.pulses()
+    assert closed_ns == 113 * MS
+    assert bench.outcomes == {1: Outcome.PASSED, 2: Outcome.REJECTED_STOPPED}
+
+
+def test_a_reject_that_is_near_is_seen_behind_labels_that_are_not():
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5)
+    bench.expect(1, 85, cleared=True)
+    bench.expect(2, 100, cleared=True)
+    bench.expect(3, 103)
+    bench.expect(4, 500, cleared=True)
+    bench.at(200)
+    assert list(bench.device.pulses()) == [(85 * MS, 98 * MS)], (
+        "opened for label 2 after 103, it would let label 3 through"
+    )
+    assert bench.outcomes == {1: Outcome.PASSED, 2: Outcome.REJECTED_STOPPED, 3: Outcome.REJECTED}
 
 
 def test_more_parts_than_can_be_scheduled_are_named_and_the_belt_stands_until_they_have_gone_by():
