@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from inspectd.acquisition import Acquisition, lost_between
 from inspectd.books import Books
+from inspectd.camera.base import EndOfImages
 from inspectd.errors import CameraError, InUseError
 from inspectd.frame_queue import FrameQueue
-from inspectd.part import Image, MissedReason, Shot
+from inspectd.part import Image, MissedReason, Part, Shot
 from tests.camera.pictures import noise
 
 
@@ -199,3 +200,196 @@ def test_the_camera_stays_open_until_the_gate_has_finished():
         run.thread.join(5)
         assert camera.closed == before
     assert camera.closed == before + 1
+
+
+class Script:
+    """A camera that does what its script says: give a shot or nothing, or raise. At its end there are no more images.
+
+    `openings`: what raises at the first times it is opened.
+    """
+
+    def __init__(self, *script: Shot | BaseException | None, openings: Sequence[BaseException] = ()) -> None:
+        self.script = list(script)
+        self.openings = list(openings)
+        self.opened_s: list[float] = []
+        self.closed = 0
+        self.timeouts_ms: set[float] = set()
+
+    def open(self) -> None:
+        self.opened_s.append(time.monotonic())
+        if self.openings:
+            raise self.openings.pop(0)
+
+    def grab(self, timeout_ms: float) -> Shot | None:
+        self.timeouts_ms.add(timeout_ms)
+        answer = self.script.pop(0) if self.script else EndOfImages("the last one was given")
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Plant:
+    """Runs a script to its end, and holds what came of it."""
+
+    def __init__(self, camera: Script, first_part_id: int = 41) -> None:
+        self.camera = camera
+        self.queue = FrameQueue(1000)
+        self.books = Books()
+        self.said: list[str | None] = []
+        self.expected: dict[int, int] = {}
+        self.acquisition = Acquisition(
+            camera=camera,
+            queue=self.queue,
+            gate=self,
+            books=self.books,
+            delay_ms=250.5,
+            first_part_id=first_part_id,
+            on_camera=self.said.append,
+        )
+
+    def expect(self, part: int, due_ns: int) -> None:
+        assert self.books.tally().open == len(self.expected) + 1
+        assert len(self.queue) == len(self.expected), "the gate knows of a part before anybody works on it"
+        self.expected[part] = due_ns
+
+    def run(self) -> list[tuple[Part, Shot]]:
+        self.acquisition.run()
+        entries = [self.queue.get(0) for _ in range(len(self.queue))]
+        tally = self.books.tally()
+        assert tally.triggers == tally.open == len(entries) == len(self.expected)
+        return entries
+
+
+def shots(*numbers: int, t_ns: int = 10**15) -> list[Shot]:
+    """An image every 10 ms, each arriving 2 ms after its trigger."""
+    return [
+        Shot(number, t_ns + number * 10_000_000, t_ns + number * 10_000_000 + 2_000_000, image)
+        for number, image in zip(numbers, noise(len(numbers), 8, 8), strict=True)
+    ]
+
+
+def test_every_shot_becomes_the_next_part_and_is_rejected_unless_somebody_clears_it():
+    now_ns, now_utc_ns = time.monotonic_ns(), time.time_ns()
+    given = shots(5, 6, 7, 8, t_ns=now_ns - 3_000_000_000)
+    plant = Plant(Script(*given[:2], None, *given[2:]))
+    entries = plant.run()
+    assert [part.id for part, _ in entries] == [41, 42, 43, 44]
+    assert [shot for _, shot in entries] == given
+    for part, shot_ in entries:
+        assert (part.frame_number, part.t_trigger_ns) == (shot_.number, shot_.t_trigger_ns)
+        assert plant.expected[part.id] == part.due_ns == shot_.t_trigger_ns + 250_500_000
+        assert part.t_trigger_utc_ns == pytest.approx(now_utc_ns + shot_.t_trigger_ns - now_ns, abs=500_000_000)
+    assert plant.said == [None]
+    assert all(0 < timeout_ms <= 200 for timeout_ms in plant.camera.timeouts_ms), "longer, and stop would wait for it"
+
+
+def test_at_the_end_of_the_images_the_camera_is_no_longer_said_to_deliver():
+    plant = Plant(Script(*shots(1)))
+    assert not plant.acquisition.ended.is_set()
+    plant.run()
+    assert plant.acquisition.ended.is_set()
+    assert not plant.acquisition.delivers.is_set()
+    assert len(plant.camera.opened_s) == 1
+
+
+def test_lost_frames_are_parts_in_their_place():
+    entries = Plant(Script(*shots(5, 9, 10))).run()
+    assert [(part.id, part.frame_number) for part, _ in entries] == [
+        (41, 5),
+        (42, 6),
+        (43, 7),
+        (44, 8),
+        (45, 9),
+        (46, 10),
+    ]
+    assert [shot_.missed for _, shot_ in entries] == [None, *[MissedReason.LOST_FRAME] * 3, None, None]
+    assert [part.t_trigger_ns for part, _ in entries] == [10**15 + number * 10_000_000 for number in range(5, 11)]
+
+
+@pytest.mark.parametrize("number", [5, 4, 1006])
+def test_a_counter_that_makes_no_sense_is_a_missed_part_and_the_camera_is_opened_anew(number):
+    first, jumped, *later = shots(5, number, 900, 901)
+    plant = Plant(Script(first, jumped, *later))
+    entries = plant.run()
+    assert [part.id for part, _ in entries] == [41, 42, 43, 44], "nothing is lost between two connections"
+    assert [part.frame_number for part, _ in entries] == [5, number, 900, 901]
+    assert [shot_.missed for _, shot_ in entries] == [None, MissedReason.BAD_FRAME, None, None]
+    assert entries[1][1].t_trigger_ns == jumped.t_trigger_ns
+    assert plant.said == [None, f"frame counter went from 5 to {number}", None]
+    assert len(plant.camera.opened_s) == 2
+
+
+def test_a_camera_that_fails_is_said_to_be_lost_and_opened_anew():
+    delivered = []
+    first, second = shots(1, 2)
+    plant = Plant(Script(first, CameraError("cable out"), second))
+    plant.acquisition._on_camera = lambda lost: delivered.append((lost, plant.acquisition.delivers.is_set()))
+    assert len(plant.run()) == 2
+    assert delivered == [(None, True), ("cable out", False), (None, True)]
+    assert plant.camera.closed >= 1
+
+
+def test_a_camera_that_is_away_is_tried_ever_less_often_and_announced_once(monkeypatch):
+    monkeypatch.setattr("inspectd.acquisition._BACKOFF_S", (0.05, 0.1, 0.2))
+    away = [CameraError(f"no such camera {place}") for place in range(5)]
+    plant = Plant(Script(*shots(1), CameraError("cable out"), *shots(2), openings=away))
+    plant.run()
+    waits = np.diff(plant.camera.opened_s[:6])
+    assert (waits >= [0.05, 0.1, 0.2, 0.2, 0.2]).all(), waits
+    assert waits[0] < 0.19
+    assert plant.said == ["no such camera 0", None, "cable out", None]
+
+
+def test_a_camera_that_is_away_again_is_announced_again(monkeypatch):
+    monkeypatch.setattr("inspectd.acquisition._BACKOFF_S", (0.01,))
+    camera = Script(*shots(1), CameraError("cable out"), *shots(2), openings=[CameraError("not yet")])
+    plant = Plant(camera)
+
+    def on_camera(lost: str | None) -> None:
+        plant.said.append(lost)
+        if lost == "cable out":
+            camera.openings = [CameraError("still out"), CameraError("still out")]
+
+    plant.acquisition._on_camera = on_camera
+    plant.run()
+    assert plant.said == ["not yet", None, "cable out", "still out", None]
+
+
+def test_a_line_that_stops_does_not_wait_for_a_camera_that_is_away():
+    plant = Plant(Script(openings=[CameraError("away")] * 100))
+    plant.acquisition._on_camera = lambda lost: threading.Timer(0.1, plant.acquisition.stop).start()
+    begun_s = time.monotonic()
+    plant.acquisition.run()
+    assert time.monotonic() - begun_s < 1.5
+    assert not plant.acquisition.delivers.is_set()
+
+
+def test_what_no_retry_can_mend_ends_the_stage_and_closes_the_camera():
+    plant = Plant(Script(*shots(1), ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        plant.acquisition.run()
+    assert not plant.acquisition.delivers.is_set()
+    assert plant.camera.closed == 2
+
+
+def test_progress_shows_while_no_label_comes_and_while_the_camera_is_away():
+    for camera in (Camera([]), Script(openings=[CameraError("away")] * 100)):
+        with Running(camera) as run:
+            time.sleep(0.7)
+            assert run.acquisition.progress.age_ms() < 400
+
+
+def test_lost_triggers_are_spread_evenly():
+    first, last = Shot(7, 100, 103, PICTURES[0]), Shot(11, 203, 210, PICTURES[1])
+    lost = lost_between(first, last)
+    assert [(each.number, each.t_trigger_ns, each.t_arrival_ns) for each in lost] == [
+        (8, 125, 210),
+        (9, 150, 210),
+        (10, 175, 210),
+    ]
+    assert len(lost_between(shot(5, 0), shot(1005, 1))) == 999
+    with pytest.raises(CameraError, match="frame counter went from 5 to 1006"):
+        lost_between(shot(5, 0), shot(1006, 1))
