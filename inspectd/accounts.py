@@ -68,12 +68,12 @@ def account(connection: sqlite3.Connection, span: Span) -> Accounts:
 
 
 def unanswered(connection: sqlite3.Connection, span: Span) -> list[sqlite3.Row]:
-    """Rejects of which the gate has told nothing: the line died, or a message was lost. Labels in flight are not among them."""
+    """Parts of which the gate has told nothing: the line died, or a message was lost. Labels in flight are not among them."""
     return connection.execute(
         """
         SELECT parts.id, t_utc_ns, verdict, class, reason, gate_lateness_us
         FROM parts LEFT JOIN sessions ON sessions.id = parts.session
-        WHERE t_utc_ns >= ? AND t_utc_ns < ? AND gate_outcome IS NULL AND verdict <> 'pass'
+        WHERE t_utc_ns >= ? AND t_utc_ns < ? AND gate_outcome IS NULL
             AND (ended_utc_ns IS NOT NULL OR alive_mono_ns IS NULL OR NOT ? - alive_mono_ns BETWEEN 0 AND ?
                 OR t_mono_ns < alive_mono_ns - ?)
         ORDER BY parts.id

@@ -20,6 +20,7 @@ from inspectd.progress import Progress
 
 log = structlog.get_logger()
 
+_COMPLAIN_EVERY_S = 1.0
 _WARM_EVERY_S = 0.01
 """Idle this long, the engine gets a dummy image: an inference takes a quarter longer after 10 ms without work, two
 thirds after 60 and double after a second."""
@@ -51,6 +52,7 @@ class Inspection:
         self._archive = archive
         self._max_age_ns = round(max_age_ms * 1e6)
         self._stopping = threading.Event()
+        self._next_complaint_s = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -147,4 +149,6 @@ class Inspection:
             self._journal.heartbeat()
             self._journal.flush()
         except JournalError as error:
-            log.warning("journal can't be written while idle", error=str(error))
+            if time.monotonic() >= self._next_complaint_s:
+                self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
+                log.warning("journal can't be written while idle", error=str(error))

@@ -21,6 +21,7 @@ def tables(summary: Summary) -> list[Table]:
         "uncertain": summary.uncertain,
         **{f"missed: {reason}": count for reason, count in summary.missed.items()},
         "rejected without a row": summary.unrecorded,
+        **({"passed, not confirmed": summary.unconfirmed_passes} if summary.unconfirmed_passes else {}),
         "NOT DRIVEN: look for these labels": len(summary.not_driven),
     }
     for name, count in rows.items():

@@ -36,6 +36,8 @@ class Summary:
     not_driven: list[dict[str, object]]
     """Labels to look for: their reject could not be driven, came when they had gone by, or the gate never answered. Keys:
     columns of the journal, and `why`."""
+    unconfirmed_passes: int
+    """Of `passed`: the gate never said that it let them through, because the line died. They may have been rejected."""
     outages: list[dict[str, object]]
     accounts: Accounts
     latency_ms: dict[str, dict[str, float]]
@@ -79,7 +81,8 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
         span,
     )
     to_look_for = [{**row, "why": "not driven"} for row in not_driven]
-    to_look_for += [{**dict(row), "why": "the gate never answered"} for row in unanswered(connection, span)]
+    silent = unanswered(connection, span)
+    to_look_for += [{**dict(row), "why": "the gate never answered"} for row in silent if row["verdict"] != "pass"]
     return Summary(
         since=iso(span[0]),
         until=iso(span[1]),
@@ -91,6 +94,7 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
         unrecorded=sum(int(str(outage["parts"])) for outage in outages),
         gate=dict(map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))),
         not_driven=sorted(to_look_for, key=lambda row: int(str(row["id"]))),
+        unconfirmed_passes=sum(row["verdict"] == "pass" for row in silent),
         outages=outages,
         accounts=account(connection, span),
         latency_ms={stage.removesuffix("_us"): _percentiles(connection, stage, span) for stage in STAGES},

@@ -198,6 +198,7 @@ def test_rejects_that_the_gate_never_answered_are_looked_for_once_the_session_is
     journal._connection.close()  # the line is killed
     Journal.open(JournalConfig(path=path))
     assert looked_for() == [(3, "the gate never answered"), (4, "the gate never answered")]
+    assert json.loads(report(capsys, "--journal", path, "--json")[1])["unconfirmed_passes"] == 1
     out = report(capsys, "--journal", path)[1]
     assert "the gate never answered" in out[out.rindex("look for these labels") :].replace("\n", " ")
 
