@@ -1,7 +1,7 @@
 """The journal's housework, off the hot path: checkpoints and retention, in a thread with a connection of its own.
 
 Nothing here may make the line wait. Readers neither: while another program keeps a transaction open, the log grows (about
-8 KB per part) and is written back when that program has finished.
+10 KB per part) and is written back when that program has finished.
 """
 
 import sqlite3
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 _CHECKPOINT_EVERY_S = 2.0
 _RETENTION_EVERY_S = 60.0
 _WAL_LIMIT_PAGES = 2000
-"""8 MB, about 1000 parts: from here on the log is to begin anew."""
+"""8 MB, about 800 parts: from here on the log is to begin anew."""
 _WAL_ALARM_PAGES = 16_000
 """64 MB: from here on the log may begin anew even if that costs the line a wait for a slow disk."""
 _TRIES = 10
