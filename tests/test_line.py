@@ -90,7 +90,7 @@ class Running:
 
 
 @contextmanager
-def running(tmp_path: Path, engine: Engine, camera: Camera, **changes: object) -> Iterator[Running]:
+def running(tmp_path: Path, engine: Engine, camera: Camera, /, **changes: object) -> Iterator[Running]:
     values = {
         "engine": "unused",
         "camera": {"kind": "replay", "source": "unused", "max_age_ms": 80},
@@ -207,6 +207,39 @@ def test_a_camera_that_is_removed_and_comes_back(tmp_path, engine):
     with open_for_reading(run.journal) as connection:
         outages = connection.execute("SELECT kind, t_to_utc_ns IS NOT NULL FROM outages").fetchall()
     assert [tuple(outage) for outage in outages] == [("camera", 1)]
+
+
+def test_a_trigger_that_dies_stops_the_belt_until_it_gives_an_image(tmp_path, engine):
+    class Blind(Camera):
+        """With a light barrier that sees nothing while `is_blind`."""
+
+        is_blind = False
+
+        def grab(self, timeout_ms: float) -> Shot | None:
+            if not self.is_blind:
+                return super().grab(timeout_ms)
+            time.sleep(0.01)
+            return None
+
+    camera = Blind()
+    section = {"kind": "replay", "source": "unused", "max_age_ms": 80, "expect_every_s": 1}
+    states: list[GateState] = []
+    with running(tmp_path, engine, camera, camera=section) as run:
+        run.until_triggers(20)
+        camera.is_blind = True
+        run.until(lambda: camera.opened == 2)
+        run.until(lambda: run.line.health().gate_state is GateState.LINE_NOT_OK)
+        end_s = time.monotonic() + 1.5  # an image without a trigger, as opening takes one, brings nothing back
+        run.until(lambda: states.append(run.line.health().gate_state) or time.monotonic() > end_s)
+        assert set(states) == {GateState.LINE_NOT_OK}
+        camera.is_blind = False
+        run.until(lambda: run.line.health().gate_state is GateState.RUNNING)
+        run.until_triggers(60)
+        finish(run)
+    with open_for_reading(run.journal) as connection:
+        outages = connection.execute("SELECT kind, t_to_utc_ns IS NOT NULL, detail FROM outages").fetchall()
+    assert [tuple(outage)[:2] for outage in outages] == [("camera", 1)]
+    assert "expect_every_s" in outages[0]["detail"]
 
 
 def test_a_frame_counter_that_jumps_back_is_no_inspection(tmp_path, engine):
