@@ -48,8 +48,9 @@ class GateConfig(Section):
     """pulse_to_release: the path is closed this long before a label that must not pass is due. Time for the output to
     acknowledge and be read back, and for the flap to move."""
     max_lateness_ms: float | None = Field(default=None, gt=0, le=10_000)
-    """A pulse that begins later than this after its label's due time has missed it; default: width_ms. A reject is then
-    recorded as not driven and stops the belt until a reload (SIGHUP); a release is left out."""
+    """A pulse that begins later than this after its label's due time has missed it; default: half of width_ms, so that
+    at least half of the pulse meets its label. A reject is then recorded as not driven and stops the belt until a reload
+    (SIGHUP); a release is left out."""
     stall_ms: float = Field(default=250, ge=50, le=5000)
     """No heartbeat from the line for this long: run permit off, everything in flight rejected. A gate that does not
     answer the line for this long, beside what it may wait for its output, is killed, and the line writes the safe state
@@ -75,6 +76,10 @@ class GateConfig(Section):
         if self.pitch_ms is not None:
             self.fits(self.pitch_ms)
         return self
+
+    @property
+    def allowed_lateness_ms(self) -> float:
+        return self.width_ms / 2 if self.max_lateness_ms is None else self.max_lateness_ms
 
     @property
     def hung_after_ms(self) -> float:

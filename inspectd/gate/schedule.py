@@ -42,7 +42,7 @@ class Schedule:
 
     def __init__(self, config: GateConfig, now_ns: int) -> None:
         self._releases = config.wiring == "pulse_to_release"
-        self._max_lateness_ns = round((config.max_lateness_ms or config.width_ms) * 1e6)
+        self._max_lateness_ns = round(config.allowed_lateness_ms * 1e6)
         self._close_before_ns = round(config.close_before_ms * 1e6)
         self._width_ns = round(config.width_ms * 1e6)
         self._stall_ns = round(config.stall_ms * 1e6)

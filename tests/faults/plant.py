@@ -51,6 +51,7 @@ class Plant:
                 "wiring": "pulse_to_reject",
                 "delay_ms": DELAY_MS,
                 "width_ms": WIDTH_MS,
+                "max_lateness_ms": WIDTH_MS,
                 "output": {"kind": "simulated", "record": "output.jsonl"},
             },
             "journal": {"path": "journal/journal.sqlite"},

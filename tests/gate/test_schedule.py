@@ -66,7 +66,7 @@ def test_a_good_label_that_meets_the_pulse_of_its_neighbour_is_not_recorded_as_p
 
 
 def test_a_pulse_lasts_its_width_from_when_the_device_took_it():
-    bench = Bench(width_ms=8)
+    bench = Bench(width_ms=8, max_lateness_ms=8)
     bench.device.rise_ns = 6 * MS
     bench.expect(1, 100)
     bench.at(140)
@@ -269,6 +269,14 @@ def test_a_reject_that_begins_too_late_stops_the_belt_and_must_be_looked_for():
     assert bench.schedule.state(300 * MS) is GateState.REJECT_NOT_DRIVEN
     bench.schedule.reset()
     assert bench.at(301).schedule.state(301 * MS) is GateState.RUNNING
+
+
+@pytest.mark.parametrize(("late_ms", "outcome"), [(10, Outcome.REJECTED), (11, Outcome.NOT_DRIVEN)])
+def test_at_least_half_of_a_pulse_must_meet_its_label_unless_told_otherwise(late_ms, outcome):
+    bench = Bench(width_ms=20)
+    bench.device.rise_ns = late_ms * MS
+    bench.expect(1, 100)
+    assert bench.at(200).outcomes == {1: outcome}
 
 
 def test_a_release_that_would_begin_too_late_is_left_out():
