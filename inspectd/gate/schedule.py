@@ -55,6 +55,8 @@ class Schedule:
         self._cleared: dict[int, bool] = {}
         self._fired: deque[int] = deque(maxlen=CAPACITY)
         self._outcomes: list[Done] = []
+        self._rest_on_off = deque[int](maxlen=CAPACITY)
+        """Labels whose outcome is right if the actuator stayed off until they were by; it has not been read since."""
         self._unscheduled_until_ns: int | None = None
         self._heartbeat_ns: int | None = None
         self._line_ok = False
@@ -118,7 +120,11 @@ class Schedule:
             self._begun(pulse)
 
     def actuator_read(self, on: bool, now_ns: int) -> None:
-        """The device says what its actuator is now, as it was commanded."""
+        """The device says what its actuator is now, as it was commanded or not."""
+        if on and self._actuator.is_acknowledged_off:
+            self._revise()
+        elif not on:
+            self._rest_on_off.clear()
         for pulse in self._actuator.read(on, now_ns):
             self._settle(pulse, pulse.if_driven)
 
@@ -220,6 +226,8 @@ class Schedule:
         elif passes:
             taken = self._actuator.wants_on(now_ns) or not self._actuator.was_off(due_ns)
             self._outcomes.append(Done(part, Outcome.REJECTED_WITH_OTHER if taken else outcome))
+            if not taken:
+                self._rest_on_off.append(part)
         else:
             self._reject_by_closed_path(part, due_ns, outcome)
 
@@ -255,6 +263,17 @@ class Schedule:
             self._not_driven(Done(part, Outcome.NOT_DRIVEN))
             return
         self._outcomes.append(Done(part, outcome))
+        if outcome is Outcome.REJECTED:
+            self._rest_on_off.append(part)
+
+    def _revise(self) -> None:
+        """The actuator is on, and nobody here has commanded it: who knows since when. Says again what became of labels."""
+        for part in self._rest_on_off:
+            if self._releases:
+                self._not_driven(Done(part, Outcome.NOT_DRIVEN))
+            else:
+                self._outcomes.append(Done(part, Outcome.REJECTED_WITH_OTHER))
+        self._rest_on_off.clear()
 
     def _settle(self, pulse: Pulse, outcome: Outcome) -> None:
         pulse.is_settled = True
@@ -302,11 +321,17 @@ class Schedule:
         return self._actuator.wants_on(now_ns)
 
     def _closed_path_is_unproven(self, now_ns: int) -> bool:
-        """It was closed a moment ago, or a label that must not pass is near and it has not been seen closed since."""
+        """It was closed a moment ago, or a label that must not pass is near, or has just gone by, and it has not been seen
+        closed since."""
         if not self._actuator.is_acknowledged_off:
             return False
-        return self._actuator.wants_proof_of_off() or any(
-            self._actuator.read_off_ns < due_ns - self._close_before_ns for due_ns in self._rejects_due(now_ns, now_ns)
+        return (
+            bool(self._rest_on_off)
+            or self._actuator.wants_proof_of_off()
+            or any(
+                self._actuator.read_off_ns < due_ns - self._close_before_ns
+                for due_ns in self._rejects_due(now_ns, now_ns)
+            )
         )
 
     def _rejects_due(self, from_ns: int, now_ns: int) -> Iterator[int]:

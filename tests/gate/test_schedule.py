@@ -98,6 +98,30 @@ def test_a_pulse_that_somebody_else_ends_counts_only_after_half_of_its_width(cle
     assert bench.outcomes == {1: Outcome.NOT_DRIVEN if cleared_at_ms < 5 else Outcome.REJECTED}
 
 
+def test_an_actuator_that_stays_on_by_itself_has_taken_the_good_labels_told_as_passed():
+    bench = Bench(width_ms=4, refresh_ms=50)
+    bench.at(45)
+    bench.expect(1, 50, cleared=True)
+    for part in (2, 3, 4):
+        bench.expect(part, 50 + 10 * part, cleared=True)
+    bench.at(65)
+    assert bench.outcomes == {1: Outcome.PASSED}
+    bench.device.apply(Signals(actuator=True, run_permit=True))
+    bench.at(200)
+    assert {bench.outcomes[part] for part in (2, 3, 4)} == {Outcome.REJECTED_WITH_OTHER}
+
+
+def test_a_path_that_somebody_opens_at_a_reject_makes_it_a_label_to_look_for():
+    bench = Bench(wiring="pulse_to_release", width_ms=4, refresh_ms=100)
+    bench.expect(1, 60)
+    bench.expect(2, 80, cleared=True)
+    bench.at(59)
+    bench.device.apply(Signals(actuator=True, run_permit=True))
+    bench.at(200)
+    assert bench.outcomes[1] is Outcome.NOT_DRIVEN
+    assert not bench.device.signals.run_permit
+
+
 @pytest.mark.parametrize("tampered", [Signals(run_permit=False), Signals(actuator=True, run_permit=True)])
 def test_a_signal_that_somebody_else_changes_is_noticed_within_the_refresh(tampered):
     bench = Bench(refresh_ms=100)
@@ -352,8 +376,8 @@ def test_a_closed_path_is_looked_at_once_when_a_label_that_must_not_pass_is_near
     for part, due_ms, cleared in ((1, 300, False), (2, 400, True), (3, 500, False), (4, 504, False)):
         bench.expect(part, due_ms, cleared=cleared)
     bench.at(600)
-    # a pulse at half of its width and when it is over; the two rejects at 500 and 504 both just before they are due
-    assert reads.ms == pytest.approx([295, 410, 420, 495, 499], abs=0.01)
+    # a pulse at half of its width and when it is over; each reject just before it is due, and when it has gone by
+    assert reads.ms == pytest.approx([295, 300, 410, 420, 495, 499, 500, 504], abs=0.01)
     assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.PASSED, 3: Outcome.REJECTED, 4: Outcome.REJECTED}
 
 
