@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LABELS := out/labels
 
-.PHONY: run test lint faults mutants system benchmark clean help
+.PHONY: run test lint faults campaign mutants system benchmark clean help
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
@@ -24,6 +24,9 @@ lint: $(VENV)/test.stamp
 
 faults: $(VENV)/test.stamp  ## the fault campaign, with its table
 	$(BIN)/python -m pytest -m faults -v
+
+campaign: $(VENV)/test.stamp  ## 500 faults, judged by what the plant saw (25 minutes)
+	INSPECTD_ROUNDS=$${INSPECTD_ROUNDS:-500} $(BIN)/python -m pytest tests/plant/test_campaign.py -v
 
 mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its tests notice? (about 10 minutes)
 	rm -rf out/mutants && mkdir -p out/mutants

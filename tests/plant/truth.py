@@ -69,7 +69,7 @@ class Judge:
 
     The belt stands still while run permit is off. `pulse_to_reject`: a label is rejected by a pulse that is on at some time
     in [due, due + max_lateness] and then for at least half of the width; one that may pass is taken if the actuator is on
-    at its due. `pulse_to_release`: a label that must not pass does if the path is open within 1 ms of its due; one that may
+    at its due. `pulse_to_release`: a label that must not pass does if the path is open in [due, due + 1 ms]; one that may
     pass is taken if the path is never open in [due, due + max_lateness].
     """
 
@@ -89,7 +89,7 @@ class Judge:
         due_ns = label.due_ns
         if self._rejector.wiring == "pulse_to_release":
             late_ns = round(self._rejector.max_lateness_ms * 1e6) if label.may_pass else _EDGE_NS
-            return self._is_on(due_ns - _EDGE_NS, due_ns + late_ns)
+            return self._is_on(due_ns, due_ns + late_ns)
         return not (self._actuator.at(due_ns) if label.may_pass else self._is_driven(due_ns))
 
     def _is_driven(self, due_ns: int) -> bool:
