@@ -1,6 +1,7 @@
-"""The faults of the campaign: each breaks one thing of a running line and comes back when it is over.
+"""The faults of the campaign: each breaks one thing of a running line and returns when it is over.
 
-A fault that takes the inspection away says when, and how soon run permit must be off at the plant's coil.
+A fault that takes the inspection away says when, and how soon run permit must be off at the plant's coil: the times that
+README.md states.
 """
 
 import signal
@@ -13,16 +14,16 @@ from typing import Any
 from tests.plant.line import Line
 from tests.plant.truth import ACTUATOR, PERMIT
 
-LINE_KILLED_MS = 100.0
-"""The gate sees the end of its socket at once."""
-LINE_STOPPED_MS = 100.0
+TIMEOUT_MS = 50.0
+"""Default of gate.output.timeout_ms: as long as one answer of the device may take."""
+LINE_KILLED_MS = TIMEOUT_MS
+LINE_STOPPED_MS = TIMEOUT_MS
 """On top of gate.stall_ms."""
-GATE_KILLED_MS = 500.0
-"""The line opens the output again and makes it safe."""
-GATE_STOPPED_MS = 750.0
-"""On top of gate.stall_ms: the line kills the gate, then as above."""
-CUT_MS = 1000.0
-"""On top of all of these, from the moment at which the cable is whole again."""
+GATE_KILLED_MS = 20 + 2 * TIMEOUT_MS
+GATE_STOPPED_MS = 5 * TIMEOUT_MS
+"""On top of gate.stall_ms: the line waits for three answers of the device, kills the gate, connects and writes."""
+CUT_MS = 100 + TIMEOUT_MS
+"""After the network is back: gate.refresh_ms and an answer."""
 WATCHDOG_MS = 50.0
 """On top of the coupler's own time."""
 
