@@ -5,7 +5,6 @@ Whatever goes wrong with the output, foreseen or not, is a failure of the output
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import structlog
 
@@ -118,7 +117,7 @@ class Drive:
 
     def _try_again(self, signals: Signals) -> None:
         try:
-            self._write(replace(signals, actuator=False, run_permit=False))
+            self._write(signals)  # of a failed output the schedule wants neither actuator nor run permit
             self._read_actuator()
             self._read_run_permit()
         except Exception as error:

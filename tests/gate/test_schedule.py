@@ -65,6 +65,26 @@ def test_a_good_label_that_meets_the_pulse_of_its_neighbour_is_not_recorded_as_p
     assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.REJECTED_WITH_OTHER, 3: Outcome.PASSED}
 
 
+def test_a_good_label_beside_a_bad_one_is_taken_with_it_though_the_pulse_is_only_about_to_begin():
+    bench = Bench()
+    bench.expect(1, 100)
+    bench.expect(2, 100.5, cleared=True)
+    bench.at(99)
+    bench.device.now_ns = 101 * MS
+    bench.at(150)
+    assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.REJECTED_WITH_OTHER}
+
+
+def test_a_good_label_is_taken_with_a_bad_one_while_the_device_has_not_said_that_the_pulse_is_over():
+    bench = Bench()
+    bench.device.rise_ns = 6 * MS
+    bench.expect(1, 100)
+    for part, due_ms in ((2, 127), (3, 132.1)):  # the pulse lasts from 106 to 126, and `off` is acknowledged at 132
+        bench.expect(part, due_ms, cleared=True)
+    bench.at(170)
+    assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.REJECTED_WITH_OTHER, 3: Outcome.PASSED}
+
+
 def test_a_pulse_lasts_its_width_from_when_the_device_took_it():
     bench = Bench(width_ms=8, max_lateness_ms=8)
     bench.device.rise_ns = 6 * MS
@@ -203,6 +223,30 @@ def test_a_pass_between_rejects_begins_the_row_anew():
     assert bench.at(20).device.signals.run_permit
 
 
+def test_one_reject_may_be_enough():
+    bench = Bench(stop_after_rejects=1, width_ms=1)
+    bench.expect(1, 5)
+    assert not bench.at(10).device.signals.run_permit
+
+
+def test_a_release_that_was_left_out_counts_as_a_reject():
+    bench = Bench(wiring="pulse_to_release", width_ms=20, stop_after_rejects=1)
+    bench.expect(1, 100, cleared=True)
+    bench.at(90)
+    bench.device.now_ns = 125 * MS
+    bench.at(126)
+    assert bench.outcomes == {1: Outcome.REJECTED_STOPPED}
+    assert bench.schedule.state(126 * MS) is GateState.TOO_MANY_REJECTS
+
+
+def test_rejects_in_a_row_stop_the_belt_though_their_share_is_small():
+    bench = Bench(stop_after_rejects=2, stop_at_reject_share={"percent": 50, "of_last": 10}, width_ms=1)
+    for part in range(1, 13):
+        bench.expect(part, 3 * part, cleared=part < 11)
+    assert bench.at(34).device.signals.run_permit
+    assert not bench.at(40).device.signals.run_permit
+
+
 def test_too_large_a_share_of_rejects_stops_the_belt():
     bench = Bench(stop_at_reject_share={"percent": 30, "of_last": 10}, width_ms=1)
     for part in range(1, 11):
@@ -250,6 +294,7 @@ def test_what_could_not_be_driven_is_said_to_be_so():
         bench.device.answers = False
         bench.at(60)
         assert bench.outcomes == {1: outcome}, "a path that was closed stays closed with the cable cut"
+        assert (bench.done[0].began_ns, bench.done[0].lateness_ns) == (0, 0)
 
 
 def test_an_output_that_comes_back_must_read_back_twice_before_the_belt_runs():
@@ -311,6 +356,17 @@ def test_a_release_that_would_begin_too_late_is_left_out():
     bench.at(130)
     assert bench.device.on_ns(0, 130 * MS) == 0, "it would let the next label through"
     assert bench.outcomes == {1: Outcome.REJECTED_STOPPED}
+
+
+@pytest.mark.parametrize(("late_ns", "outcome"), [(0, Outcome.PASSED), (1, Outcome.REJECTED_STOPPED)])
+def test_a_release_is_in_time_up_to_its_lateness(late_ns, outcome):
+    bench = Bench(wiring="pulse_to_release", width_ms=20, max_lateness_ms=8)
+    bench.expect(1, 100, cleared=True)
+    bench.at(90)
+    bench.device.now_ns = 108 * MS + late_ns
+    bench.at(150)
+    assert bench.outcomes == {1: outcome}
+    assert bool(bench.device.on_ns(0, 150 * MS)) == (outcome is Outcome.PASSED)
 
 
 def test_a_path_that_opens_too_late_is_closed_at_once():
@@ -411,6 +467,19 @@ def test_a_label_that_a_stalled_line_has_cleared_closes_the_path_too():
     ((_, closed_ns),) = bench.device.pulses()
     assert closed_ns == 113 * MS
     assert bench.outcomes == {1: Outcome.PASSED, 2: Outcome.REJECTED_STOPPED}
+
+
+@given(st.permutations(range(12)), st.integers(0, 11))
+def test_wherever_a_reject_is_among_labels_that_pass_the_path_is_closed_before_it(order, rejected):
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=10)
+    dues_ms = {part: 100 + part for part in range(12)}
+    for part in order:
+        bench.expect(part, dues_ms[part], cleared=part != rejected)
+    bench.at(150)
+    due_ns = dues_ms[rejected] * MS
+    assert bench.device.on_ns(due_ns - 10 * MS, due_ns) == 0
+    assert not bench.device.at(due_ns).actuator
+    assert bench.outcomes[rejected] is Outcome.REJECTED
 
 
 def test_a_reject_that_is_near_is_seen_behind_labels_that_are_not():
