@@ -223,6 +223,8 @@ class Script:
     def grab(self, timeout_ms: float) -> Shot | None:
         self.timeouts_ms.add(timeout_ms)
         answer = self.script.pop(0) if self.script else EndOfImages("the last one was given")
+        if answer is None:
+            time.sleep(0.02)
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -234,7 +236,7 @@ class Script:
 class Plant:
     """Runs a script to its end, and holds what came of it."""
 
-    def __init__(self, camera: Script, first_part_id: int = 41) -> None:
+    def __init__(self, camera: Script, first_part_id: int = 41, **changes: object) -> None:
         self.camera = camera
         self.queue = FrameQueue(1000)
         self.books = Books()
@@ -248,6 +250,7 @@ class Plant:
             delay_ms=250.5,
             first_part_id=first_part_id,
             on_camera=self.said.append,
+            **changes,
         )
 
     def expect(self, part: int, due_ns: int) -> None:
@@ -393,3 +396,18 @@ def test_lost_triggers_are_spread_evenly():
     assert len(lost_between(shot(5, 0), shot(1005, 1))) == 999
     with pytest.raises(CameraError, match="frame counter went from 5 to 1006"):
         lost_between(shot(5, 0), shot(1006, 1))
+
+
+def test_the_first_image_after_a_trigger_was_found_dead_proves_it_alive():
+    plant = Plant(Script(*[None] * 6, *shots(1, 2)), expect_every_s=0.1)
+    plant.acquisition.run()
+    assert len(plant.camera.opened_s) == 2
+    assert plant.said[0] is plant.said[2] is None
+    assert plant.said[1].startswith("no label for 0.1 s")
+
+
+def test_what_is_no_image_proves_no_trigger():
+    broken = Shot(1, 10**15, 10**15, None, MissedReason.BAD_FRAME)
+    plant = Plant(Script(*[None] * 6, broken), expect_every_s=0.1)
+    plant.acquisition.run()
+    assert len(plant.said) == 2

@@ -19,7 +19,7 @@ def taken(first: int, gaps: list[int]) -> list[int]:
     return [first + sum(gaps[:place]) for place in range(len(gaps) + 1)]
 
 
-@given(st.integers(1, WRAP), GAPS, st.integers(0, 3))
+@given(st.one_of(st.integers(1, WRAP), st.integers(WRAP - 100, WRAP)), GAPS, st.integers(0, 3))
 def test_a_16_bit_counter_wraps_and_no_lost_frame_is_hidden_or_invented(first, gaps, broken):
     counter = FrameCounter(PERIOD_NS)
     frames = taken(first, gaps)
@@ -84,3 +84,37 @@ def test_more_frames_than_the_camera_can_take_in_that_time_are_no_gap(first, gap
 def test_a_frame_that_lost_its_id_comes_after_the_one_before():
     counter = FrameCounter(PERIOD_NS)
     assert [counter.number(block_id) for block_id in (7, 2**64 - 1, 9)] == [7, 8, 9]
+
+
+def test_lost_frames_around_the_wrap_are_counted_where_there_was_time_for_them():
+    counter = FrameCounter(PERIOD_NS)
+    assert counter.number(65_530, 0) == 65_530
+    assert counter.number(3, 8 * PERIOD_NS) == 65_538
+
+
+def test_a_counter_that_wraps_again_and_again():
+    counter = FrameCounter()
+    numbers = [counter.number(block_id) for _ in range(3) for block_id in (1, 20_000, 65_535)]
+    assert numbers == [1, 20_000, 65_535, 65_536, 85_535, 131_070, 131_071, 151_070, 196_605]
+
+
+@pytest.mark.parametrize(("t_ns", "is_possible"), [(90_000_000, True), (89_999_999, False)])
+def test_images_may_be_a_tenth_closer_than_the_rate_says(t_ns, is_possible):
+    counter = FrameCounter(PERIOD_NS)
+    counter.number(1, 0)
+    if is_possible:
+        assert counter.number(11, t_ns) == 11
+        return
+    with pytest.raises(CameraError, match="from 1 to 11, which is faster"):
+        counter.number(11, t_ns)
+
+
+def test_where_the_rate_is_not_known_any_gap_is_believed():
+    counter = FrameCounter()
+    assert [counter.number(1, 0), counter.number(900, 5)] == [1, 900]
+
+
+def test_a_first_frame_without_an_id():
+    counter = FrameCounter()
+    assert counter.last == -1
+    assert [counter.number(2**64 - 1), counter.last] == [0, 0]

@@ -152,6 +152,8 @@ def test_after_a_failure_a_command_that_was_on_its_way_may_still_arrive(actuator
     actuator.read(False, 1080)
     assert actuator.is_read_off == (not on_its_way), "off now, and perhaps not in a moment"
     assert actuator.failed() == []
+    actuator.read(False, 1085)
+    assert actuator.is_read_off == (not on_its_way), "a second failure does not take the doubt away"
     actuator.works()
     assert actuator.wants_proof_of_off() == on_its_way
     actuator.read(False, 1090)

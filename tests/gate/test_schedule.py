@@ -482,6 +482,16 @@ def test_wherever_a_reject_is_among_labels_that_pass_the_path_is_closed_before_i
     assert bench.outcomes[rejected] is Outcome.REJECTED
 
 
+@pytest.mark.parametrize("apart_ms", [0, 0.000001])
+def test_of_two_labels_at_the_path_at_once_the_rejected_one_counts(apart_ms):
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5)
+    bench.expect(1, 100, cleared=True)
+    bench.expect(2, 100 + apart_ms)
+    bench.at(150)
+    assert list(bench.device.pulses()) == []
+    assert bench.outcomes == {1: Outcome.REJECTED_STOPPED, 2: Outcome.REJECTED}
+
+
 def test_a_reject_that_is_near_is_seen_behind_labels_that_are_not():
     bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5)
     bench.expect(1, 85, cleared=True)
