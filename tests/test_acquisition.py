@@ -403,7 +403,10 @@ def test_the_first_image_after_a_trigger_was_found_dead_proves_it_alive():
     plant.acquisition.run()
     assert len(plant.camera.opened_s) == 2
     assert plant.said[0] is plant.said[2] is None
-    assert plant.said[1].startswith("no label for 0.1 s")
+    assert plant.said[1] == (
+        "no label for 0.1 s, and camera.expect_every_s expects one: does the light barrier see the labels, and is its cable "
+        "in? Run permit stays off until a trigger gives an image, or until a reload (SIGHUP)"
+    )
 
 
 def test_what_is_no_image_proves_no_trigger():
@@ -411,3 +414,27 @@ def test_what_is_no_image_proves_no_trigger():
     plant = Plant(Script(*[None] * 6, broken), expect_every_s=0.1)
     plant.acquisition.run()
     assert len(plant.said) == 2
+
+
+@pytest.mark.parametrize("opens_after_s", [0.3, 10])
+def test_closing_waits_for_a_camera_that_is_just_being_opened_but_not_for_ever(opens_after_s, monkeypatch):
+    monkeypatch.setattr("inspectd.acquisition.CLOSE_S", 1.0)
+    opening, released, order = threading.Event(), threading.Event(), []
+
+    def opens() -> None:
+        opening.set()
+        released.wait(opens_after_s)
+        order.append("opened")
+
+    camera = Camera([], opens)
+    camera.close = lambda: order.append("closed")
+    with Running(camera) as run:
+        assert opening.wait(5)
+        run.acquisition.stop()
+        run.thread.join(5)
+        begun_s = time.monotonic()
+        run.acquisition.close()
+        assert time.monotonic() - begun_s < 3
+        if opens_after_s < 1:
+            assert order[-2:] == ["opened", "closed"], "nobody else would close it"
+        released.set()
