@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from inspectd.books import Books
 from inspectd.decision import Policy
@@ -155,7 +156,8 @@ def rows(path: Path, sql: str) -> list[sqlite3.Row]:
 @pytest.fixture
 def bench(tmp_path, monkeypatch) -> Iterator[Bench]:
     clock = Clock()
-    monkeypatch.setattr("inspectd.inspection.time", SimpleNamespace(monotonic_ns=clock))
+    of_the_worker = SimpleNamespace(monotonic_ns=clock, monotonic=lambda: clock.now_ns / 1e9)
+    monkeypatch.setattr("inspectd.inspection.time", of_the_worker)
     bench = Bench(tmp_path / "journal.sqlite", clock)
     yield bench
     bench.journal.close()
@@ -358,6 +360,18 @@ def test_an_idle_worker_survives_what_an_engine_and_a_journal_refuse(bench):
         other.execute("ROLLBACK")
     assert bench.engine.warmed == 3
     assert bench.journal.beats == 3
+
+
+def test_a_journal_that_refuses_is_told_of_once_a_second(bench):
+    def second_by_second() -> None:
+        bench.clock.now_ns += 250_000_000
+
+    with closing(sqlite3.connect(bench.path, isolation_level=None)) as other, capture_logs() as logs:
+        other.execute("BEGIN IMMEDIATE")
+        bench.journal.amend_outcome(1, Outcome.REJECTED, 0)
+        idle(bench, 9, second_by_second)
+        other.execute("ROLLBACK")
+    assert len([line for line in logs if "journal" in line["event"]]) == 3
 
 
 def test_a_worker_that_idles_makes_progress(bench):
