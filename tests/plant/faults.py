@@ -30,7 +30,7 @@ WATCHDOG_MS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Inspection was lost at `t_ns`; run permit must be off within `limit_ms` of it."""
+    """Run permit must be off `limit_ms` after `t_ns`: when inspection was lost, or when the network is back."""
 
     t_ns: int
     limit_ms: float
@@ -152,7 +152,7 @@ def gate_killed_in_a_cut(on: Setting) -> list[Loss]:
     time.sleep(on.random.uniform(0, out_s))
     on.line.signal_gate(signal.SIGKILL)
     on.line.wait_for_end(20)
-    return [Loss(begin_ns, 1000 * out_s + GATE_KILLED_MS + CUT_MS)]
+    return [Loss(begin_ns + round(out_s * 1e9), GATE_KILLED_MS + CUT_MS)]
 
 
 def both_killed(on: Setting) -> list[Loss]:
@@ -235,4 +235,4 @@ def _ended_in_a_cut(on: Setting, sent: signal.Signals) -> list[Loss]:
     code = on.line.wait_for_end(20)
     end_ns = time.monotonic_ns()
     time.sleep(max(0.0, begin_ns / 1e9 + out_s + 1.5 - time.monotonic()))
-    return [Loss(begin_ns, 1000 * out_s + CUT_MS)] + [Loss(end_ns, 0)] * (code == 0)
+    return [Loss(begin_ns + round(out_s * 1e9), CUT_MS)] + [Loss(end_ns, 0)] * (code == 0)
