@@ -336,13 +336,13 @@ def test_a_camera_that_fails_is_said_to_be_lost_and_opened_anew():
 
 
 def test_a_camera_that_is_away_is_tried_ever_less_often_and_announced_once(monkeypatch):
-    monkeypatch.setattr("inspectd.acquisition._BACKOFF_S", (0.05, 0.1, 0.2))
-    away = [CameraError(f"no such camera {place}") for place in range(5)]
+    monkeypatch.setattr("inspectd.acquisition._BACKOFF_S", (0.05, 0.1, 0.6))
+    away = [CameraError(f"no such camera {place}") for place in range(4)]
     plant = Plant(Script(*shots(1), CameraError("cable out"), *shots(2), openings=away))
     plant.run()
-    waits = np.diff(plant.camera.opened_s[:6])
-    assert (waits >= [0.05, 0.1, 0.2, 0.2, 0.2]).all(), waits
-    assert waits[0] < 0.19
+    waits = np.diff(plant.camera.opened_s[:5])
+    assert (waits >= [0.05, 0.1, 0.6, 0.6]).all(), waits
+    assert waits[1] < 0.6, "the second wait is longer, but not yet the longest"
     assert plant.said == ["no such camera 0", None, "cable out", None]
 
 
@@ -438,3 +438,9 @@ def test_closing_waits_for_a_camera_that_is_just_being_opened_but_not_for_ever(o
         if opens_after_s < 1:
             assert order[-2:] == ["opened", "closed"], "nobody else would close it"
         released.set()
+
+
+def test_an_acquisition_that_never_ran_closes_its_camera():
+    plant = Plant(Script())
+    plant.acquisition.close()
+    assert plant.camera.closed == 1

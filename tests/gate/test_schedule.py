@@ -181,6 +181,13 @@ def test_a_stalled_line_loses_run_permit_and_what_it_had_cleared():
     assert bench.at(131).device.signals.run_permit
 
 
+def test_a_line_is_stalled_from_the_first_moment_after_its_time():
+    schedule = Bench(stall_ms=50).schedule
+    schedule.heartbeat(True, 7)
+    assert schedule.state(50 * MS + 7) is GateState.RUNNING
+    assert schedule.state(50 * MS + 8) is GateState.LINE_STALLED
+
+
 def test_a_line_that_sees_nothing_has_no_run_permit_but_what_it_cleared_passes():
     bench = Bench()
     bench.expect(1, 100, cleared=True)
