@@ -430,6 +430,8 @@ def test_closing_waits_for_a_camera_that_is_just_being_opened_but_not_for_ever(o
     camera.close = lambda: order.append("closed")
     with Running(camera) as run:
         assert opening.wait(5)
+        (hanging,) = (thread for thread in threading.enumerate() if thread.name == "open-camera" and thread.is_alive())
+        assert hanging.daemon, "it must not keep the process from ending"
         run.acquisition.stop()
         run.thread.join(5)
         begun_s = time.monotonic()
