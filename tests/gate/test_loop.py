@@ -148,6 +148,17 @@ def test_a_line_that_hangs_up_has_everything_in_flight_rejected():
     assert not line.device.signals.actuator
 
 
+def test_a_line_that_hangs_up_without_having_listened_is_gone_too():
+    with running() as line:
+        line.say(Kind.HEARTBEAT, 1)
+        due_ns = time.monotonic_ns() + 300 * MS
+        line.say(Kind.EXPECT, part=1, t_ns=due_ns)
+        time.sleep(0.1)
+        line.hang_up()
+        assert line.ends(2)
+    assert any(t_ns >= due_ns and signals.actuator for t_ns, signals in line.device.history)
+
+
 @pytest.mark.parametrize("kind", [Kind.OUTCOME, Kind.ALIVE])
 def test_what_only_the_gate_says_changes_nothing(kind):
     with running() as line:

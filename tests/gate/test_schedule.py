@@ -512,6 +512,25 @@ def test_a_reject_that_is_near_is_seen_behind_labels_that_are_not():
     assert bench.outcomes == {1: Outcome.PASSED, 2: Outcome.REJECTED_STOPPED, 3: Outcome.REJECTED}
 
 
+def test_the_memory_for_late_clears_is_bounded():
+    schedule = Bench(wiring="pulse_to_release").schedule
+    for part in range(1, CAPACITY + 2):
+        schedule.expect(part, part * MS)
+        schedule.step(part * MS)
+    assert len(schedule.take_outcomes()) == CAPACITY + 1
+    schedule.clear(1)
+    schedule.clear(2)
+    assert [(done.part, done.outcome) for done in schedule.take_outcomes()] == [(2, Outcome.REJECTED_LATE)]
+
+
+def test_an_output_that_has_failed_is_not_asked_for_its_actuator():
+    schedule = Bench(wiring="pulse_to_release").schedule
+    schedule.expect(1, 10 * MS)
+    assert schedule.wants_actuator_read(8 * MS)
+    schedule.output_failed()
+    assert not schedule.wants_actuator_read(8 * MS)
+
+
 def test_more_parts_than_can_be_scheduled_are_named_and_the_belt_stands_until_they_have_gone_by():
     bench = Bench(delay_ms=60_000, width_ms=1)
     for part in range(1, CAPACITY + 1):
@@ -523,6 +542,8 @@ def test_more_parts_than_can_be_scheduled_are_named_and_the_belt_stands_until_th
     assert bench.outcomes == {CAPACITY + 1: Outcome.NOT_DRIVEN}
     bench.schedule.reset()
     assert not bench.at(7000).device.signals.run_permit, "a reload does not bring back what can't be rejected"
+    assert not bench.at(7000.99).device.signals.run_permit
+    assert bench.at(7001).device.signals.run_permit
     assert bench.at(7002).device.signals.run_permit
     assert sorted(bench.outcomes) == list(range(1, CAPACITY + 2))
 

@@ -237,6 +237,12 @@ def test_the_errors_allowed_are_the_most_that_the_beta_distribution_allows(n, al
     assert most_allowed(n, alpha) == max(0, int((bounds <= alpha).sum()) - 1)
 
 
+@pytest.mark.parametrize(("errors", "n"), [(0, 60), (1, 100), (7, 150)])
+def test_a_bound_that_is_just_kept_is_allowed(errors, n):
+    assert most_allowed(n, upper_bound(errors, n)) == errors
+    assert most_allowed(n, np.nextafter(upper_bound(errors, n), 0)) == max(0, errors - 1)
+
+
 @pytest.mark.parametrize("n", [20, 60, 59, 1200])
 def test_the_usual_bound_is_the_smallest_that_so_few_images_can_show(n):
     few = Groups(certainties(0.9), {"crooked": np.zeros(n, np.float32)}, {"unknown_oil": np.zeros(2000, np.float32)})
