@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from inspectd.gate.loop import GateLoop
 from inspectd.gate.messages import SIZE, GateState, Kind, Message, Outcome
@@ -109,14 +110,18 @@ def test_an_operators_reset_reaches_the_schedule():
 
 
 def test_a_reject_that_was_not_driven_says_how_late_it_was():
-    with running(max_lateness_ms=20) as line:
+    with capture_logs() as logs, running(max_lateness_ms=40) as line:
         line.beat()
+        line.say(Kind.EXPECT, part=1, t_ns=time.monotonic_ns() + 100 * MS)
+        assert line.hear(Kind.OUTCOME).code == Outcome.REJECTED
         due_ns = time.monotonic_ns() - 50 * MS
-        line.say(Kind.EXPECT, part=1, t_ns=due_ns)
+        line.say(Kind.EXPECT, part=2, t_ns=due_ns)
         done = line.hear(Kind.OUTCOME)
         assert done.code == Outcome.NOT_DRIVEN
         assert done.lateness_ns >= 50 * MS
         assert line.beat().code == GateState.REJECT_NOT_DRIVEN
+    told = [(log["part"], log["late_ms"]) for log in logs if "look for this label" in log["event"]]
+    assert told == [(2, round(done.lateness_ns / 1e6, 1))]
 
 
 def test_stop_lets_what_is_in_flight_finish_and_then_ends():

@@ -181,6 +181,23 @@ def test_a_stalled_line_loses_run_permit_and_what_it_had_cleared():
     assert bench.at(131).device.signals.run_permit
 
 
+def test_the_next_moment_at_which_anything_changes():
+    bench = Bench(stall_ms=50, heartbeat_ms=5000)
+    wake_ns = bench.schedule.next_wake_ns
+    assert wake_ns(0) == 5000 * MS, "the heartbeat toggles"
+    bench.schedule.heartbeat(True, 100 * MS)
+    assert wake_ns(100 * MS) == wake_ns(150 * MS) == 150 * MS + 1, "the line will be stalled"
+    assert wake_ns(150 * MS + 1) == 5000 * MS
+    bench.expect(1, 120)
+    assert wake_ns(100 * MS) == 120 * MS
+    assert bench.schedule.step(120 * MS).actuator
+    assert wake_ns(120 * MS) == 150 * MS + 1
+    bench.schedule.acknowledged(Signals(actuator=True), 121 * MS)
+    assert wake_ns(121 * MS) == 131 * MS, "the pulse is to be verified"
+    bench.schedule.actuator_read(True, 131 * MS)
+    assert wake_ns(131 * MS) == 141 * MS, "and ends"
+
+
 def test_a_line_is_stalled_from_the_first_moment_after_its_time():
     schedule = Bench(stall_ms=50).schedule
     schedule.heartbeat(True, 7)
