@@ -14,7 +14,7 @@ from pathlib import Path
 _SURVIVED = {0, 5, 33}  # pytest's and mutmut's exit codes for "all passed" and "no test runs this"
 _SECTION = re.compile(r"^## (\S+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _DIFF = re.compile(r"```diff\n(.*?)```", re.DOTALL)
-_CHANGE = re.compile(r"^([-+]) +(.*)$", re.MULTILINE)
+_CHANGE = re.compile(r"^([-+])(?![-+]) *(.*)$", re.MULTILINE)
 
 
 def main(explanations: Path) -> int:

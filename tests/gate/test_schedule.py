@@ -540,6 +540,14 @@ def test_the_memory_for_late_clears_is_bounded():
     assert [(done.part, done.outcome) for done in schedule.take_outcomes()] == [(2, Outcome.REJECTED_LATE)]
 
 
+@pytest.mark.parametrize(("read_ns", "wants"), [(15 * MS, False), (15 * MS - 1, True)])
+def test_a_path_seen_closed_within_its_time_need_not_be_seen_again(read_ns, wants):
+    schedule = Bench(wiring="pulse_to_release", close_before_ms=5).schedule
+    schedule.expect(1, 20 * MS)
+    schedule.actuator_read(False, read_ns)
+    assert schedule.wants_actuator_read(16 * MS) == wants
+
+
 def test_an_output_that_has_failed_is_not_asked_for_its_actuator():
     schedule = Bench(wiring="pulse_to_release").schedule
     schedule.expect(1, 10 * MS)
