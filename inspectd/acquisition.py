@@ -82,9 +82,6 @@ class Acquisition:
                     self._on_camera(str(error))
                 if self._stopping.is_set():
                     return
-        except BaseException:
-            self._camera.close()
-            raise
         finally:
             self.delivers.clear()
 

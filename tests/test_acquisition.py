@@ -375,6 +375,8 @@ def test_what_no_retry_can_mend_ends_the_stage_and_closes_the_camera():
     with pytest.raises(ZeroDivisionError, match="a bug"):
         plant.acquisition.run()
     assert not plant.acquisition.delivers.is_set()
+    assert plant.camera.closed == 1  # the reject output may be on it, and is not safe yet
+    plant.acquisition.close()
     assert plant.camera.closed == 2
 
 

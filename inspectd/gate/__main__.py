@@ -55,6 +55,7 @@ def _run(config: GateConfig, channel: socket.socket) -> int:
         try:
             GateLoop(config, output, channel).run()
         finally:
+            channel.close()  # the line hears that nothing is in flight any more
             make_safe(output, SAFE_WITHIN_S)
     finally:
         output.close()

@@ -4,9 +4,8 @@ import select
 import socket
 import subprocess
 import sys
-import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,9 +13,9 @@ import structlog
 
 from inspectd.errors import LineFault, OutputError
 from inspectd.gate.config import GateConfig
-from inspectd.gate.loop import GateLoop
 from inspectd.gate.messages import SIZE, Kind, Message
-from inspectd.gate.output import SAFE_WITHIN_S, Output, make_safe
+from inspectd.gate.output import SAFE_WITHIN_S, make_safe
+from inspectd.gate.thread import GateThread
 from inspectd.ownership import Claim
 
 log = structlog.get_logger()
@@ -24,19 +23,28 @@ log = structlog.get_logger()
 _START_TIMEOUT_S = 10.0
 _SEND_WITHIN_S = 0.05
 """A burst of lost frames may fill the channel for some ms; a gate that takes nothing for this long does not listen."""
+_BEAT_S = 0.02
 _UNANSWERED = 3
 """Heartbeats without an answer before a gate counts as hung; a machine that stood still as a whole misses one."""
+
+
+class _Gone(LineFault):
+    """The gate's end of the channel is closed."""
 
 
 class GateLink:
     """Its sends may come from any thread and take 50 ms at most. A gate that is gone, hangs or does not listen is a
     LineFault."""
 
-    def __init__(self, config: GateConfig, channel: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
+    def __init__(
+        self, config: GateConfig, channel: socket.socket, gate: "subprocess.Popen[bytes] | GateThread | None"
+    ) -> None:
         self._config = config
         self._channel = channel
-        self._process = process
-        self.pid = process.pid if process is not None else None
+        self._process = gate if isinstance(gate, subprocess.Popen) else None
+        self._thread = gate if isinstance(gate, GateThread) else None
+        self.pid = self._process.pid if self._process is not None else None
+        self._has_stopped = False
         self._unanswered = 0
         self._asked_ns = 0
         channel.setblocking(False)
@@ -50,8 +58,7 @@ class GateLink:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if config.output.kind == "camera":
-            _start_thread(config, camera, theirs)
-            return cls(config, ours, None)
+            return cls(config, ours, GateThread(config, camera, theirs))
         process = subprocess.Popen(
             [sys.executable, "-m", "inspectd.gate", str(theirs.fileno()), config.model_dump_json()],
             pass_fds=[theirs.fileno()],
@@ -85,11 +92,8 @@ class GateLink:
         if self._unanswered == 0:
             self._asked_ns = now_ns
         self._unanswered += 1
-        silent_ms = (now_ns - self._asked_ns) / 1e6
-        if self._unanswered > _UNANSWERED and silent_ms > self._config.hung_after_ms:
-            if self._process is not None:
-                self._process.kill()
-            raise LineFault(f"the gate has not answered for {silent_ms:.0f} ms")
+        if self._unanswered > _UNANSWERED:
+            self._kill_if_hung(now_ns)
 
     def reset(self) -> None:
         """An operator has looked: latched stops are forgotten. Raises LineFault."""
@@ -101,60 +105,59 @@ class GateLink:
 
     def receive(self) -> list[Message]:
         """All OUTCOME and ALIVE messages that have come. Raises LineFault if the gate is gone."""
-        messages: list[Message] = []
-        while True:
-            try:
-                data = self._channel.recv(SIZE)
-            except BlockingIOError:
-                return messages
-            except OSError as error:
-                raise LineFault(f"the gate is gone: {error}") from error
-            if not data:
-                raise LineFault(f"the gate is gone{self._exit_code()}")
-            message = Message.unpack(data)
-            if message.kind is Kind.ALIVE:
-                self._unanswered = 0
-            messages.append(message)
+        messages, has_ended = self._read()
+        if has_ended and not messages:
+            raise LineFault(f"the gate is gone{self._exit_code()}")
+        return messages
 
     def stop(self) -> list[Message]:
-        """Let the gate finish what is in flight, leave the output safe and end. Returns its last messages.
+        """Let the gate finish what is in flight, and wait for that. Returns its last messages.
 
-        Raises LineFault if it takes longer than that can take.
+        Raises LineFault if it takes longer than that can take, or hangs meanwhile.
         """
         self._send(Message(Kind.STOP))
         messages: list[Message] = []
         end_s = time.monotonic() + self._config.ends_within_s + self._config.stall_ms / 1000
         while time.monotonic() < end_s:
-            self.wait(0.05)
-            try:
-                data = self._channel.recv(SIZE)
-            except BlockingIOError:
-                continue
-            except OSError:
+            self.wait(_BEAT_S)
+            news, has_ended = self._read()
+            messages += news
+            if has_ended:
+                self._has_stopped = True
                 return messages
-            if not data:
-                return messages
-            messages.append(Message.unpack(data))
+            with suppress(_Gone):  # it has just finished
+                self.heartbeat(False)
         raise LineFault("the gate has not finished what was in flight in time")
 
     def close(self) -> None:
         """Hang up and see to it that the output is safe. Safe to call twice.
 
-        A gate that still runs takes it for the line's death: run permit off, everything in flight rejected. One that did
-        not end by itself with the safe state acknowledged (killed, hung, failed) has left its output as it was; then the
-        safe state is written from here. Raises OutputError if that fails, too.
+        A gate that still runs takes it for the line's death: run permit off, everything in flight rejected; one that
+        hangs is killed. One that did not end by itself with the safe state acknowledged (killed, hung, failed) has left its
+        output as it was; then the safe state is written from here. Raises OutputError if that fails, too, and LineFault if
+        the gate ended otherwise than `stop` said.
         """
-        self._channel.close()
         process, self._process = self._process, None
+        thread, self._thread = self._thread, None
+        timeout_s = self._config.ends_within_s + self._config.stall_ms / 1000
+        if process is not None and not self._has_stopped and not self._answers():
+            process.kill()
+        self._channel.close()
+        if thread is not None:
+            thread.join(timeout_s)
         if process is None:
             return
         try:
-            code = process.wait(timeout=self._config.ends_within_s + self._config.stall_ms / 1000)
+            code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
         if code != 0:
             self._make_safe(code)
+        if self._has_stopped and code not in (0, OutputError.exit_code):
+            raise LineFault(
+                f"the gate ended (exit code {code}) before it had finished: labels in flight may have gone by"
+            )
 
     def _make_safe(self, code: int) -> None:
         output = self._config.output.create(None)
@@ -176,6 +179,47 @@ class GateLink:
     ) -> None:
         self.close()
 
+    def _kill_if_hung(self, now_ns: int) -> None:
+        silent_ms = (now_ns - self._asked_ns) / 1e6
+        if silent_ms > self._config.hung_after_ms:
+            if self._process is not None:
+                self._process.kill()
+            raise LineFault(f"the gate has not answered for {silent_ms:.0f} ms")
+
+    def _answers(self) -> bool:
+        """Whether the gate answers a heartbeat, or has ended. What it says beside is lost."""
+        asked_ns = time.monotonic_ns()
+        end_s = time.monotonic() + self._config.hung_after_ms / 1000
+        try:
+            self._send(Message(Kind.HEARTBEAT, int(False), t_ns=asked_ns))
+        except _Gone:
+            return True
+        except LineFault:
+            return False
+        while time.monotonic() < end_s:
+            self.wait(_BEAT_S)
+            messages, has_ended = self._read()
+            if has_ended or any(each.kind is Kind.ALIVE and each.t_ns >= asked_ns for each in messages):
+                return True
+        return False
+
+    def _read(self) -> tuple[list[Message], bool]:
+        """What has come, and whether the gate's end is closed."""
+        messages: list[Message] = []
+        while True:
+            try:
+                data = self._channel.recv(SIZE)
+            except BlockingIOError:
+                return messages, False
+            except OSError:
+                data = b""
+            if not data:
+                return messages, True
+            message = Message.unpack(data)
+            if message.kind is Kind.ALIVE:
+                self._unanswered = 0
+            messages.append(message)
+
     def _send(self, message: Message) -> None:
         data, end_s = message.pack(), time.monotonic() + _SEND_WITHIN_S
         while True:
@@ -186,7 +230,7 @@ class GateLink:
                 if time.monotonic() >= end_s:
                     raise LineFault("the gate does not listen any more") from error
             except OSError as error:
-                raise LineFault(f"the gate is gone{self._exit_code()}") from error
+                raise _Gone(f"the gate is gone{self._exit_code()}") from error
             select.select([], [self._channel], [], _SEND_WITHIN_S)
 
     def _wait_for(self, kind: Kind, timeout_s: float) -> None:
@@ -200,25 +244,3 @@ class GateLink:
     def _exit_code(self) -> str:
         code = self._process.poll() if self._process is not None else None
         return "" if code is None else f" (exit code {code})"
-
-
-def _start_thread(config: GateConfig, camera: object, channel: socket.socket) -> None:
-    output = config.output.create(camera)
-    threading.Thread(target=_run_here, args=(config, output, channel), name="gate", daemon=True).start()
-
-
-def _run_here(config: GateConfig, output: Output, channel: socket.socket) -> None:
-    try:
-        GateLoop(config, output, channel).run()
-    except Exception as error:
-        log.critical("gate ends", error=f"{type(error).__name__}: {error}", exc_info=error)
-    finally:
-        _make_safe_here(output)
-        channel.close()
-
-
-def _make_safe_here(output: Output) -> None:
-    try:
-        make_safe(output, SAFE_WITHIN_S)
-    except OutputError as error:
-        log.critical("output is not safe", error=str(error))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from inspectd.errors import InUseError, LineFault, OutputError
+from inspectd.errors import CameraError, InUseError, LineFault, OutputError
 from inspectd.gate import GateConfig, GateLink
 from inspectd.gate.messages import GateState, Kind, Message, Outcome
 from inspectd.ownership import Claim
@@ -190,6 +190,78 @@ def test_a_hung_gate_is_killed_and_the_output_is_made_safe(plc):
     assert not Path(f"/proc/{link.pid}").exists()
 
 
+@pytest.mark.parametrize("how", ["stop", "hang up"])
+def test_a_gate_that_hangs_at_the_end_of_the_line_costs_no_more_time_than_at_any_other(plc, how):
+    link = GateLink.start(modbus_config(plc, stall_ms=250))
+    collect(link, running)
+    os.kill(link.pid, signal.SIGSTOP)
+    hung_s = time.monotonic()
+    if how == "stop":
+        with pytest.raises(LineFault, match="has not answered"):
+            link.stop()
+    link.close()
+    assert not plc.coil(PERMIT)
+    assert time.monotonic() - hung_s < 3
+
+
+def test_a_gate_that_dies_while_it_finishes_is_no_clean_stop(plc):
+    link = GateLink.start(modbus_config(plc))
+    collect(link, running)
+    link.expect(1, time.monotonic_ns() + 1_000_000_000)
+    threading.Timer(0.2, os.kill, (link.pid, signal.SIGKILL)).start()
+    link.stop()
+    with pytest.raises(LineFault, match="labels in flight may have gone by"):
+        link.close()
+    assert not plc.coil(PERMIT)
+
+
+class CameraWithOutputs:
+    """A camera's user outputs that take some time, and fail while `is_away`."""
+
+    def __init__(self) -> None:
+        self.levels = {"UserOutput1": False, "UserOutput2": False}
+        self.is_away = False
+
+    def set_user_output(self, line: str, level: bool) -> None:
+        time.sleep(0.02)
+        self.user_output(line)
+        self.levels[line] = level
+
+    def user_output(self, line: str) -> bool:
+        if self.is_away:
+            raise CameraError("camera: away")
+        return self.levels[line]
+
+
+def camera_output() -> tuple[GateLink, CameraWithOutputs]:
+    camera = CameraWithOutputs()
+    config = gate_config(output={"kind": "camera", "permit_line": "UserOutput2"}, delay_ms=200, width_ms=100)
+    link = GateLink.start(config, camera)
+    collect(link, running)
+    until(lambda: camera.levels["UserOutput2"])
+    return link, camera
+
+
+@pytest.mark.parametrize("how", ["stop", "hang up"])
+def test_the_end_of_a_line_waits_until_the_outputs_of_its_camera_are_safe(how):
+    link, camera = camera_output()
+    due_ns = time.monotonic_ns() + 100_000_000
+    link.expect(1, due_ns)
+    if how == "stop":
+        link.stop()
+    link.close()
+    assert time.monotonic_ns() > due_ns
+    assert not any(camera.levels.values())
+
+
+def test_outputs_of_a_camera_that_can_not_be_made_safe_are_said(monkeypatch):
+    monkeypatch.setattr("inspectd.gate.thread.SAFE_WITHIN_S", 0.3)
+    link, camera = camera_output()
+    camera.is_away = True
+    with pytest.raises(OutputError, match="run permit may still be on"):
+        link.close()
+
+
 def test_a_gate_that_waits_for_its_device_does_not_hang(plc):
     with GateLink.start(modbus_config(plc, stall_ms=60)) as link:
         collect(link, running)
@@ -357,5 +429,5 @@ def test_modbus_pulses_and_a_server_that_goes_and_comes_back(plc):
         collect(link, lambda seen: any(message.code == GateState.REJECT_NOT_DRIVEN for message in seen))
         link.reset()
         collect(link, running)
-        link.expect(3, time.monotonic_ns())
+        link.expect(3, time.monotonic_ns() + 50_000_000)
         assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {3: Outcome.REJECTED}
