@@ -11,14 +11,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 from pydantic import Field
 
 from inspectd.errors import JournalError
 from inspectd.gate.messages import Outcome
-from inspectd.journal_file import Place, SetAside, claim_file, is_damage, open_for_reading, real_path, set_damaged_aside
+from inspectd.journal_file import (
+    Place,
+    SetAside,
+    claim_file,
+    is_damage,
+    open_for_reading,
+    real_path,
+    set_aside_before,
+    set_damaged_aside,
+)
 from inspectd.journal_schema import SCHEMA_VERSION
 from inspectd.journal_session import INSERT_STEP, begin_session, now, prepare, transaction
 from inspectd.ownership import Claim
@@ -44,12 +53,23 @@ UPDATE parts SET gate_outcome = :outcome, gate_lateness_us = :lateness_us,
 WHERE id = :part AND session = :session
 """
 
+# Of a label that could not be recorded, nothing else would say that somebody must look for it.
+_NOT_DRIVEN_WITHOUT_A_ROW = """
+INSERT INTO outages (session, kind, t_from_utc_ns, t_to_utc_ns, t_from_mono_ns, parts, first_part, last_part, detail)
+SELECT :session, 'not_driven', :utc_ns, :utc_ns, :mono_ns, 0, :part, :part, 'not recorded, and its reject was not driven'
+WHERE NOT EXISTS (SELECT 1 FROM parts WHERE id = :part)
+    AND NOT EXISTS (SELECT 1 FROM outages WHERE kind = 'not_driven' AND first_part = :part)
+"""
+
 _UPDATE_SESSION = """
 UPDATE sessions SET alive_utc_ns = :utc_ns, alive_mono_ns = :mono_ns, last_part = :last, triggers = :triggers,
     accounted = :accounted, images_lost = :images_lost, notes_lost = :notes_lost,
     ended_utc_ns = CASE WHEN :ends THEN :utc_ns END, ended_cleanly = :ends
 WHERE id = :session
 """
+
+Outage = Literal["camera", "output"]
+OUTAGES: tuple[Outage, ...] = get_args(Outage)
 
 _PENDING_LIMIT = 20_000
 """Amendments kept while nothing can be written; beyond, the oldest are lost (the verdicts themselves are not)."""
@@ -143,7 +163,7 @@ class Journal:
             if aside is not None and claim is not None:
                 claim.release()
                 claim = claim_file(path)
-            return cls._begin(config, aside, claim, first_part_id)
+            return cls._begin(config, aside or set_aside_before(path), claim, first_part_id)
         except BaseException:
             if claim is not None:
                 claim.release()
@@ -219,6 +239,8 @@ class Journal:
     def amend_outcome(self, part_id: int, outcome: Outcome, lateness_us: int) -> None:
         """What the gate did. A recorded pass that it did not let through becomes `missed` (`late`)."""
         self._note(part_id, _AMEND_OUTCOME, outcome=outcome.name.lower(), lateness_us=lateness_us)
+        if outcome is Outcome.NOT_DRIVEN:
+            self._note(part_id, _NOT_DRIVEN_WITHOUT_A_ROW, **now())
 
     def amend_image(self, part_id: int, path: str) -> None:
         """Where the archive has stored the part's image."""
@@ -229,7 +251,7 @@ class Journal:
         with self._lock:
             self._images_lost += 1
 
-    def outage_begin(self, kind: Literal["camera", "output"], detail: str) -> None:
+    def outage_begin(self, kind: Outage, detail: str) -> None:
         """From now on parts may be there that the line does not see (camera) or can't reject (output)."""
         self._note(
             0,
@@ -240,7 +262,7 @@ class Journal:
             **now(),
         )
 
-    def outage_end(self, kind: Literal["camera", "output"]) -> None:
+    def outage_end(self, kind: Outage) -> None:
         """The outage of this kind is over; nothing happens if there was none."""
         self._note(
             0,
@@ -253,6 +275,8 @@ class Journal:
     def close(self) -> None:
         """Everything was judged and recorded: end the session cleanly. Without it, the next session reports an unseen
         interval. Raises JournalError if the end could not be recorded; the file is closed in any case."""
+        for kind in OUTAGES:
+            self.outage_end(kind)  # the next session begins one of its own if it has to
         self._is_closing = True
         try:
             with self._writing():

@@ -1,5 +1,6 @@
 """The file under the journal: who owns it, whether it is whole, and whether it is still the one that was opened."""
 
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -38,7 +39,7 @@ class SetAside:
     path: Path
     reason: str
     last_part: int
-    """The highest part number that can still be read in it; 0 if none can."""
+    """The highest part number that can still be read in it or in others set aside before; 0 if none can."""
 
 
 def real_path(path: Path) -> Path:
@@ -79,22 +80,40 @@ def set_damaged_aside(path: Path) -> SetAside | None:
 
     Raises JournalError, and moves nothing, if the file is no journal or can't be read for another reason.
     """
-    if not path.exists() or path.stat().st_size == 0:
-        leftover = path.with_name(path.name + "-wal")
-        if not leftover.exists() or leftover.stat().st_size == 0:
+    log_file = path.with_name(path.name + "-wal")
+    if path.exists() and path.stat().st_size:
+        reason = damage(path)
+        if reason is None:
             return None
+    elif log_file.exists() and log_file.stat().st_size:
         reason = "the file is missing or empty, only its log (-wal) is there"
     else:
-        found = damage(path)
-        if found is None:
-            return None
-        reason = found
+        return None
     aside = _move(path)
-    # SQLite deletes the log of an empty file when it opens it
-    last_part = _highest_part(aside) if aside.exists() and aside.stat().st_size else 0
-    moved = SetAside(aside, reason, last_part)
     log.error("the journal is damaged: set aside, a new one begins", damage=reason, kept_as=str(aside))
-    return moved
+    return SetAside(aside, reason, _highest_part_aside(path))
+
+
+def set_aside_before(path: Path) -> SetAside | None:
+    """What an earlier start has set aside. It may have failed, or been killed, before the new journal began."""
+    files = _files_aside(path)
+    if not files:
+        return None
+    return SetAside(files[-1], "it was set aside at an earlier start", _highest_part_aside(path))
+
+
+def _files_aside(path: Path) -> list[Path]:
+    """By the moment in their names, without the companions of others."""
+    names = re.compile(re.escape(path.name) + r"\.damaged-\d{8}T\d{6}(-\d+)?")
+    try:
+        return sorted(each for each in path.parent.iterdir() if names.fullmatch(each.name) and each.is_file())
+    except OSError:  # a folder may be writable and yet not be listed
+        return []
+
+
+def _highest_part_aside(path: Path) -> int:
+    # SQLite deletes the log of an empty file when it opens it
+    return max((_highest_part(aside) for aside in _files_aside(path) if aside.stat().st_size), default=0)
 
 
 def damage(path: Path) -> str | None:

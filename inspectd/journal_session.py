@@ -56,12 +56,13 @@ def prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> Non
 def begin_session(
     connection: sqlite3.Connection, aside: SetAside | None, first_part_id: Callable[[], int]
 ) -> tuple[int, int]:
-    """The new session's id, and the number of its first part."""
+    """The new session's id, and the number of its first part. `aside`: what the first session of a journal follows."""
     moment = now()
     last = connection.execute("SELECT id, alive_utc_ns FROM sessions ORDER BY id DESC LIMIT 1").fetchone()
     if last is None:
-        next_part_id = aside.last_part + 1 if aside is not None and aside.last_part else first_part_id()
+        next_part_id = max(aside.last_part + 1 if aside is not None else 1, first_part_id())
     else:
+        aside = None
         (next_part_id,) = connection.execute(_NEXT_PART).fetchone()
     cursor = connection.execute(
         "INSERT INTO sessions (started_utc_ns, alive_utc_ns, started_mono_ns, alive_mono_ns, first_part, last_part) "

@@ -14,9 +14,18 @@ PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.
 # An end before its begin is what a clock that was set leaves behind: the interval is then anywhere between the two.
 _OUTAGES = """
 SELECT kind, t_from_utc_ns, t_to_utc_ns, parts, detail, duration_ns FROM outages
-WHERE min(t_from_utc_ns, coalesce(t_to_utc_ns, t_from_utc_ns)) < ?
+WHERE kind <> 'not_driven' AND min(t_from_utc_ns, coalesce(t_to_utc_ns, t_from_utc_ns)) < ?
     AND (t_to_utc_ns IS NULL OR max(t_from_utc_ns, t_to_utc_ns) >= ?)
 ORDER BY id
+"""
+
+
+_NOT_DRIVEN = """
+SELECT id, t_utc_ns, verdict, class, reason, gate_lateness_us FROM parts
+WHERE t_utc_ns >= :since AND t_utc_ns < :until AND gate_outcome = 'not_driven'
+UNION ALL
+SELECT first_part, t_from_utc_ns, 'missed', NULL, 'record_error', NULL FROM outages
+WHERE t_from_utc_ns >= :since AND t_from_utc_ns < :until AND kind = 'not_driven'
 """
 
 
@@ -74,12 +83,7 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
     count = "SELECT {}, count(*) FROM parts WHERE t_utc_ns >= ? AND t_utc_ns < ? {} GROUP BY 1 ORDER BY 2 DESC"
     verdicts = Counter(dict(map(tuple, connection.execute(count.format("verdict", ""), span))))
     outages = _rows(connection, _OUTAGES, (span[1], span[0]))
-    not_driven = _rows(
-        connection,
-        "SELECT id, t_utc_ns, verdict, class, reason, gate_lateness_us FROM parts "
-        "WHERE t_utc_ns >= ? AND t_utc_ns < ? AND gate_outcome = 'not_driven' ORDER BY id",
-        span,
-    )
+    not_driven = _rows(connection, _NOT_DRIVEN, {"since": span[0], "until": span[1]})
     to_look_for = [{**row, "why": "not driven"} for row in not_driven]
     silent = unanswered(connection, span)
     to_look_for += [{**dict(row), "why": "the gate never answered"} for row in silent if row["verdict"] != "pass"]
@@ -101,7 +105,9 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
     )
 
 
-def _rows(connection: sqlite3.Connection, sql: str, values: tuple[int, int]) -> list[dict[str, object]]:
+def _rows(
+    connection: sqlite3.Connection, sql: str, values: tuple[int, int] | dict[str, int]
+) -> list[dict[str, object]]:
     return [dict(row) for row in connection.execute(sql, values)]
 
 

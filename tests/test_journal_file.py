@@ -220,6 +220,42 @@ def test_part_numbers_go_on_after_damage(path):
     again.close()
 
 
+@pytest.mark.parametrize("dies", ["before the log is moved", "before a new one begins"])
+def test_part_numbers_go_on_after_damage_though_the_first_start_after_it_fails(path, dies, monkeypatch):
+    fill(path, 400).close()
+    break_a_page(path)
+    with monkeypatch.context() as failing:
+        if dies == "before a new one begins":
+            failing.setattr("inspectd.journal.begin_session", full_disk)
+            with pytest.raises(JournalError, match="disk is full"):
+                open_journal(path)
+        else:
+            path.rename(path.with_name("journal.sqlite.damaged-20260101T000000"))
+            path.with_name("journal.sqlite-wal").write_bytes(bytes(100))
+    journal = open_journal(path)
+    assert journal.next_part_id == 401
+    assert "damaged-2" in rows(path, "SELECT detail FROM outages")[0]["detail"]
+    journal.close()
+
+
+def break_a_page(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 : 3 * 4096 + 200] = b"\xff" * 200
+    path.write_bytes(content)
+
+
+def full_disk(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_images_of_the_archive_may_have_higher_numbers_than_what_a_damaged_journal_shows(path):
+    fill(path, 400).close()
+    break_a_page(path)
+    journal = Journal.open(JournalConfig(path=path), first_part_id=lambda: 500)
+    assert journal.next_part_id == 500
+    journal.close()
+
+
 def test_where_no_number_can_be_read_the_archive_says_what_comes_next(path):
     fill(path, 5).close()
     path.write_bytes(path.read_bytes()[:100] + bytes(20_000))

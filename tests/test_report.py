@@ -261,3 +261,32 @@ def test_a_csv_longer_than_a_page(other, capsys):
 @pytest.mark.parametrize("span", [["--last", "999999999999d"], ["--since", "0001-01-01"], ["--last", "99999d"]])
 def test_a_range_beyond_all_records(journal, capsys, span):
     assert main(["report", "--journal", str(journal), *span, "--json"]) in (0, 78)
+
+
+def test_a_label_that_was_neither_recorded_nor_driven_is_to_be_looked_for(tmp_path, capsys):
+    journal = Journal.open(JournalConfig(path=tmp_path / "journal.sqlite"))
+    journal.use_engine("toy", "ab" * 32)
+    for number in (1, 2):
+        journal.unrecorded(Part(number, number, time.monotonic_ns(), time.time_ns(), 0))
+        for _ in range(2):
+            journal.amend_outcome(number, Outcome.NOT_DRIVEN if number == 2 else Outcome.REJECTED, 0)
+    journal.close()
+    code, out = report(capsys, "--journal", tmp_path / "journal.sqlite", "--json")
+    figures = json.loads(out)
+    assert code == 0
+    assert [(label["id"], label["why"]) for label in figures["not_driven"]] == [(2, "not driven")]
+    assert [outage["kind"] for outage in figures["outages"]] == ["record_error"]
+    _, out = report(capsys, "--journal", tmp_path / "journal.sqlite")
+    assert "look for these labels" in out
+
+
+@pytest.mark.parametrize("kind", ["camera", "output"])
+def test_an_outage_ends_with_its_session(kind, tmp_path, capsys):
+    """A line that is stopped while its camera is away is not without a camera for ever."""
+    journal = Journal.open(JournalConfig(path=tmp_path / "journal.sqlite"))
+    journal.outage_begin(kind, "gone")
+    journal.close()
+    _, out = report(capsys, "--journal", tmp_path / "journal.sqlite", "--json")
+    (outage,) = json.loads(out)["outages"]
+    assert outage["t_to_utc_ns"] is not None
+    assert outage["duration_ns"] >= 0
