@@ -59,6 +59,7 @@ class Acquisition:
         self._on_camera = on_camera
         self._expect_every_s = expect_every_s
         self._repeats_after = repeats_after
+        self._recent: RecentImages | None = None
         self._proof_is_owed = threading.Event()
         """Set while the camera is open, but its trigger has given nothing since it was found dead."""
         self._last_s = time.monotonic()
@@ -152,7 +153,7 @@ class Acquisition:
 
     def _acquire(self) -> None:
         previous: Shot | None = None
-        recent = RecentImages(self._repeats_after())
+        recent = self._recent_images()
         self._last_s = time.monotonic()
         while not self._stopping.is_set():
             shot = self._camera.grab(_GRAB_TIMEOUT_MS)
@@ -168,6 +169,13 @@ class Acquisition:
             else:
                 self._admit(shot)
             previous = shot
+
+    def _recent_images(self) -> RecentImages:
+        """A camera that is frozen is so after it was opened anew; one that plays files begins again at the first."""
+        repeats_after = self._repeats_after()
+        if self._recent is None or repeats_after is not None:
+            self._recent = RecentImages(repeats_after)
+        return self._recent
 
     def _expect_labels(self) -> None:
         """Raises CameraError if labels are expected and none has come for too long."""

@@ -6,12 +6,13 @@ Camera and output have one owner at a time: what the running line owns is said t
 import os
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,7 +77,10 @@ def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Find
         yield found
         if isinstance(engine, Engine) and found.ok is not False:
             yield _time_budget(config, engine, camera if found.ok else None)
-        yield from _output(config, camera, may_pulse)
+        if found.ok is None and config.gate.output.kind == "camera":
+            yield Finding("output", None, "on the camera that is in use: not touched", found.fix)
+        else:
+            yield from _output(config, camera, may_pulse)
     finally:
         camera.close()
     yield from _pitch(config)
@@ -174,17 +178,33 @@ def _actuator(output: Output, width_ms: float, may_pulse: Callable[[str], bool])
     """Raises OutputError."""
     if not may_pulse(f"Pulse the actuator for {width_ms:g} ms now? It moves: hands off. [y/N] "):
         return Finding("actuator", None, "not tried: whether it moves is not known", "inspectd check --pulse")
-    try:
-        output.write(Signals(actuator=True))
-        time.sleep(width_ms / 1000)
-        was_on = output.actuator()
-    finally:
-        make_safe(output, within_s=SAFE_WITHIN_S)
+    with _signals_as_errors():
+        try:
+            output.write(Signals(actuator=True))
+            time.sleep(width_ms / 1000)
+            was_on = output.actuator()
+        finally:
+            make_safe(output, within_s=SAFE_WITHIN_S)
     if was_on:
         return Finding("actuator", True, f"read back as on after {width_ms:g} ms, and as off again; did it move?")
     return Finding(
         "actuator", False, "was switched on and reads back as off", "does a program of the PLC write the same coil?"
     )
+
+
+@contextmanager
+def _signals_as_errors() -> Iterator[None]:
+    """Whoever ends this process or its terminal meanwhile must not leave the actuator on."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _pitch(config: Config) -> Iterator[Finding]:
@@ -218,9 +238,9 @@ def _real_time(config: Config) -> Finding:
 
 
 def _records(path: Path) -> Finding:
-    if not path.exists() and not path.is_symlink():
-        return Finding("records", True, f"{path}: none yet, the line makes it")
     try:
+        if not path.exists() and not path.is_symlink():
+            return Finding("records", True, f"{path}: none yet, the line makes it")
         real = real_path(path)
         claim_file(real).release()
         found = damage(real) if real.stat().st_size else None
@@ -228,6 +248,9 @@ def _records(path: Path) -> Finding:
         return Finding("records", True, f"{error}; not checked any further")
     except JournalError as error:
         return Finding("records", False, str(error), "move the file away, or give journal.path another one")
+    except OSError as error:
+        fix = f"run this as the service's user, and let it into the folder: namei -l {path.parent}"
+        return Finding("records", False, f"{path}: can't be read: {error.strerror}", fix)
     if found is not None:
         fix = "nothing: the line sets the file aside when it starts, begins a new one and reports it"
         return Finding("records", None, f"{path} is damaged: {found}", fix)
@@ -235,7 +258,7 @@ def _records(path: Path) -> Finding:
 
 
 def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 - no error
     free_gb = shutil.disk_usage(existing).free / 1e9
     if not os.access(existing, os.W_OK):
         return Finding(
@@ -259,13 +282,16 @@ def _clock() -> Finding:
     timedatectl = shutil.which("timedatectl")
     if timedatectl is None:
         return Finding("clock", None, f"{time.strftime('%F %T %Z')}; whether it is synchronised can't be told", fix)
-    answer = subprocess.run(
-        [timedatectl, "show", "--property=NTPSynchronized", "--value"],
-        capture_output=True,
-        text=True,
-        timeout=5,
-        check=False,
-    ).stdout.strip()
+    try:
+        answer = subprocess.run(
+            [timedatectl, "show", "--property=NTPSynchronized", "--value"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("clock", None, f"{time.strftime('%F %T %Z')}; timedatectl does not answer: {error}", fix)
     if answer == "yes":
         return Finding("clock", True, f"{time.strftime('%F %T %Z')}, synchronised")
     return Finding("clock", None, f"{time.strftime('%F %T %Z')}, not synchronised: records may bear wrong times", fix)

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,15 @@ def test_two_buffers_in_turn_are_no_inspection():
     with Running(camera) as run:
         run.until(lambda: len(run.queue) == 11)
         assert list(run.missed()) == [None] * 5 + [MissedReason.STALE_FRAME] * 6
+
+
+@pytest.mark.parametrize("fails", [shot(7, 10**15), CameraError("gone")])
+def test_a_frozen_camera_is_frozen_after_it_was_opened_anew(fails):
+    """Its counter may stand still, too, so that it is opened anew after every image."""
+    (image,) = noise(1, 8, 8)
+    frozen = replace(shot(7, 10**15), image=image)
+    entries = Plant(Script(frozen, fails, frozen, fails, frozen)).run()
+    assert [entry.image is not None for _, entry in entries].count(True) == 1
 
 
 def test_files_that_a_camera_plays_again_are_inspected_again():

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspectd.camera.opencv import OpencvConfig
 from inspectd.redaction import redacted
 
 
@@ -18,6 +19,30 @@ from inspectd.redaction import redacted
 )
 def test_what_is_left_of_a_text(text, expected):
     assert redacted(text) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp:/admin:geheim@cam/1",
+        "rtsp//admin:geheim@cam",
+        "rtsp;//admin:geheim@cam",
+        "rtsp: //admin:geheim@cam",
+        "rtsp:\\\\admin:geheim@cam",
+        "admin:geheim@cam/1",
+        "http:/cam/x?user=admin&password=geheim",
+        "cam/x?user=admin&password=geheim",
+    ],
+)
+def test_a_url_that_was_mistyped_keeps_its_secrets(url):
+    config = OpencvConfig(kind="opencv", device=url)
+    assert "geheim" not in redacted(f"camera.device: '{url}' is not allowed")
+    assert "geheim" not in config.title + config.resolved
+
+
+@pytest.mark.parametrize("text", ["--set pass_class=good: 3", "C: /photos/@eaDir", "line 3, column 5: a=b; c"])
+def test_what_is_no_url_stays(text):
+    assert redacted(text) == text
 
 
 SECRET = st.text(

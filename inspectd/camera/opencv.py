@@ -5,6 +5,7 @@ that changes its size later is scaled by FFmpeg to the size of its first image.
 For slow lines and first trials.
 """
 
+import hashlib
 import math
 import os
 import threading
@@ -72,7 +73,11 @@ class OpencvConfig(CameraSection):
         """The same for all names of one device."""
         if isinstance(self.device, int):
             return f"/dev/video{self.device}"
-        return redacted(self.device) if self.is_stream else os.path.realpath(self.device)
+        if not self.is_stream:
+            return redacted(os.path.realpath(self.device))
+        # recorders tell their channels apart by what is redacted; so short a mark of it gives no password away
+        mark = hashlib.sha256(self.device.encode()).hexdigest()[:4]
+        return f"{redacted(self.device)} ({mark})"
 
     def settings(self) -> list[tuple[str, int, float]]:
         """(name, OpenCV property, value) in the order that cameras want."""

@@ -6,14 +6,18 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from inspectd.errors import EngineError
+from inspectd.errors import ConfigError, EngineError
 from inspectd.inference import Bundle, load_bundle
 from inspectd.terminal import console, printable
 
 
 def run(folder: Path, *, as_json: bool) -> int:
-    """Print one row per bundle; exit code 1 if one is refused or none is there."""
-    bundles = {path.parent: _load(path.parent) for path in sorted(folder.glob("*/engine.yaml"))}
+    """Print one row per bundle; exit code 1 if one is refused or none is there. Raises ConfigError if it can't be read."""
+    try:
+        places = sorted(path.parent for path in folder.glob("*/engine.yaml"))
+    except OSError as error:
+        raise ConfigError(f"{folder}: can't be read: {error.strerror}") from error
+    bundles = {place: _load(place) for place in places}
     if as_json:
         print(json.dumps([_figures(place, bundle) for place, bundle in bundles.items()], indent=2))
     elif bundles:

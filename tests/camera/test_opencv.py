@@ -96,3 +96,10 @@ def test_all_names_of_one_device_are_one_device(tmp_path):
     link.symlink_to("/dev/video7")
     names = [7, "/dev/video7", "/dev/../dev/video7", str(link)]
     assert {create_camera(kind="opencv", device=name)._config.resolved for name in names} == {"/dev/video7"}
+
+
+def test_two_channels_of_one_recorder_are_two_cameras():
+    urls = [f"rtsp://op:s3cr3t@nvr/cam?channel={channel}&subtype=0" for channel in (1, 2)]
+    names = {create_camera(kind="opencv", device=url)._config.resolved for url in urls}
+    assert len(names) == 2
+    assert not any("s3cr3t" in name for name in names)

@@ -1,5 +1,10 @@
 """What `inspectd check` says of the output, judged by the coils of a Modbus device."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +13,7 @@ import pytest
 import yaml
 
 from inspectd.cli import main
+from inspectd.errors import InUseError
 from inspectd.ownership import Claim
 from inspectd_tools.modbus_plc import ModbusPlc
 from tests.factories import make_toy_bundle, toy_image
@@ -42,7 +48,7 @@ def check(tmp_path: Path, capsys):
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "0.png"), toy_image("no_fail"))
 
-    def run(output: dict[str, object], *options: str) -> tuple[int, str]:
+    def run(output: dict[str, object], *options: str, **changes: object) -> tuple[int, str]:
         config = {
             "engine": "engine",
             "camera": {"kind": "replay", "source": "images", "rate_hz": 10, "max_age_ms": 90},
@@ -54,6 +60,7 @@ def check(tmp_path: Path, capsys):
                 "output": output,
             },
             "journal": {"path": "journal.sqlite"},
+            **changes,
         }
         (tmp_path / "line.yaml").write_text(yaml.safe_dump(config))
         code = main(["check", "--config", str(tmp_path / "line.yaml"), *options])
@@ -103,3 +110,60 @@ def test_an_output_of_a_running_line_is_said_to_be_in_use_and_left_alone(plc, ou
     assert code == 0
     assert "in use by the running line" in text
     assert plc.coil(0), "check has switched off what the running line had on"
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_a_check_that_is_ended_leaves_no_actuator_on(plc, output, check, tmp_path, end):
+    check(output)  # writes the config
+    config = tmp_path / "line.yaml"
+    config.write_text(config.read_text().replace("width_ms: 20", "pitch_ms: 20000\n  width_ms: 10000"))
+    checking = subprocess.Popen(
+        [sys.executable, "-m", "inspectd", "check", "--pulse", "--config", str(config)], stdout=subprocess.DEVNULL
+    )
+    end_s = time.monotonic() + 30
+    while not plc.coil(0):
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+    checking.send_signal(end)
+    assert checking.wait(10) == 128 + end
+    assert not plc.coil(0)
+
+
+def test_folders_that_nobody_may_enter_are_findings(output, check, tmp_path, monkeypatch):
+    closed = tmp_path / "closed"
+
+    def stat(path: Path, **how: object) -> os.stat_result:
+        if closed in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return os.stat(path, **how)  # noqa: PTH116 - what Path.stat does
+
+    closed.mkdir()
+    monkeypatch.setattr(Path, "stat", stat)
+    code, text = check(
+        output, journal={"path": "closed/records/journal.sqlite"}, archive={"folder": "closed/images/today"}
+    )
+    assert code == 1
+    assert "journal.sqlite: can't be read: Permission denied" in text
+
+
+def test_an_output_on_a_camera_that_is_in_use_is_left_alone(check, monkeypatch):
+    def open_camera(_: object) -> None:
+        raise InUseError("camera 24012345: in use by the running line (process 1)")
+
+    monkeypatch.setattr("inspectd.camera.pylon.PylonCamera.open", open_camera)
+    code, text = check(
+        {"kind": "camera"},
+        camera={"kind": "pylon", "trigger": {"source": "free_run"}, "exposure_us": 400, "max_age_ms": 90},
+    )
+    assert "on the camera that is in use: not touched" in text, text
+    assert code == 0, text
+
+
+def test_a_clock_service_that_does_not_answer_is_a_finding(output, check, tmp_path, monkeypatch):
+    tool = tmp_path / "timedatectl"
+    tool.write_text("#!/no/such/shell\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    code, text = check(output)
+    assert code == 0, text
+    assert "timedatectl does not answer" in text
