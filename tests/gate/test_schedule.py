@@ -198,6 +198,17 @@ def test_the_next_moment_at_which_anything_changes():
     assert wake_ns(131 * MS) == 141 * MS, "and ends"
 
 
+def test_the_gate_wakes_when_a_path_must_be_closed_and_sleeps_again():
+    bench = Bench(wiring="pulse_to_release", close_before_ms=5, heartbeat_ms=5000)
+    bench.expect(1, 20)
+    assert [bench.schedule.next_wake_ns(now_ms * MS) for now_ms in (0, 14, 15, 16)] == [
+        15 * MS,
+        15 * MS,
+        20 * MS,
+        20 * MS,
+    ]
+
+
 def test_a_line_is_stalled_from_the_first_moment_after_its_time():
     schedule = Bench(stall_ms=50).schedule
     schedule.heartbeat(True, 7)

@@ -265,6 +265,11 @@ def test_too_few_images_are_named(name):
         choose_threshold(groups["faulty"], groups["unknown"], 0.05)
 
 
+def test_no_threshold_is_zero_though_nothing_asks_for_more():
+    """A certainty of 0 is that of an image which another class explains as well."""
+    assert calibrate(Groups(certainties(0, 0.5), {}, {}), "0" * 64, 0.05).value == pytest.approx(0.001)
+
+
 def test_a_group_that_is_absent_asks_for_nothing():
     zeros, some = np.zeros(60, np.float32), np.full(60, 0.3, np.float32)
     assert choose_threshold(certainties(), certainties(), 0.05) == 0
