@@ -517,6 +517,16 @@ def test_wherever_a_reject_is_among_labels_that_pass_the_path_is_closed_before_i
     assert bench.outcomes[rejected] is Outcome.REJECTED
 
 
+def test_a_release_that_has_waited_too_long_behind_a_reject_is_left_out_at_once():
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5, max_lateness_ms=2)
+    bench.expect(1, 100, cleared=True)
+    bench.expect(2, 104)
+    assert bench.at(102).outcomes == {}
+    assert bench.at(103).outcomes == {1: Outcome.REJECTED_STOPPED}
+    assert bench.at(150).outcomes == {1: Outcome.REJECTED_STOPPED, 2: Outcome.REJECTED}
+    assert list(bench.device.pulses()) == []
+
+
 @pytest.mark.parametrize("apart_ms", [0, 0.000001])
 def test_of_two_labels_at_the_path_at_once_the_rejected_one_counts(apart_ms):
     bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5)
