@@ -517,6 +517,15 @@ def test_wherever_a_reject_is_among_labels_that_pass_the_path_is_closed_before_i
     assert bench.outcomes[rejected] is Outcome.REJECTED
 
 
+def test_a_release_that_is_cut_before_half_of_its_width_has_let_nothing_pass():
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5)
+    bench.expect(1, 100, cleared=True)
+    bench.expect(2, 108)
+    bench.at(150)
+    assert list(bench.device.pulses()) == [(100 * MS, 103 * MS)]
+    assert bench.outcomes == {1: Outcome.REJECTED_STOPPED, 2: Outcome.REJECTED}
+
+
 def test_a_release_that_has_waited_too_long_behind_a_reject_is_left_out_at_once():
     bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5, max_lateness_ms=2)
     bench.expect(1, 100, cleared=True)
