@@ -28,7 +28,7 @@ faults: $(VENV)/test.stamp  ## the fault campaign, with its table
 campaign: $(VENV)/test.stamp  ## 500 faults, judged by what the plant saw (25 minutes)
 	INSPECTD_ROUNDS=$${INSPECTD_ROUNDS:-500} $(BIN)/python -m pytest tests/plant/test_campaign.py -v
 
-mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its tests notice? (about 10 minutes)
+mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its tests notice? (about 20 minutes)
 	rm -rf out/mutants && mkdir -p out/mutants
 	ln -s $(CURDIR)/inspectd $(CURDIR)/tests $(CURDIR)/pyproject.toml out/mutants
 	ln -s $(CURDIR)/tools out/mutants/inspectd_tools  # mutmut takes a folder's name for its package's
