@@ -45,6 +45,8 @@ class GateLink:
         self._thread = gate if isinstance(gate, GateThread) else None
         self.pid = self._process.pid if self._process is not None else None
         self._has_stopped = False
+        self._devices = config.output.devices
+        """Asked for while the network is whole: a name may have to be looked up."""
         self._unanswered = 0
         self._asked_ns = 0
         channel.setblocking(False)
@@ -164,7 +166,7 @@ class GateLink:
         has_tried = code == OutputError.exit_code
         try:
             with ExitStack() as claims:
-                for device in self._config.output.devices:
+                for device in self._devices:
                     claims.enter_context(Claim(device, wait_s=1))
                 make_safe(output, within_s=1 if has_tried else SAFE_WITHIN_S)
         finally:

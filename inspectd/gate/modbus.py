@@ -9,9 +9,10 @@ When line and gate die together (power, kernel, OOM), only the device's own watc
 import logging
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from inspectd.errors import OutputError
 from inspectd.gate.output import SAFE, Signals
@@ -35,9 +36,21 @@ class CouplerWatchdog(Section):
     """What one count of the register means."""
 
 
+def check_host(host: str) -> str:
+    """`host` as it is. Raises ValueError if it can't be the name of a machine or its address."""
+    try:
+        is_name = bool(host.encode("idna")) and not set(host) & set(" /@")
+    except UnicodeError:
+        is_name = False
+    if not is_name:
+        raise ValueError("must be a name or an address, such as plc-3.local or 192.168.0.20")
+    return host
+
+
 class ModbusConfig(Section):
     kind: Literal["modbus"]
-    host: str
+    host: Annotated[str, AfterValidator(check_host)]
+    """Address or name of the device."""
     port: int = Field(default=502, ge=1, le=65535)
     unit: int = Field(default=1, ge=0, le=255)
     actuator_coil: int = Field(ge=0, le=65535)
@@ -68,7 +81,7 @@ class ModbusConfig(Section):
     def devices(self) -> list[str]:
         """What one process owns at a time: each coil, since two lines may share one coupler."""
         try:
-            address = socket.gethostbyname(self.host)
+            address = _address(self.host)
         except OSError:  # it is not reachable either
             address = self.host
         coils = {self.actuator_coil, self.run_permit_coil}
@@ -78,6 +91,18 @@ class ModbusConfig(Section):
 
     def create(self, _: object) -> "ModbusOutput":
         return ModbusOutput(self)
+
+
+@cache
+def _address(host: str) -> str:
+    """Looked up once: while the network is cut, so may be the name server, and no answer takes 10 s or longer.
+
+    Raises OSError.
+    """
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
 
 
 class ModbusOutput:
@@ -209,9 +234,11 @@ class ModbusOutput:
         except ImportError as error:
             raise OutputError("gate.output.kind 'modbus' needs pymodbus: pip install inspectd[modbus]") from error
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it says in lines of its own what the errors say
-        client = ModbusTcpClient(
-            self._config.host, port=self._config.port, timeout=self._config.timeout_ms / 1000, retries=0
-        )
+        try:
+            address = _address(self._config.host)
+        except OSError as error:
+            raise OutputError(f"{self._name}: has no address: {error}") from error
+        client = ModbusTcpClient(address, port=self._config.port, timeout=self._config.timeout_ms / 1000, retries=0)
         try:
             is_connected = client.connect()
         except Exception as error:

@@ -7,9 +7,13 @@ import struct
 import threading
 from collections.abc import Callable
 
+import pytest
+from pydantic import ValidationError
+
 from inspectd.errors import OutputError
 from inspectd.gate.modbus import ModbusConfig, ModbusOutput
 from inspectd.gate.output import Signals
+from inspectd_tools.modbus_plc import ModbusPlc
 
 CALLS = int(os.environ.get("INSPECTD_FUZZ", "400"))
 
@@ -139,3 +143,41 @@ def test_whatever_a_device_answers_the_output_works_or_has_failed():
     output.close()
     server.close()
     assert 0 < failures < CALLS
+
+
+@pytest.mark.parametrize("host", ["", "plc..local", "a" * 70, "plc local", "http://10.0.0.1", "op@plc"])
+def test_what_is_no_host_is_refused(host):
+    with pytest.raises(ValidationError, match="must be a name or an address"):
+        ModbusConfig(kind="modbus", host=host, actuator_coil=0)
+
+
+def test_a_name_server_that_is_cut_off_with_the_device_costs_no_time_when_it_is_back(tmp_path, monkeypatch):
+    with ModbusPlc(tmp_path / "coils.jsonl") as plc:
+        config = ModbusConfig(kind="modbus", host="localhost", port=plc.port, actuator_coil=0, timeout_ms=200)
+        output = config.create(None)
+        output.open()
+
+        def unanswered(*_: object, **__: object) -> list[object]:
+            pytest.fail("a name was looked up while the network is cut")
+
+        monkeypatch.setattr(socket, "getaddrinfo", _only_addresses(unanswered))
+        monkeypatch.setattr(socket, "gethostbyname", unanswered)
+        plc.stop()
+        with pytest.raises(OutputError):
+            output.write(Signals(actuator=True))
+        plc.start()
+        assert config.devices == [f"output modbus 127.0.0.1:{plc.port} unit 1 coil 0"]
+        again = config.create(None)
+        again.open()
+        assert not plc.coil(0)
+        output.close()
+        again.close()
+
+
+def _only_addresses(unanswered: Callable[..., list[object]]) -> Callable[..., object]:
+    look_up = socket.getaddrinfo
+
+    def look(host: str, *args: object, **options: object) -> object:
+        return look_up(host, *args, **options) if host == "127.0.0.1" else unanswered()  # type: ignore[arg-type]
+
+    return look
