@@ -54,7 +54,10 @@ def run(path: Path, *, pulse: bool | None = None) -> int:
 
     def may_pulse(question: str) -> bool:
         if pulse is None and sys.stdin.isatty():
-            return input(question).strip().lower() in ("y", "yes")
+            try:
+                return input(question).strip().lower() in ("y", "yes")
+            except EOFError:
+                return False
         return bool(pulse)
 
     config = load_config(path)

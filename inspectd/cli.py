@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -13,7 +14,7 @@ from typing import NoReturn, TypeAlias
 from inspectd import __version__
 from inspectd.errors import InspectdError
 from inspectd.logs import configure_logs, flush_logs, last_words
-from inspectd.terminal import print_any_text, print_error, printable
+from inspectd.terminal import open_missing_streams, print_any_text, print_error, print_no_more, printable
 
 _EPILOG = """\
 a first look, without camera or rejector:
@@ -23,21 +24,32 @@ on a line:
 
 exit codes (sysexits.h):
   0   done                     70  the line can't vouch for its parts any more
-  1   the verb's own finding   74  the journal can't be opened
+  1   the verb's own finding   74  the journal or another file can't be read or written
   2   wrong usage              75  camera or output gone; worth a restart
                                78  bad configuration or engine; not worth one"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. Errors raised on purpose end in their message, not in a traceback."""
+    open_missing_streams()
     args = _parser().parse_args(arguments)
     configure_logs()
     print_any_text()
     try:
         code = int(args.verb(args))
+        sys.stdout.flush()
     except InspectdError as error:
         print_error("inspectd", error)
         code = error.exit_code
+    except BrokenPipeError:  # nobody reads on, as in `inspectd report --csv | head`
+        code = 0
+        print_no_more()
+    except OSError as error:  # the disk is full, or a folder may not be entered
+        print_error("inspectd", OSError(f"{error.filename or 'standard output'}: {error.strerror or error}"))
+        code = os.EX_IOERR
+        print_no_more()
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
     if arguments is None and threading.active_count() > 1:
         _leave_threads_behind(code)
     return code

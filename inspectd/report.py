@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 import re
 import sqlite3
 import sys
@@ -53,9 +52,6 @@ def run(args: argparse.Namespace) -> int:
                 _write_csv(connection, t_from_ns, t_to_ns)
                 return 0
             summary = summarise(connection, t_from_ns, t_to_ns)
-    except BrokenPipeError:  # nobody reads on, as in `inspectd report --csv | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except UNREADABLE as error:
         raise JournalError(
             f"{path}: can't be read any further, is it damaged? ({error}); the line sets a damaged journal aside when it starts"

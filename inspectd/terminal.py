@@ -1,6 +1,7 @@
 """What is printed for people. Names and paths come out as they are: `[v2]` is no style, and no control character gets through."""
 
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -57,3 +58,19 @@ def print_any_text() -> None:
     """Let `print` escape what standard output can't encode, such as a file name that is no UTF-8, rather than fail."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def print_no_more() -> None:
+    """What is still to be printed goes nowhere: standard output can't be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_missing_streams() -> None:
+    """Whoever started us may have closed standard input, output or error: the next file or socket would take its place."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor, inheritable=True)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", encoding="utf-8"))

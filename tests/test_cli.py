@@ -1,6 +1,12 @@
 """`inspectd check`, `engines`, `demo` and `schema`, as a user calls them."""
 
+import io
 import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import pytest
@@ -10,6 +16,8 @@ from inspectd.cli import main
 from inspectd.comparison import Row, Truth, compare
 from inspectd.errors import LineFault
 from tests.factories import GREY_OF_CLASS, UNKNOWN_GREY, make_toy_bundle, toy_image
+
+INSPECTD = (sys.executable, "-m", "inspectd")
 
 
 @pytest.fixture
@@ -247,3 +255,41 @@ def test_each_verb_of_engines_explains_itself(verb, capsys):
         main(["engines", verb, "--help"])
     assert ended.value.code == 0
     assert f"inspectd engines {verb}" in capsys.readouterr().out
+
+
+def test_an_output_that_can_not_be_written_is_a_sentence_and_no_finding():
+    """1 would mean, of a report, that the books don't balance."""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*INSPECTD, "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.stderr == "inspectd: standard output: No space left on device\n"
+    assert ended.returncode == os.EX_IOERR
+
+
+def test_nobody_has_to_read_to_the_end():
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([*INSPECTD, "schema"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("verb", "code"), [("schema", 0), ("run --config /nowhere/line.yaml", 78)])
+def test_closed_standard_streams_change_no_exit_code(closed, verb, code):
+    command = f"{shlex.join(INSPECTD)} {verb} {closed}"
+    assert subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False).returncode == code
+
+
+def test_no_answer_to_a_question_is_no(line, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert main(["check", "--config", write(line)]) == 0
+    assert "not tried" in capsys.readouterr().out
+
+
+def test_an_interrupted_command_ends_without_a_traceback(monkeypatch):
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("inspectd.cli._schema", interrupt)
+    assert main(["schema"]) == 130
