@@ -10,7 +10,9 @@ import time
 from typing import Any
 
 import structlog
-from structlog.typing import WrappedLogger
+from structlog.typing import EventDict, WrappedLogger
+
+from inspectd.redaction import redacted
 
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _WAITING = 1000
@@ -30,9 +32,11 @@ def configure_logs(*, drop: bool = False) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _redact,
     ]
     if sys.stderr.isatty():
-        processors[-1:] = [structlog.dev.ConsoleRenderer()]
+        # not the pretty tracebacks, which show the values of all variables: the config's passwords among them
+        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
     else:
         processors.append(structlog.processors.JSONRenderer())
         if "JOURNAL_STREAM" in os.environ:
@@ -51,7 +55,7 @@ def configure_logs(*, drop: bool = False) -> None:
 
 def last_words(text: str) -> None:
     """Say why the process ends, after what is still to be logged, and without waiting for ever for a reader."""
-    structlog.get_config()["logger_factory"]().msg(text)
+    structlog.get_config()["logger_factory"]().msg(redacted(text))
     flush_logs()
 
 
@@ -101,6 +105,11 @@ def _write_to_stderr(line: str) -> None:
             data = data[os.write(sys.stderr.fileno(), data) :]
     except (OSError, ValueError):
         return  # a log that can't be written must not end what it tells of
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Also what nobody foresaw, such as the text of a library's exception."""
+    return {key: redacted(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _prefix_priority(_: WrappedLogger, method: str, line: str) -> str:

@@ -1,7 +1,10 @@
 import os
+import pty
 import subprocess
 import sys
 import time
+
+import pytest
 
 _CHATTER = (
     "import sys, time\n"
@@ -45,3 +48,32 @@ def test_every_line_arrives_where_somebody_reads():
     lines = done.stderr.splitlines()
     assert [f'"number": {number},' in line for number, line in enumerate(lines[:-1])] == [True] * 50
     assert lines[-1] == "the end"
+
+
+_BUG = (
+    "import structlog\n"
+    "from inspectd.logs import configure_logs, last_words\n"
+    "configure_logs(drop=True)\n"
+    "def grab(config, device):\n"
+    "    raise RuntimeError('no answer from ' + device)\n"
+    "device = 'rtsp://op:' + 's3cr3t@camera/1'\n"
+    "try:\n"
+    "    grab({'device': device}, device)\n"
+    "except RuntimeError as error:\n"
+    "    structlog.get_logger().critical('stage died', exc_info=error, error=str(error))\n"
+    "    last_words(str(error))\n"
+)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_nobody_foresaw_gives_no_password_away(is_terminal):
+    reading, writing = pty.openpty() if is_terminal else os.pipe()
+    ended = subprocess.run([sys.executable, "-c", _BUG], stderr=writing, check=False, timeout=30)
+    text = os.read(reading, 100_000).decode()
+    os.close(reading)
+    os.close(writing)
+    assert ended.returncode == 0
+    assert "Traceback" in text
+    assert text.count("no answer from rtsp://***@camera/1") == 3
+    assert "s3cr3t@" not in text
+    assert "op:s3cr3t" not in text
