@@ -168,7 +168,7 @@ class GateLink:
             with ExitStack() as claims:
                 for device in self._devices:
                     claims.enter_context(Claim(device, wait_s=1))
-                make_safe(output, within_s=1 if has_tried else SAFE_WITHIN_S)
+                make_safe(output, within_s=1 if has_tried else SAFE_WITHIN_S, is_open=False)
         finally:
             output.close()
         log.warning("the gate did not end in the safe state; the line has written it in its place", exit_code=code)

@@ -69,13 +69,12 @@ class HasUserOutput(Protocol):
         """Its level as the camera has it now. Raises CameraError."""
 
 
-def make_safe(output: Output, within_s: float) -> None:
+def make_safe(output: Output, within_s: float, *, is_open: bool = True) -> None:
     """Write SAFE, read it back, and try again until both have worked, from a new connection each time.
 
     Raises OutputError if that takes longer than `within_s`: run permit or the actuator may still be on.
     """
     end_s = time.monotonic() + within_s
-    is_open = True
     while True:
         try:
             if not is_open:

@@ -176,6 +176,18 @@ def test_a_killed_gate_is_a_line_fault_and_the_output_is_made_safe(simulated):
     assert record(path)[-1]["run_permit"] is False
 
 
+def test_the_safe_state_in_place_of_a_killed_gate_is_written_at_once(simulated, monkeypatch):
+    """The output is opened first: an attempt without that would fail, and the next one comes later."""
+    monkeypatch.setattr("inspectd.gate.output._RETRY_S", 5)
+    link, path = simulated
+    collect(link, running)
+    os.kill(link.pid, signal.SIGKILL)
+    killed_s = time.monotonic()
+    link.close()
+    assert time.monotonic() - killed_s < 3
+    assert record(path)[-1]["run_permit"] is False
+
+
 def test_a_hung_gate_is_killed_and_the_output_is_made_safe(plc):
     link = GateLink.start(modbus_config(plc, stall_ms=250))
     collect(link, running)
