@@ -224,7 +224,8 @@ class Schedule:
         if passes == self._releases:
             self._pulse(Pulse(part, due_ns, if_driven=outcome))
         elif passes:
-            taken = self._actuator.wants_on(now_ns) or not self._actuator.was_off(due_ns)
+            has_gone_by = now_ns - due_ns > self._max_lateness_ns
+            taken = (self._actuator.wants_on(now_ns) and not has_gone_by) or not self._actuator.was_off(due_ns)
             self._outcomes.append(Done(part, Outcome.REJECTED_WITH_OTHER if taken else outcome))
             if not taken:
                 self._rest_on_off.append(part)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from inspectd.gate.config import CAPACITY
 from inspectd.gate.messages import GateState, Outcome
 from inspectd.gate.output import SAFE, Signals
+from inspectd.gate.schedule import Schedule
 from tests.gate.bench import MS, Bench, gate_config
 
 WIRINGS = ("pulse_to_reject", "pulse_to_release")
@@ -741,3 +742,18 @@ def judge(device, wiring, due_ns, outcome, is_cleared):
         assert is_cleared or outcome in (Outcome.REJECTED, Outcome.NOT_DRIVEN)
         if outcome is Outcome.PASSED:
             assert device.on_ns(due_ns, due_ns + 40 * MS) >= 2 * MS
+
+
+@pytest.mark.parametrize(("stood_until_ms", "outcome"), [(145, Outcome.REJECTED_WITH_OTHER), (200, Outcome.PASSED)])
+def test_a_good_label_that_had_gone_by_before_a_late_pulse_has_passed(stood_until_ms, outcome):
+    """A gate that stood still: the pulse that it owes the label before can only meet a label that is still there."""
+    config = gate_config(width_ms=20)
+    schedule = Schedule(config, 0)
+    schedule.heartbeat(True, 0)
+    schedule.expect(1, 120 * MS)
+    schedule.expect(2, 140 * MS)
+    schedule.clear(2)
+    signals = schedule.step(stood_until_ms * MS)
+    assert signals.actuator
+    schedule.acknowledged(signals, stood_until_ms * MS)
+    assert {done.part: done.outcome for done in schedule.take_outcomes()} == {1: Outcome.NOT_DRIVEN, 2: outcome}
