@@ -28,6 +28,7 @@ from inspectd.journal_file import (
     set_aside_before,
     set_damaged_aside,
 )
+from inspectd.journal_notes import Notes
 from inspectd.journal_schema import SCHEMA_VERSION
 from inspectd.journal_session import INSERT_STEP, begin_session, now, prepare, transaction
 from inspectd.ownership import Claim
@@ -71,8 +72,6 @@ WHERE id = :session
 Outage = Literal["camera", "output"]
 OUTAGES: tuple[Outage, ...] = get_args(Outage)
 
-_PENDING_LIMIT = 20_000
-"""Amendments kept while nothing can be written; beyond, the oldest are lost (the verdicts themselves are not)."""
 _ALIVE_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.25
 """No part is recorded later than this after the file was deleted, moved or replaced."""
@@ -105,15 +104,6 @@ class Stages:
     infer_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """A statement that is written together with, or after, the row of its part."""
-
-    part: int
-    sql: str
-    values: dict[str, object]
-
-
 class Journal:
     """The writing side. `append`, `flush`, `heartbeat` and `close` belong to one thread at a time; the methods that
     only note something (`amend_*`, `outage_*`, `image_lost`) may be called from any."""
@@ -139,9 +129,8 @@ class Journal:
         self._last_part = next_part_id - 1
         self._accounted = 0
         self._images_lost = 0
-        self._notes_lost = 0
         self._lock = threading.Lock()
-        self._pending: list[_Note] = []
+        self._notes = Notes(session)
         self._is_closing = False
         self._alive_s = self._looked_s = time.monotonic()
 
@@ -214,7 +203,7 @@ class Journal:
 
     def flush(self) -> None:
         """Write what was noted since the last part. Raises JournalError."""
-        if self._pending or self._unrecorded or self._alive_is_due():
+        if self._notes or self._unrecorded or self._alive_is_due():
             with self._writing():
                 pass
 
@@ -234,17 +223,17 @@ class Journal:
     def amend_recorded(self, part_id: int, record_us: int) -> None:
         """How long the part's own commit took."""
         sql = "UPDATE parts SET record_us = :record_us WHERE id = :part AND session = :session"
-        self._note(part_id, sql, record_us=record_us)
+        self._notes.add(part_id, sql, record_us=record_us)
 
     def amend_outcome(self, part_id: int, outcome: Outcome, lateness_us: int) -> None:
         """What the gate did. A recorded pass that it did not let through becomes `missed` (`late`)."""
-        self._note(part_id, _AMEND_OUTCOME, outcome=outcome.name.lower(), lateness_us=lateness_us)
+        self._notes.add(part_id, _AMEND_OUTCOME, outcome=outcome.name.lower(), lateness_us=lateness_us)
         if outcome is Outcome.NOT_DRIVEN:
-            self._note(part_id, _NOT_DRIVEN_WITHOUT_A_ROW, **now())
+            self._notes.add(part_id, _NOT_DRIVEN_WITHOUT_A_ROW, **now())
 
     def amend_image(self, part_id: int, path: str) -> None:
         """Where the archive has stored the part's image."""
-        self._note(part_id, "UPDATE parts SET image = :path WHERE id = :part AND session = :session", path=path)
+        self._notes.add(part_id, "UPDATE parts SET image = :path WHERE id = :part AND session = :session", path=path)
 
     def image_lost(self) -> None:
         """The archive dropped an image, or could not store it."""
@@ -253,7 +242,7 @@ class Journal:
 
     def outage_begin(self, kind: Outage, detail: str) -> None:
         """From now on parts may be there that the line does not see (camera) or can't reject (output)."""
-        self._note(
+        self._notes.add(
             0,
             "INSERT INTO outages (session, kind, t_from_utc_ns, t_from_mono_ns, parts, detail) "
             "VALUES (:session, :kind, :utc_ns, :mono_ns, 0, :detail)",
@@ -264,7 +253,7 @@ class Journal:
 
     def outage_end(self, kind: Outage) -> None:
         """The outage of this kind is over; nothing happens if there was none."""
-        self._note(
+        self._notes.add(
             0,
             "UPDATE outages SET t_to_utc_ns = :utc_ns, duration_ns = :mono_ns - t_from_mono_ns "
             "WHERE session = :session AND kind = :kind AND t_to_utc_ns IS NULL",
@@ -286,14 +275,6 @@ class Journal:
             if self._claim is not None:
                 self._claim.release()
 
-    def _note(self, part_id: int, sql: str, **values: object) -> None:
-        with self._lock:
-            self._pending.append(_Note(part_id, sql, {"part": part_id, "session": self._session, **values}))
-            overflow = len(self._pending) - _PENDING_LIMIT
-            if overflow > 0:
-                self._notes_lost += overflow
-                del self._pending[:overflow]
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction that also carries what was noted for parts recorded earlier. Whatever fails is a JournalError."""
@@ -301,15 +282,14 @@ class Journal:
         if (step := self._clock.step()) is not None:
             self._note_step(step)
         writes_session = self._is_closing or self._alive_is_due()
-        with self._lock:
-            noted = [note for note in self._pending if note.part <= self._last_part or self._is_closing]
+        noted = self._notes.up_to(None if self._is_closing else self._last_part)
         try:
             with transaction(self._connection):
                 if self._unrecorded is not None:
                     self._insert_unrecorded(*self._unrecorded)
-                refused = [note for note in noted if not self._apply(note)]
+                refused = self._notes.write(self._connection, noted)
                 if writes_session:
-                    self._update_session(len(refused))
+                    self._update_session(refused)
                 yield
         except Exception as error:
             if is_damage(error):
@@ -318,10 +298,7 @@ class Journal:
         if writes_session:
             self._alive_s = time.monotonic()
         self._unrecorded = None
-        done = set(map(id, noted))
-        with self._lock:
-            self._notes_lost += len(refused)
-            self._pending = [note for note in self._pending if id(note) not in done]
+        self._notes.written(noted, refused)
 
     def _look(self) -> None:
         """Raises JournalError, from now on for ever, if the file is not the one that was opened."""
@@ -331,23 +308,9 @@ class Journal:
             self.failure = self._place.problem()
             self.check()
 
-    def _apply(self, note: _Note) -> bool:
-        """False if the database refuses this very note, whatever it is told later: it must not hold up the others."""
-        try:
-            self._connection.execute(note.sql, note.values)
-        except Exception as error:
-            if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
-                raise
-            if self._notes_lost == 0:
-                log.error(
-                    "a note can't be recorded and is dropped", part=note.part, error=f"{type(error).__name__}: {error}"
-                )
-            return False
-        return True
-
     def _note_step(self, step: ClockStep) -> None:
         log.warning("the clock was set: times of records may be wrong", by_s=round(step.seconds, 3))
-        self._note(
+        self._notes.add(
             0,
             INSERT_STEP,
             after=self._last_part,
@@ -355,7 +318,7 @@ class Journal:
             from_ns=step.t_from_utc_ns,
             to_ns=step.t_to_utc_ns,
         )
-        self._note(0, "UPDATE sessions SET clock_steps = clock_steps + 1 WHERE id = :session")
+        self._notes.add(0, "UPDATE sessions SET clock_steps = clock_steps + 1 WHERE id = :session")
 
     def _alive_is_due(self) -> bool:
         return time.monotonic() - self._alive_s >= _ALIVE_EVERY_S
@@ -367,7 +330,7 @@ class Journal:
             "triggers": self.count_triggers() if self.count_triggers is not None else None,
             "accounted": self._accounted,
             "images_lost": self._images_lost,
-            "notes_lost": self._notes_lost + refused,
+            "notes_lost": self._notes.lost + refused,
             "ends": self._is_closing,
             **now(),
         }
