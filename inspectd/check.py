@@ -86,7 +86,7 @@ def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Find
             yield from _output(config, camera, may_pulse)
     finally:
         camera.close()
-    yield from _pitch(config)
+    yield from _belt(config)
     yield _real_time(config)
     yield _records(config.journal.path)
     yield _disk("journal", config.journal.path.parent, config.journal.max_mb / 1000)
@@ -210,7 +210,16 @@ def _signals_as_errors() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _pitch(config: Config) -> Iterator[Finding]:
+def _belt(config: Config) -> Iterator[Finding]:
+    """What the gate's times mean for labels on the belt."""
+    if config.gate.wiring == "pulse_to_reject" and config.gate.stall_ms >= config.gate.delay_ms:
+        yield Finding(
+            "stall",
+            None,
+            f"labels that come while the line stalls go by up to {config.gate.stall_ms - config.gate.delay_ms:g} ms before "
+            "run permit drops",
+            "set gate.stall_ms below gate.delay_ms",
+        )
     if config.gate.pitch_ms is None and config.camera.known_period_ms() is None:
         yield Finding(
             "pitch",

@@ -1,6 +1,6 @@
 """`inspectd run`: the daemon's main process, from config to exit code.
 
-Order of start: engine (golden images), journal, gate, camera, READY. Then the main thread only supervises: it beats the
+Order of start: gate (the output is safe), engine (golden images), journal, camera, READY. Then the main thread only supervises: it beats the
 line, feeds systemd's watchdog while every stage makes progress, and handles SIGTERM (finish, exit 0) and SIGHUP (reload).
 """
 
@@ -20,7 +20,7 @@ from inspectd.config import Config, load_config
 from inspectd.errors import ConfigError, LineFault
 from inspectd.gate import GateLink
 from inspectd.housekeeping import Housekeeper
-from inspectd.inference import load_bundle, load_engine
+from inspectd.inference import Engine, load_bundle, load_engine
 from inspectd.journal import Journal
 from inspectd.line import Health, Line
 from inspectd.notify import Notifier
@@ -46,28 +46,39 @@ def run(path: Path) -> None:
     requests = _Requests()
     config = load_config(path)
     times.passed("config")
+    camera = config.camera.create()
+    # first of all: where line and gate died together, run permit may still be on
+    with GateLink.start(config.gate, camera) as gate:
+        times.passed("gate")
+        engine = _load_engine(path, config)
+        times.passed("engine")
+        journal = _open_journal(config)
+        with ExitStack() as stack:
+            journal.use_engine(engine.manifest.name, engine.hash)
+            times.passed("journal")
+            housekeeper = stack.enter_context(Housekeeper(config.journal))
+            archive = None
+            if config.archive is not None:
+                archive = stack.enter_context(Archive(config.archive, journal.amend_image, journal.image_lost))
+            stack.callback(gate.close)  # left first: the output is made safe before anything else is tidied
+            line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
+            _supervise(path, config, line, requests, times, (journal.check, housekeeper.check))
+        journal.close()
+
+
+def _load_engine(path: Path, config: Config) -> Engine:
+    """Raises ConfigError if no label could ever be in time with it."""
     engine = load_engine(load_bundle(config.engine), config.inference)
-    times.passed("engine")
     refusal = least_budget(config, engine).refusal
     if refusal is not None:
         raise ConfigError(f"{path}: {refusal}")
+    return engine
+
+
+def _open_journal(config: Config) -> Journal:
     archived = config.archive
     first_part_id = (lambda: 1) if archived is None else (lambda: highest_part_id(archived.folder) + 1)
-    journal = Journal.open(config.journal, exclusive=True, first_part_id=first_part_id)
-    with ExitStack() as stack:
-        journal.use_engine(engine.manifest.name, engine.hash)
-        times.passed("journal")
-        camera = config.camera.create()
-        housekeeper = stack.enter_context(Housekeeper(config.journal))
-        archive = None
-        if config.archive is not None:
-            archive = stack.enter_context(Archive(config.archive, journal.amend_image, journal.image_lost))
-        # entered last, left first: the output is made safe before anything else is tidied
-        gate = stack.enter_context(GateLink.start(config.gate, camera))
-        times.passed("gate")
-        line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
-        _supervise(path, config, line, requests, times, (journal.check, housekeeper.check))
-    journal.close()
+    return Journal.open(config.journal, exclusive=True, first_part_id=first_part_id)
 
 
 class _Requests:

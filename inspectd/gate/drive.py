@@ -113,6 +113,9 @@ class Drive:
         self._refreshed_ns = self._clock_ns()
         self._schedule.output_failed()
         if was_working:
+            self._refreshed_ns -= (
+                self._refresh_ns
+            )  # a device that only does something else may still take run permit off
             log.error("output failed: run permit off", error=f"{error}" or type(error).__name__)
 
     def _try_again(self, signals: Signals) -> None:

@@ -72,6 +72,8 @@ def test_the_gate_sleeps_until_the_next_refresh():
     bench.device.answers = False
     bench.schedule.heartbeat(False, bench.device.now_ns)
     bench.turn()
+    assert bench.drive.wait_ns() == 0, "it may still take run permit off"
+    bench.turn()
     assert bench.drive.wait_ns() == 100 * MS, "a device that fails is not asked more often than that"
 
 
@@ -100,15 +102,26 @@ def test_a_failed_output_is_tried_again_with_the_safe_state_every_refresh_until_
     assert bench.schedule.state(bench.device.now_ns) is GateState.OUTPUT_FAILED
     calls = calls_of(bench)
     bench.at(150)
-    assert calls == [("write", 120)]
+    assert calls == [("write", pytest.approx(20, abs=0.01)), ("write", pytest.approx(120, abs=0.01))]
     bench.device.answers = True
     bench.at(250)
-    assert calls[1:] == [("write", 220), ("actuator", 220), ("run_permit", 220)]
+    at_220 = pytest.approx(220, abs=0.01)
+    assert calls[2:] == [("write", at_220), ("actuator", at_220), ("run_permit", at_220)]
     assert bench.device.signals == SAFE
     assert bench.schedule.state(bench.device.now_ns) is GateState.OUTPUT_FAILED
-    bench.at(320)
-    assert calls[4:7] == [("write", 320), ("actuator", 320), ("run_permit", 320)]
+    bench.at(320.1)
+    at_320 = pytest.approx(320, abs=0.01)
+    assert calls[5:8] == [("write", at_320), ("actuator", at_320), ("run_permit", at_320)]
     assert bench.schedule.state(bench.device.now_ns) is not GateState.OUTPUT_FAILED
+
+
+def test_run_permit_is_taken_off_at_once_where_something_else_reads_back_otherwise():
+    bench = Bench(refresh_ms=1000)
+    bench.device.drives_actuator = False
+    bench.expect(1, 100)
+    bench.at(111)
+    assert bench.schedule.state(bench.device.now_ns) is GateState.OUTPUT_FAILED
+    assert not bench.device.signals.run_permit
 
 
 def test_a_safe_state_that_reads_back_otherwise_does_not_count_as_working():
