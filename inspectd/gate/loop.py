@@ -64,6 +64,8 @@ class GateLoop:
             else:
                 self._line_gone = True
                 self._schedule.line_gone()
+                if not self._stopping:
+                    log.error("the line is gone: run permit off, everything in flight is rejected")
 
     def _obey(self, message: Message) -> None:
         match message.kind:

@@ -261,7 +261,9 @@ def test_one_flipped_byte_in_the_engine(plant, file):
     path.write_bytes(data)
     assert plant.run_to_exit() == 78
     assert file in plant.log_text()
-    assert not plant.record.exists()
+    changes = [json.loads(line) for line in plant.record.read_text().splitlines()]
+    assert changes, "the output is made safe before anything else"
+    assert not any(change["run_permit"] or change["actuator"] for change in changes)
 
 
 def test_golden_scores_that_the_engine_does_not_give(plant):

@@ -86,6 +86,17 @@ def test_a_good_label_is_taken_with_a_bad_one_while_the_device_has_not_said_that
     assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.REJECTED_WITH_OTHER, 3: Outcome.PASSED}
 
 
+def test_a_good_label_that_went_by_while_the_gate_stood_still_was_not_taken_by_a_pulse_that_begins_afterwards():
+    bench = Bench(width_ms=10, max_lateness_ms=10)
+    bench.expect(1, 100)
+    bench.expect(2, 120, cleared=True)
+    bench.expect(3, 145, cleared=True)
+    bench.at(90)
+    bench.device.now_ns = 150 * MS
+    bench.at(200)
+    assert bench.outcomes == {1: Outcome.NOT_DRIVEN, 2: Outcome.PASSED, 3: Outcome.REJECTED_WITH_OTHER}
+
+
 def test_a_pulse_lasts_its_width_from_when_the_device_took_it():
     bench = Bench(width_ms=8, max_lateness_ms=8)
     bench.device.rise_ns = 6 * MS

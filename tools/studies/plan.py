@@ -7,6 +7,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from inspectd.errors import ConfigError
 from inspectd.section import Section
 from inspectd_tools.studies.scale import Scale
@@ -50,7 +52,7 @@ class Run(Section):
     part: str
     variant: str
     options: Options
-    seed: int
+    seed: int = Field(ge=0, lt=2**32)
     base: str
     settings: Options
     photos: Photos
