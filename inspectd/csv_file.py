@@ -49,7 +49,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[CsvRow]:
             rows.append(CsvRow(line, dict(zip(names, cells, strict=True))))
     except csv.Error as error:
         raise ConfigError(
-            f"{path}: is no valid CSV: line {reader.line_num + skipped}: {one_line(str(error))}"
+            f"{path}: is not valid CSV: line {reader.line_num + skipped}: {one_line(str(error))}"
         ) from error
     return rows
 

@@ -143,7 +143,7 @@ class Journal:
         A damaged journal is set aside and a new one begins: with the numbers that follow those of the damaged one, where
         they can be read, else with `first_part_id()`. `exclusive`: no other process may write it until `close`.
 
-        Raises JournalError if the file is no journal, is of a later version or can't be written; InUseError.
+        Raises JournalError if the file is not a journal, is of a later version or can't be written; InUseError.
         """
         path = real_path(config.path)
         claim = claim_file(path) if exclusive else None
@@ -176,7 +176,7 @@ class Journal:
                 raise
         except (OSError, sqlite3.Error) as error:
             raise JournalError(
-                f"{config.path}: is no usable journal ({error}); move it away to begin a new one"
+                f"{config.path}: is not a usable journal ({error}); move it away to begin a new one"
             ) from error
 
     def use_engine(self, name: str, sha256: str) -> None:

@@ -28,7 +28,7 @@ SELECT 1 FROM parts WHERE verdict NOT IN ('pass', 'fault', 'uncertain', 'missed'
     OR (class IS NULL) <> (certainty IS NULL) LIMIT 1
 """
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
-"""What reading a damaged journal raises: even SQLite's message may quote bytes that are no text."""
+"""What reading a damaged journal raises: even SQLite's message may quote bytes that are not text."""
 _HIGHEST_PLAUSIBLE = 10**15
 
 
@@ -78,7 +78,7 @@ def claim_file(path: Path) -> Claim:
 def set_damaged_aside(path: Path) -> SetAside | None:
     """Move a damaged journal out of the way, together with its log, so that a new one can begin at `path`.
 
-    Raises JournalError, and moves nothing, if the file is no journal or can't be read for another reason.
+    Raises JournalError, and moves nothing, if the file is not a journal or can't be read for another reason.
     """
     log_file = path.with_name(path.name + "-wal")
     if path.exists() and path.stat().st_size:
@@ -119,7 +119,7 @@ def _highest_part_aside(path: Path) -> int:
 def damage(path: Path) -> str | None:
     """What is wrong with the journal; None if it is whole, as far as the check went.
 
-    Raises JournalError if the file is no journal, of a later version, or can't be read for another reason than damage.
+    Raises JournalError if the file is not a journal, of a later version, or can't be read for another reason than damage.
     """
     try:
         with path.open("rb") as file:
@@ -134,7 +134,7 @@ def damage(path: Path) -> str | None:
     except UNREADABLE as error:
         if is_damage(error) and _was_ours(header):
             return str(error)
-        raise JournalError(f"{path}: is no usable journal ({error}); move it away to begin a new one") from error
+        raise JournalError(f"{path}: is not a usable journal ({error}); move it away to begin a new one") from error
     except OSError as error:
         raise JournalError(f"{path}: can't be read: {error}") from error
 

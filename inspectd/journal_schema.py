@@ -164,7 +164,7 @@ def _columns(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
-    """Raises JournalError if the file is no journal, or one that this version of inspectd does not know."""
+    """Raises JournalError if the file is not a journal, or one that this version of inspectd does not know."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:

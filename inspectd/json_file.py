@@ -15,7 +15,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = parse_json(read_text(path))
     except ValueError as error:
-        raise ConfigError(f"{path}: is no valid JSON: {error}") from error
+        raise ConfigError(f"{path}: is not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold an object, got {type(values).__name__}")
     return values
@@ -56,7 +56,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _integer(text: str) -> int:

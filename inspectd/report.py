@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises ConfigError for a range that can't be read, JournalError for a file that is no journal or is damaged."""
+    """Raises ConfigError for a range that can't be read, JournalError for a file that is not a journal or is damaged."""
     path = args.journal or load_config(args.config).journal.path
     t_from_ns, t_to_ns = _span(args)
     try:

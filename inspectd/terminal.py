@@ -1,4 +1,4 @@
-"""What is printed for people. Names and paths come out as they are: `[v2]` is no style, and no control character gets through."""
+"""What is printed for people. Names and paths come out as they are: `[v2]` is not a style, and no control character gets through."""
 
 import io
 import os
@@ -55,7 +55,7 @@ def print_error(program: str, error: Exception) -> None:
 
 
 def print_any_text() -> None:
-    """Let `print` escape what standard output can't encode, such as a file name that is no UTF-8, rather than fail."""
+    """Let `print` escape what standard output can't encode, such as a file name that is not UTF-8, rather than fail."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 _TOLERANCE_NS = 100_000_000
-"""Less is no step: time synchronisation slows or speeds the clock by at most 0.5 ms in a second."""
+"""Less is not a step: time synchronisation slows or speeds the clock by at most 0.5 ms in a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ MAX_INTEGER = 2**53
 """What a float holds exactly, and JSON and SQLite take."""
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|\.inf)|\.nan")
-"""What is no finite number is refused where one is wanted, by key."""
+"""What is not a finite number is refused where one is wanted, by key."""
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
 _TOO_DEEP = f"more than {MAX_DEPTH} levels deep"
@@ -38,7 +38,7 @@ def yaml_keys(path: Path, data: bytes, example: str) -> dict[str, Any]:
     try:
         values = parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"{path}: is no valid YAML: {redacted(str(error))}") from error
+        raise ConfigError(f"{path}: is not valid YAML: {redacted(str(error))}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold keys such as {example}, got {type(values).__name__}")
     return values

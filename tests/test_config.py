@@ -65,10 +65,10 @@ def test_paths_are_relative_to_the_file(tmp_path):
         (changed(camera__max_age_ms=121), ["camera.max_age_ms (121)", "gate.delay_ms (120)"]),
         (changed(name="a/b"), ["name", "a/b"]),
         (changed(journal={}), ["journal.path", "missing"]),
-        ("a: [", ["is no valid YAML", "line 1"]),
+        ("a: [", ["is not valid YAML", "line 1"]),
         ("", ["must hold keys", "NoneType"]),
         ("- 1", ["must hold keys", "list"]),
-        ("engine: !!python/object/apply:os.system ['true']", ["is no valid YAML"]),
+        ("engine: !!python/object/apply:os.system ['true']", ["is not valid YAML"]),
     ],
 )
 def test_an_error_says_where_what_and_what_is_allowed(tmp_path, values, words):

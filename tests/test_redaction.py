@@ -10,7 +10,7 @@ from inspectd.redaction import redacted
     ("text", "expected"),
     [
         ("camera.device 0: gone", "camera.device 0: gone"),
-        ("x=1&y=2 is no URL", "x=1&y=2 is no URL"),
+        ("x=1&y=2 is not a URL", "x=1&y=2 is not a URL"),
         ("http://op:s3c@h/v: no image", "http://***@h/v: no image"),
         ("{'device': 'rtsp://op:a@b/c?d@h:554/v'}", "{'device': 'rtsp://***@h:554/v'}"),
         ("http://h/v?user=op&pwd=s3c: gone", "http://h/v?user=***&pwd=*** gone"),

@@ -1,4 +1,4 @@
-"""What is printed comes out as it is: names and paths are no markup, and obey nothing on a terminal."""
+"""What is printed comes out as it is: names and paths are not markup, and obey nothing on a terminal."""
 
 import io
 import re

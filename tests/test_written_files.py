@@ -138,7 +138,7 @@ def test_aliases_that_stand_for_millions_of_values_are_refused_at_once(tmp_path:
     ("text", "words"),
     [
         ('{"a": 1, "a": 2}', "'a' is given twice"),
-        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": NaN}', "NaN is not a number"),
         ('{"a": 1e999}', "must be finite"),
         ('{"a": 1' + "0" * 5000 + "}", "numbers up to"),
         ('{"a": ["\\ud800"]}', "ud800"),
@@ -311,7 +311,7 @@ def test_a_table_is_read_however_a_spreadsheet_saves_it(
         ("path,class\na,b,c", "line 2: has 3 cells"),
         ("path,kind\na,b", "class missing"),
         ("path,class,path\na,b,c", "path twice"),
-        ('path,class\n"a', "is no valid CSV: line"),
+        ('path,class\n"a', "is not valid CSV: line"),
         ("", "missing"),
         (f"path,class\n{'x' * 200_000},b", "field larger"),
     ],

@@ -41,7 +41,7 @@ def serve(folder: Path, nodes: Nodes) -> TemporaryDirectory[str]:
         _show(path, Path(shown.name) / f"{number:06}{path.suffix}", is_fit=found == size)
     unfit = [path.name for path, found in zip(files, sizes, strict=True) if found not in (size, None)]
     if unfit:
-        log.warning("images of another size than the first are no inspection", files=len(unfit), first=unfit[0])
+        log.warning("images of another size than the first are not inspection", files=len(unfit), first=unfit[0])
     height, width = size
     nodes.set("TestImageSelector", "Off")
     nodes.set("ImageFilename", shown.name)

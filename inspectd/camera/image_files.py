@@ -119,7 +119,7 @@ def decode_photo(data: bytes, path: Path) -> Image:
         image = None
     problem = _problem(data) if image is not None else None
     if image is None or problem == "":
-        raise ConfigError(f"{path}: is no image that can be read: must be BMP, JPEG, PNG or TIFF, and whole")
+        raise ConfigError(f"{path}: is not an image that can be read: must be BMP, JPEG, PNG or TIFF, and whole")
     if image.dtype != np.uint8:
         raise ConfigError(
             f"{path}: has {8 * image.dtype.itemsize} bits a value, must have 8: how many of them the camera used can't be "
@@ -131,7 +131,7 @@ def decode_photo(data: bytes, path: Path) -> Image:
 
 
 def _problem(data: bytes) -> str | None:
-    """Why an image that can be decoded is no photo; "" if its format is none of ours."""
+    """Why an image that can be decoded is not a photo; "" if its format is none of ours."""
     try:
         with PIL.Image.open(BytesIO(data), formats=_FORMATS) as header:
             pages = 1 if header.format == "MPO" else getattr(header, "n_frames", 1)  # MPO: a JPEG with previews

@@ -8,7 +8,7 @@ log = structlog.get_logger()
 
 
 class ProvenSize:
-    """An image of another size shows another scene, or a part of it, and is no inspection."""
+    """An image of another size shows another scene, or a part of it, and is not an inspection."""
 
     def __init__(self, camera: str, image: Image) -> None:
         """`camera` names it in the log; `image` is the one that proved that it delivers."""

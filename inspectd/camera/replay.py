@@ -81,7 +81,7 @@ class ReplayCamera:
             raise EndOfImages
 
     def _all(self) -> Iterator[Image | None]:
-        """None for a file that is no photo as a camera gives it: its part exists all the same."""
+        """None for a file that is not a photo as a camera gives it: its part exists all the same."""
         source = self._config.source
         photos = [] if source.is_file() else photos_to_play(source)
         while True:

@@ -109,7 +109,7 @@ class Schedule:
         self._line_gone = True
 
     def line_stops(self) -> None:
-        """No more heartbeats are to come, and that is no stall: what was cleared still passes."""
+        """No more heartbeats are to come, and that is not a stall: what was cleared still passes."""
         self._stopping = True
 
     # what the output says

@@ -174,7 +174,7 @@ class Manifest(Section):
             raise ValueError(f"{what} scores for {', '.join(scores)}, the classes are {', '.join(self.classes)}")
         values = scores.values() if isinstance(scores, dict) else scores
         if not all(abs(value) < 1e6 for value in values):  # so written, NaN is none either
-            raise ValueError(f"{what} scores that are no numbers: {shown(list(values))}")
+            raise ValueError(f"{what} scores that are not numbers: {shown(list(values))}")
         if self.format >= 3 and not isinstance(scores, dict):
             raise ValueError(f"{what} scores without the names of their classes, which format 3 must give")
 

@@ -1,4 +1,4 @@
-"""One reader and one rule: what the line sees of a file is what training saw, and what is no photo is refused by both."""
+"""One reader and one rule: what the line sees of a file is what training saw, and what is not a photo is refused by both."""
 
 import json
 from pathlib import Path

@@ -16,7 +16,7 @@ QUERY = "?channel=1&auth=t0ken"
 
 
 def test_a_stream_that_changes_its_size_keeps_the_size_it_was_opened_with():
-    """FFmpeg scales what comes later: the whole scene is there. Whatever is not scaled is no inspection."""
+    """FFmpeg scales what comes later: the whole scene is there. Whatever is not scaled is not an inspection."""
     small, large = noise(2, 48, 64)[1], noise(2, 96, 160)[1]
     with MjpegPeer([*[small] * 20, *[large] * 200]) as peer:
         camera = create_camera(kind="opencv", device=peer.url())

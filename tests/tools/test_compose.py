@@ -232,7 +232,7 @@ def test_composed_photos_say_what_they_are_made_of_and_so_do_discards(plant, tmp
         body_left = json.loads(row["parameters"])["left"]
         assert cv2.boundingRect(mask)[0] == pytest.approx(body_left, abs=4)
     reasons = {Path(row["photo"]).name: row["discarded"] for row in rows(tmp_path / "one" / "sources.csv")}
-    assert "is no image that can be read" in reasons["broken.png"]
+    assert "is not an image that can be read" in reasons["broken.png"]
     assert reasons["blank.png"].startswith("label: ")
     assert sum(bool(reason) for reason in reasons.values()) == 2
     assert cv2.imread(str(tmp_path / "one" / "review.png")).shape[1] > 800

@@ -353,9 +353,9 @@ def test_weights_that_cannot_be_used_are_named(labels, tmp_path, capsys):
     save_file({key: value for key, value in weights.items() if key != "head.weight"}, run / "weights.safetensors")
     assert "weights.safetensors: does not hold the weights" in refused([run, *data], capsys)
     save_file(weights | {"head.sums": torch.full_like(weights["head.sums"], torch.nan)}, run / "weights.safetensors")
-    assert "scores are no numbers" in refused([run, *data], capsys)
+    assert "scores are not numbers" in refused([run, *data], capsys)
     (run / "experiment.json").write_text("{}")
-    assert "experiment.json: is no experiment" in refused([run, *data], capsys)
+    assert "experiment.json: is not an experiment" in refused([run, *data], capsys)
     assert not (tmp_path / "out").exists()
 
 

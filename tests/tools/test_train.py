@@ -229,10 +229,10 @@ def test_a_grey_stem_is_the_sum_of_the_colour_one(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (lambda path: path.write_bytes(b"no weights"), "is no file of tensors alone"),
+        (lambda path: path.write_bytes(b"no weights"), "is not a file of tensors alone"),
         (lambda path: torch.save({"18.0.weight": torch.zeros(2)}, path), "does not fit MobileNetV2"),
         (lambda path: torch.save({"epochs": 3}, path), "must hold a state dict"),
-        (lambda path: torch.save({"run": Path}, path), "is no file of tensors alone"),
+        (lambda path: torch.save({"run": Path}, path), "is not a file of tensors alone"),
         (lambda path: None, "no such file"),
     ],
 )
@@ -488,5 +488,5 @@ def test_data_that_cannot_be_used_is_named(labels, tmp_path, capsys):
         (tmp_path / name).mkdir()
         cv2.imwrite(str(tmp_path / name / "0.png"), np.zeros((48, 64), np.uint8))
     (tmp_path / "no_fail" / "1.png").write_bytes(b"no image")
-    assert "no_fail/1.png: is no image that can be read" in refused(tmp_path)
+    assert "no_fail/1.png: is not an image that can be read" in refused(tmp_path)
     assert not (tmp_path / "run").exists()

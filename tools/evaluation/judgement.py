@@ -68,7 +68,7 @@ def judge(model: Model, photos: Photos) -> list[Judgement]:
 def _judgement(model: Model, images: Images, place: int, folder: str | None, scores: NDArray[np.float64]) -> Judgement:
     path = images.files[place]
     if not np.isfinite(scores).all():
-        raise EngineError(f"{path}: scores are no numbers: {scores.tolist()}")
+        raise EngineError(f"{path}: scores are not numbers: {scores.tolist()}")
     try:
         verdict = None if model.policy is None else _word(model.policy.judge(scores.tolist()))
     except InferenceError as error:

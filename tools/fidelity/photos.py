@@ -55,7 +55,7 @@ def load(synthetic: Path, real: Path, seed: int) -> Compared:
 
 
 def smallest_side_px(files: Iterable[Path]) -> int:
-    """Raises ConfigError naming a file that is no photo."""
+    """Raises ConfigError naming a file that is not a photo."""
     return min(min(read_photo(path).shape[:2]) for path in files)
 
 

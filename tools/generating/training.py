@@ -30,7 +30,7 @@ _SHEET_COLUMNS = 10
 
 
 class DivergedError(InspectdError):
-    """The losses are no numbers any more."""
+    """The losses are not numbers any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def train_gan(
             losses: tuple[float, float, float, float, float] = tuple(np.mean(found, axis=0).tolist())
             epoch = Epoch(number, *losses, seconds=time.monotonic() - start_s)
             if not math.isfinite(epoch.discriminator_loss + epoch.generator_loss):
-                raise DivergedError(f"epoch {number}: the losses are no numbers any more; try another --seed")
+                raise DivergedError(f"epoch {number}: the losses are not numbers any more; try another --seed")
             done.append(epoch)
             for key, value in asdict(epoch).items():
                 board.add_scalar(key, value, number)

@@ -146,12 +146,12 @@ def load_experiment(name: str, settings: Iterable[str] = (), folder: Path = FOLD
 
 
 def _value(key: str, text: str) -> Any:
-    """JSON, or text that is no JSON and needs no quotes."""
+    """JSON, or text that is not JSON and needs no quotes."""
     try:
         return parse_json(text)
     except ValueError as error:
         if text.startswith(("[", "{", '"')):
-            raise ConfigError(f"--set {key}: {shown(text)} is no valid JSON: {error}") from error
+            raise ConfigError(f"--set {key}: {shown(text)} is not valid JSON: {error}") from error
         return text
 
 

@@ -78,7 +78,9 @@ def train(
             features = all_features(classifier, experiment, validation_set)
             loss, accuracy = assess(classifier.trained_head, features, validation_set, experiment)
             if not math.isfinite(loss):
-                raise TrainingError(f"epoch {number}: the loss is no number any more; try a lower lr ({experiment.lr})")
+                raise TrainingError(
+                    f"epoch {number}: the loss is not a number any more; try a lower lr ({experiment.lr})"
+                )
             is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
             if is_best and is_first():
                 save_weights(classifier, run / _BEST)

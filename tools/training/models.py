@@ -174,7 +174,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
     except (SafetensorError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise ConfigError(f"{path}: is no file of tensors alone, and nothing else is loaded") from error
+        raise ConfigError(f"{path}: is not a file of tensors alone, and nothing else is loaded") from error
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise ConfigError(f"{path}: must hold a state dict, names and tensors")
     return values

@@ -40,4 +40,4 @@ def read_experiment(run: Path) -> Experiment:
     try:
         return checked(Experiment, read_json(path), path)
     except ConfigError as error:
-        raise ConfigError(f"{path}: is no experiment that this version knows; is {run} a run? {error}") from error
+        raise ConfigError(f"{path}: is not an experiment that this version knows; is {run} a run? {error}") from error
