@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspectd.camera.opencv import OpencvConfig
 from inspectd.cli import main
 from inspectd.journal import JournalConfig
 from inspectd.ownership import Claim
@@ -128,7 +129,8 @@ def test_a_line_whose_labels_can_never_be_in_time_does_not_start(line, camera, d
 def test_check_beside_a_running_line_says_so_and_goes_on(line, capsys):
     with MjpegPeer([]) as peer:
         line[1]["camera"] = {"kind": "opencv", "device": peer.url("op:s3cret@"), "max_age_ms": 90}
-        with Claim(f"camera {peer.url('***@')}"):
+        owned = OpencvConfig.model_validate(line[1]["camera"]).resolved
+        with Claim(f"camera {owned}"):
             main(["check", "--config", write(line)])
     out = capsys.readouterr().out
     said = row(out, "camera")

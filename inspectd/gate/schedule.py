@@ -55,8 +55,9 @@ class Schedule:
         self._cleared: dict[int, bool] = {}
         self._fired: deque[int] = deque(maxlen=CAPACITY)
         self._outcomes: list[Done] = []
-        self._rest_on_off = deque[int](maxlen=CAPACITY)
-        """Labels whose outcome is right if the actuator stayed off until they were by; it has not been read since."""
+        self._rest_on_off = deque[tuple[int, int]](maxlen=CAPACITY)
+        """Labels whose outcome is right if the actuator stayed off until they were by, and when they are by (ns); it has
+        not been read since."""
         self._unscheduled_until_ns: int | None = None
         self._heartbeat_ns: int | None = None
         self._line_ok = False
@@ -123,8 +124,8 @@ class Schedule:
         """The device says what its actuator is now, as it was commanded or not."""
         if on and self._actuator.is_acknowledged_off:
             self._revise()
-        elif not on:
-            self._rest_on_off.clear()
+        while not on and self._rest_on_off and self._rest_on_off[0][1] <= now_ns:
+            self._rest_on_off.popleft()
         for pulse in self._actuator.read(on, now_ns):
             self._settle(pulse, pulse.if_driven)
 
@@ -200,6 +201,7 @@ class Schedule:
             times.append(self._heartbeat_ns + self._stall_ns + 1)
         wake_ns = min(times)
         if self._releases:
+            wake_ns = min([wake_ns, *(by_ns for _, by_ns in self._rest_on_off if by_ns > now_ns)])
             closings = (due_ns - self._close_before_ns for due_ns in self._rejects_due(wake_ns, now_ns))
             wake_ns = min([wake_ns, *(closing_ns for closing_ns in closings if closing_ns > now_ns)])
         return wake_ns
@@ -228,7 +230,7 @@ class Schedule:
             taken = (self._actuator.wants_on(now_ns) and not has_gone_by) or not self._actuator.was_off(due_ns)
             self._outcomes.append(Done(part, Outcome.REJECTED_WITH_OTHER if taken else outcome))
             if not taken:
-                self._rest_on_off.append(part)
+                self._rest_on_off.append((part, due_ns))
         else:
             self._reject_by_closed_path(part, due_ns, outcome)
 
@@ -265,11 +267,11 @@ class Schedule:
             return
         self._outcomes.append(Done(part, outcome))
         if outcome is Outcome.REJECTED:
-            self._rest_on_off.append(part)
+            self._rest_on_off.append((part, due_ns + self._close_before_ns))
 
     def _revise(self) -> None:
         """The actuator is on, and nobody here has commanded it: who knows since when. Says again what became of labels."""
-        for part in self._rest_on_off:
+        for part, _ in self._rest_on_off:
             if self._releases:
                 self._not_driven(Done(part, Outcome.NOT_DRIVEN))
             else:
@@ -327,7 +329,7 @@ class Schedule:
         if not self._actuator.is_acknowledged_off:
             return False
         return (
-            bool(self._rest_on_off)
+            bool(self._rest_on_off and self._rest_on_off[0][1] <= now_ns)
             or self._actuator.wants_proof_of_off()
             or any(
                 self._actuator.read_off_ns < due_ns - self._close_before_ns

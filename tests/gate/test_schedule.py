@@ -480,8 +480,17 @@ def test_a_closed_path_is_looked_at_once_when_a_label_that_must_not_pass_is_near
         bench.expect(part, due_ms, cleared=cleared)
     bench.at(600)
     # a pulse at half of its width and when it is over; each reject just before it is due, and when it has gone by
-    assert reads.ms == pytest.approx([295, 300, 410, 420, 495, 499, 500, 504], abs=0.01)
+    assert reads.ms == pytest.approx([295, 305, 410, 420, 495, 499, 505, 509], abs=0.01)
     assert bench.outcomes == {1: Outcome.REJECTED, 2: Outcome.PASSED, 3: Outcome.REJECTED, 4: Outcome.REJECTED}
+
+
+@pytest.mark.parametrize(("opened_at_ms", "outcome"), [(300.4, Outcome.NOT_DRIVEN), (305.1, Outcome.REJECTED)])
+def test_a_path_that_somebody_else_opens_while_a_rejected_label_is_at_it_is_noticed(opened_at_ms, outcome):
+    bench = Bench(wiring="pulse_to_release", width_ms=20, close_before_ms=5, refresh_ms=1000)
+    bench.expect(1, 300)
+    bench.at(opened_at_ms)
+    bench.device.apply(Signals(actuator=True, run_permit=True))
+    assert bench.at(320).outcomes == {1: outcome}
 
 
 @pytest.mark.parametrize("opened_at_ms", [294, 100])
