@@ -163,7 +163,11 @@ class Schedule:
         """The actuator is to be read back now: nothing else says that a pulse was real, or that a path is closed."""
         if self._output_failed:
             return False
-        return self._actuator.wants_reading(now_ns) or (self._releases and self._closed_path_is_unproven(now_ns))
+        if self._actuator.wants_reading(now_ns):
+            return True
+        if self._releases:
+            return self._closed_path_is_unproven(now_ns)
+        return bool(self._rest_on_off) and self._actuator.wants_proof_of_off()
 
     def take_outcomes(self) -> list[Done]:
         """What became of labels since the last call."""

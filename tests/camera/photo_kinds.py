@@ -100,10 +100,10 @@ NO_PHOTOS: dict[str, tuple[str, Callable[[Image], bytes], str]] = {
     "transparent png": (".png", lambda image: encoded(_transparent(image), ".png"), "transparent"),
     "transparent tif": (".tif", lambda image: encoded(_transparent(image), ".tif"), "transparent"),
     "transparent palette": (".png", lambda image: saved(image, "PNG", "P", transparency=bytes(256)), "transparent"),
-    "webp called png": (".png", lambda image: saved(image, "WEBP"), "no image that can be read"),
-    "gif called jpg": (".jpg", lambda image: saved(image, "GIF"), "no image that can be read"),
-    "web page": (".jpg", lambda _: b"<html>404</html>", "no image that can be read"),
-    "empty file": (".png", lambda _: b"", "no image that can be read"),
+    "webp called png": (".png", lambda image: saved(image, "WEBP"), "not an image that can be read"),
+    "gif called jpg": (".jpg", lambda image: saved(image, "GIF"), "not an image that can be read"),
+    "web page": (".jpg", lambda _: b"<html>404</html>", "not an image that can be read"),
+    "empty file": (".png", lambda _: b"", "not an image that can be read"),
 }  # fmt: skip
 """Kind -> suffix, what makes the file, and a part of the sentence that refuses it."""
 

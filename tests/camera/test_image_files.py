@@ -92,7 +92,7 @@ def test_a_file_that_is_cut_short_is_refused_by_line_and_training(
     data = make(scene(3))
     path = tmp_path_factory.mktemp("cut") / f"0{suffix}"
     path.write_bytes(data[: int(share * len(data))])
-    assert_refused(path, "no image that can be read")
+    assert_refused(path, "not an image that can be read")
 
 
 def assert_refused(path: Path, reason: str) -> None:

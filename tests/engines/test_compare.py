@@ -155,7 +155,7 @@ def test_a_broken_photo_is_named(strict: Path, lax: Path, tmp_path: Path, capsys
     path.parent.mkdir()
     path.write_bytes(b"no image")
     assert main(["engines", "compare", str(strict), str(lax), "--data", str(tmp_path)]) == 78
-    assert f"{path}: is no image" in capsys.readouterr().err
+    assert f"{path}: is not an image" in capsys.readouterr().err
 
 
 def photos_with(label: str, verdicts: tuple[str, str], count: int) -> list[Judged]:

@@ -143,6 +143,17 @@ def test_an_actuator_that_stays_on_by_itself_has_taken_the_good_labels_told_as_p
     assert {bench.outcomes[part] for part in (2, 3, 4)} == {Outcome.REJECTED_WITH_OTHER}
 
 
+def test_a_rejector_that_stays_on_is_noticed_at_the_good_label_behind_though_a_reject_follows():
+    bench = Bench(width_ms=10, refresh_ms=1000)
+    bench.expect(1, 100)
+    bench.expect(2, 115, cleared=True)
+    bench.expect(3, 125)
+    bench.at(106)
+    bench.device.apply = lambda signals: None
+    bench.at(150)
+    assert bench.outcomes[2] is Outcome.REJECTED_WITH_OTHER
+
+
 def test_a_path_that_somebody_opens_at_a_reject_makes_it_a_label_to_look_for():
     bench = Bench(wiring="pulse_to_release", width_ms=4, refresh_ms=100)
     bench.expect(1, 60)

@@ -101,8 +101,8 @@ def test_broken_and_foreign_files_are_left_out_and_broken_ones_named(photos, cap
     (photos / "good" / "camera.ivp").write_text("settings")
     assert len(prepare(photos).photos) == 40
     errors = capsys.readouterr().err
-    assert "broken.png: is no image" in errors
-    assert "empty.bmp: is no image" in errors
+    assert "broken.png: is not an image" in errors
+    assert "empty.bmp: is not an image" in errors
     assert "camera.ivp" not in errors
 
 
