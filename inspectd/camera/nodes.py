@@ -82,7 +82,7 @@ class Nodes:
             raise CameraError(f"{setting} is {got} and must be {wanted}, or {otherwise}; {_allowed(node)}")
 
     def each(self, selector: str) -> Iterator[None]:
-        """Select one value after the other, at last the one that was selected before; once if there is no such selector."""
+        """Select each value in turn, and the first selection again at the end. Without such a selector: one turn."""
         node = self._find(selector)[1] if selector else None
         if node is None:
             yield

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="one folder of photos a class; a folder whose name is not a class of an engine holds what it can't know",
+        help="one folder of photos per class; a folder whose name is not a class of an engine holds what it can't know",
     )
     verb.add_argument("--json", action="store_true", help="for machines")
     verb.set_defaults(verb=lambda args: compare.run(args.a, args.b, args.data, as_json=args.json))

@@ -1,6 +1,6 @@
 """The reject output on a Modbus TCP device: a bus coupler's coils, or a PLC's.
 
-A pulse costs two writes (function 5) and two reads (function 1); every refresh reads and writes all signals. The
+A pulse costs two writes (function 5) and up to two reads (function 1); every refresh reads and writes all signals. The
 heartbeat register counts, so that a plant can distinguish a living line from a frozen one.
 
 When line and gate die together (power, kernel, OOM), only the device's own watchdog can let the outputs fall.

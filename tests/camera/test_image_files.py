@@ -142,7 +142,7 @@ STRANGERS = [
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two photos a class, one of them in a subfolder."""
+    """Two photos per class, one of them in a subfolder."""
     for name in ("no_fail", "fail_label_half_printed"):
         for place in ("1.png", "sub/0.PNG"):
             save(tmp_path / "photos" / name / place, toy_image(name, seed=len(place)))

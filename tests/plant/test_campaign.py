@@ -80,7 +80,7 @@ def test_a_pulse_that_would_act_on_the_label_behind_is_refused(tmp_path, rejecto
     assert len(campaign.refused) == 1
 
 
-@pytest.mark.skipif(ROUNDS == 0, reason="INSPECTD_ROUNDS=500 runs the long form: 25 minutes")
+@pytest.mark.skipif(ROUNDS == 0, reason="INSPECTD_ROUNDS=500 runs the long form: 17 minutes")
 @pytest.mark.timeout(0)
 def test_the_long_form(tmp_path, capsys):
     campaign = Campaign(tmp_path, SEED, realtime=True)

@@ -77,7 +77,7 @@ def _overload_table(runs: dict[int, Run]) -> Table:
     )
     for rate, run in runs.items():
         missed = [row for row in run.rows if row["verdict"] == "missed"]
-        rejected = sum(row["gate_outcome"] in ("rejected", "rejected_late", "rejected_stopped") for row in missed)
+        rejected = sum(str(row["gate_outcome"]).startswith("rejected") for row in missed)
         unrecorded = sum(row["parts"] for row in run.outages)
         table.add_row(
             str(rate),
