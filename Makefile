@@ -20,7 +20,7 @@ test: $(VENV)/test.stamp lint  ## what CI runs
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=$(VENV)/types $(BIN)/mypy
+	$(BIN)/mypy
 
 faults: $(VENV)/test.stamp  ## the fault campaign, with its table
 	$(BIN)/python -m pytest -m faults -v
@@ -30,8 +30,7 @@ campaign: $(VENV)/test.stamp  ## 500 faults, judged by what the plant saw (17 mi
 
 mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its tests notice? (about 20 minutes)
 	rm -rf out/mutants && mkdir -p out/mutants
-	ln -s $(CURDIR)/inspectd $(CURDIR)/tests $(CURDIR)/pyproject.toml out/mutants
-	ln -s $(CURDIR)/tools out/mutants/inspectd_tools  # mutmut takes a folder's name for its package's
+	ln -s $(CURDIR)/inspectd $(CURDIR)/tools/inspectd_tools $(CURDIR)/tests $(CURDIR)/pyproject.toml out/mutants
 	cd out/mutants && nice $(abspath $(BIN))/mutmut run
 	cd out/mutants && PATH=$(abspath $(BIN)):$$PATH python $(CURDIR)/tests/mutants.py $(CURDIR)/docs/mutants.md
 
@@ -49,8 +48,6 @@ $(VENV)/run.stamp: setup.cfg
 $(VENV)/test.stamp: setup.cfg
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[train,test]
-	mkdir -p $(VENV)/types
-	ln -sfn ../../tools $(VENV)/types/inspectd_tools  # mypy does not see where an editable install maps a package to
 	touch $@ $(VENV)/run.stamp
 
 $(VENV)/mutants.stamp: $(VENV)/test.stamp

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from inspectd.text_file import shown
+from inspectd.files.text_file import shown
 
 _MAX_CHARACTERS = 100
 _MAX_BYTES = 200

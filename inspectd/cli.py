@@ -97,7 +97,7 @@ def _add_run(verbs: Verbs) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from inspectd.service import run
+    from inspectd.service.run import run
 
     configure_logs(drop=True)
     code = 0
@@ -127,7 +127,7 @@ def _add_check(verbs: Verbs) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from inspectd.check import run
+    from inspectd.commands.check import run
 
     return run(args.config, pulse=args.pulse)
 
@@ -146,19 +146,19 @@ def _add_demo(verbs: Verbs) -> None:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from inspectd.demo import run
+    from inspectd.commands.demo.run import run
 
     return run(args.config, args.folder, args.out)
 
 
 def _add_engines(verbs: Verbs) -> None:
-    from inspectd.engines import add_arguments
+    from inspectd.commands.engines.cli import add_arguments
 
     add_arguments(verbs.add_parser("engines", help="list, compare, sign, activate and roll back engine bundles"))
 
 
 def _add_report(verbs: Verbs) -> None:
-    from inspectd.report import add_arguments, run
+    from inspectd.commands.report.cli import add_arguments, run
 
     parser = verbs.add_parser("report", help="what the journal says about an hour, a day or any range")
     add_arguments(parser)

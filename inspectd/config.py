@@ -5,14 +5,14 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from inspectd.archive import ArchiveConfig
 from inspectd.camera import CameraConfig
+from inspectd.files.yaml_file import read_yaml
 from inspectd.gate import GateConfig
 from inspectd.inference import InferenceConfig
-from inspectd.journal import JournalConfig
-from inspectd.progress import WatchdogConfig
+from inspectd.line.liveness import WatchdogConfig
+from inspectd.records.archive import ArchiveConfig
+from inspectd.records.journal import JournalConfig
 from inspectd.section import ConfigPath, Section, checked
-from inspectd.yaml_file import read_yaml
 
 
 class Config(Section):

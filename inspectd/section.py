@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic_core import ErrorDetails
 
 from inspectd.errors import ConfigError
+from inspectd.files.text_file import one_line, refuse_odd, shown
 from inspectd.redaction import redacted
-from inspectd.text_file import one_line, refuse_odd, shown
 
 _MAX_ERRORS_SHOWN = 10
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from inspectd.cli import main
-from inspectd.comparison import Row, Truth, compare
+from inspectd.commands.demo.ground_truth import Row, Truth, compare
 from inspectd.errors import LineFault
 from tests.factories import GREY_OF_CLASS, UNKNOWN_GREY, make_toy_bundle, toy_image
 

@@ -19,12 +19,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from inspectd.comparison import read_truth
+from inspectd.commands.demo.ground_truth import read_truth
 from inspectd.config import Config, load_config
 from inspectd.errors import InspectdError
+from inspectd.files.yaml_file import read_yaml
 from inspectd.gate import GateConfig
 from inspectd.inference.manifest import Manifest
-from inspectd.yaml_file import read_yaml
 
 PROJECT = Path(__file__).parents[1]
 MUTATIONS = int(os.environ.get("INSPECTD_FUZZ", "200"))
@@ -206,8 +206,8 @@ def test_a_mutated_engine_manifest_loads_or_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["compose-filter-label", "studies/experiment_4"])
 def test_a_mutated_file_of_the_tools_loads_or_is_refused(tmp_path: Path, name: str) -> None:
     pytest.importorskip("torch")
-    from inspectd_tools.composing.config import load_compose_config
-    from inspectd_tools.studies.study import load_study
+    from inspectd_tools.experiments.config import load_study
+    from inspectd_tools.synthetic.compose.config import load_compose_config
 
     load: Callable[[Path], Any] = load_study if "studies" in name else load_compose_config
     values = read_yaml(PROJECT / "config" / f"{name}.yaml", "")
@@ -217,9 +217,9 @@ def test_a_mutated_file_of_the_tools_loads_or_is_refused(tmp_path: Path, name: s
 @pytest.mark.timeout(60 + MUTATIONS // 5)
 def test_mutated_training_settings_load_or_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from inspectd_tools.training.experiment import load_experiment
+    from inspectd_tools.settings import load_experiment
 
-    experiments = PROJECT / "config" / "experiments"
+    experiments = PROJECT / "config" / "training"
     (tmp_path / "default.json").write_bytes((experiments / "default.json").read_bytes())
     whole = json.loads((experiments / "filter-label.json").read_text())
     whole |= json.loads((experiments / "default.json").read_text())
@@ -239,7 +239,7 @@ def test_mutated_training_settings_load_or_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60 + MUTATIONS // 5)
 def test_a_mutated_table_loads_or_is_refused(tmp_path: Path) -> None:
-    from inspectd_tools.dataset.manifest import SPLITS, read_manifest
+    from inspectd_tools.data.manifest import SPLITS, read_manifest
 
     rows = [["path", "class", "label", "split", "group", "sha256"]]
     rows += [[f"{n}.png", f"class {n % 2}", str(n % 2), SPLITS[n // 2 % 3], f"g{n}", "0" * 64] for n in range(12)]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from inspectd.camera.base import Camera
 from inspectd.camera.opencv import OpencvConfig
-from inspectd.camera.pylon import PylonConfig
+from inspectd.camera.pylon.camera import PylonConfig
 from inspectd.camera.replay import ReplayConfig
 
 CameraConfig = Annotated[PylonConfig | ReplayConfig | OpencvConfig, Field(discriminator="kind")]

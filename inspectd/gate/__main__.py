@@ -18,7 +18,7 @@ import structlog
 from inspectd.errors import InspectdError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.loop import GateLoop
-from inspectd.gate.output import SAFE_WITHIN_S, make_safe
+from inspectd.gate.outputs.base import SAFE_WITHIN_S, make_safe
 from inspectd.logs import configure_logs
 from inspectd.ownership import Claim
 

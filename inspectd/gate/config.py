@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from inspectd.gate.camera_output import CameraOutputConfig
-from inspectd.gate.gpio import GpioConfig
-from inspectd.gate.modbus import ModbusConfig
-from inspectd.gate.output import SAFE_WITHIN_S
-from inspectd.gate.simulated import SimulatedConfig
+from inspectd.gate.outputs.base import SAFE_WITHIN_S
+from inspectd.gate.outputs.camera import CameraOutputConfig
+from inspectd.gate.outputs.gpio import GpioConfig
+from inspectd.gate.outputs.modbus import ModbusConfig
+from inspectd.gate.outputs.simulated import SimulatedConfig
 from inspectd.section import Section
 
 CAPACITY = 4096

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from inspectd.errors import OutputError
-from inspectd.gate.output import SAFE, Output, Signals
+from inspectd.gate.outputs.base import SAFE, Output, Signals
 from inspectd.gate.schedule import Schedule
 
 log = structlog.get_logger()

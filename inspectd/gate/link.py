@@ -14,7 +14,7 @@ import structlog
 from inspectd.errors import LineFault, OutputError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.messages import SIZE, Kind, Message
-from inspectd.gate.output import SAFE_WITHIN_S, make_safe
+from inspectd.gate.outputs.base import SAFE_WITHIN_S, make_safe
 from inspectd.gate.thread import GateThread
 from inspectd.ownership import Claim
 

@@ -9,7 +9,7 @@ import structlog
 from inspectd.gate.config import GateConfig
 from inspectd.gate.drive import Drive
 from inspectd.gate.messages import SIZE, Kind, Message, Outcome
-from inspectd.gate.output import Output
+from inspectd.gate.outputs.base import Output
 from inspectd.gate.schedule import Schedule
 
 log = structlog.get_logger()

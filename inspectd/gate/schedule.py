@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from inspectd.gate.actuator import Actuator, Pulse
 from inspectd.gate.config import CAPACITY, GateConfig
 from inspectd.gate.messages import GateState, Outcome
-from inspectd.gate.output import SAFE, Signals
+from inspectd.gate.outputs.base import SAFE, Signals
 
 _NOBODY_VOUCHES = {
     GateState.LINE_STALLED,

@@ -8,7 +8,7 @@ import structlog
 from inspectd.errors import OutputError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.loop import GateLoop
-from inspectd.gate.output import SAFE_WITHIN_S, make_safe
+from inspectd.gate.outputs.base import SAFE_WITHIN_S, make_safe
 
 log = structlog.get_logger()
 

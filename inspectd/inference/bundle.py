@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from inspectd.errors import ConfigError, EngineError
+from inspectd.files.text_file import one_line, shown
+from inspectd.files.yaml_file import dump_yaml, yaml_keys
 from inspectd.inference.manifest import FORMAT, GoldenImage, Manifest, ModelFile
 from inspectd.section import validated
-from inspectd.text_file import one_line, shown
-from inspectd.yaml_file import dump_yaml, yaml_keys
 
 _MANIFEST = "engine.yaml"
 _MAX_MANIFEST_BYTES = 1 << 20

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from inspectd.class_name import ClassName
+from inspectd.files.text_file import refuse_odd, shown
 from inspectd.inference.preprocess import InputSpec, Share
 from inspectd.section import Section
-from inspectd.text_file import refuse_odd, shown
 
 FORMAT: Final = 3
 """Version of this file's layout; a bundle of a newer one is refused. 2 added what is optional below; 3 names the class of each golden score."""

@@ -9,7 +9,7 @@ import openvino
 from numpy.typing import NDArray
 
 from inspectd.errors import EngineError
-from inspectd.inference import compiled
+from inspectd.inference import openvino_cache as compiled
 from inspectd.inference.base import InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 

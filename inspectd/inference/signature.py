@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 from inspectd.errors import ConfigError, EngineError
+from inspectd.files.text_file import read_bytes
 from inspectd.inference.bundle import Bundle
-from inspectd.text_file import read_bytes
 
 try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm

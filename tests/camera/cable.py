@@ -2,8 +2,8 @@
 
 import os
 
-from inspectd.camera.emulator import ENABLED_BY
-from inspectd.camera.pylon import PylonCamera
+from inspectd.camera.pylon.camera import PylonCamera
+from inspectd.camera.pylon.emulator import ENABLED_BY
 
 
 class Cable:

@@ -17,8 +17,8 @@ from inspectd.cli import main
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, Region, preprocess
 from inspectd.part import Image, MissedReason, Shot
-from inspectd_tools.dataset.scan import class_folders, look_at, photos_of
-from inspectd_tools.training.data import load_images
+from inspectd_tools.data.images import load_images
+from inspectd_tools.data.scan import class_folders, look_at, photos_of
 from tests.camera.photo_kinds import NO_PHOTOS, PHOTOS, WHOLE, scene
 from tests.camera.pictures import create_camera, pylon_config
 from tests.factories import make_toy_bundle, toy_image

@@ -7,7 +7,7 @@ from inspectd.errors import OutputError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.drive import Drive
 from inspectd.gate.messages import Outcome
-from inspectd.gate.output import SAFE, Signals
+from inspectd.gate.outputs.base import SAFE, Signals
 from inspectd.gate.schedule import Done, Schedule
 
 MS = 1_000_000

@@ -15,7 +15,7 @@ import yaml
 from inspectd.cli import main
 from inspectd.errors import InUseError
 from inspectd.ownership import Claim
-from inspectd_tools.modbus_plc import ModbusPlc
+from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.factories import make_toy_bundle, toy_image
 
 WATCHDOG_REGISTER = 0x1120
@@ -150,7 +150,7 @@ def test_an_output_on_a_camera_that_is_in_use_is_left_alone(check, monkeypatch):
     def open_camera(_: object) -> None:
         raise InUseError("camera 24012345: in use by the running line (process 1)")
 
-    monkeypatch.setattr("inspectd.camera.pylon.PylonCamera.open", open_camera)
+    monkeypatch.setattr("inspectd.camera.pylon.camera.PylonCamera.open", open_camera)
     code, text = check(
         {"kind": "camera"},
         camera={"kind": "pylon", "trigger": {"source": "free_run"}, "exposure_us": 400, "max_age_ms": 90},

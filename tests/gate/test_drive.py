@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from inspectd.gate.messages import GateState
-from inspectd.gate.output import SAFE, Signals
+from inspectd.gate.outputs.base import SAFE, Signals
 from tests.gate.bench import MS, Bench
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from inspectd.gate.messages import GateState, Outcome
-from inspectd.gate.output import SAFE, Signals
+from inspectd.gate.outputs.base import SAFE, Signals
 from tests.gate.bench import MS, Bench
 
 DISTURBANCES = int(os.environ.get("INSPECTD_DISTURBANCES", "2"))

@@ -16,7 +16,7 @@ from inspectd.errors import CameraError, InUseError, LineFault, OutputError
 from inspectd.gate import GateConfig, GateLink
 from inspectd.gate.messages import GateState, Kind, Message, Outcome
 from inspectd.ownership import Claim
-from inspectd_tools.modbus_plc import ModbusPlc
+from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
 
 
@@ -178,7 +178,7 @@ def test_a_killed_gate_is_a_line_fault_and_the_output_is_made_safe(simulated):
 
 def test_the_safe_state_in_place_of_a_killed_gate_is_written_at_once(simulated, monkeypatch):
     """The output is opened first: an attempt without that would fail, and the next one comes later."""
-    monkeypatch.setattr("inspectd.gate.output._RETRY_S", 5)
+    monkeypatch.setattr("inspectd.gate.outputs.base._RETRY_S", 5)
     link, path = simulated
     collect(link, running)
     os.kill(link.pid, signal.SIGKILL)

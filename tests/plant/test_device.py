@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from inspectd_tools.modbus_plc import ModbusPlc
+from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.plant.record import Record
 
 

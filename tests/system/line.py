@@ -12,11 +12,11 @@ from typing import Any
 import cv2
 import yaml
 
-from inspectd.journal import open_for_reading
+from inspectd.records.journal import open_for_reading
 from tests.factories import make_toy_bundle, toy_image
 from tests.system.container import Container, wait_until
 
-UNIT = "inspectd.service"
+UNIT = "inspectd.service.run"
 DELAY_MS = 1000
 """Long enough that many parts are in flight whenever something dies."""
 

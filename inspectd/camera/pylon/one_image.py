@@ -1,0 +1,57 @@
+"""What a Basler camera must be set to so that each trigger gives exactly one real image.
+
+A feature file, a user set or whoever had the camera before may have set it otherwise, and no SDK call reports that: the camera
+just delivers fewer images, more images, or none of the sensor. So each node of this table is set after the feature file.
+"""
+
+from dataclasses import dataclass
+
+from inspectd.camera.pylon.nodes import Nodes
+
+_SECOND_TRIGGER = "it would wait for a second trigger"
+_TEST_IMAGE = "it would send test images instead of what the sensor sees"
+_SEQUENCER = "it would change its settings from image to image"
+_NO_PIXELS = "it would send something else than plain pixels"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    node: str
+    wanted: str | int | bool
+    otherwise: str
+    """What the camera does with another value."""
+    of_each: str = ""
+    """A selector: the node exists once for each of its values."""
+
+
+DEMANDS = (
+    # a running sequencer locks most other nodes, so it comes first
+    Demand("SequencerMode", "Off", _SEQUENCER),
+    Demand("SequencerConfigurationMode", "Off", _SEQUENCER),
+    Demand("SequenceEnable", False, _SEQUENCER),
+    Demand("AcquisitionMode", "Continuous", "it would stop by itself after some images"),
+    Demand("TriggerMode", "Off", _SECOND_TRIGGER, of_each="TriggerSelector"),
+    Demand("TriggerDivider", 1, "it would ignore triggers", of_each="TriggerSelector"),
+    Demand("TriggerMultiplier", 1, "one trigger would give several images", of_each="TriggerSelector"),
+    Demand("AcquisitionFrameCount", 1, "one trigger would give several images"),
+    Demand("AcquisitionBurstFrameCount", 1, "one trigger would give several images"),
+    Demand("BslAcquisitionBurstMode", "Standard", "images would come later than their triggers"),
+    Demand("ExposureMode", "Timed", "the trigger signal would set the exposure"),
+    Demand("TestImageSelector", "Off", _TEST_IMAGE),
+    Demand("TestPattern", "Off", _TEST_IMAGE),
+    Demand("ChunkModeActive", False, _NO_PIXELS),
+    Demand("ImageCompressionMode", "Off", _NO_PIXELS),
+    Demand("GenDCStreamingMode", "Off", _NO_PIXELS),
+    Demand("EventNotification", "Off", "it would send messages that nobody reads", of_each="EventSelector"),
+)
+"""In the order in which they are set. `SequenceEnable` is the older name."""
+
+
+def demand_one_image_per_trigger(nodes: Nodes) -> None:
+    """Set every node of the table that the camera has; where it can't be written now it must have that value already.
+
+    Raises CameraError naming node, the value found, the value needed and why.
+    """
+    for demand in DEMANDS:
+        for _ in nodes.each(demand.of_each):
+            nodes.demand(demand.node, demand.wanted, demand.otherwise)

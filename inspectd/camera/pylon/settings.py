@@ -1,0 +1,194 @@
+"""What can be set of a Basler camera, and how it is set."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from inspectd.camera.base import CameraSection
+from inspectd.camera.pylon.nodes import Nodes
+from inspectd.errors import CameraError
+from inspectd.section import ConfigPath, Section
+
+
+class SensorRegion(Section):
+    """Part of the sensor that is read out; must fit the camera's increments."""
+
+    offset_x_px: int = Field(default=0, ge=0, le=65_535)
+    offset_y_px: int = Field(default=0, ge=0, le=65_535)
+    width_px: int = Field(ge=1, le=65_536)
+    height_px: int = Field(ge=1, le=65_536)
+
+
+class FreeRun(Section):
+    """The camera takes images at its own rate; each is a part."""
+
+    source: Literal["free_run"]
+    rate_hz: float | None = Field(default=None, ge=1, le=10_000)
+    """As fast as it can where left out."""
+
+
+class SoftwareTrigger(Section):
+    """The daemon triggers at a steady rate; a trigger without an image after `max_age_ms` is a `lost_frame`."""
+
+    source: Literal["software"]
+    rate_hz: float = Field(ge=0.01, le=1000)
+
+
+class LineTrigger(Section):
+    """A light barrier on one of the camera's inputs. A camera ignores a trigger that comes while it is still busy with the image
+    before: keep labels further apart than its resulting frame rate allows."""
+
+    source: Literal["line"]
+    line: str = "Line1"
+    activation: Literal["rising", "falling"] = "rising"
+    debounce_us: float | None = Field(default=None, ge=0, le=20_000)
+    """Shorter pulses are ignored. Edges come later by as much (an input filter on ace 2 and newer cameras)."""
+    delay_us: float = Field(default=0, ge=0, le=1_000_000)
+    """From the edge to the exposure."""
+
+
+Trigger = FreeRun | SoftwareTrigger | LineTrigger
+
+
+class Emulator(Section):
+    """The SDK's camera emulator: everything is real but the camera."""
+
+    images: ConfigPath
+    """Folder of images (png, bmp, jpg, tif), served in name order and again from the start."""
+
+
+class PylonSettings(CameraSection):
+    """What can be set of a Basler camera."""
+
+    serial: str | None = None
+    """Serial number as printed on the camera, in quotes."""
+    user_id: str | None = None
+    """Name stored in the camera, instead of its serial number. The first camera found where neither is given."""
+    emulated: Emulator | None = None
+    feature_file: ConfigPath | None = None
+    """.pfs as pylon Viewer saves it; loaded first, the settings here go on top."""
+    pixel_format: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]+$")
+    """Mono8 gives grey images without conversion; colour and Bayer formats become BGR, Mono10 and up lose bits."""
+    exposure_us: float | None = Field(default=None, gt=0, le=10_000_000)
+    gain_db: float | None = Field(default=None, ge=0, le=60)
+    """USB3 and ace 2 cameras."""
+    gain_raw: int | None = Field(default=None, ge=0, le=100_000)
+    """ace GigE cameras, in steps of their own."""
+    region: SensorRegion | None = None
+    trigger: Trigger = Field(discriminator="source")
+    packet_size_bytes: int | None = Field(default=None, ge=220, le=16404)
+    """GigE only; no more than the network's MTU."""
+    inter_packet_delay_ticks: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    """GigE only; for several cameras on one network port."""
+
+    @model_validator(mode="after")
+    def _one_name_is_enough(self) -> "PylonSettings":
+        if self.serial is not None and self.user_id is not None:
+            raise ValueError("give serial or user_id, not both")
+        if self.gain_db is not None and self.gain_raw is not None:
+            raise ValueError("give gain_db or gain_raw, not both")
+        return self
+
+    @property
+    def delay_us(self) -> float:
+        """From the trigger to the exposure."""
+        return self.trigger.delay_us if isinstance(self.trigger, LineTrigger) else 0.0
+
+    def known_exposure_ms(self) -> float:
+        return ((self.exposure_us or 0.0) + self.delay_us) / 1000
+
+    def known_period_ms(self) -> float | None:
+        rate_hz = None if isinstance(self.trigger, LineTrigger) else self.trigger.rate_hz
+        return None if rate_hz is None else 1000 / rate_hz
+
+
+def check_age(settings: PylonSettings, nodes: Nodes) -> None:
+    """Raises CameraError if every image is too old to be judged when the exposure that the camera really has ends."""
+    exposure_us, delay_us = longest_exposure_us(nodes), settings.delay_us
+    if exposure_us + delay_us >= settings.max_age_ms * 1000:
+        delay = f" and waits {delay_us:g} us after the trigger" if delay_us else ""
+        raise CameraError(
+            f"the camera exposes for {exposure_us:g} us{delay}, but camera.max_age_ms is {settings.max_age_ms:g} "
+            f"({settings.max_age_ms * 1000:g} us): every image would be too old to be judged; expose for a shorter time "
+            "(camera.exposure_us) or raise it"
+        )
+
+
+def longest_exposure_us(nodes: Nodes) -> float:
+    """What an automatic exposure may go up to; the exposure itself where it is fixed. 0 if the camera does not say."""
+    limit_us = nodes.get("longest_exposure_us") if _has_automatic_exposure(nodes) else None
+    return float(limit_us or nodes.get("exposure_us") or 0)
+
+
+def shortest_period_ns(nodes: Nodes) -> float:
+    """Two images are never closer together; 0 if that is not known, or may change with an automatic exposure."""
+    rate_hz = nodes.get("resulting_rate_hz")
+    return 0 if rate_hz is None or _has_automatic_exposure(nodes) else 1e9 / rate_hz
+
+
+def _has_automatic_exposure(nodes: Nodes) -> bool:
+    return nodes.get("ExposureAuto") not in (None, "Off")
+
+
+def apply(settings: PylonSettings, nodes: Nodes) -> None:
+    """Set all that goes on top of the feature file, each value read back.
+
+    Raises CameraError naming what the camera does not have or take.
+    """
+    if settings.pixel_format is not None:
+        nodes.set("PixelFormat", settings.pixel_format)
+    if settings.region is not None:
+        _set_region(nodes, settings.region)
+    if settings.exposure_us is not None:
+        nodes.offer("ExposureAuto", "Off")
+        nodes.offer("ExposureMode", "Timed")
+    if settings.gain_db is not None or settings.gain_raw is not None:
+        nodes.offer("GainAuto", "Off")
+    for setting in ("exposure_us", "gain_db", "gain_raw", "packet_size_bytes", "inter_packet_delay_ticks"):
+        value = getattr(settings, setting)
+        if value is not None:
+            nodes.set(setting, value)
+    _set_trigger(nodes, settings.trigger)
+
+
+def _set_region(nodes: Nodes, region: SensorRegion) -> None:
+    nodes.set("OffsetX", 0)
+    nodes.set("OffsetY", 0)
+    nodes.set("Width", region.width_px)
+    nodes.set("Height", region.height_px)
+    nodes.set("OffsetX", region.offset_x_px)
+    nodes.set("OffsetY", region.offset_y_px)
+
+
+def _set_trigger(nodes: Nodes, trigger: Trigger) -> None:
+    """All but a line's TriggerMode, which is switched on when the camera has shown that it delivers. Every trigger is off."""
+    nodes.set("TriggerSelector", "FrameStart")
+    if isinstance(trigger, FreeRun):
+        if trigger.rate_hz is not None:
+            nodes.offer("AcquisitionFrameRateEnable", True)
+            nodes.set("rate_hz", trigger.rate_hz)
+            _check_rate(nodes, trigger.rate_hz)
+        return
+    nodes.raise_to_maximum("rate_hz")  # where the limit can't be switched off
+    nodes.offer("AcquisitionFrameRateEnable", False)
+    if isinstance(trigger, SoftwareTrigger):
+        _check_rate(nodes, trigger.rate_hz)
+        nodes.set("TriggerSource", "Software")
+        nodes.offer("delay_us", 0.0)
+        nodes.set("TriggerMode", "On")
+        return
+    nodes.set("TriggerSource", trigger.line)
+    nodes.set("TriggerActivation", "RisingEdge" if trigger.activation == "rising" else "FallingEdge")
+    nodes.set("delay_us", trigger.delay_us)
+    nodes.set("LineSelector", trigger.line)
+    nodes.demand("LineMode", "Input", "no light barrier could trigger it")
+    if trigger.debounce_us is not None:
+        nodes.set("debounce_us", trigger.debounce_us)
+
+
+def _check_rate(nodes: Nodes, wanted_hz: float) -> None:
+    allowed_hz = nodes.get("resulting_rate_hz")
+    if allowed_hz is not None and allowed_hz < 0.99 * wanted_hz:
+        raise CameraError(
+            f"camera.trigger.rate_hz: {wanted_hz:g} wanted, exposure, region and bandwidth allow {allowed_hz:.1f}"
+        )

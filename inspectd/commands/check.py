@@ -1,0 +1,309 @@
+"""`inspectd check`: looks at everything a line needs, one row each, with a fix for what fails.
+
+Camera and output have one owner at a time: what the running line owns is said to be in use, and left alone.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from inspectd.camera import Camera
+from inspectd.config import Config, load_config
+from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, JournalError, OutputError
+from inspectd.gate.outputs.base import SAFE_WITHIN_S, Output, Signals, make_safe
+from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.line.time_budget import least_budget, measure_image_ms, measure_record_ms
+from inspectd.ownership import Claim
+from inspectd.records.journal_file import claim_file, damage, real_path
+from inspectd.terminal import console
+
+_WATCHDOG_FIX = (
+    "switch the device's watchdog on and name its register in gate.output.watchdog, "
+    "or say in gate.output.watchdog_waiver who accepts that, and why"
+)
+_MARKS = {True: Text("ok", "green"), False: Text("FAIL", "red"), None: Text("warn", "yellow")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`ok` None: works, but the engineer should know."""
+
+    what: str
+    ok: bool | None
+    detail: str
+    fix: str = ""
+
+
+def run(path: Path, *, pulse: bool | None = None) -> int:
+    """Print the table; exit code 0 if nothing failed, 1 otherwise. Raises ConfigError if the config can't be used.
+
+    `pulse`: whether to pulse the actuator; None asks, where there is a terminal to ask at.
+    """
+
+    def may_pulse(question: str) -> bool:
+        if pulse is None and sys.stdin.isatty():
+            try:
+                return input(question).strip().lower() in ("y", "yes")
+            except EOFError:
+                return False
+        return bool(pulse)
+
+    config = load_config(path)
+    table = Table("what", "", "found", "fix", title=f"{config.name}: {path}")
+    failed = False
+    for finding in _findings(config, may_pulse):
+        table.add_row(finding.what, _MARKS[finding.ok], finding.detail, finding.fix)
+        failed |= finding.ok is False
+    console().print(table)
+    return int(failed)
+
+
+def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Finding]:
+    yield Finding("config", True, "every key known, every value allowed")
+    engine = _load_engine(config)
+    yield engine if isinstance(engine, Finding) else _engine(config, engine)
+    camera = config.camera.create()
+    try:
+        found = _camera(camera)
+        yield found
+        if isinstance(engine, Engine) and found.ok is not False:
+            yield _time_budget(config, engine, camera if found.ok else None)
+        if found.ok is None and config.gate.output.kind == "camera":
+            yield Finding("output", None, "on the camera that is in use: not touched", found.fix)
+        else:
+            yield from _output(config, camera, may_pulse)
+    finally:
+        camera.close()
+    yield from _belt(config)
+    yield _real_time(config)
+    yield _records(config.journal.path)
+    yield _disk("journal", config.journal.path.parent, config.journal.max_mb / 1000)
+    if config.archive is not None:
+        yield _disk("archive", config.archive.folder, config.archive.max_gb)
+    yield _clock()
+
+
+def _load_engine(config: Config) -> Engine | Finding:
+    try:
+        return load_engine(load_bundle(config.engine), config.inference)
+    except (ConfigError, EngineError) as error:
+        return Finding(
+            "engine",
+            False,
+            str(error),
+            "build or copy the bundle again, or go back: `inspectd engines --help`",
+        )
+
+
+def _engine(config: Config, engine: Engine) -> Finding:
+    manifest = engine.manifest
+    checked = "hashes" if config.inference.signed_by is None else "signature, hashes"
+    return Finding(
+        "engine",
+        True,
+        f"{manifest.name} {manifest.version} on {engine.backend_name}: {checked} and {len(manifest.golden)} golden images agree, "
+        f"{engine.service_ms:.1f} ms a label",
+    )
+
+
+def _camera(camera: Camera) -> Finding:
+    try:
+        camera.open()
+    except InUseError as error:
+        return Finding("camera", None, f"{error}: not checked", "stop the line to check it: systemctl stop inspectd")
+    except CameraError as error:
+        return Finding(
+            "camera",
+            False,
+            str(error),
+            "is it powered, on this network or USB port, and is the service stopped?",
+        )
+    return Finding("camera", True, "every setting applied and read back, one image delivered")
+
+
+def _time_budget(config: Config, engine: Engine, camera: Camera | None) -> Finding:
+    """`camera`: open, or None if it can't be asked."""
+    budget = least_budget(config, engine)
+    notes = []
+    try:
+        image_ms = None if camera is None else measure_image_ms(camera)
+    except CameraError as error:
+        return Finding("time budget", False, str(error), "the camera delivered at first: look at its cable and power")
+    if image_ms is None:
+        notes.append("no label came by: the image's time is what the config says of the exposure")
+    else:
+        budget = replace(budget, image_ms=max(budget.image_ms, image_ms))
+    try:
+        budget = replace(budget, record_ms=measure_record_ms(config.journal))
+    except (OSError, sqlite3.Error):
+        notes.append("the time to record was not measured")
+    detail = budget.refusal or budget.warning or str(budget)
+    ok = False if budget.refusal else None if budget.warning else True
+    return Finding("time budget", ok, "; ".join([detail, *notes]))
+
+
+def _output(config: Config, camera: Camera, may_pulse: Callable[[str], bool]) -> Iterator[Finding]:
+    output = config.gate.output.create(camera)
+    with ExitStack() as stack:
+        try:
+            for device in config.gate.output.devices:
+                stack.enter_context(Claim(device))
+        except InUseError as error:
+            yield Finding("output", None, f"{error}: not touched", "stop the service to check it")
+            return
+        stack.callback(output.close)
+        try:
+            output.open()
+            make_safe(output, within_s=1)
+            yield Finding("output", True, f"{config.gate.output.kind}: reachable, safe state written and read back")
+            for problem in output.problems():
+                yield Finding("output", False, problem, _WATCHDOG_FIX)
+            for warning in output.warnings():
+                yield Finding("output", None, warning)
+            yield _actuator(output, config.gate.width_ms, may_pulse)
+        except OutputError as error:
+            yield Finding("output", False, str(error), "check address, wiring and rights")
+
+
+def _actuator(output: Output, width_ms: float, may_pulse: Callable[[str], bool]) -> Finding:
+    """Raises OutputError."""
+    if not may_pulse(f"Pulse the actuator for {width_ms:g} ms now? It moves: hands off. [y/N] "):
+        return Finding("actuator", None, "not tried: whether it moves is not known", "inspectd check --pulse")
+    with _signals_as_errors():
+        try:
+            output.write(Signals(actuator=True))
+            time.sleep(width_ms / 1000)
+            was_on = output.actuator()
+        finally:
+            make_safe(output, within_s=SAFE_WITHIN_S)
+    if was_on:
+        return Finding("actuator", True, f"read back as on after {width_ms:g} ms, and as off again; did it move?")
+    return Finding(
+        "actuator", False, "was switched on and reads back as off", "does a program of the PLC write the same coil?"
+    )
+
+
+@contextmanager
+def _signals_as_errors() -> Iterator[None]:
+    """Whoever ends this process or its terminal meanwhile must not leave the actuator on."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _belt(config: Config) -> Iterator[Finding]:
+    """What the gate's times mean for labels on the belt."""
+    if config.gate.wiring == "pulse_to_reject" and config.gate.stall_ms >= config.gate.delay_ms:
+        yield Finding(
+            "stall",
+            None,
+            f"labels that come while the line stalls go by up to {config.gate.stall_ms - config.gate.delay_ms:g} ms before "
+            "run permit drops",
+            "set gate.stall_ms below gate.delay_ms",
+        )
+    if config.gate.pitch_ms is None and config.camera.known_period_ms() is None:
+        yield Finding(
+            "pitch",
+            None,
+            "the shortest time between two labels is not known: pulses may be too long for it",
+            "set gate.pitch_ms",
+        )
+
+
+def _real_time(config: Config) -> Finding:
+    wanted = config.gate.realtime_priority
+    if wanted == 0:
+        return Finding(
+            "real time",
+            None,
+            "switched off: pulses may be tens of ms late under load",
+            "set gate.realtime_priority: 50",
+        )
+    allowed, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    if os.geteuid() == 0 or allowed == resource.RLIM_INFINITY or allowed >= wanted:
+        return Finding("real time", True, f"the gate may run at SCHED_FIFO {wanted}")
+    return Finding(
+        "real time",
+        False,
+        f"SCHED_FIFO {wanted} wanted, the limit is {allowed}: pulses may be tens of ms late under load",
+        "run it from the systemd unit (LimitRTPRIO=), or raise rtprio in /etc/security/limits.conf",
+    )
+
+
+def _records(path: Path) -> Finding:
+    try:
+        if not path.exists() and not path.is_symlink():
+            return Finding("records", True, f"{path}: none yet, the line makes it")
+        real = real_path(path)
+        claim_file(real).release()
+        found = damage(real) if real.stat().st_size else None
+    except InUseError as error:
+        return Finding("records", True, f"{error}; not checked any further")
+    except JournalError as error:
+        return Finding("records", False, str(error), "move the file away, or give journal.path another one")
+    except OSError as error:
+        fix = f"run this as the service's user, and let it into the folder: namei -l {path.parent}"
+        return Finding("records", False, f"{path}: can't be read: {error.strerror}", fix)
+    if found is not None:
+        fix = "nothing: the line sets the file aside when it starts, begins a new one and reports it"
+        return Finding("records", None, f"{path} is damaged: {found}", fix)
+    return Finding("records", True, f"{path}: whole, and no line writes it now")
+
+
+def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 - no error
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    if not os.access(existing, os.W_OK):
+        return Finding(
+            what,
+            False,
+            f"{folder} can't be written by this user",
+            f"chown it, or set {what}'s folder elsewhere",
+        )
+    if free_gb < wanted_gb:
+        return Finding(
+            what,
+            False,
+            f"{free_gb:.1f} GB free, {wanted_gb:.1f} GB may be used",
+            "free some space or lower the limit in the config",
+        )
+    return Finding(what, True, f"{folder}: {free_gb:.0f} GB free of {wanted_gb:.1f} GB that may be used")
+
+
+def _clock() -> Finding:
+    fix = "enable time synchronisation: timedatectl set-ntp true"
+    timedatectl = shutil.which("timedatectl")
+    if timedatectl is None:
+        return Finding("clock", None, f"{time.strftime('%F %T %Z')}; whether it is synchronised can't be told", fix)
+    try:
+        answer = subprocess.run(
+            [timedatectl, "show", "--property=NTPSynchronized", "--value"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("clock", None, f"{time.strftime('%F %T %Z')}; timedatectl does not answer: {error}", fix)
+    if answer == "yes":
+        return Finding("clock", True, f"{time.strftime('%F %T %Z')}, synchronised")
+    return Finding("clock", None, f"{time.strftime('%F %T %Z')}, not synchronised: records may bear wrong times", fix)

@@ -1,0 +1,196 @@
+"""What the line did with each label against what the label really was."""
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inspectd.camera.image_files import SUFFIXES
+from inspectd.errors import ConfigError, LineFault
+from inspectd.files.csv_file import CsvRow, read_csv
+from inspectd.files.text_file import one_line, shown
+from inspectd.records.journal import open_for_reading
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One row of `truth.csv`: `label_class` is a class of the engine or `unknown`, then `kind` says which."""
+
+    file: str
+    label_class: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One part as the journal has it."""
+
+    part: int
+    frame_number: int
+    verdict: str
+    reason: str | None
+    predicted: str | None
+    certainty: float | None
+    scores: tuple[float, ...]
+    gate_outcome: str | None
+    verdict_us: int
+    lateness_us: int | None
+    image: str | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the label went through, as the gate says; the record's word where the gate has not spoken yet."""
+        return self.gate_outcome in ("passed", "not_driven") if self.gate_outcome else self.verdict == "pass"
+
+    @property
+    def label(self) -> str:
+        """What it was rejected or passed as."""
+        return (self.predicted if self.verdict == "fault" else self.reason or self.verdict) or self.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Counts over one run; `judged` pairs each part with its truth."""
+
+    judged: list[tuple[Row, Truth]]
+    pass_class: str
+
+    @property
+    def faulty_passed(self) -> int:
+        return sum(row.passed for row, truth in self.judged if truth.label_class not in (self.pass_class, UNKNOWN))
+
+    @property
+    def faulty(self) -> int:
+        return sum(truth.label_class not in (self.pass_class, UNKNOWN) for _, truth in self.judged)
+
+    @property
+    def unknown_passed(self) -> int:
+        return sum(row.passed for row, truth in self.judged if truth.label_class == UNKNOWN)
+
+    @property
+    def unknown(self) -> int:
+        return sum(truth.label_class == UNKNOWN for _, truth in self.judged)
+
+    @property
+    def good_rejected(self) -> int:
+        return sum(not row.passed for row, truth in self.judged if truth.label_class == self.pass_class)
+
+    @property
+    def good(self) -> int:
+        return sum(truth.label_class == self.pass_class for _, truth in self.judged)
+
+    @property
+    def missed(self) -> int:
+        return sum(row.verdict == "missed" for row, _ in self.judged)
+
+    def table(self) -> dict[str, Counter[str]]:
+        """True class (or unknown kind) -> what the line took it for."""
+        rows: dict[str, Counter[str]] = {}
+        for row, truth in self.judged:
+            name = f"{UNKNOWN}: {truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
+            rows.setdefault(name, Counter())[row.label] += 1
+        return dict(sorted(rows.items(), key=lambda item: (item[0].startswith(UNKNOWN), item[0])))
+
+    def percentiles_ms(self) -> dict[str, dict[str, float]]:
+        """p50, p99 and maximum of trigger to verdict and of pulse lateness."""
+        times = {
+            "trigger to verdict": [row.verdict_us for row, _ in self.judged],
+            "pulse lateness": [
+                row.lateness_us
+                for row, _ in self.judged
+                if row.lateness_us is not None and row.gate_outcome == "rejected"
+            ],
+        }
+        return {
+            name: dict(
+                zip(("p50", "p99", "max"), (float(v) / 1000 for v in np.percentile(us, (50, 99, 100))), strict=True)
+            )
+            for name, us in times.items()
+            if us
+        }
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "parts": len(self.judged),
+            "faulty": self.faulty,
+            "faulty_passed": self.faulty_passed,
+            "unknown": self.unknown,
+            "unknown_passed": self.unknown_passed,
+            "good": self.good,
+            "good_rejected": self.good_rejected,
+            "missed": self.missed,
+            "by_truth": {name: dict(counts) for name, counts in self.table().items()},
+            "latency_ms": self.percentiles_ms(),
+        }
+
+
+def read_truth(folder: Path, classes: Sequence[str]) -> list[Truth]:
+    """`truth.csv`, by file name; each class is one of `classes` or `unknown`. Raises ConfigError naming line and value."""
+    path = folder / "truth.csv"
+    try:
+        rows = [_truth(row, f"{path}: line {row.line}", classes) for row in read_csv(path, ("file", "class"))]
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}; no truth to compare with: `python tools/synthesize.py render --help` makes some"
+        ) from error
+    names = Counter(row.file for row in rows)
+    twice = [name for name, count in names.items() if count > 1]
+    gone = [name for name in names if not os.path.isfile(folder / name)]  # noqa: PTH113 - no error, however odd the name
+    if not rows:
+        raise ConfigError(f"{path}: names no image")
+    if twice:
+        raise ConfigError(f"{path}: names images twice: {one_line(', '.join(twice[:3]))}")
+    if gone:
+        raise ConfigError(f"{path}: names images that are not there: {one_line(', '.join(gone[:3]))}")
+    return sorted(rows, key=lambda row: row.file)
+
+
+def _truth(row: CsvRow, where: str, classes: Sequence[str]) -> Truth:
+    file, label_class = row["file"], row["class"]
+    if Path(file).suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{where}: file: {shown(file)} must be a photo ({', '.join(sorted(SUFFIXES))})")
+    if label_class not in (*classes, UNKNOWN):
+        raise ConfigError(f"{where}: class: {shown(label_class)} must be one of {', '.join((*classes, UNKNOWN))}")
+    return Truth(file, label_class, row.cells.get("kind", ""))
+
+
+def read_rows(journal: Path) -> list[Row]:
+    """All parts of a journal, oldest first. Raises JournalError if it is none, sqlite3.Error if it can't be read now."""
+    with closing(open_for_reading(journal)) as connection:
+        return [_row(row) for row in connection.execute("SELECT * FROM parts ORDER BY id")]
+
+
+def compare(rows: list[Row], truth: list[Truth], pass_class: str) -> Comparison:
+    """Frame n of the camera is image n of `truth`. Frames beyond the last one (the camera begins anew) don't count.
+
+    Raises LineFault if an image of `truth` has no part.
+    """
+    shown = {row.frame_number for row in rows}
+    unseen = [entry.file for number, entry in enumerate(truth) if number not in shown]
+    if unseen:
+        raise LineFault(f"{len(unseen)} of {len(truth)} images have no part in the journal, for example {unseen[0]}")
+    return Comparison([(row, truth[row.frame_number]) for row in rows if row.frame_number < len(truth)], pass_class)
+
+
+def _row(row: sqlite3.Row) -> Row:
+    return Row(
+        part=row["id"],
+        frame_number=row["frame_number"],
+        verdict=row["verdict"],
+        reason=row["reason"],
+        predicted=row["class"],
+        certainty=row["certainty"],
+        scores=tuple(json.loads(row["scores"])) if row["scores"] else (),
+        gate_outcome=row["gate_outcome"],
+        verdict_us=row["verdict_us"],
+        lateness_us=row["gate_lateness_us"],
+        image=row["image"],
+    )

@@ -1,0 +1,161 @@
+"""`inspectd demo`: the real daemon, on images whose truth is known, with a live view and an honest end.
+
+The daemon runs as its own process, exactly as under systemd; this one only reads its journal.
+"""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.live import Live
+
+from inspectd.camera import CameraConfig
+from inspectd.camera.image_files import list_photos
+from inspectd.camera.pylon.camera import PylonConfig
+from inspectd.commands.demo.ground_truth import UNKNOWN, Comparison, Row, Truth, compare, read_rows, read_truth
+from inspectd.commands.demo.view import live_view, result_tables
+from inspectd.config import load_config
+from inspectd.contact_sheet import write_contact_sheet
+from inspectd.errors import ConfigError, JournalError, LineFault
+from inspectd.files.yaml_file import dump_yaml, read_yaml
+from inspectd.inference import load_bundle
+from inspectd.part import MissedReason
+from inspectd.terminal import console
+
+_POLL_S = 0.25
+_SILENCE_S = 30.0
+"""A daemon that records nothing new for this long has failed."""
+_SHEET = 60
+_RED, _ORANGE = (0, 0, 200), (0, 140, 255)
+
+
+def run(config_path: Path, folder: Path, out: Path) -> int:
+    """Run the line of `config_path` over the images that `folder`/truth.csv names, by name, and compare.
+
+    Writes `line.yaml`, links to the images, the journal, the archive, `summary.json` and `rejects.png` to `out`.
+    Returns 1 if a faulty label was passed. Raises ConfigError for a folder without truth, LineFault if the daemon fails
+    or nobody can say which image a part showed.
+    """
+    manifest = load_bundle(load_config(config_path).engine).manifest
+    truth = read_truth(folder, manifest.classes)
+    journal = out / "journal.sqlite"
+    if journal.exists():
+        raise ConfigError(f"{journal} holds an earlier run; remove {out} or give another --out")
+    others = sorted({*list_photos(folder).found} - {folder / entry.file for entry in truth})
+    if others:
+        print(
+            f"inspectd: {len(others)} photo(s) are not in truth.csv, for example {others[0]}; left out", file=sys.stderr
+        )
+    line = _place(config_path, _link(folder, truth, out / "images"), out)
+    _inspect(line, journal, len(truth))
+    rows = read_rows(journal)
+    _refuse_new_begin(rows, load_config(line).camera)
+    comparison = compare(rows, truth, manifest.pass_class)
+    _show(comparison, folder, out)
+    return int(comparison.faulty_passed > 0)
+
+
+def _link(folder: Path, truth: list[Truth], links: Path) -> Path:
+    """The images that the camera is to show, and no others, numbered as their truth. Raises ConfigError."""
+    links.mkdir(parents=True, exist_ok=True)
+    for path in links.iterdir():
+        if not path.is_symlink():
+            raise ConfigError(f"{links}: holds files of something else; give another --out")
+        path.unlink()
+    for number, entry in enumerate(truth):
+        path = folder / entry.file
+        (links / f"{number:06}{path.suffix}").symlink_to(path.resolve())
+    return links
+
+
+def _refuse_new_begin(rows: list[Row], camera: CameraConfig) -> None:
+    """After a trigger that nothing answers, the emulator begins again at its first image, and the numbers go on."""
+    if isinstance(camera, PylonConfig) and camera.trigger.source == "software":
+        for row in rows:
+            if row.reason == MissedReason.LOST_FRAME:
+                raise LineFault(
+                    f"part {row.part}: the emulated camera lost a frame, and nobody can say which image the parts after it "
+                    "showed; try again, at a lower rate_hz or with 'kind: replay'"
+                )
+
+
+def _place(config_path: Path, folder: Path, out: Path) -> Path:
+    """A copy of the line config with images, records and archive where this run wants them."""
+    values = read_yaml(config_path, "'camera' and 'gate'")
+    if values["camera"]["kind"] == "replay":
+        values["camera"] |= {"source": str(folder.resolve()), "forever": False}
+    elif values["camera"].get("emulated"):
+        values["camera"]["emulated"]["images"] = str(folder.resolve())
+    else:
+        raise ConfigError(
+            f"{config_path}: camera: serves no folder; give it 'kind: replay', or 'kind: pylon' with 'emulated'"
+        )
+    values["engine"] = str((config_path.parent / values["engine"]).resolve())
+    values["gate"]["output"]["record"] = str(out.resolve() / "output.jsonl")
+    values["journal"]["path"] = str(out.resolve() / "journal.sqlite")
+    values["archive"] = {**(values.get("archive") or {}), "folder": str(out.resolve() / "archive")}
+    out.mkdir(parents=True, exist_ok=True)
+    line = out / "line.yaml"
+    line.write_text(dump_yaml(values), encoding="utf-8")
+    return line
+
+
+def _inspect(line: Path, journal: Path, parts: int) -> None:
+    log = line.with_name("daemon.log")
+    with log.open("wb") as stream:
+        daemon = subprocess.Popen([sys.executable, "-m", "inspectd", "run", "--config", str(line)], stderr=stream)
+        try:
+            _watch(daemon, journal, parts)
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            code = daemon.wait(timeout=30)
+    if code != 0:
+        raise LineFault(f"the daemon ended with exit code {code}; its last words are in {log}")
+
+
+def _watch(daemon: subprocess.Popen[bytes], journal: Path, parts: int) -> None:
+    """Returns when the daemon has judged `parts` parts, or has ended."""
+    judged, since = 0, time.monotonic()
+    with Live(live_view([], parts), console=console(), refresh_per_second=4) as live:
+        while daemon.poll() is None:
+            rows = _rows_so_far(journal)
+            live.update(live_view(rows, parts))
+            if len(rows) >= parts:
+                return
+            if len(rows) > judged:
+                judged, since = len(rows), time.monotonic()
+            if time.monotonic() - since > _SILENCE_S:
+                raise LineFault(f"the daemon has recorded nothing for {_SILENCE_S:g} s, {judged} of {parts} parts done")
+            time.sleep(_POLL_S)
+
+
+def _rows_so_far(journal: Path) -> list[Row]:
+    try:
+        return read_rows(journal)
+    except (JournalError, sqlite3.OperationalError):  # the daemon has not made it yet
+        return []
+
+
+def _show(comparison: Comparison, folder: Path, out: Path) -> None:
+    screen = console()
+    for table in result_tables(comparison):
+        screen.print(table)
+    (out / "summary.json").write_text(json.dumps(comparison.as_dict(), indent=2), encoding="utf-8")
+    rejects = [(row, truth) for row, truth in comparison.judged if not row.passed]
+    write_contact_sheet(
+        out / "rejects.png", [_tile(row, truth, comparison.pass_class, folder) for row, truth in rejects[:_SHEET]]
+    )
+    screen.print(
+        f"rejected labels with verdict and certainty: {out / 'rejects.png'}; all figures: {out / 'summary.json'}"
+    )
+
+
+def _tile(row: Row, truth: Truth, pass_class: str, folder: Path) -> tuple[Path, tuple[str, str], tuple[int, int, int]]:
+    certainty = "" if row.certainty is None else f" {row.certainty:.2f}"
+    was = f"{UNKNOWN}: {truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
+    colour = _ORANGE if truth.label_class == pass_class else _RED
+    return folder / truth.file, (f"{row.part}: {row.label}{certainty}", f"was {was}"), colour

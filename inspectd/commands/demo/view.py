@@ -1,0 +1,65 @@
+"""What the demo shows in the terminal: the running line, and the result against the truth."""
+
+from collections import Counter
+
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from inspectd.binomial import upper_bound
+from inspectd.commands.demo.ground_truth import Comparison, Row
+from inspectd.terminal import printable
+
+_LAST_REJECTS = 8
+
+
+def live_view(rows: list[Row], parts: int) -> Group:
+    """Progress, counts by verdict, and the last rejects."""
+    counts = Counter("passed" if row.verdict == "pass" else row.label for row in rows)
+    table = Table("verdict", "parts", title=f"{len(rows)} of {parts} labels inspected", min_width=46)
+    for name, count in counts.most_common():
+        table.add_row(Text(printable(name), style="green" if name == "passed" else "red"), str(count))
+    rejects = [row for row in rows if row.verdict != "pass"][-_LAST_REJECTS:]
+    last = Table("part", "rejected as", "certainty", "trigger to verdict", min_width=46)
+    for row in reversed(rejects):
+        certainty = "-" if row.certainty is None else f"{row.certainty:.2f}"
+        last.add_row(str(row.part), row.label, certainty, f"{row.verdict_us / 1000:.1f} ms")
+    return Group(ProgressBar(total=parts, completed=min(len(rows), parts), width=46), table, last)
+
+
+def result_tables(comparison: Comparison) -> list[Table]:
+    """The end of a demo: truth against verdict, the three rates that count, and the times."""
+    return [_truth_table(comparison), _rates(comparison), _times(comparison)]
+
+
+def _truth_table(comparison: Comparison) -> Table:
+    table = Table("what it was", "parts", "passed", "its class", "other fault", "uncertain", "missed")
+    table.title = "what the line took each label for"
+    for name, counts in comparison.table().items():
+        known = Counter({"pass": counts["pass"], "its class": counts[name]})
+        known |= {verdict: counts[verdict] for verdict in ("uncertain", "missed")}
+        known["other fault"] = counts.total() - known.total()
+        cells = ("pass", "its class", "other fault", "uncertain", "missed")
+        table.add_row(name, str(counts.total()), *(str(known[cell] or "") for cell in cells))
+    return table
+
+
+def _rates(comparison: Comparison) -> Table:
+    table = Table("", "labels", "of", "share", "at most (95 % confidence)")
+    for name, errors, n in (
+        ("false accepts: faulty labels passed", comparison.faulty_passed, comparison.faulty),
+        ("unknown labels passed", comparison.unknown_passed, comparison.unknown),
+        ("false rejects: good labels rejected", comparison.good_rejected, comparison.good),
+        ("missed: no inspection, rejected", comparison.missed, len(comparison.judged)),
+    ):
+        share = f"{errors / n:.2%}" if n else "-"
+        table.add_row(name, str(errors), str(n), share, f"{upper_bound(errors, n):.2%}")
+    return table
+
+
+def _times(comparison: Comparison) -> Table:
+    table = Table("ms", "p50", "p99", "max")
+    for name, figures in comparison.percentiles_ms().items():
+        table.add_row(name, *(f"{figures[key]:.2f}" for key in ("p50", "p99", "max")))
+    return table

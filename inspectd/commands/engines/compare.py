@@ -1,0 +1,211 @@
+"""`inspectd engines compare`: two engines on the same labelled photos, and whether the photos tell which is better.
+
+A verdict is right if it passes a good label, or does not pass any other. The difference is judged by McNemar's exact
+test on the photos where only one engine is right.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from inspectd.binomial import interval, mcnemar
+from inspectd.camera.image_files import list_folders, list_photos, read_photo, remark
+from inspectd.errors import ConfigError, InferenceError
+from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
+from inspectd.part import Fault, Image, Pass, Uncertain
+from inspectd.terminal import console, track
+
+_ENGINES = ("A", "B")
+_SIGNIFICANT = 0.05
+_NAMES = {Pass: "pass", Fault: "fault", Uncertain: "uncertain"}
+_ENGINE_ERROR = "engine_error"
+"""The line would reject the label and record it as missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One photo: the folder it lies in, and what each engine said of it."""
+
+    label: str
+    verdicts: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    only: tuple[int, int]
+    """Photos that only A, and only B, judged right."""
+
+    @property
+    def p_value(self) -> float:
+        return mcnemar(*self.only)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    judged: tuple[Judged, ...]
+    pass_class: str
+
+    def verdicts(self, engine: int) -> dict[str, Counter[str]]:
+        """Folder -> how often engine 0 or 1 said what."""
+        counts: dict[str, Counter[str]] = {}
+        for photo in self.judged:
+            counts.setdefault(photo.label, Counter())[photo.verdicts[engine]] += 1
+        return counts
+
+    def errors(self, engine: int, classes: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+        """Kind of error -> (errors, photos on which it could be made), of engine 0 or 1 with these classes."""
+        found = {"false_accepts_faulty": (0, 0), "false_accepts_unknown": (0, 0), "false_rejects": (0, 0)}
+        for label, counts in self.verdicts(engine).items():
+            n, passed = counts.total(), counts["pass"]
+            if label == self.pass_class:
+                kind, errors = "false_rejects", n - passed
+            else:
+                kind, errors = f"false_accepts_{'faulty' if label in classes else 'unknown'}", passed
+            found[kind] = (found[kind][0] + errors, found[kind][1] + n)
+        return found
+
+    def contest(self, *, good: bool | None = None) -> Contest:
+        """On good labels, on all others, or (None) on all."""
+        right = [
+            tuple((verdict == "pass") == (photo.label == self.pass_class) for verdict in photo.verdicts)
+            for photo in self.judged
+            if good is None or good == (photo.label == self.pass_class)
+        ]
+        return Contest((right.count((True, False)), right.count((False, True))))
+
+    def conclusion(self) -> str:
+        """One plain sentence."""
+        contest, bad = self.contest(), self.contest(good=False)
+        if contest.only == (0, 0):
+            return "Both engines are right on the same photos: these don't tell which is better."
+        chance = f"two equally good ones differ this much or more with probability {contest.p_value:.2g}"
+        if contest.p_value >= _SIGNIFICANT:
+            return f"These photos don't tell which engine is better: {chance}."
+        better = contest.only.index(max(contest.only))
+        worse = 1 - better
+        but = ", but passes more labels that must not pass" if bad.only[better] < bad.only[worse] else ""
+        return f"{_ENGINES[better]} is right more often than {_ENGINES[worse]}{but}: {chance}."
+
+
+def run(a: Path, b: Path, data: Path, *, as_json: bool) -> int:
+    """Raises EngineError if a bundle is refused, ConfigError if the photos can't be used or don't fit both engines."""
+    folders = (a, b)
+    engines = tuple(load_engine(load_bundle(folder), InferenceConfig()) for folder in folders)
+    pass_class = _common_pass_class(engines)
+    comparison = Comparison(_judge(_photos(data, pass_class), engines), pass_class)
+    if as_json:
+        print(json.dumps(_figures(comparison, folders, engines), indent=2))
+        return 0
+    screen = console()
+    for table in _tables(comparison, folders, engines):
+        screen.print(table)
+    screen.print(comparison.conclusion())
+    return 0
+
+
+def _common_pass_class(engines: Sequence[Engine]) -> str:
+    a, b = (engine.manifest.pass_class for engine in engines)
+    if a != b:
+        raise ConfigError(f"A passes {a!r}, B passes {b!r}: no photo is labelled for both")
+    return a
+
+
+def _photos(root: Path, pass_class: str) -> list[tuple[Path, str]]:
+    """Every image below `root`/<label>, with its label. Raises ConfigError."""
+    if not root.is_dir():
+        raise ConfigError(f"--data {root}: no such folder")
+    folders = list_folders(root)
+    listings = {folder.name: list_photos(folder) for folder in folders.found}
+    photos = [(path, label) for label, listing in listings.items() for path in listing.found]
+    passed_over = [path for listing in (folders, *listings.values()) for path in listing.passed_over]
+    if passed_over:
+        print(f"inspectd: {remark(passed_over)}", file=sys.stderr)
+    if pass_class not in {label for _, label in photos}:
+        names = ", ".join(folder.name for folder in folders.found) or "no folder"
+        raise ConfigError(
+            f"--data {root}: needs a folder of good labels, {pass_class}, beside those of the other classes; has {names}"
+        )
+    return photos
+
+
+def _judge(photos: Sequence[tuple[Path, str]], engines: Sequence[Engine]) -> tuple[Judged, ...]:
+    judged = []
+    for path, label in track(photos, "compare", stderr=True):
+        image = read_photo(path)
+        a, b = (_verdict(engine, image) for engine in engines)
+        judged.append(Judged(label, (a, b)))
+    return tuple(judged)
+
+
+def _verdict(engine: Engine, image: Image) -> str:
+    try:
+        return _NAMES[type(engine.policy.judge(engine.infer(engine.preprocess(image)).tolist()))]
+    except InferenceError:
+        return _ENGINE_ERROR
+
+
+def _tables(comparison: Comparison, folders: Sequence[Path], engines: Sequence[Engine]) -> Iterator[Table]:
+    for place, engine in enumerate(engines):
+        manifest = engine.manifest
+        title = f"{_ENGINES[place]}: {folders[place]} ({manifest.name} {manifest.version})"
+        counted = comparison.verdicts(place)
+        kinds = [*_NAMES.values(), *([_ENGINE_ERROR] if any(_ENGINE_ERROR in row for row in counted.values()) else [])]
+        table = Table("the label is", "photos", *kinds, title=title, title_justify="left")
+        for label, row in counted.items():
+            name = label if label in manifest.classes else f"unknown: {label.removeprefix('unknown_')}"
+            table.add_row(name, str(row.total()), *(str(row[kind]) for kind in kinds))
+        yield table
+    errors = [comparison.errors(place, engine.manifest.classes) for place, engine in enumerate(engines)]
+    table = Table("errors", *_ENGINES, caption="with 95 % intervals (Clopper-Pearson)")
+    for kind in errors[0]:
+        table.add_row(kind.replace("_", " "), *(_rate(*found[kind]) for found in errors))
+    yield table
+    table = Table("only one is right", *(f"only {name}" for name in _ENGINES), "p", caption="McNemar's exact test")
+    for name, contest in _contests(comparison).items():
+        table.add_row(name.replace("_", " "), *map(str, contest.only), f"{contest.p_value:.2g}")
+    yield table
+
+
+def _contests(comparison: Comparison) -> dict[str, Contest]:
+    return {
+        "good_labels": comparison.contest(good=True),
+        "all_others": comparison.contest(good=False),
+        "together": comparison.contest(),
+    }
+
+
+def _rate(errors: int, n: int) -> str:
+    if n == 0:
+        return "no photo"
+    low, high = interval(errors, n)
+    return f"{errors} of {n}: {errors / n:.2%} ({low:.2%} to {high:.2%})"
+
+
+def _figures(comparison: Comparison, folders: Sequence[Path], engines: Sequence[Engine]) -> dict[str, object]:
+    return {
+        "photos": len(comparison.judged),
+        "engines": {
+            _ENGINES[place]: {
+                "folder": str(folders[place]),
+                "name": engine.manifest.name,
+                "version": engine.manifest.version,
+                "hash": engine.hash,
+                "verdicts": {label: dict(row) for label, row in comparison.verdicts(place).items()},
+                "errors": {
+                    kind: {"errors": errors, "n": n, "interval": interval(errors, n)}
+                    for kind, (errors, n) in comparison.errors(place, engine.manifest.classes).items()
+                },
+            }
+            for place, engine in enumerate(engines)
+        },
+        "only_one_is_right": {
+            name: dict(zip(_ENGINES, contest.only, strict=True)) | {"p_value": contest.p_value}
+            for name, contest in _contests(comparison).items()
+        },
+        "conclusion": comparison.conclusion(),
+    }

@@ -1,0 +1,99 @@
+"""The report for people, as tables."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+from rich.text import Text
+
+from inspectd.records.accounts import Accounts
+from inspectd.records.summary import PERCENTILES, Summary, iso
+
+_LISTED = 50
+
+
+def tables(summary: Summary) -> list[Table]:
+    """The report for people."""
+    parts = Table("", "parts", "share", title=f"{summary.since} to {summary.until}", min_width=48)
+    rows = {
+        "triggers": summary.triggers,
+        "passed": summary.passed,
+        **{f"fault: {name}": count for name, count in summary.faults.items()},
+        "uncertain": summary.uncertain,
+        **{f"missed: {reason}": count for reason, count in summary.missed.items()},
+        "rejected without a row": summary.unrecorded,
+        **({"passed, not confirmed": summary.unconfirmed_passes} if summary.unconfirmed_passes else {}),
+        "NOT DRIVEN: look for these labels": len(summary.not_driven),
+    }
+    for name, count in rows.items():
+        share = f"{count / summary.triggers:.2%}" if summary.triggers else "-"
+        parts.add_row(name, str(count), share)
+    parts.caption = "the books balance" if summary.books_balance else Text("THE BOOKS DO NOT BALANCE", "red")
+    findings = list(_findings(summary.accounts))
+    latency = Table("ms", *PERCENTILES, title="where the time goes", min_width=48)
+    for stage, figures in summary.latency_ms.items():
+        latency.add_row(stage, *(f"{figures[name]:.2f}" if figures else "-" for name in PERCENTILES))
+    wanted = [parts, latency]
+    if summary.not_driven:
+        wanted.insert(1, _not_driven_table(summary.not_driven))
+    if summary.outages:
+        wanted.append(_outages_table(summary.outages))
+    if findings:
+        wanted.append(_findings_table(findings))
+    return wanted
+
+
+def _findings(accounts: Accounts) -> Iterator[str]:
+    if accounts.lost:
+        yield f"{accounts.lost} part numbers have no record: rows were deleted or lost"
+    for each in accounts.miscounted:
+        yield f"session {each['session']}: the line counted {each['triggers']} labels, the journal {each['accounted']}"
+    if accounts.doubtful_times or accounts.doubtful_elsewhere:
+        yield (
+            f"{accounts.doubtful_times} parts of this range have doubtful times, and {accounts.doubtful_elsewhere} parts "
+            "outside it may belong to it: the clock was wrong or was set"
+        )
+    for step in accounts.clock_steps[:_LISTED]:
+        t_from_ns, t_to_ns = int(str(step["t_from_utc_ns"])), int(str(step["t_to_utc_ns"]))
+        yield f"the clock was set from {iso(t_from_ns)} to {iso(t_to_ns)}, after part {step['after_part']}"
+    for reason, count in accounts.deleted.items():
+        yield f"{count} of the oldest parts were deleted so far because of journal.{reason}"
+    if accounts.images_lost:
+        yield f"{accounts.images_lost} images were dropped or could not be stored"
+    if accounts.notes_lost:
+        yield f"{accounts.notes_lost} outcomes, durations or image names could not be recorded"
+
+
+def _findings_table(findings: list[str]) -> Table:
+    table = Table("about the records themselves", min_width=48)
+    for finding in findings:
+        table.add_row(finding)
+    return table
+
+
+def _outages_table(outages: list[dict[str, object]]) -> Table:
+    table = Table("outage", "from", "to", "parts", "detail", title="intervals without full inspection")
+    for outage in outages:
+        t_to_ns = outage["t_to_utc_ns"]
+        table.add_row(
+            str(outage["kind"]),
+            iso(int(str(outage["t_from_utc_ns"]))),
+            "open" if t_to_ns is None else iso(int(str(t_to_ns))),
+            str(outage["parts"]),
+            str(outage["detail"]),
+        )
+    return table
+
+
+def _not_driven_table(not_driven: list[dict[str, object]]) -> Table:
+    table = Table("part", "triggered", "verdict", "reject late by", title="look for these labels")
+    for label in not_driven[:_LISTED]:
+        late_us = int(str(label["gate_lateness_us"] or 0))
+        table.add_row(
+            str(label["id"]),
+            iso(int(str(label["t_utc_ns"]))),
+            str(label["reason"] or label["class"] or label["verdict"]),
+            f"{late_us / 1000:.0f} ms" if late_us else str(label["why"]),
+        )
+    if len(not_driven) > _LISTED:
+        table.caption = f"and {len(not_driven) - _LISTED} more: --csv has them all"
+    return table

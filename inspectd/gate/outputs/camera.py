@@ -1,0 +1,75 @@
+"""The reject output on the camera itself: its user output line drives the rejector. For lines without any other I/O."""
+
+from typing import ClassVar, Literal
+
+from inspectd.errors import CameraError, OutputError
+from inspectd.gate.outputs.base import SAFE, HasUserOutput, Signals
+from inspectd.section import Section
+
+
+class CameraOutputConfig(Section):
+    kind: Literal["camera"]
+    line: str = "UserOutput1"
+    """The camera's user output for the actuator; route it to a physical line in the feature file (LineSource)."""
+    permit_line: str | None = None
+    """A second user output for run permit, where the camera has one."""
+    active_high: bool = True
+
+    longest_wait_ms: ClassVar[float] = 0
+    missing_confirmation: ClassVar[str] = "gate.output.kind 'camera' has none"
+    devices: ClassVar[list[str]] = []
+    """What one process owns at a time: the camera is owned as such."""
+
+    def create(self, camera: object) -> "CameraOutput":
+        if not isinstance(camera, HasUserOutput):
+            raise OutputError("gate.output.kind 'camera' needs a camera with a user output line (camera.kind: pylon)")
+        return CameraOutput(self, camera)
+
+
+class CameraOutput:
+    """Lives in the line's process, in the gate's thread."""
+
+    def __init__(self, config: CameraOutputConfig, camera: HasUserOutput) -> None:
+        self._config = config
+        self._camera = camera
+
+    def open(self) -> None:
+        self.write(SAFE)
+
+    def write(self, signals: Signals) -> None:
+        try:
+            self._camera.set_user_output(self._config.line, signals.actuator is self._config.active_high)
+            if self._config.permit_line is not None:
+                self._camera.set_user_output(self._config.permit_line, signals.run_permit is self._config.active_high)
+        except CameraError as error:
+            raise OutputError(f"camera output: {error}") from error
+
+    def actuator(self) -> bool:
+        return self._level(self._config.line)
+
+    def run_permit(self) -> bool | None:
+        return None if self._config.permit_line is None else self._level(self._config.permit_line)
+
+    def confirmed(self) -> bool:
+        raise OutputError("a camera output has no confirmation input")
+
+    def close(self) -> None:
+        """The camera is the line's to close."""
+
+    def _level(self, line: str) -> bool:
+        try:
+            return self._camera.user_output(line) is self._config.active_high
+        except CameraError as error:
+            raise OutputError(f"camera output: {error}") from error
+
+    def warnings(self) -> list[str]:
+        notes = ["the camera output shares the line's process: pulses are some ms less exact than from other outputs"]
+        if self._config.permit_line is None:
+            notes.append(
+                "run permit is not wired: nothing stops the belt when the camera is gone; prefer pulse_to_release"
+            )
+        notes.append("the heartbeat is not wired: the plant can't see that the line is alive")
+        return notes
+
+    def problems(self) -> list[str]:
+        return []

@@ -1,0 +1,154 @@
+"""The inspection worker: queue -> preprocess -> engine -> verdict -> journal -> gate. The only owner of the journal.
+
+The order of the last two steps is the product: a pass is recorded first, then the gate is told.
+"""
+
+import threading
+import time
+
+import structlog
+
+from inspectd.errors import InferenceError, JournalError
+from inspectd.gate import GateLink
+from inspectd.inference import Engine
+from inspectd.line.frame_queue import FrameQueue
+from inspectd.line.ledger import Books
+from inspectd.line.liveness import Progress
+from inspectd.part import Missed, MissedReason, Part, Pass, Shot, Verdict
+from inspectd.records.archive import Archive
+from inspectd.records.journal import Journal, Stages
+
+log = structlog.get_logger()
+
+_COMPLAIN_EVERY_S = 1.0
+_WARM_EVERY_S = 0.01
+"""Idle this long, the engine gets a dummy image: an inference takes a quarter longer after 10 ms without work, two
+thirds after 60 and double after a second."""
+
+
+class Inspection:
+    """Judges one part after another. Between two parts it may change its engine."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        queue: FrameQueue,
+        gate: GateLink,
+        books: Books,
+        journal: Journal,
+        archive: Archive | None,
+        max_age_ms: float,
+    ) -> None:
+        self.progress = Progress()
+        self._engine = engine
+        self._next_engine: Engine | None = None
+        self._proven_engine = engine
+        """The last one that judged a part; a new engine that fails on its first part gives way to it."""
+        self._queue = queue
+        self._gate = gate
+        self._books = books
+        self._journal = journal
+        self._archive = archive
+        self._max_age_ns = round(max_age_ms * 1e6)
+        self._stopping = threading.Event()
+        self._next_complaint_s = 0.0
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def swap_engine(self, engine: Engine) -> None:
+        """Judge the next part with `engine`, which has passed its golden images and is warm."""
+        self._next_engine = engine
+
+    def stop(self) -> None:
+        """Finish what is queued, then return from `run`."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        while True:
+            entry = self._queue.get(_WARM_EVERY_S)
+            self.progress.tick()
+            self._flip_engine()
+            if entry is not None:
+                self._handle(*entry)
+            elif self._stopping.is_set():
+                return
+            else:
+                self._idle()
+
+    def _flip_engine(self) -> None:
+        engine, self._next_engine = self._next_engine, None
+        if engine is not None:
+            self._journal.use_engine(engine.manifest.name, engine.hash)
+            self._engine = engine
+            log.info("engine in use", engine=engine.manifest.name, version=engine.manifest.version)
+
+    def _handle(self, part: Part, shot: Shot) -> None:
+        t_taken_ns = time.monotonic_ns()
+        verdict, preprocess_us, infer_us = self._judge(shot, t_taken_ns)
+        t_verdict_ns = time.monotonic_ns()
+        if t_verdict_ns >= part.due_ns and not isinstance(verdict, Missed):
+            verdict = Missed(MissedReason.LATE)
+        stages = Stages(
+            acquire_us=(shot.t_arrival_ns - shot.t_trigger_ns) // 1000,
+            queue_us=(t_taken_ns - shot.t_arrival_ns) // 1000,
+            preprocess_us=preprocess_us,
+            infer_us=infer_us,
+            verdict_us=(t_verdict_ns - shot.t_trigger_ns) // 1000,
+        )
+        verdict = self._record(part, verdict, stages)
+        self._books.decide(part.id, verdict)
+        if isinstance(verdict, Pass):
+            self._gate.clear(part.id)
+        if self._archive is not None and shot.image is not None:
+            self._archive.offer(part, verdict, shot.image)
+
+    def _judge(self, shot: Shot, now_ns: int) -> tuple[Verdict, int | None, int | None]:
+        """The verdict, and the us that preprocessing and inference took."""
+        if shot.image is None:
+            return Missed(shot.missed or MissedReason.BAD_FRAME), None, None
+        if now_ns - shot.t_trigger_ns > self._max_age_ns:
+            return Missed(MissedReason.STALE_FRAME), None, None
+        engine = self._engine
+        try:
+            batch = engine.preprocess(shot.image)
+            t_preprocessed_ns = time.monotonic_ns()
+            verdict = engine.policy.judge(engine.infer(batch).tolist())
+        except InferenceError as error:
+            log.error("inference failed", engine=engine.manifest.name, error=str(error))
+            self._fall_back(engine)
+            return Missed(MissedReason.ENGINE_ERROR), None, None
+        self._proven_engine = engine
+        return verdict, (t_preprocessed_ns - now_ns) // 1000, (time.monotonic_ns() - t_preprocessed_ns) // 1000
+
+    def _fall_back(self, failed: Engine) -> None:
+        if failed is not self._proven_engine:
+            log.error("the new engine failed on its first part, back to the one before", engine=failed.manifest.name)
+            self._next_engine = self._proven_engine
+
+    def _record(self, part: Part, verdict: Verdict, stages: Stages) -> Verdict:
+        """Commits the verdict; what can't be recorded is no pass."""
+        t_begin_ns = time.monotonic_ns()
+        try:
+            self._journal.append(part, verdict, stages)
+        except JournalError as error:
+            self._journal.unrecorded(part)
+            log.error("verdict can't be recorded", part=part.id, error=str(error))
+            return Missed(MissedReason.RECORD_ERROR)
+        self._journal.amend_recorded(part.id, (time.monotonic_ns() - t_begin_ns) // 1000)
+        return verdict
+
+    def _idle(self) -> None:
+        try:
+            self._engine.warm()
+        except InferenceError as error:
+            log.warning("engine fails while idle", error=str(error))
+        try:
+            self._journal.heartbeat()
+            self._journal.flush()
+        except JournalError as error:
+            if time.monotonic() >= self._next_complaint_s:
+                self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
+                log.warning("journal can't be written while idle", error=str(error))

@@ -1,0 +1,235 @@
+"""The line: acquire thread -> bounded queue -> inspection thread, wired to gate, journal and archive.
+
+The line's owner (`service`) calls `beat` every few ms from the main thread: it collects what the gate did, passes the
+first error of any stage on, and tells the gate whether the line sees every trigger.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from inspectd.camera import Camera
+from inspectd.config import Config
+from inspectd.errors import LineFault
+from inspectd.gate import GateLink
+from inspectd.gate.messages import GateState, Kind, Message, Outcome
+from inspectd.inference import Engine
+from inspectd.line.acquisition import Acquisition
+from inspectd.line.frame_queue import FrameQueue, depth_for
+from inspectd.line.inspection import Inspection
+from inspectd.line.ledger import Books
+from inspectd.line.liveness import Progress
+from inspectd.records.archive import Archive
+from inspectd.records.journal import Journal
+
+log = structlog.get_logger()
+
+_BEAT_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What each stage has to say for itself."""
+
+    camera_delivers: bool
+    acquire_age_ms: float
+    inspect_age_ms: float
+    gate_age_ms: float
+    gate_state: GateState
+
+    def stalled(self, limit_ms: float) -> list[str]:
+        """Names of the stages without progress for longer than `limit_ms`."""
+        ages = {"acquire": self.acquire_age_ms, "inspect": self.inspect_age_ms, "gate": self.gate_age_ms}
+        return [stage for stage, age_ms in ages.items() if age_ms > limit_ms]
+
+
+class Line:
+    """One camera, one engine, one gate. `start`, then `beat` until `ended`, then `stop`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        camera: Camera,
+        engine: Engine,
+        gate: GateLink,
+        journal: Journal,
+        archive: Archive | None,
+    ) -> None:
+        self.books = Books()
+        self._gate = gate
+        self._journal = journal
+        journal.count_triggers = lambda: self.books.tally().triggers
+        self._stall_ms = config.watchdog.stall_ms
+        self._drain_s = config.gate.delay_ms / 1000 + config.watchdog.stall_ms / 1000
+        self._max_age_ms = config.camera.max_age_ms
+        self._queue = queue = FrameQueue(depth_for(self._max_age_ms, engine.service_ms))
+        log.info(
+            "queue",
+            depth=queue.depth,
+            max_age_ms=config.camera.max_age_ms,
+            service_ms=round(engine.service_ms, 2),
+        )
+        self._acquisition = Acquisition(
+            camera=camera,
+            queue=queue,
+            gate=gate,
+            books=self.books,
+            delay_ms=config.gate.delay_ms,
+            first_part_id=journal.next_part_id,
+            on_camera=self._camera_changed,
+            expect_every_s=config.camera.expect_every_s,
+            repeats_after=config.camera.repeats_after,
+        )
+        self._inspection = Inspection(
+            engine=engine,
+            queue=queue,
+            gate=gate,
+            books=self.books,
+            journal=journal,
+            archive=archive,
+            max_age_ms=config.camera.max_age_ms,
+        )
+        self._threads = [
+            threading.Thread(target=self._guard(self._acquisition.run), name="acquire", daemon=True),
+            threading.Thread(target=self._guard(self._inspection.run), name="inspect", daemon=True),
+        ]
+        self._failure: BaseException | None = None
+        self._gate_alive = Progress()
+        self._gate_state = GateState.STARTING
+        self._sees_every_trigger = False
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def beat(self) -> Health:
+        """Call at least every `gate.stall_ms` / 4. Raises the first error of any stage, LineFault if the gate died."""
+        if self._failure is not None:
+            raise LineFault(f"{type(self._failure).__name__}: {self._failure}") from self._failure
+        self._hear_gate()
+        health = self.health()
+        self._sees_every_trigger = health.camera_delivers and not health.stalled(self._stall_ms)
+        self._gate.heartbeat(self._sees_every_trigger)
+        return health
+
+    def wait(self, duration_s: float) -> None:
+        """Until the next beat is due. Raises LineFault as soon as the gate dies: labels go by unrejected until then.
+
+        The gate answers every beat, so news must not end the wait: beats would chase their own answers.
+        """
+        end_s = time.monotonic() + duration_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._gate.wait(left_s)
+            self._hear_gate()
+
+    def health(self) -> Health:
+        return Health(
+            camera_delivers=self._acquisition.delivers.is_set(),
+            acquire_age_ms=self._acquisition.progress.age_ms(),
+            inspect_age_ms=self._inspection.progress.age_ms(),
+            gate_age_ms=self._gate_alive.age_ms(),
+            gate_state=self._gate_state,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """A finite camera has no more images."""
+        return self._acquisition.ended.is_set()
+
+    @property
+    def engine(self) -> Engine:
+        return self._inspection.engine
+
+    def swap_engine(self, engine: Engine) -> None:
+        """From the next part on. The queue holds no more images than the new engine can judge in time."""
+        before, after = self.engine.manifest, engine.manifest
+        if (before.classes, before.pass_class) != (after.classes, after.pass_class):
+            log.warning("the new engine has other classes", classes=after.classes, pass_class=after.pass_class)
+        self._queue.depth = depth_for(self._max_age_ms, engine.service_ms)
+        self._inspection.swap_engine(engine)
+
+    def reset(self) -> None:
+        """An operator has looked: latched stops of the gate are cleared, and the camera's trigger is trusted again."""
+        self._acquisition.reset()
+        self._gate.reset()
+
+    def stop(self) -> None:
+        """Run permit off, no new parts, judge what is queued, let the gate finish its dues, close the books.
+
+        Bounded in time: what hangs is left behind, and the journal then shows an unclean end."""
+        self._acquisition.stop()
+        acquire, inspect = self._threads
+        self._join(acquire)
+        self._inspection.stop()
+        self._join(inspect)
+        for message in self._gate.stop():
+            self._collect(message)
+        if not acquire.is_alive():
+            self._acquisition.close()
+        hung = [thread.name for thread in self._threads if thread.is_alive()]
+        if hung:
+            raise LineFault(f"did not stop in time: {', '.join(hung)}")
+        if self._failure is not None:
+            raise LineFault(f"{type(self._failure).__name__}: {self._failure}") from self._failure
+        tally = self.books.tally()
+        if tally.open:
+            raise LineFault(f"{tally.open} parts have no verdict after the line stopped")
+
+    def _join(self, thread: threading.Thread) -> None:
+        """The gate goes on hearing from the line, or what it has cleared would be rejected as a stalled line's."""
+        end_s = time.monotonic() + self._drain_s
+        while thread.is_alive() and time.monotonic() < end_s:
+            self._gate.heartbeat(False)
+            thread.join(_BEAT_S)
+            self._hear_gate()
+
+    def _hear_gate(self) -> None:
+        for message in self._gate.receive():
+            self._collect(message)
+
+    def _collect(self, message: Message) -> None:
+        if message.kind is Kind.ALIVE:
+            self._gate_alive.tick()
+            self._gate_changed(GateState(message.code))
+            return
+        outcome = Outcome(message.code)
+        self.books.gate_acted(message.part, passed=outcome is Outcome.PASSED)
+        self._journal.amend_outcome(message.part, outcome, message.lateness_ns // 1000)
+
+    def _gate_changed(self, state: GateState) -> None:
+        if state is self._gate_state:
+            return
+        if state is GateState.RUNNING:
+            log.info("run permit on")
+        else:
+            log.warning("run permit off", reason=state.name.lower())
+        if state is GateState.OUTPUT_FAILED:
+            self._journal.outage_begin("output", "the reject output can't be driven")
+        elif self._gate_state is GateState.OUTPUT_FAILED:
+            self._journal.outage_end("output")
+        self._gate_state = state
+
+    def _camera_changed(self, lost: str | None) -> None:
+        if lost is None:
+            log.info("camera delivers")
+            self._journal.outage_end("camera")
+            return
+        self._gate.heartbeat(False)
+        log.error("camera lost", error=lost)
+        self._journal.outage_begin("camera", lost)
+
+    def _guard(self, run: Callable[[], None]) -> Callable[[], None]:
+        """A stage that dies takes the line with it: the end of its process is what the gate understands best."""
+
+        def guarded() -> None:
+            try:
+                run()
+            except BaseException as error:
+                self._failure = error
+                log.critical("stage died", error=f"{type(error).__name__}: {error}", exc_info=error)
+
+        return guarded

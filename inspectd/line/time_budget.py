@@ -1,0 +1,122 @@
+"""Where the time of one label goes, from its trigger to the reject: what must fit into camera.max_age_ms and gate.delay_ms."""
+
+import sqlite3
+import statistics
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass
+
+from inspectd.camera import Camera
+from inspectd.camera.base import EndOfImages
+from inspectd.config import Config
+from inspectd.inference import Engine
+from inspectd.records.journal import JournalConfig
+
+_LABELS = 5
+_LOOK_S = 2.0
+_COMMITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBudget:
+    """All in ms, of a label that waits for nothing. `period_ms`: from one label to the next; None if only the belt knows."""
+
+    image_ms: float
+    """From the trigger until the image is here: exposure, readout, transfer."""
+    engine_ms: float
+    """Preprocessing and inference."""
+    slow_engine_ms: float
+    """The same for the slowest label of a hundred."""
+    record_ms: float
+    max_age_ms: float
+    delay_ms: float
+    period_ms: float | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why labels can't be passed in time, whatever is on them; None if they can."""
+        if self.image_ms >= self.max_age_ms:
+            return (
+                f"an image comes {self.image_ms:.1f} ms after its trigger (exposure, readout, transfer), but camera.max_age_ms "
+                f"is {self.max_age_ms:g}: every label would be rejected as stale_frame; expose for a shorter time, or raise it"
+            )
+        if self._used_ms >= self.delay_ms:
+            return (
+                f"{self._sum}, but gate.delay_ms is {self.delay_ms:g}: every label would be rejected as late; use a faster "
+                "engine, another inference.threads, or more way to the rejector"
+            )
+        return None
+
+    @property
+    def warning(self) -> str | None:
+        """Why some labels will be rejected without a fault of theirs; None if none has to be."""
+        if self.period_ms is not None and self.engine_ms + self.record_ms > self.period_ms:
+            return (
+                f"a label comes every {self.period_ms:.1f} ms and takes engine {self.engine_ms:.1f} + record "
+                f"{self.record_ms:.1f} ms: those that wait too long are rejected as overrun"
+            )
+        if self._used_ms - self.engine_ms + self.slow_engine_ms >= self.delay_ms:
+            return f"{self}; the slowest of 100 labels takes the engine {self.slow_engine_ms:.1f} ms and would be late"
+        return None
+
+    def __str__(self) -> str:
+        return (
+            f"{self._sum} of gate.delay_ms {self.delay_ms:g}, {self.delay_ms - self._used_ms:.1f} ms left; the image may wait "
+            f"{self.max_age_ms - self.image_ms:.1f} ms in the queue (camera.max_age_ms {self.max_age_ms:g})"
+        )
+
+    @property
+    def _used_ms(self) -> float:
+        return self.image_ms + self.engine_ms + self.record_ms
+
+    @property
+    def _sum(self) -> str:
+        return f"image {self.image_ms:.1f} + engine {self.engine_ms:.1f} + record {self.record_ms:.1f} = {self._used_ms:.1f} ms"
+
+
+def least_budget(config: Config, engine: Engine) -> TimeBudget:
+    """What is known before camera and journal are open: no label takes less."""
+    return TimeBudget(
+        image_ms=config.camera.known_exposure_ms(),
+        engine_ms=engine.median_ms,
+        slow_engine_ms=engine.service_ms,
+        record_ms=0,
+        max_age_ms=config.camera.max_age_ms,
+        delay_ms=config.gate.delay_ms,
+        period_ms=config.camera.known_period_ms(),
+    )
+
+
+def measure_image_ms(camera: Camera) -> float | None:
+    """From trigger to arrival: the median of the next labels of an open camera; None if none comes within 2 s.
+
+    Raises CameraError.
+    """
+    took_ms: list[float] = []
+    end_s = time.monotonic() + _LOOK_S
+    try:
+        while len(took_ms) < _LABELS and time.monotonic() < end_s:
+            shot = camera.grab(100)
+            if shot is not None and shot.image is not None:
+                took_ms.append((shot.t_arrival_ns - shot.t_trigger_ns) / 1e6)
+    except EndOfImages:
+        pass
+    return statistics.median(took_ms) if took_ms else None
+
+
+def measure_record_ms(config: JournalConfig) -> float:
+    """One commit to a database beside the journal: the median. Raises OSError or sqlite3.Error if none can be made there."""
+    took_ms = []
+    with (
+        tempfile.TemporaryDirectory(prefix=".inspectd-check-", dir=config.path.parent) as folder,
+        closing(sqlite3.connect(f"{folder}/probe.sqlite", isolation_level=None)) as connection,
+    ):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {config.synchronous.upper()}")
+        connection.execute("CREATE TABLE parts (id INTEGER PRIMARY KEY, row TEXT)")
+        for part in range(_COMMITS):
+            begin_ns = time.monotonic_ns()
+            connection.execute("INSERT INTO parts VALUES (?, ?)", (part, "." * 200))
+            took_ms.append((time.monotonic_ns() - begin_ns) / 1e6)
+    return statistics.median(took_ms)

@@ -1,0 +1,142 @@
+"""Images on disk: every rejected label and every n-th passed one. Drops and counts rather than hold up the line."""
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import cv2
+import structlog
+from pydantic import Field
+
+from inspectd.part import Fault, Image, Missed, Part, Pass, Uncertain, Verdict
+from inspectd.records.archive_folder import ImageRetention, file_name, remove_unfinished
+from inspectd.section import ConfigPath, Section
+
+log = structlog.get_logger()
+
+_LOWEST_PRIORITY = 19
+_COMPLAIN_EVERY_S = 60.0
+
+
+class ArchiveConfig(Section):
+    """Which images are kept, where, and how much of the disk they may take."""
+
+    folder: ConfigPath
+    """One folder a day below it; files are <part id>_<verdict>.png."""
+    every_nth_pass: int = Field(default=0, ge=0, le=1_000_000)
+    """Keep every n-th passed label too; 0: none."""
+    max_gb: float = Field(default=20, gt=0, le=100_000, allow_inf_nan=False)
+    """Beyond, the images with the lowest part ids are deleted. Other files are left alone and not counted."""
+    max_waiting: int = Field(default=64, ge=1, le=4096)
+    """Images in memory that wait for the disk; beyond, images are dropped and counted."""
+
+
+@dataclass(slots=True)
+class Counters:
+    stored: int = 0
+    dropped: int = 0
+    failed: int = 0
+
+
+class Archive:
+    """One writer thread at the lowest priority. Use as a context manager: leaving it writes what waits."""
+
+    def __init__(
+        self,
+        config: ArchiveConfig,
+        on_stored: Callable[[int, str], None],
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_stored(part_id, path)` is called from the writer thread, `on_lost()` for each image dropped or failed."""
+        self.counters = Counters()
+        self._config = config
+        self._on_stored = on_stored
+        self._on_lost = on_lost
+        self._passes = 0
+        self._waiting: queue.Queue[tuple[Part, str, Image] | None] = queue.Queue(config.max_waiting)
+        self._next_complaint_s = 0.0
+        self._retention = ImageRetention(config.folder, config.max_gb)
+        self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._waiting.put(None, timeout=1)
+        except queue.Full:
+            waiting = self._waiting.qsize()
+            log.warning("archive is too slow, images are left unwritten", waiting=waiting)
+            for _ in range(waiting):
+                self._on_lost()
+            return
+        self._thread.join(timeout=5)
+
+    def offer(self, part: Part, verdict: Verdict, image: Image) -> None:
+        """Keep the image if the retention policy wants it. Never blocks, never raises; `image` must not change later."""
+        if isinstance(verdict, Pass):
+            self._passes += 1
+            if self._config.every_nth_pass == 0 or self._passes % self._config.every_nth_pass:
+                return
+        try:
+            self._waiting.put_nowait((part, _label(verdict), image))
+        except queue.Full:
+            self.counters.dropped += 1
+            self._on_lost()
+
+    def _run(self) -> None:
+        # nice values are per thread on Linux (setpriority(2), notes)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        remove_unfinished(self._config.folder)
+        while (entry := self._waiting.get()) is not None:
+            part, label, image = entry
+            try:
+                self._store(part, label, image)
+            except Exception as error:
+                self._complain(error)
+
+    def _store(self, part: Part, label: str, image: Image) -> None:
+        day = time.strftime("%Y-%m-%d", time.localtime(part.t_trigger_utc_ns / 1e9))
+        path = self._config.folder / day / file_name(part.id, label)
+        done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        if not done:
+            raise OSError("image can't be encoded")
+        self._retention.make_room(len(data))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".tmp")
+        try:
+            unfinished.write_bytes(data.tobytes())
+            unfinished.rename(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+        self._retention.added(len(data))
+        self.counters.stored += 1
+        self._on_stored(part.id, str(path))
+
+    def _complain(self, error: Exception) -> None:
+        self.counters.failed += 1
+        self._on_lost()
+        if time.monotonic() >= self._next_complaint_s:
+            self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
+            log.error("image can't be stored", error=f"{type(error).__name__}: {error}", failed=self.counters.failed)
+
+
+def _label(verdict: Verdict) -> str:
+    match verdict:
+        case Pass():
+            return "pass"
+        case Fault(scores):
+            return scores.predicted
+        case Uncertain():
+            return "uncertain"
+        case Missed(reason):
+            return reason.value

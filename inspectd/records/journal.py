@@ -1,0 +1,389 @@
+"""The journal: one SQLite row per part, committed before the gate is told to let the part through.
+
+WAL mode. Every part of the line is either a row of `parts` or counted in an `outages` row; after a crash the next
+session begins by stating what interval nobody saw. The wall clock only labels rows: steps of it are rows of `clock_steps`.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import structlog
+from pydantic import Field
+
+from inspectd.errors import JournalError
+from inspectd.gate.messages import Outcome
+from inspectd.ownership import Claim
+from inspectd.part import Fault, Missed, Part, Pass, Scores, Uncertain, Verdict
+from inspectd.records.journal_file import (
+    Place,
+    SetAside,
+    claim_file,
+    is_damage,
+    open_for_reading,
+    real_path,
+    set_aside_before,
+    set_damaged_aside,
+)
+from inspectd.records.journal_notes import Notes
+from inspectd.records.journal_schema import SCHEMA_VERSION
+from inspectd.records.journal_session import INSERT_STEP, begin_session, now, prepare, transaction
+from inspectd.section import ConfigPath, Section
+from inspectd.wall_clock import ClockStep, WallClock
+
+__all__ = ["SCHEMA_VERSION", "Journal", "JournalConfig", "Stages", "open_for_reading"]
+
+log = structlog.get_logger()
+
+_INSERT_PART = """
+INSERT INTO parts (id, session, engine, frame_number, t_utc_ns, t_mono_ns, verdict, reason, class, certainty, scores,
+                   acquire_us, queue_us, preprocess_us, infer_us, verdict_us)
+VALUES (?, ?, (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+# A pass that the gate did not let through was no pass: the record follows what happened to the label.
+_AMEND_OUTCOME = """
+UPDATE parts SET gate_outcome = :outcome, gate_lateness_us = :lateness_us,
+    reason = CASE WHEN verdict = 'pass' AND :outcome <> 'passed' THEN 'late' ELSE reason END,
+    verdict = CASE WHEN verdict = 'pass' AND :outcome <> 'passed' THEN 'missed' ELSE verdict END
+WHERE id = :part AND session = :session
+"""
+
+# Of a label that could not be recorded, nothing else would say that somebody must look for it.
+_NOT_DRIVEN_WITHOUT_A_ROW = """
+INSERT INTO outages (session, kind, t_from_utc_ns, t_to_utc_ns, t_from_mono_ns, parts, first_part, last_part, detail)
+SELECT :session, 'not_driven', :utc_ns, :utc_ns, :mono_ns, 0, :part, :part, 'not recorded, and its reject was not driven'
+WHERE NOT EXISTS (SELECT 1 FROM parts WHERE id = :part)
+    AND NOT EXISTS (SELECT 1 FROM outages WHERE kind = 'not_driven' AND first_part = :part)
+"""
+
+_UPDATE_SESSION = """
+UPDATE sessions SET alive_utc_ns = :utc_ns, alive_mono_ns = :mono_ns, last_part = :last, triggers = :triggers,
+    accounted = :accounted, images_lost = :images_lost, notes_lost = :notes_lost,
+    ended_utc_ns = CASE WHEN :ends THEN :utc_ns END, ended_cleanly = :ends
+WHERE id = :session
+"""
+
+Outage = Literal["camera", "output"]
+OUTAGES: tuple[Outage, ...] = get_args(Outage)
+
+_ALIVE_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.25
+"""No part is recorded later than this after the file was deleted, moved or replaced."""
+
+
+class JournalConfig(Section):
+    """Where and how safely parts are recorded."""
+
+    path: ConfigPath
+    """The SQLite file, e.g. /var/lib/inspectd/journal.sqlite."""
+    synchronous: Literal["normal", "full"] = "normal"
+    """normal: survives any death of the process whole, may lose the last commits at power loss (parts then passed
+    without a row, inside the unseen interval). full: survives power loss too; each part waits for the disk (1-20 ms)."""
+    busy_timeout_ms: int = Field(default=20, ge=0, le=1000)
+    """How long a verdict waits for another process that has locked the journal; then the part is `record_error`."""
+    keep_days: int = Field(default=365, ge=1, le=36_500)
+    """Days in which the line ran, so that no wrong clock can delete a record; older parts are deleted."""
+    max_mb: int = Field(default=2000, ge=10, le=1_000_000)
+    """Beyond, the oldest parts are deleted. 1 million parts take about 250 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where a part's time went, in us; None for what did not happen. `verdict_us` is trigger to verdict."""
+
+    acquire_us: int
+    queue_us: int
+    verdict_us: int
+    preprocess_us: int | None = None
+    infer_us: int | None = None
+
+
+class Journal:
+    """The writing side. `append`, `flush`, `heartbeat` and `close` belong to one thread at a time; the methods that
+    only note something (`amend_*`, `outage_*`, `image_lost`) may be called from any."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, place: Place, session: int, next_part_id: int, claim: Claim | None = None
+    ) -> None:
+        self.next_part_id = next_part_id
+        """Part ids go on where the last session ended."""
+        self.failure: str | None = None
+        """Why nothing can be recorded any more, in a sentence: the line must end then."""
+        self.count_triggers: Callable[[], int] | None = None
+        """The line's own count of this session's labels; the report compares it with the journal's."""
+        self._connection = connection
+        self._place = place
+        self._session = session
+        self._claim = claim
+        self._clock = WallClock()
+        self._engine = ("", "")
+        self._engine_is_known = False
+        self._unrecorded: tuple[Part, Part, int] | None = None
+        """The first and the last part that could not be recorded, and how many."""
+        self._last_part = next_part_id - 1
+        self._accounted = 0
+        self._images_lost = 0
+        self._lock = threading.Lock()
+        self._notes = Notes(session)
+        self._is_closing = False
+        self._alive_s = self._looked_s = time.monotonic()
+
+    @classmethod
+    def open(
+        cls, config: JournalConfig, *, exclusive: bool = False, first_part_id: Callable[[], int] = lambda: 1
+    ) -> "Journal":
+        """Open or create the journal and begin a session, stating what interval was not seen since the last one.
+
+        A damaged journal is set aside and a new one begins: with the numbers that follow those of the damaged one, where
+        they can be read, else with `first_part_id()`. `exclusive`: no other process may write it until `close`.
+
+        Raises JournalError if the file is not a journal, is of a later version or can't be written; InUseError.
+        """
+        path = real_path(config.path)
+        claim = claim_file(path) if exclusive else None
+        try:
+            aside = set_damaged_aside(path)
+            if aside is not None and claim is not None:
+                claim.release()
+                claim = claim_file(path)
+            return cls._begin(config, aside or set_aside_before(path), claim, first_part_id)
+        except BaseException:
+            if claim is not None:
+                claim.release()
+            raise
+
+    @classmethod
+    def _begin(
+        cls, config: JournalConfig, aside: SetAside | None, claim: Claim | None, first_part_id: Callable[[], int]
+    ) -> "Journal":
+        try:
+            connection = sqlite3.connect(
+                config.path, isolation_level=None, check_same_thread=False, timeout=config.busy_timeout_ms / 1000
+            )
+            try:
+                prepare(connection, config.path, config.synchronous)
+                with transaction(connection):
+                    session, next_part_id = begin_session(connection, aside, first_part_id)
+                return cls(connection, Place(config.path), session, next_part_id, claim)
+            except BaseException:
+                connection.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(
+                f"{config.path}: is not a usable journal ({error}); move it away to begin a new one"
+            ) from error
+
+    def use_engine(self, name: str, sha256: str) -> None:
+        """The engine of all parts from now on."""
+        self._engine = (name, sha256)
+        self._engine_is_known = False
+
+    def append(self, part: Part, verdict: Verdict, stages: Stages) -> None:
+        """Commit one part's verdict. Raises JournalError, within `busy_timeout_ms` if the file is locked, whatever the
+        reason why it could not be recorded."""
+        with self._writing():
+            if not self._engine_is_known:
+                self._connection.execute("INSERT OR IGNORE INTO engines (name, hash) VALUES (?, ?)", self._engine)
+            self._connection.execute(_INSERT_PART, self._row(part, verdict, stages))
+        self._engine_is_known = True
+        self._last_part = part.id
+        self._accounted += 1
+
+    def unrecorded(self, part: Part) -> None:
+        """`append` failed for this part: it counts in one `record_error` outage until a write works again."""
+        first, _, count = self._unrecorded or (part, part, 0)
+        self._unrecorded = (first, part, count + 1)
+        self._accounted += 1
+
+    def flush(self) -> None:
+        """Write what was noted since the last part. Raises JournalError."""
+        if self._notes or self._unrecorded or self._alive_is_due():
+            with self._writing():
+                pass
+
+    def heartbeat(self) -> None:
+        """Note, at most once a second, that the line is alive, so that an unseen interval begins there. Raises JournalError.
+
+        A line that never pauses need not call it: `append` does the same.
+        """
+        if self._alive_is_due():
+            self.flush()
+
+    def check(self) -> None:
+        """Raises JournalError if nothing can be recorded any more; safe in any thread, and never waits."""
+        if self.failure is not None:
+            raise JournalError(self.failure)
+
+    def amend_recorded(self, part_id: int, record_us: int) -> None:
+        """How long the part's own commit took."""
+        sql = "UPDATE parts SET record_us = :record_us WHERE id = :part AND session = :session"
+        self._notes.add(part_id, sql, record_us=record_us)
+
+    def amend_outcome(self, part_id: int, outcome: Outcome, lateness_us: int) -> None:
+        """What the gate did. A recorded pass that it did not let through becomes `missed` (`late`)."""
+        self._notes.add(part_id, _AMEND_OUTCOME, outcome=outcome.name.lower(), lateness_us=lateness_us)
+        if outcome is Outcome.NOT_DRIVEN:
+            self._notes.add(part_id, _NOT_DRIVEN_WITHOUT_A_ROW, **now())
+
+    def amend_image(self, part_id: int, path: str) -> None:
+        """Where the archive has stored the part's image."""
+        self._notes.add(part_id, "UPDATE parts SET image = :path WHERE id = :part AND session = :session", path=path)
+
+    def image_lost(self) -> None:
+        """The archive dropped an image, or could not store it."""
+        with self._lock:
+            self._images_lost += 1
+
+    def outage_begin(self, kind: Outage, detail: str) -> None:
+        """From now on parts may be there that the line does not see (camera) or can't reject (output)."""
+        self._notes.add(
+            0,
+            "INSERT INTO outages (session, kind, t_from_utc_ns, t_from_mono_ns, parts, detail) "
+            "VALUES (:session, :kind, :utc_ns, :mono_ns, 0, :detail)",
+            kind=kind,
+            detail=detail,
+            **now(),
+        )
+
+    def outage_end(self, kind: Outage) -> None:
+        """The outage of this kind is over; nothing happens if there was none."""
+        self._notes.add(
+            0,
+            "UPDATE outages SET t_to_utc_ns = :utc_ns, duration_ns = :mono_ns - t_from_mono_ns "
+            "WHERE session = :session AND kind = :kind AND t_to_utc_ns IS NULL",
+            kind=kind,
+            **now(),
+        )
+
+    def close(self) -> None:
+        """Everything was judged and recorded: end the session cleanly. Without it, the next session reports an unseen
+        interval. Raises JournalError if the end could not be recorded; the file is closed in any case."""
+        for kind in OUTAGES:
+            self.outage_end(kind)  # the next session begins one of its own if it has to
+        self._is_closing = True
+        try:
+            with self._writing():
+                pass
+        finally:
+            self._connection.close()
+            if self._claim is not None:
+                self._claim.release()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction that also carries what was noted for parts recorded earlier. Whatever fails is a JournalError."""
+        self._look()
+        if (step := self._clock.step()) is not None:
+            self._note_step(step)
+        writes_session = self._is_closing or self._alive_is_due()
+        noted = self._notes.up_to(None if self._is_closing else self._last_part)
+        try:
+            with transaction(self._connection):
+                if self._unrecorded is not None:
+                    self._insert_unrecorded(*self._unrecorded)
+                refused = self._notes.write(self._connection, noted)
+                if writes_session:
+                    self._update_session(refused)
+                yield
+        except Exception as error:
+            if is_damage(error):
+                self.failure = f"the journal is damaged: {error}"
+            raise JournalError(f"journal: {error}") from error
+        if writes_session:
+            self._alive_s = time.monotonic()
+        self._unrecorded = None
+        self._notes.written(noted, refused)
+
+    def _look(self) -> None:
+        """Raises JournalError, from now on for ever, if the file is not the one that was opened."""
+        self.check()
+        if self._is_closing or time.monotonic() - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = time.monotonic()
+            self.failure = self._place.problem()
+            self.check()
+
+    def _note_step(self, step: ClockStep) -> None:
+        log.warning("the clock was set: times of records may be wrong", by_s=round(step.seconds, 3))
+        self._notes.add(
+            0,
+            INSERT_STEP,
+            after=self._last_part,
+            mono_ns=step.t_mono_ns,
+            from_ns=step.t_from_utc_ns,
+            to_ns=step.t_to_utc_ns,
+        )
+        self._notes.add(0, "UPDATE sessions SET clock_steps = clock_steps + 1 WHERE id = :session")
+
+    def _alive_is_due(self) -> bool:
+        return time.monotonic() - self._alive_s >= _ALIVE_EVERY_S
+
+    def _update_session(self, refused: int) -> None:
+        values = {
+            "session": self._session,
+            "last": self._last_part,
+            "triggers": self.count_triggers() if self.count_triggers is not None else None,
+            "accounted": self._accounted,
+            "images_lost": self._images_lost,
+            "notes_lost": self._notes.lost + refused,
+            "ends": self._is_closing,
+            **now(),
+        }
+        if self._connection.execute(_UPDATE_SESSION, values).rowcount != 1:
+            self.failure = "the journal's file was replaced while the line runs: this session is not in it"
+            raise JournalError(self.failure)
+
+    def _insert_unrecorded(self, first: Part, last: Part, count: int) -> None:
+        self._connection.execute(
+            "INSERT INTO outages (session, kind, t_from_utc_ns, t_to_utc_ns, t_from_mono_ns, duration_ns, parts, "
+            "first_part, last_part, detail) VALUES (?, 'record_error', ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._session,
+                first.t_trigger_utc_ns,
+                last.t_trigger_utc_ns,
+                first.t_trigger_ns,
+                last.t_trigger_ns - first.t_trigger_ns,
+                count,
+                first.id,
+                last.id,
+                "rejected, but could not be recorded one by one",
+            ),
+        )
+
+    def _row(self, part: Part, verdict: Verdict, stages: Stages) -> tuple[object, ...]:
+        kind, reason, scores = _columns(verdict)
+        return (
+            part.id,
+            self._session,
+            *self._engine,
+            part.frame_number,
+            part.t_trigger_utc_ns,
+            part.t_trigger_ns,
+            kind,
+            reason,
+            scores.predicted if scores else None,
+            scores.certainty if scores else None,
+            json.dumps([round(value, 6) for value in scores.values]) if scores else None,
+            stages.acquire_us,
+            stages.queue_us,
+            stages.preprocess_us,
+            stages.infer_us,
+            stages.verdict_us,
+        )
+
+
+def _columns(verdict: Verdict) -> tuple[str, str | None, Scores | None]:
+    match verdict:
+        case Pass(scores):
+            return "pass", None, scores
+        case Fault(scores):
+            return "fault", None, scores
+        case Uncertain(scores):
+            return "uncertain", None, scores
+        case Missed(reason):
+            return "missed", reason.value, None

@@ -1,0 +1,279 @@
+"""The file under the journal: who owns it, whether it is whole, and whether it is still the one that was opened."""
+
+import re
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from inspectd.errors import InUseError, JournalError
+from inspectd.ownership import Claim
+from inspectd.records.journal_schema import APPLICATION_ID, SCHEMA_VERSION, has_all_columns, is_new, version_of
+
+log = structlog.get_logger()
+
+_CHECK_LIMIT_S = 10.0
+"""The check takes 1.2 s per million parts; a larger journal is checked as far as this goes, so that the line starts."""
+_COMPANIONS = ("", "-wal", "-shm")
+_HEADER_SIZE = 100
+_MAGIC = b"SQLite format 3\0"
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+# What the tables forbid; SQLite's own check passes over it on a read-only connection.
+_IMPOSSIBLE = """
+SELECT 1 FROM parts WHERE verdict NOT IN ('pass', 'fault', 'uncertain', 'missed')
+    OR (verdict = 'missed') <> (reason IS NOT NULL) OR (verdict <> 'missed' AND class IS NULL)
+    OR (class IS NULL) <> (certainty IS NULL) LIMIT 1
+"""
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged journal raises: even SQLite's message may quote bytes that are not text."""
+_HIGHEST_PLAUSIBLE = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A damaged journal that was moved out of the way."""
+
+    path: Path
+    reason: str
+    last_part: int
+    """The highest part number that can still be read in it or in others set aside before; 0 if none can."""
+
+
+def real_path(path: Path) -> Path:
+    """Where the journal's data are, links followed; the folder is made if it is missing.
+
+    Raises JournalError if that can't be a file.
+    """
+    try:
+        real = path.resolve()
+        if path.is_symlink() and not real.parent.is_dir():
+            raise JournalError(f"{path}: is a link to {real}, whose folder does not exist; is its disk mounted?")
+        real.parent.mkdir(parents=True, exist_ok=True)
+        if real.exists() and not real.is_file():
+            raise JournalError(f"{path}: can't be opened: it is a folder or a device; journal.path must be a file")
+    except (OSError, RuntimeError) as error:
+        raise JournalError(f"{path}: can't be opened: {error}") from error
+    return real
+
+
+def claim_file(path: Path) -> Claim:
+    """Own the journal, under whatever name it is reached: links and mounts of one file are one journal.
+
+    Raises InUseError naming the process that writes it, JournalError if the file can't be made.
+    """
+    try:
+        path.touch()
+        status = path.stat()
+    except OSError as error:
+        raise JournalError(f"{path}: can't be written: {error}") from error
+    try:
+        return Claim(f"journal {status.st_dev}:{status.st_ino}")
+    except InUseError as error:
+        raise InUseError(f"{path}: {error}; a line needs a journal of its own") from error
+
+
+def set_damaged_aside(path: Path) -> SetAside | None:
+    """Move a damaged journal out of the way, together with its log, so that a new one can begin at `path`.
+
+    Raises JournalError, and moves nothing, if the file is not a journal or can't be read for another reason.
+    """
+    log_file = path.with_name(path.name + "-wal")
+    if path.exists() and path.stat().st_size:
+        reason = damage(path)
+        if reason is None:
+            return None
+    elif log_file.exists() and log_file.stat().st_size:
+        reason = "the file is missing or empty, only its log (-wal) is there"
+    else:
+        return None
+    aside = _move(path)
+    log.error("the journal is damaged: set aside, a new one begins", damage=reason, kept_as=str(aside))
+    return SetAside(aside, reason, _highest_part_aside(path))
+
+
+def set_aside_before(path: Path) -> SetAside | None:
+    """What an earlier start has set aside. It may have failed, or been killed, before the new journal began."""
+    files = _files_aside(path)
+    if not files:
+        return None
+    return SetAside(files[-1], "it was set aside at an earlier start", _highest_part_aside(path))
+
+
+def _files_aside(path: Path) -> list[Path]:
+    """By the moment in their names, without the companions of others."""
+    names = re.compile(re.escape(path.name) + r"\.damaged-\d{8}T\d{6}(-\d+)?")
+    try:
+        return sorted(each for each in path.parent.iterdir() if names.fullmatch(each.name) and each.is_file())
+    except OSError:  # a folder may be writable and yet not be listed
+        return []
+
+
+def _highest_part_aside(path: Path) -> int:
+    # SQLite deletes the log of an empty file when it opens it
+    return max((_highest_part(aside) for aside in _files_aside(path) if aside.stat().st_size), default=0)
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the journal; None if it is whole, as far as the check went.
+
+    Raises JournalError if the file is not a journal, of a later version, or can't be read for another reason than damage.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_SIZE)
+        if len(header) < _HEADER_SIZE:
+            return "the file was cut short"
+        # read-only: an ordinary connection would write the log into the damaged file when it is closed
+        with closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+        ) as connection:
+            return _damage(connection, path, header)
+    except UNREADABLE as error:
+        if is_damage(error) and _was_ours(header):
+            return str(error)
+        raise JournalError(f"{path}: is not a usable journal ({error}); move it away to begin a new one") from error
+    except OSError as error:
+        raise JournalError(f"{path}: can't be read: {error}") from error
+
+
+def _damage(connection: sqlite3.Connection, path: Path, header: bytes) -> str | None:
+    if is_new(connection):
+        return None
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID and {"sessions", "engines", "parts", "outages"} <= tables:
+        return "its application id was changed"
+    version_of(connection, path)
+    if any(each not in (1, 2) for each in header[18:20]) or not has_all_columns(connection):
+        return "its header or its tables were changed"
+    end_s = time.monotonic() + _CHECK_LIMIT_S
+    connection.set_progress_handler(lambda: int(time.monotonic() > end_s), 100_000)
+    try:
+        (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if finding == "ok" and connection.execute(_IMPOSSIBLE).fetchone() is not None:
+            return "a row has values that no line writes"
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        log.warning("the journal is large: only a part of it was checked for damage", seconds=_CHECK_LIMIT_S)
+        return None
+    return None if finding == "ok" else str(finding)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether the database itself is broken; a full disk or a lock is not that."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return False
+    return (
+        code & 0xFF in _DAMAGED
+        or code == sqlite3.SQLITE_IOERR_SHORT_READ
+        or any(words in str(error) for words in ("unsupported file format", "malformed", "Could not decode"))
+    )
+
+
+def _was_ours(header: bytes) -> bool:
+    """By what is left of its application id, or by another one than none."""
+    application, ours = header[68:72], APPLICATION_ID.to_bytes(4, "big")
+    return sum(map(int.__eq__, application, ours)) >= 2 or (header.startswith(_MAGIC) and application != bytes(4))
+
+
+def _move(path: Path) -> Path:
+    """Rename the file and its companions. The file comes first: its log alone is noticed at the next start."""
+    moment = time.strftime("%Y%m%dT%H%M%S")
+    number = 0
+    while True:
+        aside = path.with_name(f"{path.name}.damaged-{moment}" + (f"-{number}" if number else ""))
+        if not any(aside.with_name(aside.name + each).exists() for each in _COMPANIONS):
+            break
+        number += 1
+    try:
+        for each in _COMPANIONS:
+            source = path.with_name(path.name + each)
+            if source.exists():
+                source.rename(aside.with_name(aside.name + each))
+    except OSError as error:
+        raise JournalError(f"{path}: is damaged and can't be set aside: {error}") from error
+    return aside
+
+
+def _highest_part(path: Path) -> int:
+    """From whatever can still be read."""
+    highest = 0
+    queries = (
+        "SELECT max(id) FROM parts",
+        "SELECT max(last_part) FROM sessions",
+        "SELECT max(first_part) - 1 FROM sessions",
+        "SELECT max(last_part) FROM outages",
+    )
+    for query in queries:
+        try:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                (value,) = connection.execute(query).fetchone()
+        except UNREADABLE:
+            continue
+        if isinstance(value, int) and highest < value < _HIGHEST_PLAUSIBLE:
+            highest = value
+    return highest
+
+
+class Place:
+    """Where the files of an open journal are. Deleted or replaced, they take every later record with them."""
+
+    def __init__(self, path: Path) -> None:
+        self._real = path.resolve()
+        watched = (path, *(Path(f"{self._real}{each}") for each in _COMPANIONS))
+        self._files = {file: _identity(file) for file in watched}
+
+    def problem(self) -> str | None:
+        """A sentence if a file is not the one that was opened."""
+        for file, identity in self._files.items():
+            try:
+                if _identity(file) != identity:
+                    return f"{file} was replaced while the line runs"
+            except OSError as error:
+                return f"{file} was deleted or moved while the line runs: {error.strerror}"
+        if self._real.stat().st_size == 0:
+            return f"{self._real} was emptied while the line runs"
+        return None
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_dev, status.st_ino
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A read-only connection that never disturbs the line; rows can be read by column name.
+
+    Raises JournalError if there is no journal of this version at `path`.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise JournalError(f"{path}: is a folder or a device and no journal")
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
+        connection.row_factory = sqlite3.Row
+        connection.text_factory = lambda text: text.decode(errors="replace")
+    except (OSError, RuntimeError, sqlite3.Error) as error:
+        raise JournalError(f"{path}: can't be read as a journal: {error}") from error
+    try:
+        if is_new(connection):
+            raise JournalError(f"{path}: is empty")
+        version = version_of(connection, path)
+        if version < SCHEMA_VERSION:
+            raise JournalError(
+                f"{path}: was written by an earlier version of inspectd (schema {version}); start the line with it once: "
+                "that brings it up to date and keeps its rows"
+            )
+    except UNREADABLE as error:
+        connection.close()
+        raise JournalError(f"{path}: can't be read as a journal: {error}") from error
+    except JournalError:
+        connection.close()
+        raise
+    return connection

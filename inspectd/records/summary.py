@@ -1,0 +1,130 @@
+"""What the journal says about a range of time, as figures."""
+
+import sqlite3
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from inspectd.records.accounts import Accounts, Span, account, unanswered
+
+STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "record_us", "verdict_us", "gate_lateness_us")
+PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+# An end before its begin is what a clock that was set leaves behind: the interval is then anywhere between the two.
+_OUTAGES = """
+SELECT kind, t_from_utc_ns, t_to_utc_ns, parts, detail, duration_ns FROM outages
+WHERE kind <> 'not_driven' AND min(t_from_utc_ns, coalesce(t_to_utc_ns, t_from_utc_ns)) < ?
+    AND (t_to_utc_ns IS NULL OR max(t_from_utc_ns, t_to_utc_ns) >= ?)
+ORDER BY id
+"""
+
+
+_NOT_DRIVEN = """
+SELECT id, t_utc_ns, verdict, class, reason, gate_lateness_us FROM parts
+WHERE t_utc_ns >= :since AND t_utc_ns < :until AND gate_outcome = 'not_driven'
+UNION ALL
+SELECT first_part, t_from_utc_ns, 'missed', NULL, 'record_error', NULL FROM outages
+WHERE t_from_utc_ns >= :since AND t_from_utc_ns < :until AND kind = 'not_driven'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One range. `latency_ms` holds percentiles per stage; `unrecorded` parts were rejected without a row of their own."""
+
+    since: str
+    until: str
+    parts: int
+    passed: int
+    faults: dict[str, int]
+    uncertain: int
+    missed: dict[str, int]
+    unrecorded: int
+    gate: dict[str, int]
+    not_driven: list[dict[str, object]]
+    """Labels to look for: their reject could not be driven, came when they had gone by, or the gate never answered. Keys:
+    columns of the journal, and `why`."""
+    unconfirmed_passes: int
+    """Of `passed`: the gate never said that it let them through, because the line died. They may have been rejected."""
+    outages: list[dict[str, object]]
+    accounts: Accounts
+    latency_ms: dict[str, dict[str, float]]
+
+    @property
+    def triggers(self) -> int:
+        return self.parts + self.unrecorded
+
+    @property
+    def yield_share(self) -> float:
+        return self.passed / self.triggers if self.triggers else float("nan")
+
+    @property
+    def books_balance(self) -> bool:
+        """triggers = pass + fault + uncertain + missed; every part number has its record; the line counted as many labels."""
+        closed = self.passed + sum(self.faults.values()) + self.uncertain + sum(self.missed.values())
+        return self.parts == closed and self.accounts.lost == 0 and not self.accounts.miscounted
+
+
+def summarise(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> Summary:
+    """Everything about the parts triggered in [t_from_ns, t_to_ns) (UTC) and the outages that touch it, at one moment.
+
+    Raises sqlite3.Error.
+    """
+    connection.execute("BEGIN")
+    try:
+        return _summarise(connection, (t_from_ns, t_to_ns))
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
+    count = "SELECT {}, count(*) FROM parts WHERE t_utc_ns >= ? AND t_utc_ns < ? {} GROUP BY 1 ORDER BY 2 DESC"
+    verdicts = Counter(dict(map(tuple, connection.execute(count.format("verdict", ""), span))))
+    outages = _rows(connection, _OUTAGES, (span[1], span[0]))
+    not_driven = _rows(connection, _NOT_DRIVEN, {"since": span[0], "until": span[1]})
+    to_look_for = [{**row, "why": "not driven"} for row in not_driven]
+    silent = unanswered(connection, span)
+    to_look_for += [{**dict(row), "why": "the gate never answered"} for row in silent if row["verdict"] != "pass"]
+    return Summary(
+        since=iso(span[0]),
+        until=iso(span[1]),
+        parts=verdicts.total(),
+        passed=verdicts["pass"],
+        faults=dict(map(tuple, connection.execute(count.format("class", "AND verdict = 'fault'"), span))),
+        uncertain=verdicts["uncertain"],
+        missed=dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'missed'"), span))),
+        unrecorded=sum(int(str(outage["parts"])) for outage in outages),
+        gate=dict(map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))),
+        not_driven=sorted(to_look_for, key=lambda row: int(str(row["id"]))),
+        unconfirmed_passes=sum(row["verdict"] == "pass" for row in silent),
+        outages=outages,
+        accounts=account(connection, span),
+        latency_ms={stage.removesuffix("_us"): _percentiles(connection, stage, span) for stage in STAGES},
+    )
+
+
+def _rows(
+    connection: sqlite3.Connection, sql: str, values: tuple[int, int] | dict[str, int]
+) -> list[dict[str, object]]:
+    return [dict(row) for row in connection.execute(sql, values)]
+
+
+def _percentiles(connection: sqlite3.Connection, stage: str, span: tuple[int, int]) -> dict[str, float]:
+    assert stage in STAGES
+    values = [
+        value
+        for (value,) in connection.execute(
+            f"SELECT {stage} FROM parts WHERE {stage} IS NOT NULL AND t_utc_ns >= ? AND t_utc_ns < ?",  # noqa: S608
+            span,
+        )
+    ]
+    if not values:
+        return {}
+    found = np.percentile(values, list(PERCENTILES.values())) / 1000
+    return {name: round(float(value), 3) for name, value in zip(PERCENTILES, found, strict=True)}
+
+
+def iso(utc_ns: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(utc_ns / 1e9))

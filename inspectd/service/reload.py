@@ -1,0 +1,50 @@
+"""SIGHUP: read the config again and load its engine beside the running one, without holding up the line."""
+
+import threading
+from pathlib import Path
+
+import structlog
+
+from inspectd.config import Config, load_config
+from inspectd.errors import EngineError, InspectdError
+from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.line.time_budget import least_budget
+
+log = structlog.get_logger()
+
+_LIVE_KEYS = {"engine", "inference"}
+
+
+class Reload:
+    """One reload in its own thread. `engine` is the new one once `done`, or None if the old one stays."""
+
+    def __init__(self, path: Path, running: Config) -> None:
+        self.engine: Engine | None = None
+        self._path = path
+        self._running = running
+        self._thread = threading.Thread(target=self._load, name="reload", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def _load(self) -> None:
+        try:
+            config = load_config(self._path)
+            engine = load_engine(load_bundle(config.engine), config.inference)
+            refusal = least_budget(self._running, engine).refusal
+            if refusal is not None:
+                raise EngineError(f"{config.engine}: {refusal}")
+        except Exception as error:  # whatever it is, the line goes on with what it has
+            reason = str(error) if isinstance(error, InspectdError) else f"{type(error).__name__}: {error}"
+            log.error("reload refused, everything stays as it was", error=reason)
+            return
+        restart = sorted(
+            key
+            for key in Config.model_fields
+            if key not in _LIVE_KEYS and getattr(config, key) != getattr(self._running, key)
+        )
+        if restart:
+            log.warning("these sections changed and take effect at the next restart", sections=restart)
+        self.engine = engine

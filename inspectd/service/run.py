@@ -1,0 +1,170 @@
+"""`inspectd run`: the daemon's main process, from config to exit code.
+
+Order of start: gate (the output is safe), engine (golden images), journal, camera, READY. Then the main thread only supervises: it beats the
+line, feeds systemd's watchdog while every stage makes progress, and handles SIGTERM (finish, exit 0) and SIGHUP (reload).
+"""
+
+import gc
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import structlog
+
+from inspectd.config import Config, load_config
+from inspectd.errors import ConfigError, LineFault
+from inspectd.gate import GateLink
+from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.line.line import Health, Line
+from inspectd.line.time_budget import least_budget
+from inspectd.records.archive import Archive
+from inspectd.records.archive_folder import highest_part_id
+from inspectd.records.housekeeping import Housekeeper
+from inspectd.records.journal import Journal
+from inspectd.service.reload import Reload
+from inspectd.service.startup import StartTimes
+from inspectd.service.status import StatusLine
+from inspectd.service.systemd import Notifier
+
+log = structlog.get_logger()
+
+_BEAT_S = 0.02
+_SWITCH_INTERVAL_S = 0.0002
+"""Python's default of 5 ms lets a busy thread hold the GIL for as long as two inferences take."""
+
+
+def run(path: Path) -> None:
+    """Inspect until SIGTERM or the end of a finite camera.
+
+    Raises InspectdError, whose `exit_code` tells systemd whether a restart can help.
+    """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    times = StartTimes()
+    requests = _Requests()
+    config = load_config(path)
+    times.passed("config")
+    camera = config.camera.create()
+    # first of all: where line and gate died together, run permit may still be on
+    with GateLink.start(config.gate, camera) as gate:
+        times.passed("gate")
+        engine = _load_engine(path, config)
+        times.passed("engine")
+        journal = _open_journal(config)
+        with ExitStack() as stack:
+            journal.use_engine(engine.manifest.name, engine.hash)
+            times.passed("journal")
+            housekeeper = stack.enter_context(Housekeeper(config.journal))
+            archive = None
+            if config.archive is not None:
+                archive = stack.enter_context(Archive(config.archive, journal.amend_image, journal.image_lost))
+            stack.callback(gate.close)  # left first: the output is made safe before anything else is tidied
+            line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
+            _supervise(path, config, line, requests, times, (journal.check, housekeeper.check))
+        journal.close()
+
+
+def _load_engine(path: Path, config: Config) -> Engine:
+    """Raises ConfigError if no label could ever be in time with it."""
+    engine = load_engine(load_bundle(config.engine), config.inference)
+    refusal = least_budget(config, engine).refusal
+    if refusal is not None:
+        raise ConfigError(f"{path}: {refusal}")
+    return engine
+
+
+def _open_journal(config: Config) -> Journal:
+    archived = config.archive
+    first_part_id = (lambda: 1) if archived is None else (lambda: highest_part_id(archived.folder) + 1)
+    return Journal.open(config.journal, exclusive=True, first_part_id=first_part_id)
+
+
+class _Requests:
+    """What the operator asked for. Handlers only set flags: nothing else is safe in them."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.reload = False
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, *_: object) -> None:
+        self.stop = True
+
+    def _on_reload(self, *_: object) -> None:
+        self.reload = True
+
+
+def _supervise(
+    path: Path,
+    config: Config,
+    line: Line,
+    requests: _Requests,
+    times: StartTimes,
+    checks: Sequence[Callable[[], None]],
+) -> None:
+    """`checks` are asked at every beat; what they raise ends the line."""
+    systemd = _Systemd(line, config.watchdog.stall_ms, times)
+    reload: Reload | None = None
+    line.start()
+    gc.freeze()
+    while not (requests.stop or line.ended):
+        for check in checks:
+            check()
+        health = line.beat()
+        systemd.report(health)
+        _exit_if_hung(health, config.watchdog.exit_after_s)
+        if requests.reload and reload is None:
+            requests.reload = False
+            systemd.notifier.reloading()
+            line.reset()
+            reload = Reload(path, config)
+        if reload is not None and reload.done:
+            if reload.engine is not None:
+                line.swap_engine(reload.engine)
+            systemd.notifier.ready()
+            reload = None
+        line.wait(_BEAT_S)
+    log.info("stopping", reason="asked to" if requests.stop else "the camera has no more images")
+    systemd.notifier.stopping()
+    line.stop()
+    log.info("stopped", books=str(line.books.tally()))
+
+
+class _Systemd:
+    """Tells systemd what is true: READY when the camera delivers, the watchdog while every stage makes progress."""
+
+    def __init__(self, line: Line, stall_ms: float, times: StartTimes) -> None:
+        self.notifier = Notifier()
+        self._times = times
+        self._line = line
+        self._stall_ms = stall_ms
+        self._status = StatusLine()
+        self._is_ready = False
+        self._next_report_s = 0.0
+
+    def report(self, health: Health) -> None:
+        now_s = time.monotonic()
+        if not self._is_ready and health.camera_delivers:
+            self._is_ready = True
+            self.notifier.ready()
+            self._times.passed("camera")
+            log.info("ready", **self._times.ms())
+        if now_s < self._next_report_s:
+            return
+        self._next_report_s = now_s + 1.0
+        self.notifier.status(self._status.text(self._line.books.tally(), health, now_s))
+        stalled = health.stalled(self._stall_ms)
+        if stalled:
+            log.error("no progress", stages=stalled)
+        else:
+            self.notifier.watchdog()
+
+
+def _exit_if_hung(health: Health, limit_s: float) -> None:
+    hung = health.stalled(limit_s * 1000)
+    if hung:
+        raise LineFault(f"no progress for {limit_s:g} s: {', '.join(hung)}")

@@ -1,0 +1,292 @@
+"""The report says what the journal holds, to people, to machines, and for a recall."""
+
+import csv
+import io
+import json
+import re
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from inspectd.cli import main
+from inspectd.gate.messages import Outcome
+from inspectd.part import Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
+from inspectd.records.journal import Journal, JournalConfig, Stages
+
+HOUR_NS = 3600 * 10**9
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """100 parts of the last hour and 7 older ones: 80 pass, 10 fault, 6 uncertain, 4 missed; 1 not driven, 3 unrecorded."""
+    path = tmp_path / "journal.sqlite"
+    journal = Journal.open(JournalConfig(path=path))
+    journal.use_engine("toy", "ab" * 32)
+    classes = ("bad", "good")
+    good, bad = Scores(classes, (0.1, 0.9)), Scores(classes, (0.9, 0.1))
+    verdicts = [Pass(good)] * 80 + [Fault(bad)] * 10 + [Uncertain(good)] * 6 + [Missed(MissedReason.OVERRUN)] * 4
+    now_ns = time.time_ns()
+    for number, verdict in enumerate([Pass(good)] * 7 + verdicts, 1):
+        t_utc_ns = now_ns - (3 * HOUR_NS if number <= 7 else 10**9)
+        stages = Stages(acquire_us=2000, queue_us=0, verdict_us=number * 1000, preprocess_us=300, infer_us=4000)
+        journal.append(Part(number, number, number, t_utc_ns, number), verdict, stages)
+        outcome = Outcome.PASSED if isinstance(verdict, Pass) else Outcome.REJECTED
+        journal.amend_outcome(number, Outcome.NOT_DRIVEN if number == 90 else outcome, 4000)
+    for number in range(200, 203):
+        journal.unrecorded(Part(number, number, number, now_ns, number))
+    journal.close()
+    return path
+
+
+def report(capsys, *arguments) -> tuple[int, str]:
+    code = main(["report", *map(str, arguments)])
+    return code, capsys.readouterr().out
+
+
+def test_figures_of_the_last_hour(journal, capsys):
+    code, out = report(capsys, "--journal", journal, "--json")
+    figures = json.loads(out)
+    assert code == 0
+    assert figures["books_balance"] is True
+    assert (figures["triggers"], figures["parts"], figures["passed"], figures["uncertain"]) == (103, 100, 80, 6)
+    assert figures["faults"] == {"bad": 10}
+    assert figures["missed"] == {"overrun": 4}
+    assert figures["unrecorded"] == 3
+    assert figures["gate"] == {"passed": 80, "rejected": 19, "not_driven": 1}
+    assert figures["latency_ms"]["verdict"]["max"] == 107.0
+    assert figures["latency_ms"]["verdict"]["p50"] == pytest.approx(57.5)
+
+
+def test_a_range_holds_what_was_triggered_in_it(journal, capsys):
+    def parts(*span):
+        return json.loads(report(capsys, "--journal", journal, "--json", *span)[1])["parts"]
+
+    two_hours_ago = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() - 7200))
+    assert parts("--last", "1d") == 107
+    assert parts("--since", two_hours_ago) == 100
+    assert parts("--since", "2020-01-01", "--until", two_hours_ago) == 7
+    assert parts("--since", "2020-01-01", "--until", "2021-01-01") == 0
+
+
+def test_for_people_it_names_what_to_look_for(journal, capsys):
+    code, out = report(capsys, "--journal", journal)
+    assert code == 0
+    for words in ("fault: bad", "missed: overrun", "NOT DRIVEN", "the books balance", "record_error"):
+        assert words in out
+    listed = out[out.rindex("look for these labels") :]
+    assert re.search(r"│ 90 +│ .* │ bad +│ 4 ms +│", listed)
+
+
+def test_each_label_to_look_for_is_listed_with_what_is_known_of_it(journal, capsys):
+    _, out = report(capsys, "--journal", journal, "--json")
+    (label,) = json.loads(out)["not_driven"]
+    assert (label["id"], label["verdict"], label["class"], label["gate_lateness_us"]) == (90, "fault", "bad", 4000)
+
+
+def test_for_a_recall_every_part_has_a_row(journal, capsys):
+    _, out = report(capsys, "--journal", journal, "--csv", "--last", "1d")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert len(rows) == 107
+    assert rows[-1]["reason"] == "overrun"
+    assert {(row["engine_name"], row["engine_hash"]) for row in rows} == {("toy", "ab" * 32)}
+
+
+def test_an_empty_range_is_no_error(journal, capsys):
+    code, out = report(capsys, "--journal", journal, "--since", "2020-01-01", "--until", "2021-01-01")
+    assert code == 0
+    assert "triggers" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--last", "1fortnight"], "--last 1fortnight: is no span"),
+        (["--since", "yesterday"], "--since yesterday: is no ISO 8601 time"),
+        (["--since", "2026-01-02", "--until", "2026-01-01"], "must be later"),
+    ],
+)
+def test_a_range_nobody_can_read(journal, capsys, arguments, words):
+    assert main(["report", "--journal", str(journal), *arguments]) == 78
+    assert words in capsys.readouterr().err
+
+
+def test_a_journal_that_is_none(tmp_path, capsys):
+    path = tmp_path / "journal.sqlite"
+    assert main(["report", "--journal", str(path)]) == 74
+    path.write_bytes(b"no database" * 1000)
+    assert main(["report", "--journal", str(path)]) == 74
+    assert str(path) in capsys.readouterr().err
+
+
+def delete(path, where):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"DELETE FROM {where}")
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("where", "lost"),
+    [
+        ("parts WHERE id BETWEEN 50 AND 60", 11),
+        ("parts WHERE id > 100", 7),
+        ("parts WHERE id BETWEEN 8 AND 9", 2),
+        ("parts WHERE id > 7", 100),
+        ("parts", 107),
+    ],
+)
+def test_rows_that_somebody_deleted_are_missed(journal, capsys, where, lost):
+    delete(journal, where)
+    code, out = report(capsys, "--journal", journal, "--json")
+    figures = json.loads(out)
+    assert code == 1
+    assert (figures["books_balance"], figures["accounts"]["lost"]) == (False, lost)
+    code, out = report(capsys, "--journal", journal)
+    assert code == 1
+    assert "THE BOOKS DO NOT BALANCE" in out
+    assert f"{lost} part numbers have no record" in out
+
+
+def test_rows_deleted_outside_the_range_are_no_matter_of_it(journal, capsys):
+    delete(journal, "parts WHERE id BETWEEN 2 AND 3")
+    assert report(capsys, "--journal", journal)[0] == 0
+    assert report(capsys, "--journal", journal, "--last", "1d")[0] == 1
+
+
+@pytest.fixture
+def other(tmp_path):
+    path = tmp_path / "other.sqlite"
+    journal = Journal.open(JournalConfig(path=path))
+    journal.use_engine("toy", "ab" * 32)
+    return journal, path
+
+
+BAD = Fault(Scores(("bad", "good"), (0.9, 0.1)))
+STAGES = Stages(acquire_us=1, queue_us=1, verdict_us=1)
+
+
+def record(journal, number, verdict=BAD):
+    now_ns = time.monotonic_ns()
+    journal.append(Part(number, number, now_ns, time.time_ns(), now_ns), verdict, STAGES)
+
+
+@pytest.mark.parametrize(("counted", "code"), [(3, 0), (4, 1), (2, 1)])
+def test_the_lines_own_count_is_compared(other, capsys, counted, code):
+    journal, path = other
+    journal.count_triggers = lambda: counted
+    record(journal, 1)
+    record(journal, 2)
+    journal.unrecorded(Part(3, 3, 3, time.time_ns(), 3))
+    journal.close()
+    assert report(capsys, "--journal", path)[0] == code
+
+
+def test_rejects_that_the_gate_never_answered_are_looked_for_once_the_session_is_over(other, capsys):
+    journal, path = other
+    good = Pass(Scores(("bad", "good"), (0.1, 0.9)))
+    for number, verdict in enumerate((BAD, good, BAD, Missed(MissedReason.LATE)), 1):
+        record(journal, number, verdict)
+    journal.amend_outcome(1, Outcome.REJECTED, 0)
+    journal.flush()
+
+    def looked_for():
+        labels = json.loads(report(capsys, "--journal", path, "--json")[1])["not_driven"]
+        return [(label["id"], label["why"]) for label in labels]
+
+    assert looked_for() == [], "they are in flight"
+    journal._connection.close()  # the line is killed
+    Journal.open(JournalConfig(path=path))
+    assert looked_for() == [(3, "the gate never answered"), (4, "the gate never answered")]
+    assert json.loads(report(capsys, "--journal", path, "--json")[1])["unconfirmed_passes"] == 1
+    out = report(capsys, "--journal", path)[1]
+    assert "the gate never answered" in out[out.rindex("look for these labels") :].replace("\n", " ")
+
+
+def test_a_session_that_was_killed_and_never_followed_is_over_too(other, capsys):
+    journal, path = other
+    record(journal, 1)
+    journal._connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE sessions SET alive_mono_ns = alive_mono_ns - 10000000000")
+        connection.commit()
+    labels = json.loads(report(capsys, "--journal", path, "--json")[1])["not_driven"]
+    assert [label["id"] for label in labels] == [1]
+
+
+def test_lost_images_and_notes_are_reported(other, capsys):
+    journal, path = other
+    record(journal, 1)
+    journal.image_lost()
+    journal.amend_image(1, "\ud800")
+    journal.close()
+    out = report(capsys, "--journal", path)[1]
+    assert "1 images were dropped" in out
+    assert "1 outcomes, durations or image names could not be recorded" in out
+
+
+def test_an_outage_that_began_before_the_range_and_is_open_is_shown(other, capsys):
+    journal, path = other
+    journal.outage_begin("camera", "[/red] no such tag")
+    record(journal, 1)
+    journal.flush()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE outages SET t_from_utc_ns = t_from_utc_ns - ?", (5 * HOUR_NS,))
+        connection.commit()
+    out = report(capsys, "--journal", path)[1]
+    assert "camera" in out
+    assert "open" in out
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_cell_of_the_csv_is_a_formula(other, capsys, name):
+    journal, path = other
+    record(journal, 1, Fault(Scores((name, "good"), (0.9, 0.1))))
+    journal.amend_outcome(1, Outcome.REJECTED, -5)
+    journal.close()
+    (row,) = csv.DictReader(io.StringIO(report(capsys, "--journal", path, "--csv")[1], newline=""))
+    assert row["class"] == "'" + name
+    assert row["gate_lateness_us"] == "-5", "numbers stay numbers"
+
+
+def test_a_csv_longer_than_a_page(other, capsys):
+    journal, path = other
+    for number in range(1, 2502):
+        record(journal, number)
+    journal.close()
+    rows = list(csv.DictReader(io.StringIO(report(capsys, "--journal", path, "--csv")[1])))
+    assert [int(row["id"]) for row in rows] == list(range(1, 2502))
+
+
+@pytest.mark.parametrize("span", [["--last", "999999999999d"], ["--since", "0001-01-01"], ["--last", "99999d"]])
+def test_a_range_beyond_all_records(journal, capsys, span):
+    assert main(["report", "--journal", str(journal), *span, "--json"]) in (0, 78)
+
+
+def test_a_label_that_was_neither_recorded_nor_driven_is_to_be_looked_for(tmp_path, capsys):
+    journal = Journal.open(JournalConfig(path=tmp_path / "journal.sqlite"))
+    journal.use_engine("toy", "ab" * 32)
+    for number in (1, 2):
+        journal.unrecorded(Part(number, number, time.monotonic_ns(), time.time_ns(), 0))
+        for _ in range(2):
+            journal.amend_outcome(number, Outcome.NOT_DRIVEN if number == 2 else Outcome.REJECTED, 0)
+    journal.close()
+    code, out = report(capsys, "--journal", tmp_path / "journal.sqlite", "--json")
+    figures = json.loads(out)
+    assert code == 0
+    assert [(label["id"], label["why"]) for label in figures["not_driven"]] == [(2, "not driven")]
+    assert [outage["kind"] for outage in figures["outages"]] == ["record_error"]
+    _, out = report(capsys, "--journal", tmp_path / "journal.sqlite")
+    assert "look for these labels" in out
+
+
+@pytest.mark.parametrize("kind", ["camera", "output"])
+def test_an_outage_ends_with_its_session(kind, tmp_path, capsys):
+    """A line that is stopped while its camera is away is not without a camera for ever."""
+    journal = Journal.open(JournalConfig(path=tmp_path / "journal.sqlite"))
+    journal.outage_begin(kind, "gone")
+    journal.close()
+    _, out = report(capsys, "--journal", tmp_path / "journal.sqlite", "--json")
+    (outage,) = json.loads(out)["outages"]
+    assert outage["t_to_utc_ns"] is not None
+    assert outage["duration_ns"] >= 0

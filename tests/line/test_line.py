@@ -1,0 +1,354 @@
+"""The line in this process: real gate, journal and engine, with a camera and an engine that can be told to fail."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inspectd.config import Config
+from inspectd.errors import CameraError, InferenceError, LineFault
+from inspectd.gate import GateLink
+from inspectd.gate.messages import GateState
+from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
+from inspectd.line.line import Line
+from inspectd.part import MissedReason, Shot
+from inspectd.records.journal import Journal, open_for_reading
+from tests.factories import make_toy_bundle, toy_image
+
+KINDS = ("no_fail", "fail_label_half_printed", "no_fail")
+
+
+class Camera:
+    """100 labels a second; `script` replaces what the camera gives for one number."""
+
+    def __init__(self, script: dict[int, Callable[[int], Shot | None]] | None = None) -> None:
+        self.script = script or {}
+        self.opened = 0
+        self._number = 0
+
+    def open(self) -> None:
+        self.opened += 1
+        self._number = 0
+
+    def grab(self, timeout_ms: float) -> Shot | None:
+        time.sleep(0.01)
+        number, self._number = self._number, self._number + 1
+        # each entry is used once: the camera comes back well
+        return self.script.pop(number, good_shot)(number)
+
+    def close(self) -> None:
+        pass
+
+
+def good_shot(number: int) -> Shot:
+    now_ns = time.monotonic_ns()
+    return Shot(number, now_ns, now_ns, toy_image(KINDS[number % 3], seed=number))
+
+
+class FailingEngine(Engine):
+    """The toy engine; `fails` is called before each inference."""
+
+    def __init__(self, engine: Engine, fails: Callable[[], None]) -> None:
+        self.__dict__.update(engine.__dict__)
+        self._fails = fails
+
+    def infer(self, batch):
+        self._fails()
+        return super().infer(batch)
+
+    def warm(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return load_engine(load_bundle(make_toy_bundle(tmp_path_factory.mktemp("engine") / "toy")), InferenceConfig())
+
+
+class Running:
+    def __init__(self, line: Line, journal: Path) -> None:
+        self.line = line
+        self.journal = journal
+
+    def until(self, condition: Callable[[], bool], timeout_s: float = 10) -> None:
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end, self.line.books.tally()
+            self.line.beat()
+            time.sleep(0.01)
+
+    def until_triggers(self, count: int) -> None:
+        self.until(lambda: self.line.books.tally().triggers >= count)
+
+    def rows(self) -> list[dict[str, object]]:
+        with open_for_reading(self.journal) as connection:
+            return [dict(row) for row in connection.execute("SELECT * FROM parts ORDER BY id")]
+
+
+@contextmanager
+def running(tmp_path: Path, engine: Engine, camera: Camera, /, **changes: object) -> Iterator[Running]:
+    values = {
+        "engine": "unused",
+        "camera": {"kind": "replay", "source": "unused", "max_age_ms": 80},
+        "gate": {
+            "wiring": "pulse_to_reject",
+            "delay_ms": 100,
+            "width_ms": 1,  # or a pulse that this machine makes late takes the good label behind with it
+            "max_lateness_ms": 200,  # what is tested here is the line, whatever the machine's timing
+            "output": {"kind": "simulated", "record": str(tmp_path / "output.jsonl")},
+        },
+        "journal": {"path": str(tmp_path / "journal.sqlite")},
+        "watchdog": {"stall_ms": 300},
+        **changes,
+    }
+    config = Config.model_validate(values)
+    journal = Journal.open(config.journal)
+    journal.use_engine(engine.manifest.name, engine.hash)
+    with GateLink.start(config.gate) as gate:
+        line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=None)
+        line.start()
+        yield Running(line, config.journal.path)
+
+
+def finish(run: Running) -> list[dict[str, object]]:
+    """Stops the line, checks that its books and the journal agree and that only certain good labels passed."""
+    run.line.stop()
+    tally = run.line.books.tally()
+    assert tally.open == 0
+    run.line._journal.close()
+    rows = run.rows()
+    assert len(rows) == tally.triggers
+    assert sum(row["verdict"] == "pass" for row in rows) == tally.passed
+    for row in rows:
+        passed = row["gate_outcome"] == "passed"
+        assert passed == (row["verdict"] == "pass"), row
+        if passed:
+            assert KINDS[int(str(row["frame_number"])) % 3] == "no_fail"
+    return rows
+
+
+def reasons(rows: list[dict[str, object]]) -> list[object]:
+    return [row["reason"] for row in rows if row["verdict"] == "missed"]
+
+
+def test_a_line_without_faults(tmp_path, engine):
+    with running(tmp_path, engine, Camera()) as run:
+        run.until_triggers(60)
+        rows = finish(run)
+    assert {row["verdict"] for row in rows} == {"pass", "fault"}
+
+
+def test_the_gates_answers_do_not_hurry_the_next_beat(tmp_path, engine):
+    with running(tmp_path, engine, Camera()) as run:
+        run.until_triggers(1)
+        start_s = time.monotonic()
+        run.line.beat()
+        run.line.wait(0.2)
+        assert time.monotonic() - start_s >= 0.2
+        finish(run)
+
+
+def test_a_gap_in_the_frame_counter(tmp_path, engine):
+    camera = Camera()
+    # the three lost labels come by like all others
+    camera.script[20] = lambda number: setattr(camera, "_number", 24) or time.sleep(0.03) or good_shot(23)
+    with running(tmp_path, engine, camera) as run:
+        run.until_triggers(60)
+        rows = finish(run)
+    assert reasons(rows) == ["lost_frame"] * 3
+    assert [row["frame_number"] for row in rows[:30]] == list(range(30))
+
+
+def test_a_gap_that_is_found_when_its_labels_have_gone_by_stops_the_belt(tmp_path, engine):
+    camera = Camera()
+    next_label_s = 0.0
+
+    def a_long_way_behind(number: int) -> Shot | None:
+        nonlocal next_label_s
+        next_label_s = next_label_s or time.monotonic() + 1
+        if time.monotonic() < next_label_s:
+            camera.script[20], camera._number = a_long_way_behind, 20
+            return None
+        camera._number = 23
+        return good_shot(22)
+
+    camera.script[20] = a_long_way_behind
+    with running(tmp_path, engine, camera) as run:
+        run.until(lambda: run.line.health().gate_state is GateState.REJECT_NOT_DRIVEN)
+        rows = finish(run)
+    assert [(row["reason"], row["gate_outcome"]) for row in rows[20:22]] == [("lost_frame", "not_driven")] * 2
+
+
+def test_an_incomplete_buffer(tmp_path, engine):
+    now = time.monotonic_ns
+    camera = Camera({20: lambda number: Shot(number, now(), now(), None, MissedReason.BAD_FRAME)})
+    with running(tmp_path, engine, camera) as run:
+        run.until_triggers(40)
+        rows = finish(run)
+    assert reasons(rows) == ["bad_frame"]
+    assert rows[20]["verdict"] == "missed"
+
+
+def test_a_camera_that_is_removed_and_comes_back(tmp_path, engine):
+    def removed(number: int) -> Shot:
+        raise CameraError("has been removed")
+
+    camera = Camera({20: removed})
+    states: list[GateState] = []
+    with running(tmp_path, engine, camera) as run:
+        run.until(lambda: states.append(run.line.health().gate_state) or camera.opened == 2)
+        run.until(lambda: states.append(run.line.health().gate_state) or run.line.books.tally().triggers > 60)
+        rows = finish(run)
+    assert reasons(rows) == []
+    with open_for_reading(run.journal) as connection:
+        outages = connection.execute("SELECT kind, t_to_utc_ns IS NOT NULL FROM outages").fetchall()
+    assert [tuple(outage) for outage in outages] == [("camera", 1)]
+
+
+def test_a_trigger_that_dies_stops_the_belt_until_it_gives_an_image(tmp_path, engine):
+    class Blind(Camera):
+        """With a light barrier that sees nothing while `is_blind`."""
+
+        is_blind = False
+
+        def grab(self, timeout_ms: float) -> Shot | None:
+            if not self.is_blind:
+                return super().grab(timeout_ms)
+            time.sleep(0.01)
+            return None
+
+    camera = Blind()
+    section = {"kind": "replay", "source": "unused", "max_age_ms": 80, "expect_every_s": 1}
+    states: list[GateState] = []
+    with running(tmp_path, engine, camera, camera=section) as run:
+        run.until_triggers(20)
+        camera.is_blind = True
+        run.until(lambda: camera.opened == 2)
+        run.until(lambda: run.line.health().gate_state is GateState.LINE_NOT_OK)
+        end_s = time.monotonic() + 1.5  # an image without a trigger, as opening takes one, brings nothing back
+        run.until(lambda: states.append(run.line.health().gate_state) or time.monotonic() > end_s)
+        assert set(states) == {GateState.LINE_NOT_OK}
+        camera.is_blind = False
+        run.until(lambda: run.line.health().gate_state is GateState.RUNNING)
+        run.until_triggers(60)
+        finish(run)
+    with open_for_reading(run.journal) as connection:
+        outages = connection.execute("SELECT kind, t_to_utc_ns IS NOT NULL, detail FROM outages").fetchall()
+    assert [tuple(outage)[:2] for outage in outages] == [("camera", 1)]
+    assert "expect_every_s" in outages[0]["detail"]
+
+
+def test_a_frame_counter_that_jumps_back_is_no_inspection(tmp_path, engine):
+    camera = Camera({20: lambda number: good_shot(3)})
+    with running(tmp_path, engine, camera) as run:
+        run.until_triggers(60)
+        run.until(lambda: camera.opened == 2)
+        rows = finish(run)
+    assert reasons(rows) == ["bad_frame"]
+
+
+def test_a_frame_that_is_too_old(tmp_path, engine):
+    def old(number: int) -> Shot:
+        shot = good_shot(number)
+        return Shot(number, shot.t_trigger_ns - 90_000_000, shot.t_arrival_ns, shot.image)
+
+    with running(tmp_path, engine, Camera({20: old})) as run:
+        run.until_triggers(40)
+        rows = finish(run)
+    assert reasons(rows) == ["stale_frame"]
+
+
+def test_a_slow_engine_overruns_the_queue_and_the_oldest_give_way(tmp_path, engine):
+    slow = FailingEngine(engine, lambda: time.sleep(0.03))
+    slow.service_ms = 30
+    with running(tmp_path, slow, Camera()) as run:
+        run.until_triggers(80)
+        rows = finish(run)
+    assert set(reasons(rows)) <= {"overrun", "stale_frame", "late"}
+    assert "overrun" in reasons(rows)
+    assert any(row["verdict"] == "pass" for row in rows)
+
+
+def test_an_engine_that_raises(tmp_path, engine):
+    failures = iter([False] * 20 + [True] * 5 + [False] * 1000)
+
+    def fails() -> None:
+        if next(failures):
+            raise InferenceError("out of memory")
+
+    with running(tmp_path, FailingEngine(engine, fails), Camera()) as run:
+        run.until_triggers(60)
+        rows = finish(run)
+    assert reasons(rows) == ["engine_error"] * 5
+
+
+def test_an_engine_that_gives_nonsense(tmp_path, engine):
+    class Nonsense(FailingEngine):
+        def infer(self, batch):
+            return super().infer(batch) * np.nan
+
+    with running(tmp_path, Nonsense(engine, lambda: None), Camera()) as run:
+        run.until_triggers(30)
+        rows = finish(run)
+    assert reasons(rows) == ["engine_error"] * len(rows)
+
+
+def test_an_engine_that_hangs_costs_run_permit(tmp_path, engine):
+    released = threading.Event()
+    count = iter(range(10_000))
+
+    def fails() -> None:
+        if next(count) == 20:
+            released.wait(20)
+
+    with running(tmp_path, FailingEngine(engine, fails), Camera()) as run:
+        run.until_triggers(25)
+        run.until(lambda: run.line.health().gate_state is GateState.LINE_NOT_OK)
+        assert run.line.health().stalled(300) == ["inspect"]
+        released.set()
+        run.until(lambda: run.line.health().gate_state is GateState.RUNNING)
+        rows = finish(run)
+    assert "overrun" in reasons(rows) or "stale_frame" in reasons(rows)
+
+
+def test_a_new_engine_that_fails_on_its_first_part_gives_way(tmp_path, engine):
+    def fails() -> None:
+        raise InferenceError("not on this card")
+
+    with running(tmp_path, engine, Camera()) as run:
+        run.until_triggers(20)
+        run.line.swap_engine(FailingEngine(engine, fails))
+        run.until_triggers(60)
+        assert run.line.engine is engine
+        rows = finish(run)
+    assert reasons(rows) == ["engine_error"]
+
+
+def test_a_slower_engine_gets_a_shorter_queue(tmp_path, engine):
+    """At the old one's depth all its labels would be too old before their turn came."""
+    slow = FailingEngine(engine, lambda: time.sleep(0.03))
+    slow.service_ms = 30
+    with running(tmp_path, engine, Camera()) as run:
+        run.until_triggers(20)
+        run.line.swap_engine(slow)
+        run.until_triggers(120)
+        verdicts = [row["reason"] or row["verdict"] for row in finish(run)[40:]]
+    judged = sum(verdict in ("pass", "fault") for verdict in verdicts)
+    assert judged > 0.15 * len(verdicts), verdicts
+    assert verdicts.count("stale_frame") < judged, verdicts
+
+
+def test_a_stage_that_dies_takes_the_line_with_it(tmp_path, engine):
+    def bug(number: int) -> Shot:
+        raise ZeroDivisionError("a bug")
+
+    with running(tmp_path, engine, Camera({10: bug})) as run:
+        with pytest.raises(LineFault, match="ZeroDivisionError: a bug"):
+            run.until_triggers(1000)
+        # an inspect thread left behind would warm its engine while the interpreter ends, which aborts the process
+        with pytest.raises(LineFault, match="ZeroDivisionError: a bug"):
+            run.line.stop()

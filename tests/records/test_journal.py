@@ -1,0 +1,396 @@
+"""The journal keeps what it acknowledged, says what it could not, and gives way to nobody silently."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inspectd.commands.report.cli import summarise
+from inspectd.errors import JournalError
+from inspectd.gate.messages import Outcome
+from inspectd.part import Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
+from inspectd.records.housekeeping import Housekeeper
+from inspectd.records.journal import Journal, JournalConfig, Stages, open_for_reading
+
+STAGES = Stages(acquire_us=100, queue_us=50, verdict_us=4000, preprocess_us=200, infer_us=3000)
+SCORES = Scores(("bad", "good"), (0.125, 0.9))
+PASS, FAULT = Pass(SCORES), Fault(Scores(("bad", "good"), (0.9, 0.125)))
+VERDICTS = st.sampled_from(
+    [PASS, FAULT, Uncertain(SCORES), Missed(MissedReason.OVERRUN), Missed(MissedReason.LOST_FRAME)]
+)
+
+
+def open_journal(path, **settings) -> Journal:
+    journal = Journal.open(JournalConfig(path=path, **settings))
+    journal.use_engine("toy", "0" * 64)
+    return journal
+
+
+def part(number: int) -> Part:
+    now_ns = time.monotonic_ns()
+    return Part(number, number, now_ns, time.time_ns(), now_ns + 100_000_000)
+
+
+def rows(path, sql="SELECT * FROM parts ORDER BY id"):
+    with closing(open_for_reading(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_a_part_is_recorded_with_all_that_is_known_of_it(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), PASS, STAGES)
+    journal.amend_recorded(1, 70)
+    journal.amend_outcome(1, Outcome.PASSED, -12)
+    journal.amend_image(1, "2026/1.png")
+    journal.close()
+    (row,) = rows(path)
+    known = {key: row[key] for key in ("verdict", "class", "certainty", "scores", "infer_us", "record_us", "image")}
+    assert known == {
+        "verdict": "pass",
+        "class": "good",
+        "certainty": 0.9,
+        "scores": "[0.125, 0.9]",
+        "infer_us": 3000,
+        "record_us": 70,
+        "image": "2026/1.png",
+    }
+    assert (row["gate_outcome"], row["gate_lateness_us"], row["reason"]) == ("passed", -12, None)
+
+
+def test_a_pass_that_the_gate_did_not_let_through_is_recorded_as_late(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    for number, verdict in enumerate((PASS, FAULT), 1):
+        journal.append(part(number), verdict, STAGES)
+        journal.amend_outcome(number, Outcome.REJECTED, 0)
+    journal.close()
+    assert [(row["verdict"], row["reason"]) for row in rows(path)] == [("missed", "late"), ("fault", None)]
+
+
+def test_an_outcome_that_comes_before_its_record_is_not_lost(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), FAULT, STAGES)
+    journal.amend_outcome(2, Outcome.REJECTED, 5)
+    journal.flush()
+    journal.append(part(2), FAULT, STAGES)
+    journal.close()
+    assert [row["gate_outcome"] for row in rows(path)] == [None, "rejected"]
+
+
+WRITER = """
+import sys, structlog
+from pathlib import Path
+from tests.records.test_journal import FAULT, STAGES, open_journal, part
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+journal = open_journal(Path(sys.argv[1]))
+number = journal.next_part_id
+while True:
+    journal.append(part(number), FAULT, STAGES)
+    print(number, flush=True)
+    number += 1
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    last = 0
+    for delay_s in (0.05, 0.2, 0.01):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        first = int(writer.stdout.readline())
+        assert first == last + 1
+        time.sleep(delay_s)
+        writer.send_signal(signal.SIGKILL)
+        acknowledged = int((["0", *writer.stdout.read().split()])[-1]) or first
+        writer.wait()
+        found = [row["id"] for row in rows(path)]
+        assert found == list(range(1, len(found) + 1))
+        assert found[-1] in (acknowledged, acknowledged + 1)
+        last = found[-1]
+    open_journal(path).close()
+    assert [row["kind"] for row in rows(path, "SELECT kind FROM outages")] == ["unseen"] * 3
+
+
+def test_a_clean_end_leaves_no_unseen_interval(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    open_journal(path).close()
+    open_journal(path).close()
+    assert rows(path, "SELECT * FROM outages") == []
+
+
+def test_locked_by_another_process_it_fails_in_time_and_counts_what_it_could_not_record(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path, busy_timeout_ms=20)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for number in (1, 2, 3):
+        start_s = time.monotonic()
+        with pytest.raises(JournalError, match="locked"):
+            journal.append(part(number), PASS, STAGES)
+        assert time.monotonic() - start_s < 0.5
+        journal.unrecorded(part(number))
+    other.execute("ROLLBACK")
+    other.close()
+    journal.append(part(4), PASS, STAGES)
+    journal.close()
+    assert [row["id"] for row in rows(path)] == [4]
+    assert [(row["kind"], row["parts"]) for row in rows(path, "SELECT * FROM outages")] == [("record_error", 3)]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.write_bytes(b"no database at all" * 100), "not a database"),
+        (lambda path: _make_other(path, 0, 0), "something else"),
+        (lambda path: _make_other(path, 0x1A5BEC7D, 99), "has schema 99"),
+        (lambda path: path.mkdir(), "can't be opened|usable"),
+    ],
+)
+def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, make, words):
+    path = tmp_path / "journal.sqlite"
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(JournalError, match=words):
+        open_journal(path)
+    assert before is None or path.read_bytes()[100:] == before[100:]
+
+
+def _make_other(path, application, version):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            f"CREATE TABLE recipes (name); PRAGMA application_id = {application}; PRAGMA user_version = {version};"
+        )
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(VERDICTS, st.sampled_from([*Outcome, None]), st.booleans()), max_size=40))
+def test_whatever_happens_the_books_of_the_journal_balance(tmp_path_factory, story):
+    """Each part is a row or counted in an outage; nothing the gate refused stays a pass."""
+    path = tmp_path_factory.mktemp("story") / "journal.sqlite"
+    journal = open_journal(path)
+    for number, (verdict, outcome, is_recorded) in enumerate(story, 1):
+        if is_recorded:
+            journal.append(part(number), verdict, STAGES)
+        else:
+            journal.unrecorded(part(number))
+        if outcome is not None:
+            journal.amend_outcome(number, outcome, 0)
+    journal.close()
+    with closing(open_for_reading(path)) as connection:
+        summary = summarise(connection, 0, time.time_ns() + 1)
+    assert summary.books_balance
+    assert summary.triggers == len(story)
+    through = [(verdict, outcome) for verdict, outcome, is_recorded in story if is_recorded and verdict is PASS]
+    assert summary.passed == sum(outcome in (None, Outcome.PASSED) for _, outcome in through)
+
+
+def test_checkpoints_keep_the_log_short_while_the_line_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("inspectd.records.housekeeping._CHECKPOINT_EVERY_S", 0.05)
+    path = tmp_path / "journal.sqlite"
+    config = JournalConfig(path=path)
+    journal = open_journal(path, busy_timeout_ms=1000)
+    with Housekeeper(config):
+        for number in range(1, 3001):
+            journal.append(part(number), FAULT, STAGES)
+            time.sleep(0.0005)
+        wal_bytes = path.with_name("journal.sqlite-wal").stat().st_size
+    journal.close()
+    assert wal_bytes < 12e6, "27 MB without checkpoints"
+    assert len(rows(path)) == 3000
+
+
+def test_retention_deletes_the_oldest_but_never_the_last(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    year_ns = 366 * 86_400 * 10**9
+    for number in range(1, 451):
+        old = part(number)
+        journal.append(
+            Part(number, number, old.t_trigger_ns, old.t_trigger_utc_ns - year_ns * (number <= 440), old.due_ns),
+            FAULT,
+            STAGES,
+        )
+    keeper = Housekeeper(JournalConfig(path=path, keep_days=30))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        keeper.retain(connection)
+    assert [row["id"] for row in rows(path)] == list(range(441, 451))
+    journal.close()
+    again = open_journal(path)
+    assert again.next_part_id == 451
+    again.close()
+
+
+def test_reading_does_not_hold_up_writing(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path, busy_timeout_ms=0)
+    journal.append(part(1), FAULT, STAGES)
+    with closing(open_for_reading(path)) as reader:
+        cursor = reader.execute("SELECT * FROM parts")
+        cursor.fetchone()
+        for number in range(2, 50):
+            journal.append(part(number), FAULT, STAGES)
+    journal.close()
+    assert len(rows(path)) == 49
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        Scores(("\ud800", "good"), (0.9, 0.1)),
+        Scores(("bad", "good"), (float("nan"), 0.1)),
+        Scores(("bad", "good"), ("high", 0.1)),
+    ],
+)
+def test_whatever_the_reason_a_verdict_that_cannot_be_recorded_is_a_journal_error(tmp_path, scores):
+    """The stage lives on, and so do the notes that were waiting."""
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), FAULT, STAGES)
+    journal.amend_outcome(1, Outcome.REJECTED, 7)
+    with pytest.raises(JournalError):
+        journal.append(part(2), Fault(scores), STAGES)
+    journal.unrecorded(part(2))
+    journal.append(part(3), PASS, STAGES)
+    journal.close()
+    assert [(row["id"], row["gate_lateness_us"]) for row in rows(path)] == [(1, 7), (3, None)]
+    assert [row["parts"] for row in rows(path, "SELECT * FROM outages")] == [1]
+
+
+def test_a_note_that_the_database_refuses_holds_up_no_other(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), PASS, STAGES)
+    journal.amend_image(1, "\ud800.png")
+    journal.amend_outcome(1, Outcome.PASSED, 2**70)
+    journal.outage_begin("camera", None)  # type: ignore[arg-type]
+    journal.amend_recorded(1, 12)
+    journal.append(part(2), PASS, STAGES)
+    journal.amend_outcome(2, Outcome.PASSED, 3)
+    journal.close()
+    assert [(row["record_us"], row["gate_lateness_us"]) for row in rows(path)] == [(12, None), (None, 3)]
+    assert [row["notes_lost"] for row in rows(path, "SELECT notes_lost FROM sessions")] == [3]
+
+
+def test_a_session_only_amends_its_own_parts(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    first = open_journal(path)
+    second = open_journal(path)
+    first.append(part(1), PASS, STAGES)
+    first.amend_outcome(1, Outcome.PASSED, 1)
+    first.flush()
+    second.append(part(2), FAULT, STAGES)
+    second.amend_outcome(1, Outcome.REJECTED, 2)
+    second.amend_recorded(1, 99)
+    second.amend_image(1, "other.png")
+    second.flush()
+    (row, _) = rows(path)
+    assert (row["verdict"], row["gate_outcome"], row["gate_lateness_us"], row["record_us"], row["image"]) == (
+        "pass",
+        "passed",
+        1,
+        None,
+        None,
+    )
+
+
+def test_a_reader_that_takes_its_time_costs_no_label(tmp_path, monkeypatch):
+    """A backup or a report whose output nobody takes: the log grows, and is written back when the reader has gone."""
+    monkeypatch.setattr("inspectd.records.housekeeping._CHECKPOINT_EVERY_S", 0.02)
+    monkeypatch.setattr("inspectd.records.housekeeping._WAL_LIMIT_PAGES", 100)
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path, busy_timeout_ms=20)
+    journal.append(part(1), FAULT, STAGES)
+    log = path.with_name("journal.sqlite-wal")
+    with Housekeeper(JournalConfig(path=path)):
+        with closing(open_for_reading(path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM parts").fetchone()
+            for number in range(2, 302):
+                journal.append(part(number), FAULT, STAGES)
+                time.sleep(0.002)
+            assert log.stat().st_size > 100 * 4096
+        grown = log.stat().st_size
+        for number in range(302, 402):
+            journal.append(part(number), FAULT, STAGES)
+            time.sleep(0.01)
+        assert log.stat().st_size < grown + 400_000, "900 kB more if it had not begun anew"
+    journal.close()
+    assert [row["id"] for row in rows(path)] == list(range(1, 402))
+
+
+def test_housekeeping_survives_any_exception(tmp_path, monkeypatch):
+    monkeypatch.setattr("inspectd.records.housekeeping._CHECKPOINT_EVERY_S", 0.02)
+    monkeypatch.setattr("inspectd.records.housekeeping._RETENTION_EVERY_S", 0.02)
+    rounds = []
+
+    def retain(*_):
+        rounds.append(1)
+        raise OverflowError("int too large")
+
+    monkeypatch.setattr("inspectd.records.housekeeping.retain", retain)
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    with Housekeeper(JournalConfig(path=path)) as keeper:
+        end_s = time.monotonic() + 5
+        while len(rounds) < 3 and time.monotonic() < end_s:
+            keeper.check()
+            time.sleep(0.01)
+    journal.close()
+    assert len(rounds) >= 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_housekeeping_that_dies_ends_the_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("inspectd.records.housekeeping._CHECKPOINT_EVERY_S", 0.02)
+    monkeypatch.setattr("inspectd.records.housekeeping.Housekeeper._work", lambda *_: sys.exit())
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    with Housekeeper(JournalConfig(path=path)) as keeper:
+        time.sleep(0.3)
+        with pytest.raises(JournalError, match="housekeeping has died"):
+            keeper.check()
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "limits", [{"keep_days": 36_501}, {"keep_days": 0}, {"max_mb": 10**7}, {"max_mb": 1}, {"busy_timeout_ms": 10**6}]
+)
+def test_limits_that_no_line_needs_are_refused(tmp_path, limits):
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        JournalConfig(path=tmp_path / "journal.sqlite", **limits)
+
+
+@pytest.mark.parametrize("limits", [{"keep_days": 36_500}, {"max_mb": 1_000_000}])
+def test_the_largest_limits_overflow_nothing(tmp_path, limits):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    for number in (1, 2, 3):
+        journal.append(part(number), FAULT, STAGES)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        Housekeeper(JournalConfig(path=path, **limits)).retain(connection)
+    journal.close()
+    assert len(rows(path)) == 3
+
+
+def test_retention_by_size_is_counted_and_no_loss(tmp_path, monkeypatch):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    for number in range(1, 1001):
+        journal.append(part(number), FAULT, STAGES)
+    sizes = iter([11.0, 11.0, 9.0])
+    monkeypatch.setattr("inspectd.records.retention._used_mb", lambda _: next(sizes))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        Housekeeper(JournalConfig(path=path, max_mb=10)).retain(connection)
+    journal.close()
+    assert [row["id"] for row in rows(path)] == list(range(401, 1001))
+    with closing(open_for_reading(path)) as connection:
+        summary = summarise(connection, 0, 2**62)
+    assert summary.books_balance
+    assert summary.accounts.deleted == {"max_mb": 400}

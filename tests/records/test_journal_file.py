@@ -1,0 +1,401 @@
+"""The file under the journal: damaged, replaced, owned by another, or of an earlier version."""
+
+import os
+import random
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from inspectd.cli import main
+from inspectd.commands.check import _records
+from inspectd.commands.report.cli import summarise
+from inspectd.errors import InUseError, JournalError
+from inspectd.gate.messages import Outcome
+from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, open_for_reading
+from tests.records.test_journal import FAULT, PASS, STAGES, open_journal, part, rows
+
+VERSION_1 = Path(__file__).with_name("journal_version_1.sql").read_text()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records" / "journal.sqlite"
+
+
+def fill(path: Path, count: int, **settings: object) -> Journal:
+    journal = open_journal(path, **settings)
+    for number in range(journal.next_part_id, journal.next_part_id + count):
+        journal.append(part(number), FAULT, STAGES)
+        journal.amend_outcome(number, Outcome.REJECTED, 0)
+    return journal
+
+
+def whole(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def _move_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def _replace_by_copy(path: Path) -> None:
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+def _replace_folder(path: Path) -> None:
+    _move_folder(path)
+    shutil.copytree(path.parent.with_name("elsewhere"), path.parent)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.with_name("journal.sqlite-wal").unlink(),
+        lambda path: path.with_name("journal.sqlite-shm").unlink(),
+        lambda path: path.rename(path.with_name("old.sqlite")),
+        lambda path: os.truncate(path, 0),
+        _move_folder,
+        _replace_by_copy,
+        _replace_folder,
+    ],
+)
+def test_a_journal_that_is_gone_records_nothing_any_more(path, harm):
+    """Within half a second, whether or not a part comes first, and a clean end is none."""
+    journal = fill(path, 5)
+    harm(path)
+    time.sleep(0.5)
+    for number in (6, 7):
+        with pytest.raises(JournalError, match="while the line runs"):
+            journal.append(part(number), PASS, STAGES)
+    with pytest.raises(JournalError, match="while the line runs"):
+        journal.check()
+    with pytest.raises(JournalError, match="while the line runs"):
+        journal.close()
+
+
+def test_a_clean_end_looks_once_more(path):
+    journal = fill(path, 5)
+    path.unlink()
+    with pytest.raises(JournalError, match="deleted or moved"):
+        journal.close()
+
+
+def test_a_line_without_parts_notices_too(path):
+    journal = fill(path, 5)
+    path.unlink()
+    begin_s = time.monotonic()
+    with pytest.raises(JournalError, match="deleted or moved"):
+        while time.monotonic() - begin_s < 2:
+            journal.heartbeat()
+            journal.flush()
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", ["itself", "symbolic", "hard"])
+def test_a_journal_has_one_owner_under_whatever_name(path, how):
+    first = Journal.open(JournalConfig(path=path), exclusive=True)
+    other = path if how == "itself" else path.parent.parent / "other.sqlite"
+    if how == "symbolic":
+        other.symlink_to(path)
+    elif how == "hard":
+        os.link(path, other)
+    with pytest.raises(InUseError, match=f"process {os.getpid()}"):
+        Journal.open(JournalConfig(path=other), exclusive=True)
+    first.close()
+    if how != "hard":  # which would have a log of its own
+        Journal.open(JournalConfig(path=other), exclusive=True).close()
+
+
+def test_a_refused_start_gives_the_journal_free(path):
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all" * 100)
+    for _ in range(2):
+        with pytest.raises(JournalError, match="not a database"):
+            Journal.open(JournalConfig(path=path), exclusive=True)
+
+
+def _check_after_damage(path: Path, recorded: int) -> None:
+    """The line starts: with the old rows, or with a new journal, the old file kept beside it and named in the report."""
+    try:
+        journal = open_journal(path)
+    except JournalError:  # refused in words: whose file or which version it is can't be told any more
+        return
+    journal.append(part(journal.next_part_id), PASS, STAGES)
+    journal.close()
+    assert whole(path)
+    aside = sorted(path.parent.glob("*.damaged-*[0-9]"))
+    if aside:
+        with closing(open_for_reading(path)) as connection:
+            summary = summarise(connection, 0, 2**62)
+        assert [str(outage["detail"]).endswith(str(aside[0])) for outage in summary.outages] == [True]
+        assert summary.books_balance
+    else:
+        assert len(rows(path)) == recorded + 1
+
+
+def test_flipped_bits_never_go_unnoticed_nor_stop_the_line(tmp_path):
+    """What is not found is what no check of SQLite can find: another number in an intact row."""
+    pattern = tmp_path / "pattern" / "journal.sqlite"
+    fill(pattern, 400).close()
+    content, moments = pattern.read_bytes(), random.Random(18)
+    set_aside = 0
+    for number in range(45):
+        path = tmp_path / str(number) / "journal.sqlite"
+        path.parent.mkdir()
+        damaged = bytearray(content)
+        for _ in range(moments.choice((1, 3, 10))):
+            where = moments.randrange(*((0, 100) if number % 3 == 0 else (100, len(content))))
+            damaged[where] ^= 1 << moments.randrange(8)
+        path.write_bytes(damaged)
+        _check_after_damage(path, 400)
+        set_aside += len(list(path.parent.glob("*.damaged-*[0-9]")))
+        code = main(["report", "--journal", str(path), "--json"])
+        assert code in (0, 1, 74)
+    assert set_aside > 10
+
+
+@pytest.mark.parametrize("cut", [1, 100, 4096, 5000, 40_000])
+def test_a_file_cut_short(path, cut):
+    fill(path, 400).close()
+    os.truncate(path, cut)
+    _check_after_damage(path, 400)
+    assert list(path.parent.glob("*.damaged-*"))
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_damaged_log_costs_rows_but_is_no_end(path, is_cut):
+    """What the log has lost is inside the unseen interval."""
+    journal = fill(path, 200)
+    log = path.with_name("journal.sqlite-wal")
+    kept = path.read_bytes(), log.read_bytes()
+    journal.close()
+    log_bytes = bytearray(kept[1])
+    if is_cut:
+        del log_bytes[len(log_bytes) // 2 :]
+    else:
+        log_bytes[len(log_bytes) // 2] ^= 0xFF
+    path.write_bytes(kept[0])
+    log.write_bytes(log_bytes)
+    again = open_journal(path)
+    again.append(part(again.next_part_id), FAULT, STAGES)
+    again.close()
+    assert whole(path)
+    assert [row["kind"] for row in rows(path, "SELECT kind FROM outages")] == ["unseen"]
+
+
+@pytest.mark.parametrize("leaves_empty_file", [True, False])
+def test_a_log_without_its_file_is_kept(path, leaves_empty_file):
+    """SQLite would delete it, with every row that was not yet in the file."""
+    journal = fill(path, 200)
+    log = path.with_name("journal.sqlite-wal")
+    kept = log.read_bytes()
+    journal.close()
+    path.unlink()
+    log.write_bytes(kept)
+    if leaves_empty_file:
+        path.touch()
+    open_journal(path).close()
+    (aside,) = path.parent.glob("*.damaged-*-wal")
+    assert aside.read_bytes() == kept
+    assert "only its log" in rows(path, "SELECT detail FROM outages")[0]["detail"]
+
+
+def test_part_numbers_go_on_after_damage(path):
+    fill(path, 400).close()
+    content = bytearray(path.read_bytes())
+    content[20_000:20_400] = bytes(400)
+    path.write_bytes(content)
+    journal = open_journal(path)
+    assert journal.next_part_id == 401
+    journal.close()
+    again = open_journal(path)
+    assert again.next_part_id == 401
+    again.close()
+
+
+@pytest.mark.parametrize("dies", ["before the log is moved", "before a new one begins"])
+def test_part_numbers_go_on_after_damage_though_the_first_start_after_it_fails(path, dies, monkeypatch):
+    fill(path, 400).close()
+    break_a_page(path)
+    with monkeypatch.context() as failing:
+        if dies == "before a new one begins":
+            failing.setattr("inspectd.records.journal.begin_session", full_disk)
+            with pytest.raises(JournalError, match="disk is full"):
+                open_journal(path)
+        else:
+            path.rename(path.with_name("journal.sqlite.damaged-20260101T000000"))
+            path.with_name("journal.sqlite-wal").write_bytes(bytes(100))
+    journal = open_journal(path)
+    assert journal.next_part_id == 401
+    assert "damaged-2" in rows(path, "SELECT detail FROM outages")[0]["detail"]
+    journal.close()
+
+
+def break_a_page(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[3 * 4096 : 3 * 4096 + 200] = b"\xff" * 200
+    path.write_bytes(content)
+
+
+def full_disk(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_images_of_the_archive_may_have_higher_numbers_than_what_a_damaged_journal_shows(path):
+    fill(path, 400).close()
+    break_a_page(path)
+    journal = Journal.open(JournalConfig(path=path), first_part_id=lambda: 500)
+    assert journal.next_part_id == 500
+    journal.close()
+
+
+def test_where_no_number_can_be_read_the_archive_says_what_comes_next(path):
+    fill(path, 5).close()
+    path.write_bytes(path.read_bytes()[:100] + bytes(20_000))
+    journal = Journal.open(JournalConfig(path=path), first_part_id=lambda: 77)
+    assert journal.next_part_id == 77
+    journal.close()
+
+
+def test_two_damages_in_a_second_are_both_kept(path):
+    for _ in range(3):
+        fill(path, 5).close()
+        path.write_bytes(path.read_bytes()[:100] + bytes(20_000))
+    open_journal(path).close()
+    assert len(list(path.parent.glob("*.damaged-*"))) >= 3
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: os.mkfifo(path), "is a folder or a device"),
+        (lambda path: path.symlink_to(path.parent / "nowhere" / "j.sqlite"), "is its disk mounted"),
+        (lambda path: path.symlink_to(path), "can't be opened"),
+    ],
+)
+def test_what_can_be_no_journal_is_refused_in_words(path, make, words):
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(JournalError, match=words):
+        Journal.open(JournalConfig(path=path), exclusive=True)
+    assert main(["report", "--journal", str(path)]) == 74
+
+
+def test_a_link_to_a_file_that_is_yet_to_come(path):
+    path.parent.mkdir()
+    (path.parent / "there").mkdir()
+    path.symlink_to(path.parent / "there" / "j.sqlite")
+    fill(path, 3).close()
+    assert len(rows(path.parent / "there" / "j.sqlite")) == 3
+
+
+@pytest.mark.parametrize("byte", [0x00, 0xFF])
+def test_the_report_of_a_damaged_journal_is_a_sentence(path, byte, capsys):
+    fill(path, 400).close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = bytes([byte]) * len(content[4096:])
+    path.write_bytes(content)
+    for form in ([], ["--json"], ["--csv"]):
+        assert main(["report", "--journal", str(path), *form]) == 74
+        assert str(path) in capsys.readouterr().err
+
+
+def _make_version_1(path: Path) -> None:
+    """Two sessions, the first of them killed; parts 3 and 4 could not be recorded; the clock was set in the second."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1)
+        connection.executemany(
+            "INSERT INTO sessions VALUES (?, ?, ?, ?)", [(1, 10**18, 10**18 + 5, 10**18 + 5), (2, 2, 3, None)]
+        )
+        connection.execute("INSERT INTO engines VALUES (1, 'toy', 'ab')")
+        for number, session, t_utc_ns in ((1, 1, 10**18), (2, 1, 10**18), (5, 1, 10**18), (6, 2, 7), (7, 2, 10**18)):
+            connection.execute(
+                "INSERT INTO parts (id, session, engine, frame_number, t_utc_ns, t_mono_ns, verdict, class, certainty, "
+                "acquire_us, queue_us, verdict_us, gate_outcome) VALUES (?, ?, 1, 1, ?, ?, 'pass', 'good', 1, 1, 1, 1, 'passed')",
+                (number, session, t_utc_ns, number),
+            )
+        connection.execute("INSERT INTO outages VALUES (1, 1, 'record_error', ?, ?, 2, 'two')", (10**18, 10**18 + 1))
+        connection.execute("INSERT INTO outages VALUES (2, 2, 'unseen', 1, 2, 0, 'killed')")
+        connection.commit()
+
+
+def test_a_journal_of_version_1_is_brought_up_to_date(path):
+    _make_version_1(path)
+    before = [
+        dict(zip(("id", "t", "verdict"), row, strict=True))
+        for row in sqlite3.connect(path).execute("SELECT id, t_utc_ns, verdict FROM parts")
+    ]
+    with pytest.raises(JournalError, match="earlier version of inspectd"):
+        open_for_reading(path)
+    journal = open_journal(path)
+    assert journal.next_part_id == 8
+    journal.append(part(8), PASS, STAGES)
+    journal.close()
+    after = [dict(row) for row in rows(path, "SELECT id, t_utc_ns AS t, verdict FROM parts WHERE id < 8")]
+    assert after == before
+    assert [row["kind"] for row in rows(path, "SELECT kind FROM outages ORDER BY id")] == [
+        "record_error",
+        "unseen",
+        "unseen",
+    ]
+    sessions = rows(path, "SELECT id, first_part, last_part, clock_steps > 0 AS set_ FROM sessions ORDER BY id")
+    assert [tuple(row) for row in sessions[:2]] == [(1, 1, 5, 0), (2, 6, 7, 1)]
+    with closing(open_for_reading(path)) as connection:
+        assert summarise(connection, 0, 2**62).books_balance
+
+
+def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path):
+    _make_version_1(path)
+    open_journal(path).close()
+    new = tmp_path / "new.sqlite"
+    open_journal(new).close()
+
+    def columns(file: Path) -> dict[str, list[tuple[object, ...]]]:
+        tables = [
+            row[0] for row in rows(file, "SELECT name FROM sqlite_master WHERE type IN ('table', 'index') ORDER BY 1")
+        ]
+        return {name: [tuple(row)[1:] for row in rows(file, f"PRAGMA table_info({name})")] for name in tables}
+
+    assert columns(path) == columns(new)
+    assert rows(path, "PRAGMA user_version")[0][0] == SCHEMA_VERSION
+
+
+def test_damage_that_shows_while_the_line_runs_ends_it(path):
+    """The next start finds it and sets the file aside."""
+    journal = fill(path, 400)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:  # so that the line's cache is no longer good
+        other.execute("PRAGMA user_version = 2")
+    with pytest.raises(JournalError):
+        journal.append(part(401), PASS, STAGES)
+    with pytest.raises(JournalError, match="damaged"):
+        journal.check()
+
+
+def test_check_says_whose_the_journal_is_and_whether_it_is_whole(path):
+    assert _records(path).ok
+    journal = Journal.open(JournalConfig(path=path), exclusive=True)
+    found = _records(path)
+    assert found.ok
+    assert f"in use by the running line (process {os.getpid()})" in found.detail
+    journal.use_engine("toy", "0" * 64)
+    journal.append(part(1), PASS, STAGES)
+    journal.close()
+    assert "whole" in _records(path).detail
+    path.write_bytes(path.read_bytes()[:100] + bytes(20_000))
+    assert _records(path).ok is None
+    path.write_bytes(b"no database at all" * 100)
+    assert _records(path).ok is False

@@ -1,0 +1,356 @@
+"""From a folder of photos to a manifest whose test photos are new to the model."""
+
+import json
+import os
+import re
+import shutil
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+
+from inspectd import cli
+from inspectd.errors import ConfigError
+from inspectd_tools.data import prepare as prepare_data
+from inspectd_tools.data.manifest import SPLITS, DataManifest, Photo, read_manifest, write_manifest
+from inspectd_tools.data.report import report_page
+from inspectd_tools.data.scan import look_at
+from inspectd_tools.data.split import SHARES, closest_across, group, split
+from inspectd_tools.synthetic import cli as synthesize
+
+CONFIG = Path(__file__).parents[3] / "config"
+TILES = Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets")) / "magnetic_tile" / "images"
+
+
+def picture(seed, size=(60, 80)):
+    coarse = np.random.default_rng(seed).integers(0, 255, (12, 16), np.uint8)
+    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    root = tmp_path / "photos"
+    for place, name in enumerate(("good", "torn")):
+        (root / name).mkdir(parents=True)
+        for number in range(20):
+            cv2.imwrite(str(root / name / f"p{number}.png"), picture(100 * place + number))
+    return root
+
+
+def prepare(root, *options):
+    out = root.parent / "data.csv"
+    assert prepare_data.main([str(root), "--out", str(out), *options]) == 0
+    return read_manifest(out)
+
+
+def test_every_class_is_split_80_10_10_and_nothing_is_copied(photos):
+    before = sorted(photos.rglob("*"))
+    manifest = prepare(photos)
+    assert manifest.classes == ("good", "torn")
+    assert [[manifest.count(label, side) for side in SPLITS] for label in (0, 1)] == [[16, 2, 2]] * 2
+    assert all(photo.path.is_file() for photo in manifest.photos)
+    assert sorted(photos.rglob("*")) == before
+
+
+def test_the_order_of_the_classes_is_the_users(photos):
+    manifest = prepare(photos, "--classes", "torn,good")
+    assert manifest.classes == ("torn", "good")
+    assert {photo.path.parent.name for photo in manifest.photos if photo.label == 0} == {"torn"}
+
+
+def test_the_seed_decides(photos):
+    assert prepare(photos) == prepare(photos)
+    assert prepare(photos) != prepare(photos, "--seed", "1")
+
+
+def test_at_most_n_a_class(photos):
+    assert Counter(photo.label for photo in prepare(photos, "--per-class", "7").photos) == {0: 7, 1: 7}
+
+
+def test_darker_copies_stay_with_their_original(photos):
+    for path in list((photos / "good").iterdir()):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(path.with_name(f"dark-{path.stem}.jpg")), (image * 0.7).astype(np.uint8))
+    sides = {photo.path.stem.removeprefix("dark-"): set() for photo in prepare(photos).photos if photo.label == 0}
+    for photo in prepare(photos).photos:
+        if photo.label == 0:
+            sides[photo.path.stem.removeprefix("dark-")].add(photo.split)
+    assert all(len(found) == 1 for found in sides.values())
+    apart = prepare(photos, "--near", "-1")
+    assert len({photo.group for photo in apart.photos}) == 60
+
+
+def test_photos_of_one_source_stay_together(photos):
+    for number in range(20):
+        cv2.imwrite(str(photos / "torn" / f"p{number}_cut2.png"), picture(1000 + number))
+    manifest = prepare(photos, "--suffix", r"(_cut\d)+")
+    sides = defaultdict(set)
+    for photo in manifest.photos:
+        sides[photo.path.stem.split("_")[0]].add(photo.split)
+    assert all(len(found) == 1 for found in sides.values())
+
+
+def test_broken_and_foreign_files_are_left_out_and_broken_ones_named(photos, capsys):
+    (photos / "good" / "broken.png").write_bytes(b"no image")
+    (photos / "good" / "empty.bmp").touch()
+    (photos / "good" / "camera.ivp").write_text("settings")
+    assert len(prepare(photos).photos) == 40
+    errors = capsys.readouterr().err
+    assert "broken.png: is not an image" in errors
+    assert "empty.bmp: is not an image" in errors
+    assert "camera.ivp" not in errors
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: shutil.copy(root / "good" / "p0.png", root / "torn" / "x.png"), "is the same file as"),
+        (lambda root: (root / "empty").mkdir(), "empty: holds no photo"),
+        (lambda root: shutil.rmtree(root / "good"), "holds 1 folder"),
+        (lambda root: [path.unlink() for path in (root / "good").glob("p[1-9]*")], "at least 3 needed"),
+    ],
+)
+def test_photos_that_cant_be_used_are_explained(photos, spoil, message, capsys):
+    spoil(photos)
+    out = photos.parent / "data.csv"
+    assert prepare_data.main([str(photos), "--out", str(out)]) == 78
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_published_test_set_stays_as_it_is(photos):
+    root = photos.parent / "published"
+    shutil.copytree(photos, root / "train")
+    shutil.copytree(photos, root / "test")
+    manifest = prepare(root, "--fixed-test")
+    assert [manifest.count(0, side) for side in SPLITS] == [16, 4, 20]
+    assert all((photo.split == "test") == ("test" in photo.path.parts) for photo in manifest.photos)
+
+
+def test_unknowns_of_a_published_set_stay_where_they_are_and_are_never_trained_on(photos):
+    root = photos.parent / "published"
+    for place, side in enumerate(("train", "test")):
+        shutil.copytree(photos, root / side)
+        for name in ("odd", f"unknown_of_{side}", "unknown_of_both"):
+            (root / side / name).mkdir()
+            for number in range(5):
+                cv2.imwrite(str(root / side / name / f"{number}.png"), picture(1000 * place + len(name) * 50 + number))
+    manifest = prepare(root, "--fixed-test", "--held-out", "odd")
+    found = {name: [manifest.count(label, side) for side in SPLITS] for label, name in enumerate(manifest.names)}
+    assert found == {
+        "good": [16, 4, 20],
+        "torn": [16, 4, 20],
+        "unknown_odd": [0, 5, 5],
+        "unknown_of_both": [0, 5, 5],
+        "unknown_of_test": [0, 0, 5],
+        "unknown_of_train": [0, 5, 0],
+    }
+
+
+def test_a_class_of_one_side_of_a_published_set_is_refused(photos, capsys):
+    root = photos.parent / "published"
+    for side in ("train", "test"):
+        shutil.copytree(photos, root / side)
+    shutil.copytree(photos / "torn", root / "test" / "scratched")
+    assert prepare_data.main([str(root), "--fixed-test", "--out", str(photos.parent / "data.csv")]) == 78
+    assert "train/scratched: no such class folder" in capsys.readouterr().err
+
+
+def test_the_report_is_a_picture(photos):
+    report = photos.parent / "report.png"
+    prepare(photos, "--report", str(report))
+    assert cv2.imread(str(report)).shape[1] > 1000
+
+
+def test_the_report_shows_which_test_photos_are_most_like_training_photos(photos):
+    """Also where the manifest leaves photos out."""
+    for path in (photos / "torn").glob("*.png"):
+        path.rename(path.with_name(f"torn-{path.name}"))
+    manifest = prepare(photos, "--few", "5")
+    looked_at, _ = look_at([(path, path.parent.name == "torn") for path in sorted(photos.rglob("*.png"))])
+    looks = {seen.path.name: seen.looks for seen in looked_at}
+    on = {photo.path.name: photo.split for photo in manifest.photos}
+    assert len(on) < len(looks)
+    titles = [axes.get_title() for axes in report_page(manifest, looked_at, []).findobj(Axes)]
+    shown = [re.fullmatch("(test|train): (.+), ([0-9]+) bits", title) for title in titles]
+    found = [match.groups() for match in shown if match]
+    assert len(found) == 8
+    for (side, photo, bits), (other_side, other, same_bits) in zip(found[::2], found[1::2], strict=True):
+        assert (side, other_side) == (on[photo], on[other]) == ("test", "train")
+        distances = {name: np.bitwise_count(looks[photo] ^ looks[name]).sum() for name in on if on[name] == "train"}
+        assert distances[other] == min(distances.values()) == int(bits) == int(same_bits)
+
+
+@pytest.mark.skipif(not TILES.is_dir(), reason=f"{TILES}: real photos are not here (INSPECTD_DATASETS)")
+def test_one_real_tile_under_six_lights_is_one_group(tmp_path):
+    seen, broken = look_at([(path, 0) for path in sorted((TILES / "free").glob("*.jpg"))])
+    assert not broken
+    sizes = Counter(group(seen, None, 10))
+    assert sum(size > 1 for size in sizes.values()) > 50
+    assert max(sizes.values()) <= 12
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), max_size=200),
+    st.integers(0, 2**32 - 1),
+)
+def test_no_group_straddles_and_no_split_is_empty(photos, seed):
+    photos = photos + [(label, f"{label} alone {number}") for label in range(3) for number in range(3)]
+    labels, groups = [label for label, _ in photos], [name for _, name in photos]
+    sides = split(labels, groups, ("a", "b", "c"), seed)
+    where = defaultdict(set)
+    for name, side in zip(groups, sides, strict=True):
+        where[name].add(side)
+    assert all(len(found) == 1 for found in where.values())
+    assert set(zip(labels, sides, strict=True)) == {(label, side) for label in range(3) for side in SPLITS}
+
+
+def test_classes_that_only_occur_together_cant_be_split():
+    with pytest.raises(ConfigError, match=r"class [ab]: its groups are tied to other classes"):
+        split([0, 1] * 4 + [0] * 90, [0, 0, 1, 1, 2, 2, 3, 3, *range(4, 94)], ("a", "b"), 0)
+
+
+@given(st.lists(st.integers(10, 300), min_size=2, max_size=6), st.integers(0, 2**32 - 1))
+def test_single_photos_are_split_to_within_one(counts, seed):
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    found = Counter(zip(labels, split(labels, range(len(labels)), [str(c) for c in counts], seed), strict=True))
+    for label, count in enumerate(counts):
+        assert all(abs(found[label, side] - share * count) <= 1 for side, share in SHARES.items())
+
+
+NAMES = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12)
+
+
+@given(
+    st.lists(NAMES, min_size=2, max_size=5, unique=True),
+    st.lists(
+        st.tuples(st.sampled_from(SPLITS), NAMES.filter(lambda text: "/" not in text and text not in "..")), max_size=20
+    ),
+)
+def test_a_manifest_is_read_as_it_was_written(tmp_path_factory, classes, entries):
+    folder = tmp_path_factory.mktemp("manifest")
+    photos = [
+        Photo(folder / name, place % len(classes), side, f"{place}", "0" * 64)
+        for place, (side, name) in enumerate([("train", "x")] * len(classes) + entries)
+    ]
+    manifest = DataManifest(tuple(classes), tuple(photos))
+    write_manifest(manifest, folder / "data.csv")
+    assert read_manifest(folder / "data.csv") == manifest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("val", "valid", "split: 'valid' must be one of train, val, test"),
+        (",0,", ",zero,", "label: 'zero' must be a whole number"),
+        (",good,", ",bad,", "label 0 is bad, not good"),
+        ("sha256", "md5", "must have the columns path, class"),
+        ("good,0", "good,7", "labels must count"),
+    ],
+)
+def test_a_spoilt_manifest_is_explained(photos, old, new, message):
+    prepare(photos)
+    path = photos.parent / "data.csv"
+    path.write_text(path.read_text().replace(old, new, 1 if old == ",good," else -1))
+    with pytest.raises(ConfigError, match=message):
+        read_manifest(path)
+
+
+def test_a_group_in_two_splits_is_refused(photos):
+    prepare(photos)
+    path = photos.parent / "data.csv"
+    path.write_text(re.sub(r"(good|torn)/p\d+\.png,([0-9a-f]{64})", r"one,\2", path.read_text()))
+    with pytest.raises(ConfigError, match="group one straddles"):
+        read_manifest(path)
+
+
+def test_shares_give_so_many_photos_to_each_split(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = rng.integers(0, 256, (24, 24), np.uint8)
+            cv2.imwrite(str(tmp_path / "photos" / name / f"{number}.png"), pixels)
+    out = tmp_path / "data.csv"
+    arguments = [str(tmp_path / "photos"), "--out", str(out), "--per-class", "24"]
+    assert prepare_data.main([*arguments, "--shares", "500,50,50"]) == 0
+    manifest = read_manifest(out)
+    assert [[manifest.count(label, side) for side in ("train", "val", "test")] for label in (0, 1)] == [[20, 2, 2]] * 2
+    for bad in ("80,20", "1,0,1", "many"):
+        with pytest.raises(SystemExit):
+            prepare_data.main([*arguments, "--shares", bad])
+    assert "must be three positive numbers" in capsys.readouterr().err
+
+
+def test_a_stream_is_what_the_demo_runs_on(tmp_path):
+    """From photos to the real daemon: every test photo is inspected once and compared with its folder."""
+    labels, stream, out = tmp_path / "labels", tmp_path / "stream", tmp_path / "out"
+    assert synthesize.main(["render", str(labels), "--count-per-class", "15", "--unknowns-per-kind", "2"]) == 0
+    manifest = prepare(labels, "--near", "-1", "--stream", str(stream))
+    line = yaml.safe_load((CONFIG / "photos.yaml").read_text())
+    line["engine"] = str(CONFIG.parent / "engines" / "filter-label")
+    (tmp_path / "line.yaml").write_text(yaml.safe_dump(line))
+    assert cli.main(["demo", str(stream), "--config", str(tmp_path / "line.yaml"), "--out", str(out)]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    tested = [photo for photo in manifest.photos if photo.split == "test"]
+    assert (summary["parts"], summary["missed"]) == (len(tested), 0)
+    assert summary["good"] == manifest.count(3, "test") == summary["by_truth"]["no_fail"].get("pass", 0)
+    assert summary["unknown"] == sum(len(photos) for photos in manifest.unknown("test").values()) == 12
+    assert (out / "rejects.png").is_file()
+
+
+def test_shots_of_a_burst_stay_together(photos):
+    for place, path in enumerate(sorted((photos / "torn").iterdir())):
+        path.rename(path.with_name(f"shot_{100 * (place // 4) + 3 * (place % 4):05}.png"))
+    for path in (photos / "good").iterdir():
+        path.rename(path.with_name(f"good-{path.stem[1:]}-x.png"))
+    found = prepare(photos, "--burst", "3").photos
+    assert sorted(Counter(photo.group for photo in found if photo.label == 1).values()) == [4] * 5
+    assert len({photo.group for photo in found if photo.label == 0}) == 20
+    assert len({photo.group for photo in prepare(photos, "--burst", "2").photos}) == 40
+
+
+def test_the_test_photo_most_like_one_to_train_with_is_found(photos):
+    twin = cv2.imread(str(photos / "good" / "p3.png"), cv2.IMREAD_GRAYSCALE)
+    twin[10:20, 10:20] = 255
+    cv2.imwrite(str(photos / "torn" / "twin.png"), twin)
+    seen, _ = look_at([(path, 0) for path in sorted(photos.rglob("*.png"))])
+    names = [photo.path.name for photo in seen]
+    sides = ["test" if name in ("twin.png", "p7.png") else "train" for name in names]
+    found = closest_across(seen, sides, 9)
+    assert names[found[0][0]] == "twin.png"
+    assert names[found[0][1]] == "p3.png"
+    bits = [
+        bin(int(a) ^ int(b)).count("1") for a, b in zip(*(seen[place].looks for place in found[0][:2]), strict=True)
+    ]
+    assert found[0][2] == sum(bits) < found[1][2]
+
+
+def test_few_photos_to_learn_from_leave_the_test_whole(photos):
+    whole, few = prepare(photos, "--shares", "60,20,20"), prepare(photos, "--shares", "60,20,20", "--few", "8")
+    assert [[few.count(label, side) for side in SPLITS] for label in (0, 1)] == [[6, 2, 4]] * 2
+    assert few.of("test") == whole.of("test")
+    assert set(few.photos) < set(whole.photos)
+
+
+def test_a_class_held_out_plays_the_unknown(photos, capsys):
+    shutil.copytree(photos / "torn", photos / "wet")
+    for path in (photos / "wet").iterdir():
+        cv2.imwrite(str(path), picture(500 + int(path.stem[1:])))
+    manifest = prepare(photos, "--held-out", "torn", "--few", "10")
+    assert manifest.names == ("good", "wet", "unknown_torn")
+    assert manifest.count(2, "train") == 0
+    assert {photo.path.parent.name for photo in manifest.unknown("test")["unknown_torn"]} == {"torn"}
+    assert prepare_data.main([str(photos), "--out", str(photos.parent / "x.csv"), "--held-out", "worn"]) == 78
+    assert "--held-out worn: is none of the classes good, torn, wet" in capsys.readouterr().err
+
+
+def test_a_manifest_that_cannot_be_written_is_said(photos, capsys):
+    assert prepare_data.main([str(photos), "--out", str(photos)]) == 1
+    assert "prepare_data: [Errno 21] Is a directory" in capsys.readouterr().err

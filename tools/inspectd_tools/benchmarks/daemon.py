@@ -1,0 +1,158 @@
+"""The daemon under measurement: rendered labels, one config after another, and the journal of each run."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from inspectd.camera.image_files import read_photo
+from inspectd.files.yaml_file import dump_yaml
+from inspectd.inference import InferenceConfig, load_bundle, load_engine
+from inspectd.inference.preprocess import to_grey
+from inspectd.records.journal import open_for_reading
+from inspectd.terminal import track
+from inspectd_tools.synthetic.render.dataset import mixed_stream, write
+
+_START_S = 60.0
+"""The longest that a start may take, until the first part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The journal of one run of the daemon."""
+
+    rows: list[sqlite3.Row]
+    outages: list[sqlite3.Row]
+
+    def ms(self, column: str, *percentiles: float) -> list[float]:
+        """Percentiles of one column in ms, over the parts that have it; the first second is warm-up."""
+        values = [row[column] for row in self.rows[self._warm_up() :] if row[column] is not None]
+        return [float(value) / 1000 for value in np.percentile(values, percentiles)]
+
+    def lateness_ms(self, *percentiles: float) -> list[float]:
+        """Of the rejects; empty where there was none."""
+        values = [row["gate_lateness_us"] for row in self.rows if row["gate_outcome"] in ("rejected", "not_driven")]
+        return [float(value) / 1000 for value in np.percentile(values, percentiles)] if values else []
+
+    @property
+    def missed(self) -> Counter[str]:
+        return Counter(row["reason"] for row in self.rows if row["verdict"] == "missed")
+
+    def _warm_up(self) -> int:
+        begin_ns = self.rows[0]["t_mono_ns"] + 1_000_000_000
+        place = sum(row["t_mono_ns"] < begin_ns for row in self.rows)
+        return place if place < len(self.rows) // 2 else 0
+
+
+class Bench:
+    """A folder with rendered labels, and the daemon run on them under one config after another."""
+
+    def __init__(self, folder: Path, engine: Path, threads: int) -> None:
+        self.folder = folder
+        self.engine = engine
+        self.threads = threads
+        self.images = folder / "images"
+        self._runs = 0
+        orders = mixed_stream(240, 0.05, seed=99)
+        for order in track(write(orders, self.images, masks=False, workers=os.cpu_count() or 1), "render", len(orders)):
+            # a camera does not decode PNG before it delivers, which would take the emulator 3 ms an image
+            png = self.images / order.file
+            cv2.imwrite(str(png.with_suffix(".bmp")), to_grey(read_photo(png)))
+            png.unlink()
+
+    def bare_engine_ms(self, runs: int = 1000) -> tuple[list[float], list[float]]:
+        """p50 and p99 of inference alone, and of preprocessing alone, in this process."""
+        engine = load_engine(load_bundle(self.engine), InferenceConfig(threads=self.threads))
+        images = [to_grey(read_photo(path)) for path in sorted(self.images.glob("*.bmp"))[:50]]
+        infer, preprocess = [], []
+        for number in range(runs):
+            t0 = time.monotonic_ns()
+            batch = engine.preprocess(images[number % len(images)])
+            t1 = time.monotonic_ns()
+            engine.infer(batch)
+            preprocess.append((t1 - t0) / 1e6)
+            infer.append((time.monotonic_ns() - t1) / 1e6)
+        return [float(v) for v in np.percentile(infer, (50, 99))], [
+            float(v) for v in np.percentile(preprocess, (50, 99))
+        ]
+
+    def run(self, camera: dict[str, Any], seconds: float, output: dict[str, Any] | None = None, parts: int = 0) -> Run:
+        """The daemon for so many seconds from its first part on, or until it has recorded `parts`."""
+        daemon, folder = self.start(camera, output)
+        _wait(daemon, _START_S, folder, parts=1)
+        _wait(daemon, seconds, folder, parts)
+        daemon.send_signal(signal.SIGTERM)
+        if daemon.wait(timeout=60) != 0:
+            raise SystemExit(f"the daemon failed: {(folder / 'daemon.log').read_text()[-2000:]}")
+        with closing(open_for_reading(folder / "journal.sqlite")) as journal:
+            return Run(
+                journal.execute("SELECT * FROM parts ORDER BY id").fetchall(),
+                journal.execute("SELECT * FROM outages").fetchall(),
+            )
+
+    def start(
+        self, camera: dict[str, Any], output: dict[str, Any] | None = None
+    ) -> tuple[subprocess.Popen[bytes], Path]:
+        """The running daemon and its folder."""
+        self._runs += 1
+        folder = self.folder / f"run{self._runs}"
+        folder.mkdir()
+        rate_hz = camera.get("rate_hz") or camera["trigger"]["rate_hz"]
+        config = {
+            "engine": str(self.engine.resolve()),
+            "camera": {"max_age_ms": 100, **camera},
+            "inference": {"threads": self.threads},
+            "gate": {
+                "wiring": "pulse_to_reject",
+                "delay_ms": 150,
+                "width_ms": min(5.0, 500 / rate_hz),
+                "max_lateness_ms": 100,  # it is measured here
+                "output": output or {"kind": "simulated", "record": "output.jsonl"},
+            },
+            "journal": {"path": "journal.sqlite"},
+        }
+        (folder / "line.yaml").write_text(dump_yaml(config))
+        with (folder / "daemon.log").open("wb") as log:
+            command = [sys.executable, "-m", "inspectd", "run", "--config", str(folder / "line.yaml")]
+            return subprocess.Popen(command, stderr=log), folder
+
+    def emulator(self, rate_hz: float) -> dict[str, Any]:
+        return {
+            "kind": "pylon",
+            "emulated": {"images": str(self.images)},
+            "exposure_us": 100.0,
+            "trigger": {"source": "software", "rate_hz": rate_hz},
+        }
+
+    def replay(self, rate_hz: float) -> dict[str, Any]:
+        """The emulator takes no trigger before it is ready, so only files can overload the line."""
+        return {"kind": "replay", "source": str(self.images), "rate_hz": rate_hz, "forever": True}
+
+
+def _wait(daemon: subprocess.Popen[bytes], seconds: float, folder: Path, parts: int) -> None:
+    """For so many seconds, for that many recorded parts (0: never enough), or for its end."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s and daemon.poll() is None:
+        time.sleep(0.5)
+        if 0 < parts <= _count(folder / "journal.sqlite"):
+            break
+
+
+def _count(journal: Path) -> int:
+    if not journal.exists():
+        return 0
+    with closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            return int(connection.execute("SELECT count(*) FROM parts").fetchone()[0])
+        except sqlite3.OperationalError:  # not made yet
+            return 0

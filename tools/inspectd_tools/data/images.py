@@ -1,0 +1,115 @@
+"""Photos, decoded once through the line's own preprocessing."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.camera.image_files import decode_photo, read_bytes
+from inspectd.errors import ConfigError
+from inspectd.files.csv_file import is_csv
+from inspectd.inference.preprocess import InputSpec, preprocess
+from inspectd.part import Image
+from inspectd.terminal import track
+from inspectd_tools.data.manifest import UNKNOWN, Photo, Split, read_manifest
+from inspectd_tools.data.scan import class_photos
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """`pixels` (N, C, H, W) uint8 as the network gets them, `labels` (N,) int64 into the classes."""
+
+    files: tuple[Path, ...]
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    digests: tuple[str, ...]
+    """SHA-256 of each file."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the files' own hashes, in order."""
+        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
+
+    def take(self, places: NDArray[np.int64]) -> "Images":
+        return Images(
+            tuple(self.files[place] for place in places),
+            self.pixels[places],
+            self.labels[places],
+            tuple(self.digests[place] for place in places),
+        )
+
+
+def load_images(files: Sequence[tuple[Path, int]], spec: InputSpec, what: str = "decode") -> Images:
+    """Every (path, label), in this order. Raises ConfigError naming a broken file."""
+    with ThreadPoolExecutor() as pool:
+        decoded = list(
+            track(pool.map(lambda entry: _decode(entry[0], spec), files), description=what, total=len(files))
+        )
+    return Images(
+        tuple(path for path, _ in files),
+        np.concatenate([pixels for pixels, _ in decoded]),
+        np.array([label for _, label in files], np.int64),
+        tuple(digest for _, digest in decoded),
+    )
+
+
+def load_photos(photos: Sequence[Photo], spec: InputSpec, what: str) -> Images:
+    """Photos of a manifest. Raises ConfigError naming a file that is broken or not what was split."""
+    images = load_images([(photo.path, photo.label) for photo in photos], spec, what)
+    for photo, digest in zip(photos, images.digests, strict=True):
+        if photo.sha256 != digest:
+            raise ConfigError(f"{photo.path}: has changed since the manifest was written; run prepare_data.py again")
+    return images
+
+
+def load_judged(
+    source: Path, side: Split, classes: tuple[str, ...], spec: InputSpec, what: str
+) -> tuple[Images, tuple[str, ...]]:
+    """What an engine is calibrated or tested on, and the names of its labels: the classes, then the kinds of unknowns.
+
+    `source`: a manifest, of which `side` is taken, or a folder with one folder a class; those whose names begin with
+    `unknown_` hold unknowns. Raises ConfigError.
+    """
+    if is_csv(source):
+        manifest = read_manifest(source)
+        if manifest.classes != classes:
+            raise ConfigError(f"{source}: its classes are {manifest.classes}, not those of the run, {classes}")
+        unknown = [photo for photos in manifest.unknown(side).values() for photo in photos]
+        return load_photos([*manifest.of(side), *unknown], spec, what), manifest.names
+    if not source.is_dir():
+        raise ConfigError(f"{source}: no such folder, and no manifest (.csv)")
+    unknowns = sorted(path.name for path in source.iterdir() if path.is_dir() and path.name.startswith(UNKNOWN))
+    names = (*classes, *unknowns)
+    return load_images(class_photos(source, names), spec, what), names
+
+
+def split(images: Images, validation_share: float, seed: int) -> tuple[Images, Images]:
+    """Training and validation part, at random but the same share of every class. Raises ConfigError if one gets none."""
+    rng = np.random.default_rng(seed)
+    validation = np.zeros(len(images.labels), bool)
+    for label in np.unique(images.labels):
+        places = rng.permutation(np.flatnonzero(images.labels == label))
+        taken = max(1, round(validation_share * len(places)))
+        if taken == len(places):
+            raise ConfigError(
+                f"{images.files[places[0]].parent}: holds too few photos ({taken}) to train with and to validate with"
+            )
+        validation[places[:taken]] = True
+    return images.take(np.flatnonzero(~validation)), images.take(np.flatnonzero(validation))
+
+
+def _decode(path: Path, spec: InputSpec) -> tuple[NDArray[np.uint8], str]:
+    data = read_bytes(path)
+    return as_seen(decode_photo(data, path), spec, path), hashlib.sha256(data).hexdigest()
+
+
+def as_seen(image: Image, spec: InputSpec, path: Path) -> NDArray[np.uint8]:
+    """(1, C, H, W) uint8 as the network gets it on the line. Raises ConfigError naming `path`."""
+    try:
+        return preprocess(image, spec)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error

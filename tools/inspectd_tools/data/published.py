@@ -1,0 +1,83 @@
+"""What a training learns from, is chosen by and is tested on: photos of a manifest or folder, or a published set."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import ConfigError
+from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.data.idx import read_idx
+from inspectd_tools.data.images import Images, as_seen, load_images, load_photos, split
+from inspectd_tools.data.manifest import SPLITS, DataManifest
+from inspectd_tools.data.scan import class_photos, photos_of
+from inspectd_tools.settings import Experiment
+
+_FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+_DATASETS = Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets"))
+_FASHION_FOREIGN = ("mnist", "notmnist")
+_TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    train: Images
+    validation: Images
+    test: Images | None
+    """None for a folder, which is split in two only."""
+
+
+def load_sets(experiment: Experiment, data: DataManifest | Path | None) -> Sets:
+    """A manifest says its split itself; a folder is split here. Raises ConfigError."""
+    if experiment.dataset == "FashionMNIST":
+        return _fashion_mnist(data if isinstance(data, Path) else _FASHION_FOLDER, experiment)
+    if data is None:
+        raise ConfigError("--data: must be given: a manifest, or a folder of class folders")
+    if isinstance(data, Path):
+        images = load_images(class_photos(data, experiment.classes), experiment.input)
+        return Sets(*split(images, experiment.validation_share, experiment.seed), None)
+    if experiment.classes != data.classes:
+        raise ConfigError(f"classes: {experiment.classes} is not the manifest's order, {data.classes}")
+    return Sets(*(load_photos(data.of(side), experiment.input, side) for side in SPLITS))
+
+
+def load_foreign(path: Path, spec: InputSpec) -> Images:
+    """What the model must not know: a folder of photos or an idx file of images. Raises ConfigError."""
+    if path.is_dir():
+        return load_images([(photo, -1) for photo in photos_of(path)], spec, str(path))
+    images = read_idx(path)
+    return _from_arrays(path, images, np.full(len(images), -1), spec)
+
+
+def usual_foreign(experiment: Experiment) -> list[Path]:
+    """The sets that the DUQ paper tells FashionMNIST from, as far as they are here."""
+    if experiment.dataset != "FashionMNIST":
+        return []
+    return [path for name in _FASHION_FOREIGN if (path := _DATASETS / name / _TEST_IMAGES).is_file()]
+
+
+def _fashion_mnist(folder: Path, experiment: Experiment) -> Sets:
+    """The last of the 60000 training images, whose order is random, become the validation set."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: FashionMNIST is not here; install the Debian package dataset-fashion-mnist")
+
+    def read(name: str) -> Images:
+        images, labels = (folder / f"{name}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+        return _from_arrays(images, read_idx(images), read_idx(labels), experiment.input)
+
+    everything = read("train")
+    first = round(len(everything.labels) * (1 - experiment.validation_share))
+    places = np.arange(len(everything.labels))
+    return Sets(everything.take(places[:first]), everything.take(places[first:]), read("t10k"))
+
+
+def _from_arrays(path: Path, images: NDArray[np.uint8], labels: NDArray[np.integer], spec: InputSpec) -> Images:
+    return Images(
+        tuple(path / str(number) for number in range(len(images))),
+        np.concatenate([as_seen(image, spec, path) for image in images]),
+        labels.astype(np.int64),
+        tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images),
+    )

@@ -1,0 +1,118 @@
+"""Find the photos of a data set and look at each once: readable, how large, how bright, how sharp, looking like which others."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.camera.image_files import SUFFIXES, Listing, decode_photo, list_folders, list_photos, read_bytes, remark
+from inspectd.class_name import check_class_name
+from inspectd.errors import ConfigError
+from inspectd.files.text_file import shown
+from inspectd.inference.preprocess import to_grey
+from inspectd.terminal import track
+from inspectd_tools.data.manifest import UNKNOWN
+
+_HASH_SIDE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A readable photo. `brightness`: mean grey level; `sharpness`: variance of the Laplacian (Pech-Pacheco et al. 2000)."""
+
+    path: Path
+    label: int
+    sha256: str
+    width: int
+    height: int
+    brightness: float
+    sharpness: float
+    looks: NDArray[np.uint64]
+    """(4,) difference hash: 256 bits, of which few differ between two photos of the same thing."""
+
+
+def class_folders(root: Path) -> tuple[str, ...]:
+    """Folders of `root` in name order. Raises ConfigError if there are fewer than two."""
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder")
+    names = tuple(path.name for path in _said(list_folders(root)))
+    if len(names) < 2:
+        raise ConfigError(f"{root}: must hold one folder of photos a class, at least two; holds {len(names)} folder(s)")
+    for name in names:
+        try:
+            check_class_name(name)
+        except ValueError as error:
+            raise ConfigError(f"{shown(str(root))}: {error}; rename the folder") from error
+    return names
+
+
+def known_folders(root: Path) -> tuple[str, ...]:
+    """Class folders of `root` in name order, without those of unknowns. Raises ConfigError."""
+    return tuple(name for name in class_folders(root) if not name.startswith(UNKNOWN))
+
+
+def class_photos(root: Path, folders: Sequence[str]) -> list[tuple[Path, int]]:
+    """All photos of `root/<folder>`; the label is the folder's place in `folders`. Only one of unknowns may be missing.
+
+    Raises ConfigError.
+    """
+    return [
+        (path, label)
+        for label, name in enumerate(folders)
+        if not name.startswith(UNKNOWN) or (root / name).is_dir()
+        for path in photos_of(root / name)
+    ]
+
+
+def photos_of(folder: Path) -> list[Path]:
+    """Photos under `folder`, subfolders too, in name order. Raises ConfigError if there is none."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such class folder")
+    photos = _said(list_photos(folder))
+    if not photos:
+        raise ConfigError(f"{folder}: holds no photo ({', '.join(sorted(SUFFIXES))})")
+    return photos
+
+
+def _said(listing: Listing) -> list[Path]:
+    if listing.passed_over:
+        print(remark(listing.passed_over), file=sys.stderr)
+    return listing.found
+
+
+def look_at(files: Sequence[tuple[Path, int]]) -> tuple[list[Seen], dict[Path, str]]:
+    """Every (path, label), and of the photos that can't be used one sentence each, which names the file."""
+    with ThreadPoolExecutor() as pool:
+        looked = list(track(pool.map(lambda file: _look_at(*file), files), description="look", total=len(files)))
+    seen = [entry for entry in looked if isinstance(entry, Seen)]
+    return seen, {path: entry for (path, _), entry in zip(files, looked, strict=True) if isinstance(entry, str)}
+
+
+def _look_at(path: Path, label: int) -> Seen | str:
+    try:
+        data = read_bytes(path)
+        grey = to_grey(decode_photo(data, path))
+    except ConfigError as error:
+        return str(error)
+    return Seen(
+        path=path,
+        label=label,
+        sha256=hashlib.sha256(data).hexdigest(),
+        width=grey.shape[1],
+        height=grey.shape[0],
+        brightness=float(grey.mean()),
+        sharpness=float(cv2.Laplacian(grey, cv2.CV_64F).var()),
+        looks=difference_hash(grey),
+    )
+
+
+def difference_hash(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """(h, w) uint8 -> (4,) uint64. Light and contrast do not change it (Krawetz 2013, "Kind of like that")."""
+    small = cv2.resize(grey, (_HASH_SIDE + 1, _HASH_SIDE), interpolation=cv2.INTER_AREA)
+    return np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)

@@ -1,0 +1,154 @@
+"""Which photos belong together, and a split that keeps them together."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import ConfigError
+from inspectd_tools.data.manifest import SPLITS, UNKNOWN, Split
+from inspectd_tools.data.scan import Seen
+
+SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
+
+
+def group(
+    seen: Sequence[Seen], suffix: re.Pattern[str] | None, near_bits: int | None, burst: int | None = None
+) -> list[str]:
+    """A group's name for each photo: the file name of its first member.
+
+    Together belong equal files, photos whose stem is equal once `suffix` is cut off its end, photos whose hashes differ
+    in at most `near_bits` of 256 bits, and photos whose names end in numbers at most `burst` apart; and whatever is tied
+    together by a third.
+    """
+    root = list(range(len(seen)))
+
+    def find(place: int) -> int:
+        while root[place] != place:
+            root[place] = root[root[place]]
+            place = root[place]
+        return place
+
+    def tie(keys: Sequence[Hashable]) -> None:
+        first: dict[Hashable, int] = {}
+        for place, key in enumerate(keys):
+            root[find(place)] = find(first.setdefault(key, place))
+
+    tie([photo.sha256 for photo in seen])
+    if suffix is not None:
+        tie([_source(photo, suffix) for photo in seen])
+    if near_bits is not None:
+        for one, other in near_pairs(np.array([photo.looks for photo in seen], np.uint64).reshape(-1, 4), near_bits):
+            root[find(other)] = find(one)
+    if burst is not None:
+        numbers = sorted((number, place) for place, photo in enumerate(seen) if (number := _number(photo)) is not None)
+        for (one, place), (other, next_place) in pairwise(numbers):
+            if other - one <= burst:
+                root[find(next_place)] = find(place)
+    return _names(seen, [find(place) for place in range(len(seen))])
+
+
+def near_pairs(looks: NDArray[np.uint64], near_bits: int) -> list[tuple[int, int]]:
+    """Places of all pairs among (N, 4) hashes that differ in at most `near_bits` bits."""
+    pairs = []
+    for place in range(len(looks) - 1):
+        differ = np.bitwise_count(looks[place + 1 :] ^ looks[place]).sum(axis=1, dtype=np.int64)
+        pairs += [(place, place + 1 + int(other)) for other in np.flatnonzero(differ <= near_bits)]
+    return pairs
+
+
+def closest_across(seen: Sequence[Seen], sides: Sequence[Split], count: int) -> list[tuple[int, int, int]]:
+    """The test photos most like one to train with: (place, the other's place, bits that differ), closest first.
+
+    If these show the same thing, so may others, and the test knows what it should not.
+    """
+    looks, places = np.array([photo.looks for photo in seen]), np.array(sides)
+    trained = np.flatnonzero(places == "train")
+    found = []
+    for place in np.flatnonzero(places == "test"):
+        differ = np.bitwise_count(looks[trained] ^ looks[place]).sum(axis=1, dtype=np.int64)
+        found.append((int(place), int(trained[differ.argmin()]), int(differ.min())))
+    return sorted(found, key=lambda pair: pair[2])[:count]
+
+
+def split(
+    labels: Sequence[int],
+    groups: Sequence[Hashable],
+    classes: Sequence[str],
+    seed: int,
+    shares: dict[Split, float] = SHARES,
+) -> list[Split]:
+    """`shares` of every class as near as whole groups allow, at random by `seed`; no split of a class is left empty.
+
+    Unknowns are shared by val and test alone. Raises ConfigError naming a class with fewer groups than splits.
+    """
+    members: dict[Hashable, Counter[int]] = defaultdict(Counter)
+    for label, name in zip(labels, groups, strict=True):
+        members[name][label] += 1
+    for label, class_ in enumerate(classes):
+        found = sum(label in counts for counts in members.values())
+        if found < len(_sides(class_)):
+            raise ConfigError(
+                f"class {class_}: {found} group(s) of photos can't make {', '.join(_sides(class_))}; "
+                f"at least {len(_sides(class_))} needed"
+            )
+    totals = Counter(labels)
+    missing: dict[Split, dict[int, float]] = {side: {} for side in SPLITS}
+    for label, total in totals.items():
+        sides = _sides(classes[label])
+        for side in sides:
+            wanted = total * shares[side] / sum(shares[other] for other in sides)
+            missing[side][label] = wanted if side == "train" else max(1.0, wanted)
+    order = [list(members)[place] for place in np.random.default_rng(seed).permutation(len(members))]
+    # the largest first: small groups can still even out what they leave
+    order.sort(key=lambda name: -members[name].total())
+    placed: dict[Hashable, Split] = {}
+    for name in order:
+        allowed = [side for side in SPLITS if all(side in _sides(classes[label]) for label in members[name])]
+        placed[name] = max(
+            allowed, key=lambda side: sum(n * missing[side][label] for label, n in members[name].items())
+        )
+        for label, n in members[name].items():
+            missing[placed[name]][label] -= n
+    _fill_empty(placed, members, classes)
+    return [placed[name] for name in groups]
+
+
+def _fill_empty(placed: dict[Hashable, Split], members: dict[Hashable, Counter[int]], classes: Sequence[str]) -> None:
+    """Large groups can starve a split: it is given the smallest group of a split that can spare one."""
+    for label, class_ in enumerate(classes):
+        for side in _sides(class_):
+            have = Counter(placed[name] for name, counts in members.items() if label in counts)
+            if have[side]:
+                continue
+            spare = [name for name, counts in members.items() if label in counts and have[placed[name]] > 1]
+            alone = [name for name in spare if len(members[name]) == 1]
+            if not alone:
+                raise ConfigError(f"class {class_}: its groups are tied to other classes; {side} can't have any of it")
+            placed[min(alone, key=lambda name: members[name].total())] = side
+
+
+def _sides(class_: str) -> tuple[Split, ...]:
+    return SPLITS[1:] if class_.startswith(UNKNOWN) else SPLITS
+
+
+def _source(photo: Seen, suffix: re.Pattern[str]) -> str:
+    match = next((match for match in suffix.finditer(photo.path.stem) if match.end() == len(photo.path.stem)), None)
+    return photo.path.stem[: match.start()] if match else photo.path.stem
+
+
+def _number(photo: Seen) -> int | None:
+    digits = re.search(r"[0-9]+$", photo.path.stem)
+    return int(digits[0]) if digits else None
+
+
+def _names(seen: Sequence[Seen], roots: Sequence[int]) -> list[str]:
+    first: dict[int, str] = {}
+    for place, root in enumerate(roots):
+        photo = seen[place]
+        first.setdefault(root, f"{photo.path.parent.name}/{photo.path.name}")
+    taken = Counter(first.values())
+    return [first[root] if taken[first[root]] == 1 else f"{first[root]}#{root}" for root in roots]

@@ -1,0 +1,70 @@
+"""What a bundle holds beside its models: golden images, and the list of files with their hashes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from inspectd.camera.image_files import read_photo
+from inspectd.inference.manifest import DuqHead, GoldenImage, ModelFile, SoftmaxHead
+from inspectd_tools.data.manifest import UNKNOWN
+from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.networks.classifier import Classifier
+from inspectd_tools.networks.duq import DuqHead as DuqTrainingHead
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One file of a backend's model, by its path in the bundle."""
+
+    path: str
+    backend: Literal["onnxruntime", "openvino", "tensorrt"]
+    precision: Literal["fp32", "fp16", "bf16", "int8"]
+
+
+def listed(models: Sequence[Model], bundle: Path) -> tuple[ModelFile, ...]:
+    """As engine.yaml lists them."""
+    return tuple(
+        ModelFile(
+            path=model.path, sha256=_sha256(bundle / model.path), backend=model.backend, precision=model.precision
+        )
+        for model in models
+    )
+
+
+def golden_places(judged: Judged) -> list[int]:
+    """Among the images: the first of each class, that is taken for it if one is, and the first of the first kind of unknown."""
+    first_unknown = sum(not name.startswith(UNKNOWN) for name in judged.names)
+    places = [
+        np.flatnonzero(judged.images.labels == label) for label in range(min(first_unknown + 1, len(judged.names)))
+    ]
+    right = judged.scores.argmax(1) == judged.images.labels
+    return [int(next((place for place in found if right[place]), found[0])) for found in places if len(found)]
+
+
+def write_golden(judged: Judged, places: list[int], bundle: Path) -> tuple[GoldenImage, ...]:
+    """The images at these places into `golden/`, as the camera gave them, in colour where it does, with their scores."""
+    (bundle / "golden").mkdir()
+    golden = []
+    for place in places:
+        path = f"golden/{judged.names[judged.images.labels[place]]}.png"
+        cv2.imwrite(str(bundle / path), read_photo(judged.images.files[place]), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        scores = judged.scores_by_class(place)
+        golden.append(GoldenImage(path=path, sha256=_sha256(bundle / path), scores=scores))
+    return tuple(golden)
+
+
+def described(classifier: Classifier) -> DuqHead | SoftmaxHead:
+    """The head, as engine.yaml describes it."""
+    head = classifier.head
+    if not isinstance(head, DuqTrainingHead):
+        return SoftmaxHead(kind="softmax")
+    return DuqHead(kind="duq", length_scale=float(head.length_scale), centroid_size=len(head.weight))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

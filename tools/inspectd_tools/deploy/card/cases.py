@@ -1,0 +1,67 @@
+"""The test images one by one: what the engine says of each, and how far on the wrong side of the threshold it lies."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from inspectd.decision import Policy
+from inspectd.inference.manifest import Manifest
+from inspectd.part import Fault, Pass, Uncertain
+from inspectd_tools.data.manifest import UNKNOWN
+from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.deploy.threshold import pass_certainty
+
+Kind = Literal["good", "faulty", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    place: int
+    """Among the test images."""
+    kind: Kind
+    truth: str
+    """A class or kind of unknown."""
+    verdict: Pass | Fault | Uncertain
+    as_good: float
+    """Certainty with which it is taken for the pass class; 0 where another is at least as likely."""
+    margin: float
+    """How far `as_good` lies on the wrong side of the threshold: at least 0 is an error, a bad label passed or a good one not."""
+    score: float
+    """Of the pass class, however likely the others are: what tells apart those whose `as_good` is 0."""
+
+    @property
+    def predicted(self) -> str:
+        return self.verdict.scores.predicted
+
+    @property
+    def certainty(self) -> float:
+        return self.verdict.scores.certainty
+
+    @property
+    def outcome(self) -> str:
+        match self.verdict:
+            case Pass():
+                return "passed"
+            case Fault():
+                return "rejected: fault"
+            case Uncertain():
+                return "rejected: uncertain"
+
+
+def cases(test: Judged, manifest: Manifest) -> list[Case]:
+    """In the order of the images. Raises InferenceError for scores that are none."""
+    threshold, good = manifest.threshold.value, manifest.classes.index(manifest.pass_class)
+    policy = Policy(manifest.classes, manifest.pass_class, threshold)
+    found = []
+    for place, as_good in enumerate(pass_certainty(test.scores, good).tolist()):
+        truth = test.names[test.images.labels[place]]
+        kind: Kind = "good" if truth == manifest.pass_class else "unknown" if truth.startswith(UNKNOWN) else "faulty"
+        margin = threshold - as_good if kind == "good" else as_good - threshold
+        scores = test.scores[place].tolist()
+        found.append(Case(place, kind, truth, policy.judge(scores), as_good, margin, scores[good]))
+    return found
+
+
+def worst_first(found: Iterable[Case]) -> list[Case]:
+    """Errors, the farthest from the threshold first; then what is nearest to becoming one."""
+    return sorted(found, key=lambda case: (-case.margin, case.score if case.kind == "good" else -case.score))

@@ -1,0 +1,160 @@
+"""What the engine is worth on test images: how many of each class and kind it gets right, and where it is blind."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inspectd.inference.manifest import Manifest
+from inspectd_tools.deploy.card.cases import Case, Kind, worst_first
+from inspectd_tools.deploy.card.markdown import literal, table
+from inspectd_tools.deploy.precision import Candidate
+from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.deploy.threshold import Rate, false_rejects
+from inspectd_tools.settings import Experiment
+
+_NEAREST = 5
+
+
+def worth(found: Sequence[Case], manifest: Manifest, fingerprint: str) -> list[str]:
+    """`fingerprint`: of the test images."""
+    known = [case for case in found if case.kind != "unknown"]
+    kinds: tuple[Kind, ...] = ("faulty", "unknown", "good")
+    faulty, unknown, good = (_passed([case for case in found if case.kind == kind]) for kind in kinds)
+    by_class = {name: [case for case in known if case.truth == name] for name in manifest.classes}
+    return [
+        "## What it is worth",
+        "",
+        f"On test images that chose nothing (fingerprint {fingerprint[:16]}):",
+        *table(
+            ("", "images", "95 % interval"),
+            [
+                ("taken for another class", *_cells(_count([case.predicted != case.truth for case in known]))),
+                ("faulty labels passed", *_cells(faulty)),
+                ("unknown labels passed", *_cells(unknown)),
+                ("good labels rejected", *_cells(Rate(good.n - good.errors, good.n))),
+            ],
+        ),
+        "Right is an image whose largest score is its class's, however certain; passed is one that the line would let through.",
+        *table(
+            ("class", "right", "95 % interval", "passed", "95 % interval"),
+            [
+                (
+                    literal(name),
+                    *_cells(_count([case.predicted == name for case in members])),
+                    *_cells(_passed(members)),
+                )
+                for name, members in by_class.items()
+            ],
+        ),
+    ]
+
+
+def blind_spots(found: Sequence[Case], manifest: Manifest, test: Judged) -> list[str]:
+    """The unknowns, ranked, and the images that lie worst to the threshold."""
+    good = literal(manifest.pass_class)
+    return [
+        "## Blind spots",
+        "",
+        *_unknowns(found, good),
+        f"Nearest to the wrong side of the threshold ({manifest.threshold.value:.4f}), first those beyond it (+): the bad "
+        f"labels most certainly taken for {good}, and the good ones least. The distance is that of the certainty as {good}, "
+        "which is 0 where another class is at least as likely.",
+        *table(
+            ("is", "image", "beyond by", "verdict", "taken for", "certainty"),
+            [
+                (
+                    literal(case.truth),
+                    literal(_place(test.images.files[case.place], case.truth)),
+                    f"{case.margin:+.4f}",
+                    case.outcome,
+                    literal(case.predicted),
+                    f"{case.certainty:.4f}",
+                )
+                for is_good in (False, True)
+                for case in worst_first(case for case in found if (case.kind == "good") == is_good)[:_NEAREST]
+            ],
+        ),
+    ]
+
+
+def precisions(candidates: Sequence[Candidate], manifest: Manifest, test: Judged, experiment: Experiment) -> list[str]:
+    """What each precision that is offered does on the test images, at its own threshold."""
+    if len(candidates) == 1:
+        return []
+    rows = []
+    for candidate in candidates:
+        judged = test if candidate.precision == "fp32" else test.by(candidate.network, f"test: {candidate.precision}")
+        groups, value = judged.groups(experiment), candidate.threshold.value
+        p50, p99 = candidate.p50_p99
+        passed = (f"{(group >= value).sum()} of {len(group)}" for group in (groups.all_faulty, groups.all_unknown))
+        rejected = false_rejects(groups.good, value)
+        rows.append(
+            (
+                candidate.precision,
+                f"{p50} ({p99})",
+                f"{value:.4f}",
+                f"{candidate.changed:.2%}",
+                f"{candidate.moved:.3f}",
+                *passed,
+                f"{rejected.errors} of {rejected.n}",
+            )
+        )
+    return [
+        "## Precisions",
+        "",
+        f"`inference.precision: auto` takes {manifest.recommended}. Times of one inference where the engine was built; "
+        "calibration images for what changed against fp32, test images for the rest.",
+        *table(
+            (
+                *("precision", "ms p50 (p99)", "threshold", "verdicts changed", "certainty moved by"),
+                *("faulty passed", "unknown passed", "good rejected"),
+            ),
+            rows,
+        ),
+        *(
+            ["tensorrt-int8: the ONNX graph that the plan is built of, judged on the CPU; no GPU has run it.", ""]
+            if any(candidate.took_ms is None for candidate in candidates)
+            else []
+        ),
+    ]
+
+
+def _unknowns(found: Sequence[Case], good: str) -> list[str]:
+    """Ranked: passed most often first, then by the highest certainty as good."""
+    by_kind: dict[str, list[Case]] = {}
+    for case in found:
+        if case.kind == "unknown":
+            by_kind.setdefault(case.truth, []).append(case)
+    if not by_kind:
+        return ["No unknown was tried: what it does with what it has never seen is not known.", ""]
+    rated = [(name, _passed(members), max(case.as_good for case in members)) for name, members in by_kind.items()]
+    rated.sort(key=lambda row: (-row[1].share, -row[2]))
+    return [
+        "Unknowns that were tried, the worst first; kinds that were not tried may do worse.",
+        *table(
+            ("unknown", "passed", "95 % interval", f"highest certainty as {good}"),
+            [
+                (literal(name), *_cells(passed), f"{highest:.4f}" if highest else f"none taken for {good}")
+                for name, passed, highest in rated
+            ],
+        ),
+    ]
+
+
+def _place(photo: Path, truth: str) -> str:
+    """Within the folder of its class; where its folder has another name, with that."""
+    return photo.name if photo.parent.name == truth else "/".join(photo.parts[-2:])
+
+
+def _passed(members: Sequence[Case]) -> Rate:
+    return _count([case.outcome == "passed" for case in members])
+
+
+def _count(answers: Sequence[bool]) -> Rate:
+    return Rate(sum(answers), len(answers))
+
+
+def _cells(rate: Rate) -> tuple[str, str]:
+    if not rate.n:
+        return "none tried", ""
+    low, high = rate.interval
+    return f"{rate.errors} of {rate.n} ({rate.share:.2%})", f"{low:.2%} to {high:.2%}"

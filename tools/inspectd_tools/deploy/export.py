@@ -1,0 +1,97 @@
+"""From a trained classifier to the files a line loads: ONNX and OpenVINO, with the very same weights.
+
+Weights are rounded to fp16 once, before either file is written, and stored so; both runtimes compute in fp32. That
+halves the bundle and leaves nothing in which the two could differ but the order of additions.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from inspectd.errors import EngineError
+from inspectd.inference.openvino import core
+from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.deploy.bundle import Model
+from inspectd_tools.networks.classifier import Classifier, ExportedClassifier
+
+_SMALL = 256
+"""Elements below which storing a tensor in half precision is not worth a Cast."""
+
+
+def exported(classifier: Classifier, spec: InputSpec) -> ExportedClassifier:
+    """The classifier as it will run: batch normalisation folded into the convolutions, weights rounded to fp16.
+
+    Raises EngineError if they do not fit into it.
+    """
+    model = ExportedClassifier(classifier, spec).eval()
+    _fold_batch_norm(model)
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
+            if not torch.isfinite(tensor).all():
+                raise EngineError(
+                    "weights are beyond half precision: the features of some class hardly vary, so training has collapsed; "
+                    "look at the run's epochs.json, then try another seed or a lower lr"
+                )
+    return model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
+
+
+def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) -> list[Model]:
+    """Write `model.onnx` and `openvino/model.xml` + `.bin`."""
+    (folder / "openvino").mkdir(parents=True)
+    onnx_file = folder / "model.onnx"
+    image = torch.zeros(1, spec.channels, spec.height, spec.width, dtype=torch.uint8)
+    torch.onnx.export(
+        model,
+        (image,),
+        onnx_file,
+        input_names=["image"],
+        output_names=["scores"],
+        opset_version=18,
+        external_data=False,
+        dynamo=True,
+        verbose=False,
+    )
+    network = core().read_model(onnx_file)
+    openvino.save_model(network, folder / "openvino" / "model.xml", compress_to_fp16=True)
+    onnx.save(_stored_as_fp16(onnx.load(onnx_file)), onnx_file)
+    return [
+        Model("model.onnx", "onnxruntime", "fp16"),
+        Model("openvino/model.xml", "openvino", "fp16"),
+        Model("openvino/model.bin", "openvino", "fp16"),
+    ]
+
+
+def _fold_batch_norm(module: nn.Module) -> None:
+    if isinstance(module, nn.Sequential):
+        for place, (first, second) in enumerate(zip(list(module), list(module)[1:], strict=False)):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                module[place] = fuse_conv_bn_eval(first, second)
+                module[place + 1] = nn.Identity()
+    for child in module.children():
+        _fold_batch_norm(child)
+
+
+def _stored_as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) <= _SMALL:
+            continue
+        values = numpy_helper.to_array(tensor).astype(np.float16)
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}_fp16"))
+        casts.append(helper.make_node("Cast", [f"{name}_fp16"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.value_info[:]
+    onnx.checker.check_model(model)
+    return model

@@ -1,0 +1,34 @@
+"""Does each runtime give what PyTorch gives?"""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from inspectd.errors import EngineError
+from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.networks.classifier import ExportedClassifier
+
+_TOLERANCE = 0.01
+_MOST_IMAGES = 200
+
+
+def check_parity(model: ExportedClassifier, judged: Judged, bundle: Path) -> dict[str, float]:
+    """Largest score difference to PyTorch over a spread of real images, by backend.
+
+    `judged` by OpenVINO in fp32. Raises EngineError beyond 0.01.
+    """
+    places = np.linspace(0, len(judged.scores) - 1, min(_MOST_IMAGES, len(judged.scores))).astype(int)
+    batches = [judged.images.pixels[place][None] for place in places]
+    with torch.no_grad():
+        expected = np.concatenate([model(torch.from_numpy(batch)).numpy() for batch in batches])
+    session = onnxruntime.InferenceSession(bundle / "model.onnx", providers=["CPUExecutionProvider"])
+    scores = {
+        "openvino": judged.scores[places],
+        "onnxruntime": np.concatenate([session.run(None, {"image": batch})[0] for batch in batches]),
+    }
+    found = {name: float(np.abs(values - expected).max()) for name, values in scores.items()}
+    if not all(difference <= _TOLERANCE for difference in found.values()):  # so written, NaN differs from everything
+        raise EngineError(f"{bundle}: scores differ from PyTorch by more than {_TOLERANCE}: {found}")
+    return found

@@ -1,0 +1,187 @@
+"""Which arithmetic a bundle offers beside fp32, and which it recommends.
+
+In another arithmetic an engine is another engine: certainties move, so each gets a threshold of its own, chosen as that of
+fp32 was. What it may then do differently is told by the calibration images: their verdicts.
+"""
+
+import math
+import shutil
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+from rich.text import Text
+
+from inspectd.decision import Policy
+from inspectd.errors import EngineError
+from inspectd.inference.manifest import Arithmetic, ArithmeticName, Precision, Threshold
+from inspectd.inference.openvino import has_bf16
+from inspectd.part import Fault
+from inspectd_tools.deploy.bundle import Model
+from inspectd_tools.deploy.onnx_graph import in_int8
+from inspectd_tools.deploy.predict import Judged, Network, onnx_network, openvino_network
+from inspectd_tools.deploy.quantise import MOST_IMAGES, quantise, spread
+from inspectd_tools.deploy.threshold import calibrate
+from inspectd_tools.metrics.timing import interleaved
+from inspectd_tools.settings import Experiment
+
+Wanted = Literal["fp32", "bf16", "int8", "auto"]
+WANTED: tuple[Wanted, ...] = get_args(Wanted)
+INT8 = "openvino-int8"
+_MOST_CHANGED = 0.01
+_RUNS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One arithmetic, judged on the calibration images beside fp32, each at its own threshold."""
+
+    precision: ArithmeticName
+    network: Network
+    calibration: Judged
+    threshold: Threshold
+    changed: float
+    """Share of the verdicts that are others than in fp32."""
+    moved: float
+    """Largest difference of a certainty to fp32."""
+    took_ms: NDArray[np.float64] | None
+    """None of a TensorRT plan, which is not run where it is built."""
+
+    @property
+    def p50_ms(self) -> float:
+        """Infinite where nothing was run."""
+        return math.inf if self.took_ms is None else float(np.median(self.took_ms))
+
+    @property
+    def p50_p99(self) -> tuple[str, str]:
+        """In ms; dashes where nothing was run."""
+        if self.took_ms is None:
+            return "-", "-"
+        p50, p99 = np.percentile(self.took_ms, (50, 99))
+        return f"{p50:.2f}", f"{p99:.2f}"
+
+    @property
+    def holds(self) -> bool:
+        return self.changed <= _MOST_CHANGED
+
+    def arithmetic(self, golden: list[int]) -> Arithmetic:
+        """`golden`: places of the golden images among the calibration images."""
+        recorded = tuple(self.calibration.scores_by_class(place) for place in golden)
+        return Arithmetic(threshold=self.threshold, golden_scores=recorded)
+
+
+def try_out(
+    wanted: Wanted, bundle: Path, calibration: Judged, threshold: Threshold, experiment: Experiment, remark: str
+) -> list[Candidate]:
+    """fp32 first, then what was asked for; with `auto` all that this processor has. Writes `openvino-int8/` if that is among them.
+
+    `calibration` and `threshold`: those of fp32. Raises EngineError: no bf16 here, no NNCF, no threshold keeps the bound
+    (with `auto` that precision is left out).
+    """
+    networks: dict[Precision, Network] = {"fp32": openvino_network(bundle / "openvino" / "model.xml")}
+    if wanted == "bf16" and not has_bf16():
+        raise EngineError("--precision bf16: this processor has no bf16 arithmetic, so it can't be calibrated here")
+    if wanted == "bf16" or (wanted == "auto" and has_bf16()):
+        networks["bf16"] = openvino_network(bundle / "openvino" / "model.xml", "bf16")
+    if wanted in ("int8", "auto"):
+        try:
+            quantise(bundle / "openvino" / "model.xml", calibration.images.pixels, calibration.scores, bundle / INT8)
+            networks["int8"] = openvino_network(bundle / INT8 / "model.xml", "int8")
+        except EngineError as error:
+            if wanted == "int8":
+                raise
+            print(f"build_engine: int8 is left out: {error}", file=sys.stderr)
+    image = calibration.images.pixels[:1]
+    took_ms = interleaved({name: partial(network, image) for name, network in networks.items()}, _RUNS)
+    found = []
+    for name, network in networks.items():
+        try:
+            found.append(_judged(name, network, calibration, threshold, experiment, remark, took_ms[name]))
+        except EngineError as error:
+            if wanted != "auto":
+                raise
+            print(f"build_engine: {name} is left out: {error}", file=sys.stderr)
+    return found
+
+
+def try_out_plan(
+    model: bytes, calibration: Judged, threshold: Threshold, experiment: Experiment, remark: str
+) -> tuple[Candidate, bytes]:
+    """INT8 for TensorRT, and the graph (ONNX) to build its plan of. `model`: model.onnx; the rest as in `try_out`.
+
+    Judged on the CPU: the graph says what is rounded where. A GPU adds in another order, and what lies between two steps may go
+    to the other: whether that matters the golden images tell. Raises EngineError: more than 1 % of the verdicts change, or no
+    threshold keeps the bound.
+    """
+    pixels = calibration.images.pixels
+    graph = in_int8(model, pixels[spread(len(pixels))])
+    found = _judged("tensorrt-int8", onnx_network(graph), calibration, threshold, experiment, remark, None)
+    if not found.holds:
+        raise EngineError(
+            f"--tensorrt int8: {found.changed:.2%} of the calibration verdicts would be others than in fp32, at most "
+            f"{_MOST_CHANGED:.0%} may, and a certainty would move by {found.moved:.3f}; use --tensorrt fp16"
+        )
+    return found, graph
+
+
+def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[Candidate], Candidate, list[Model]]:
+    """What the bundle offers, which of it is recommended, and the model files that come with it.
+
+    What was asked for by name is offered and recommended. `auto` offers what keeps the verdicts, and recommends the fastest.
+    """
+    offered, chosen = tried, tried[-1]
+    if wanted == "auto":
+        offered = [candidate for candidate in tried if candidate.holds]
+        chosen = min(offered, key=lambda candidate: candidate.p50_ms)
+    if all(candidate.precision != "int8" for candidate in offered):
+        shutil.rmtree(bundle / INT8, ignore_errors=True)
+        return offered, chosen, []
+    return offered, chosen, [Model(f"{INT8}/model.{suffix}", "openvino", "int8") for suffix in ("xml", "bin")]
+
+
+def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
+    table = Table("precision", "ms p50", "p99", "threshold", "good rejected", "verdicts changed", "certainty moved", "")
+    for c in candidates:
+        mark = "recommended" if c is chosen else "" if c.holds else Text("too many", "red")
+        table.add_row(
+            c.precision,
+            *c.p50_p99,
+            f"{c.threshold.value:.3f}",
+            f"{c.threshold.false_reject_rate:.2%}",
+            f"{c.changed:.2%}",
+            f"{c.moved:.3f}",
+            mark,
+        )
+    return table
+
+
+def _judged(
+    name: ArithmeticName,
+    network: Network,
+    calibration: Judged,
+    threshold: Threshold,
+    experiment: Experiment,
+    remark: str,
+    took_ms: NDArray[np.float64] | None,
+) -> Candidate:
+    judged, own = calibration, threshold
+    if name != "fp32":
+        judged = calibration.by(network, f"val: infer, {name}")
+        ranges = f"; INT8 ranges from up to {MOST_IMAGES} of them" if name.endswith("int8") else ""
+        fingerprint, alpha = threshold.calibration_fingerprint, threshold.alpha
+        own = calibrate(judged.groups(experiment), fingerprint, alpha, remark + ranges)
+    changed = _verdicts(judged, own, experiment) != _verdicts(calibration, threshold, experiment)
+    moved = np.abs(judged.scores.max(1) - calibration.scores.max(1)).max()
+    return Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms)
+
+
+def _verdicts(judged: Judged, threshold: Threshold, experiment: Experiment) -> NDArray[np.str_]:
+    """The class a fault was taken for, else the kind of verdict."""
+    policy = Policy(experiment.classes, experiment.pass_class, threshold.value)
+    verdicts = [policy.judge(scores) for scores in judged.scores.tolist()]
+    return np.array([v.scores.predicted if isinstance(v, Fault) else type(v).__name__ for v in verdicts])

@@ -1,0 +1,107 @@
+"""TensorRT plans from a bundle's model.onnx: for the GPU here, or with TensorRT for RTX ahead of time for GPUs elsewhere.
+
+The types are written into the network (strongly typed, see inspectd_tools.deploy.onnx_graph), so that no builder decides on
+them. Whether a plan's answers may be used is decided by the golden images wherever it is loaded.
+"""
+
+import importlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from inspectd.errors import EngineError
+from inspectd.inference import load_bundle, write_manifest
+from inspectd.inference.base import TensorType
+from inspectd_tools.deploy.bundle import Model, listed
+from inspectd_tools.deploy.onnx_graph import in_half_precision
+
+RTX_GPUS = ("SM86", "SM89")
+"""Compute capabilities a plan is built for ahead of time: RTX 30 and 40, A2 to A40, L4, L40."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    data: bytes
+    gpu: str
+    """What it is built for, as it ends the folder's name: sm86, or rtx-sm86-sm89."""
+    inputs: list[TensorType]
+    outputs: list[TensorType]
+
+
+def write_plan(bundle: Path, graph: bytes, precision: Literal["fp16", "int8"]) -> Model:
+    """Build the plan of `graph` (ONNX) into the bundle; engine.yaml does not list it yet. Raises EngineError."""
+    plan = build_plan(graph)
+    path = f"tensorrt-{plan.gpu}/model{'-int8' if precision == 'int8' else ''}.plan"
+    (bundle / path).parent.mkdir(exist_ok=True)
+    (bundle / path).write_bytes(plan.data)
+    return Model(path, "tensorrt", precision)
+
+
+def copy_with_plan(bundle: Path, copy: Path) -> None:
+    """A copy of a whole bundle with a plan in FP16 in place of any it had. Raises EngineError."""
+    manifest = load_bundle(bundle).manifest
+    kept = tuple(file for file in manifest.files if file.backend != "tensorrt")
+    for path in ["engine.yaml", *(file.path for file in kept), *(image.path for image in manifest.golden)]:
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle / path, copy / path)
+    graph = in_half_precision((copy / "model.onnx").read_bytes())
+    plan = listed([write_plan(copy, graph, "fp16")], copy)
+    precisions = {name: own for name, own in manifest.precisions.items() if name != "tensorrt-int8"}
+    write_manifest(copy, manifest.model_copy(update={"files": (*kept, *plan), "precisions": precisions}))
+
+
+def build_plan(graph: bytes) -> Plan:
+    """`graph`: ONNX with the types to compute in. Takes TensorRT where it is installed, else TensorRT for RTX.
+
+    Raises EngineError: neither is installed, no GPU for TensorRT, or the library's own words for what it can't build.
+    """
+    library = _library()
+    logger = library.Logger(library.Logger.ERROR)
+    builder = library.Builder(logger)
+    network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = library.OnnxParser(network, logger)
+    if not parser.parse(graph):
+        errors = "; ".join(parser.get_error(number).desc() for number in range(parser.num_errors))
+        raise EngineError(f"{library.__name__} can't read model.onnx: {errors}")
+    config = builder.create_builder_config()
+    gpu = _aim(library, config)
+    data = builder.build_serialized_network(network, config)
+    if data is None:
+        raise EngineError(f"{library.__name__} {library.__version__} can't build a plan; its own log above says why")
+    return Plan(
+        bytes(data),
+        gpu,
+        [_tensor_type(library, network.get_input(number)) for number in range(network.num_inputs)],
+        [_tensor_type(library, network.get_output(number)) for number in range(network.num_outputs)],
+    )
+
+
+def _library() -> ModuleType:
+    for name in ("tensorrt", "tensorrt_rtx"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise EngineError("--tensorrt: pip install tensorrt where the GPU is, or tensorrt-rtx-cu13 to build for RTX GPUs")
+
+
+def _aim(library: ModuleType, config: Any) -> str:
+    """Set which GPUs the plan is for, and name them."""
+    if library.__name__ == "tensorrt":
+        if not torch.cuda.is_available():
+            raise EngineError("--tensorrt: TensorRT builds for the GPU that is there, and torch finds none here")
+        major, minor = torch.cuda.get_device_capability()
+        return f"sm{major}{minor}"
+    config.num_compute_capabilities = len(RTX_GPUS)
+    for number, name in enumerate(RTX_GPUS):
+        config.set_compute_capability(getattr(library.ComputeCapability, name), number)
+    return "-".join(["rtx", *RTX_GPUS]).lower()
+
+
+def _tensor_type(library: ModuleType, tensor: Any) -> TensorType:
+    return TensorType(np.dtype(library.nptype(tensor.dtype)).name, tuple(tensor.shape))

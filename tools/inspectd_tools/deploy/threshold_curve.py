@@ -1,0 +1,88 @@
+"""What other thresholds would cost: false accepts against false rejects, over the whole range of certainty."""
+
+import csv
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from inspectd.binomial import interval, upper_bound
+from inspectd.inference.manifest import Threshold
+from inspectd_tools.deploy.threshold import CONFIDENCE, Groups, false_rejects
+
+_COLUMNS = (
+    "threshold",
+    "faulty_passed",
+    "faulty_passed_at_most",
+    "unknown_passed",
+    "unknown_passed_at_most",
+    "good_rejected",
+    "good_rejected_at_least",
+    "good_rejected_at_most",
+)
+_GRID = np.linspace(0, 1, 101, dtype=np.float32)
+_LOWEST_SHOWN = 1e-4
+
+_upper_bound = cache(upper_bound)
+_interval = cache(interval)
+
+
+def write_tradeoff(folder: Path, groups: Groups, threshold: Threshold) -> None:
+    """`threshold.csv` and `threshold.png` of the calibration images.
+
+    Shares of faulty and unknown images passed with the one-sided upper bound, and of good ones rejected with the
+    two-sided interval (Clopper-Pearson, 95 %), each at one threshold fixed in advance. Nobody may pick another threshold
+    from the curve and keep its bound: build again with another --alpha.
+    """
+    rows = tradeoff(groups, threshold.value)
+    with (folder / "threshold.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        writer.writerows([f"{value:.6g}" for value in row] for row in rows)
+    _plot(folder / "threshold.png", rows, groups, threshold)
+
+
+def tradeoff(groups: Groups, chosen: float) -> NDArray[np.float64]:
+    """(thresholds, 8) in the order of the file's columns: every hundredth of certainty, and the one that was chosen."""
+    return np.array([_row(groups, value) for value in np.unique([*_GRID.tolist(), chosen])])
+
+
+def _row(groups: Groups, threshold: float) -> list[float]:
+    row = [threshold]
+    for values in (groups.all_faulty, groups.all_unknown):
+        passed = int((values >= threshold).sum())
+        row += [passed / len(values) if len(values) else float("nan"), _upper_bound(passed, len(values), CONFIDENCE)]
+    rejected = false_rejects(groups.good, threshold)
+    return [*row, rejected.share, *_interval(rejected.errors, rejected.n, CONFIDENCE)]
+
+
+def _plot(path: Path, rows: NDArray[np.float64], groups: Groups, threshold: Threshold) -> None:
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    ax = figure.subplots()
+    column = dict(zip(_COLUMNS, rows.T, strict=True))
+    x = column["threshold"]
+    for name, n, colour in (
+        ("faulty", len(groups.all_faulty), "tab:red"),
+        ("unknown", len(groups.all_unknown), "tab:purple"),
+    ):
+        if n:
+            ax.plot(x, column[f"{name}_passed"], colour, label=f"{name} passed, of {n}")
+            ax.plot(x, column[f"{name}_passed_at_most"], colour, ls=":", label="at most, at 95 % confidence")
+    ax.plot(x, column["good_rejected"], "tab:green", label=f"good rejected, of {len(groups.good)}")
+    ax.fill_between(
+        x, column["good_rejected_at_least"], column["good_rejected_at_most"], color="tab:green", alpha=0.2, label="95 %"
+    )
+    ax.axvline(threshold.value, color="k", lw=1, label=f"chosen: {threshold.value:.3f}")
+    ax.axhline(threshold.alpha, color="k", lw=1, ls="--", label=f"asked: at most {threshold.alpha:.2%} pass")
+    ax.set_yscale("log")
+    ax.set(
+        xlim=(0, 1),
+        ylim=(_LOWEST_SHOWN, 1),
+        xlabel="threshold of certainty",
+        ylabel="share of the calibration images",
+        title="holds for labels drawn as the calibration images were (exchangeability)",
+    )
+    ax.legend(fontsize="small", loc="lower left")
+    figure.savefig(path, dpi=100)

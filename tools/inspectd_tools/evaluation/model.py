@@ -1,0 +1,105 @@
+"""What is evaluated: a training run, by PyTorch, or an engine bundle, by the line's own engine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inspectd.decision import Policy
+from inspectd.errors import ConfigError
+from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
+from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.settings import Experiment
+from inspectd_tools.training.loop import WEIGHTS, to_network
+from inspectd_tools.training.run_folder import read_run
+
+TORCH = "torch"
+_RUN_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One that can be asked; `photos_at_once` is 1 for an engine, as on the line."""
+
+    name: str
+    backend: str
+    precision: str
+    classes: tuple[str, ...]
+    """In the order of the scores."""
+    pass_class: str
+    input: InputSpec
+    infer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    """(N, C, H, W) uint8 -> (N, K) scores in 0..1, at most `photos_at_once` of them"""
+    photos_at_once: int
+    seen: frozenset[str]
+    """Fingerprints of the photos that trained it or chose its threshold."""
+    experiment: Experiment | None = None
+    """Of a run."""
+    bundle: Bundle | None = None
+    """Of an engine."""
+    policy: Policy | None = None
+    """From scores to a verdict; a run has no threshold, so none."""
+
+
+def open_model(path: Path, backend: str | None, precision: str) -> Model:
+    """An engine bundle or a run folder; `backend` None: as the line chooses. Raises ConfigError or EngineError."""
+    if (path / "engine.yaml").is_file():
+        if backend == TORCH:
+            raise ConfigError(f"--backend {TORCH}: {path} is an engine, which holds no weights for it; give its run")
+        config = InferenceConfig.model_validate({"backend": backend or "auto", "precision": precision})
+        return open_engine(load_bundle(path), config)
+    if (path / "experiment.json").is_file():
+        if backend not in (None, TORCH) or precision != "fp32":
+            raise ConfigError(
+                f"--backend {backend or TORCH} --precision {precision}: {path} is a run, which {TORCH} at fp32 alone can "
+                "evaluate; make an engine of it with tools/build_engine.py"
+            )
+        return _open_run(path)
+    raise ConfigError(
+        f"{path}: is neither a run of tools/train.py (experiment.json, {WEIGHTS}) nor an engine bundle (engine.yaml)"
+    )
+
+
+def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
+    """Raises EngineError."""
+    engine = load_engine(bundle, config)
+    manifest = engine.manifest
+    trained_on = manifest.training.get("run", {}).get("data_fingerprint", "")
+    return Model(
+        name=f"{manifest.name} {manifest.version}",
+        backend=engine.backend_name,
+        precision="fp16" if (engine.backend_name, engine.precision) == ("tensorrt", "fp32") else config.precision,
+        classes=manifest.classes,
+        pass_class=manifest.pass_class,
+        input=manifest.input,
+        infer=lambda batch: engine.infer(batch)[None],
+        photos_at_once=1,
+        seen=frozenset((manifest.threshold.calibration_fingerprint, trained_on)),
+        bundle=bundle,
+        policy=engine.policy,
+    )
+
+
+def _open_run(folder: Path) -> Model:
+    experiment, classifier, provenance = read_run(folder)
+
+    def infer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            scores: NDArray[np.float32] = classifier(to_network(torch.from_numpy(batch), experiment)).exp().numpy()
+        return scores
+
+    return Model(
+        name=f"{folder} ({experiment.model}, {'DUQ' if experiment.RBF_flag else 'softmax'})",
+        backend=TORCH,
+        precision="fp32",
+        classes=experiment.classes,
+        pass_class=experiment.pass_class,
+        input=experiment.input,
+        infer=infer,
+        photos_at_once=_RUN_BATCH,
+        seen=frozenset((provenance["data_fingerprint"],)),
+        experiment=experiment,
+    )

@@ -1,0 +1,86 @@
+"""The photos a model is evaluated on: those of its classes, and those it must not know."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inspectd.camera.image_files import list_folders
+from inspectd.errors import ConfigError
+from inspectd.files.csv_file import is_csv
+from inspectd_tools.data.images import Images, load_images, load_photos
+from inspectd_tools.data.manifest import SPLITS, Split, read_manifest
+from inspectd_tools.data.published import load_foreign, load_sets, usual_foreign
+from inspectd_tools.data.scan import class_photos
+from inspectd_tools.evaluation.model import Model
+
+_MASKS = "masks"
+"""Beside the class folders of tools/synthesize.py: where a fault shows, no photos."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """`known`: labels into the model's classes; `unknown`: folder -> photos of none of them."""
+
+    known: Images
+    unknown: dict[str, Images]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the files' own hashes, in order, as `Images.fingerprint`."""
+        digests = (digest for images in (self.known, *self.unknown.values()) for digest in images.digests)
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def photos_for(model: Model, data: Path | None, split: Split, foreign: list[Path]) -> Photos:
+    """Of a manifest (csv) or a folder of class folders; photos of other classes and `foreign` ones are unknown.
+
+    Without `data`, the test images of the published set that a run was trained on. Raises ConfigError naming the file, or
+    the class of which there is no photo.
+    """
+    if data is None:
+        known, unknown = _published(model), {}
+        foreign = foreign or (usual_foreign(model.experiment) if model.experiment else [])
+    else:
+        images, names = _of_manifest(model, data, split) if is_csv(data) else _of_folder(model, data)
+        known = images.take(np.flatnonzero(images.labels < len(model.classes)))
+        unknown = {
+            name: images.take(np.flatnonzero(images.labels == place))
+            for place, name in enumerate(names)
+            if place >= len(model.classes) and (images.labels == place).any()
+        }
+    for path in foreign:
+        is_taken = str(path) in (*model.classes, *unknown)
+        unknown[str(path.resolve() if is_taken else path)] = load_foreign(path, model.input)
+    return Photos(known, unknown)
+
+
+def _published(model: Model) -> Images:
+    test = load_sets(model.experiment, None).test if model.experiment and model.experiment.dataset else None
+    if test is None:
+        raise ConfigError("--data: must be given: a manifest, or a folder of class folders")
+    return test
+
+
+def _of_folder(model: Model, root: Path) -> tuple[Images, tuple[str, ...]]:
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder")
+    others = [path.name for path in list_folders(root).found if path.name not in (*model.classes, _MASKS)]
+    names = (*model.classes, *others)
+    return load_images(class_photos(root, names), model.input), names
+
+
+def _of_manifest(model: Model, path: Path, split: Split) -> tuple[Images, tuple[str, ...]]:
+    """A manifest may list the classes in another order than the model, and classes that the model does not have."""
+    manifest = read_manifest(path)
+    names = (*model.classes, *(name for name in manifest.names if name not in model.classes))
+    for name in model.classes:
+        if name not in manifest.names or not manifest.count(manifest.names.index(name), split):
+            raise ConfigError(
+                f"{path}: holds no photo of the model's class {name} in split {split}; "
+                f"its classes: {', '.join(manifest.names)}; splits: {', '.join(SPLITS)}"
+            )
+    images = load_photos([photo for photo in manifest.photos if photo.split == split], model.input, split)
+    labels = np.array([names.index(name) for name in manifest.names], np.int64)[images.labels]
+    return Images(images.files, images.pixels, labels, images.digests), names

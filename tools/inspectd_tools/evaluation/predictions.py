@@ -1,0 +1,121 @@
+"""Every photo judged: what it is, what the model says of it and how sure it is."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import EngineError, InferenceError
+from inspectd.part import Fault, Pass, Uncertain
+from inspectd.terminal import track
+from inspectd_tools.data.images import Images
+from inspectd_tools.evaluation.model import Model
+from inspectd_tools.evaluation.photos import Photos
+
+VERDICTS = ("pass", "fault", "uncertain")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """One photo. `verdict` is None where the model has no threshold."""
+
+    path: Path
+    truth: str
+    """A class, or the folder of an unknown."""
+    label: int
+    """The class's place; -1: unknown."""
+    pixels: NDArray[np.uint8]
+    """(C, H, W), as the network saw it."""
+    scores: NDArray[np.float64]
+    """(K,)"""
+    predicted: str
+    verdict: str | None
+
+    @property
+    def certainty(self) -> float:
+        return float(self.scores.max())
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.label < 0
+
+    @property
+    def is_wrong(self) -> bool:
+        """Of a class, and taken for another."""
+        return not self.is_unknown and self.predicted != self.truth
+
+
+def judge(model: Model, photos: Photos) -> list[Judgement]:
+    """The known photos, then the unknown folders. Raises EngineError naming a photo whose scores are none."""
+    sets = [(None, photos.known), *photos.unknown.items()]
+    step = model.photos_at_once
+    batches = [(name, images, start) for name, images in sets for start in range(0, len(images.files), step)]
+    judgements = []
+    for name, images, start in track(batches, f"{model.backend}: infer"):
+        try:
+            scores = model.infer(images.pixels[start : start + step])
+        except InferenceError as error:
+            raise EngineError(f"{images.files[start]}: {error}") from error
+        judgements += [
+            _judgement(model, images, start + place, name, row.astype(np.float64)) for place, row in enumerate(scores)
+        ]
+    return judgements
+
+
+def _judgement(model: Model, images: Images, place: int, folder: str | None, scores: NDArray[np.float64]) -> Judgement:
+    path = images.files[place]
+    if not np.isfinite(scores).all():
+        raise EngineError(f"{path}: scores are not numbers: {scores.tolist()}")
+    try:
+        verdict = None if model.policy is None else _word(model.policy.judge(scores.tolist()))
+    except InferenceError as error:
+        raise EngineError(f"{path}: {error}") from error
+    label = int(images.labels[place]) if folder is None else -1
+    return Judgement(
+        path=path,
+        truth=model.classes[label] if folder is None else folder,
+        label=label,
+        pixels=images.pixels[place],
+        scores=scores,
+        predicted=model.classes[int(scores.argmax())],
+        verdict=verdict,
+    )
+
+
+def arrays(
+    judgements: Sequence[Judgement],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+    """(N, K) scores and (N,) labels of the known photos, and the (M, K) scores of each unknown folder."""
+    known = [photo for photo in judgements if not photo.is_unknown]
+    folders = dict.fromkeys(photo.truth for photo in judgements if photo.is_unknown)
+    return (
+        np.stack([photo.scores for photo in known]),
+        np.array([photo.label for photo in known], np.int64),
+        {
+            name: np.stack([photo.scores for photo in judgements if photo.is_unknown and photo.truth == name])
+            for name in folders
+        },
+    )
+
+
+def write_csv(path: Path, judgements: Sequence[Judgement], classes: Sequence[str]) -> None:
+    """A row a photo, in order. Raises OSError."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "truth", "predicted", "certainty", "verdict", *(f"score {name}" for name in classes)))
+        for photo in judgements:
+            known = (photo.path, photo.truth, photo.predicted, photo.certainty, photo.verdict or "")
+            writer.writerow((*known, *photo.scores.tolist()))
+
+
+def _word(verdict: Pass | Fault | Uncertain) -> str:
+    match verdict:
+        case Pass():
+            return "pass"
+        case Fault():
+            return "fault"
+        case Uncertain():
+            return "uncertain"

@@ -1,0 +1,55 @@
+"""What an engine lets through and what it rejects at its threshold."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from inspectd.binomial import interval
+from inspectd_tools.deploy.threshold import CONFIDENCE, Rate
+from inspectd_tools.evaluation.predictions import VERDICTS, Judgement
+
+
+def verdict_figures(judgements: Sequence[Judgement], pass_class: str) -> dict[str, Any]:
+    """Verdicts per truth, and the rates that matter on a line, each with its 95 % interval (Clopper-Pearson).
+
+    A false accept is a faulty or unknown photo that passes, a false reject a good one that does not.
+    """
+    by_truth = {
+        truth: Counter(photo.verdict for photo in judgements if photo.truth == truth)
+        for truth in dict.fromkeys(photo.truth for photo in judgements)
+    }
+    good = [photo for photo in judgements if photo.truth == pass_class]
+    faulty = [photo for photo in judgements if not photo.is_unknown and photo.truth != pass_class]
+    unknown = [photo for photo in judgements if photo.is_unknown]
+    return {
+        "by_truth": {
+            truth: {**{verdict: counts[verdict] for verdict in VERDICTS}, "n": counts.total()}
+            for truth, counts in by_truth.items()
+        },
+        "false_accepts": {
+            "faulty": _rate(sum(photo.verdict == "pass" for photo in faulty), len(faulty)),
+            "unknown": _rate(sum(photo.verdict == "pass" for photo in unknown), len(unknown)),
+        },
+        "false_rejects": _rate(sum(photo.verdict != "pass" for photo in good), len(good)),
+    }
+
+
+def verdict_tables(figures: dict[str, Any]) -> Group:
+    """For the terminal; `figures` with the threshold they hold at."""
+    verdicts = Table("truth", *VERDICTS, "passed, 95 %", title=f"verdicts at threshold {figures['threshold']:.4f}")
+    for truth, counts in figures["by_truth"].items():
+        low, high = interval(counts["pass"], counts["n"], CONFIDENCE)
+        verdicts.add_row(truth, *(str(counts[verdict]) for verdict in VERDICTS), f"{low:.2%} to {high:.2%}")
+    rates = Table("rate", "value")
+    named = {f"false accepts: {kind} passed": rate for kind, rate in figures["false_accepts"].items()}
+    for name, rate in (named | {"false rejects: good not passed": figures["false_rejects"]}).items():
+        rates.add_row(name, str(Rate(rate["errors"], rate["n"])) if rate["n"] else "no photo of them")
+    return Group(verdicts, rates)
+
+
+def _rate(errors: int, n: int) -> dict[str, Any]:
+    share = errors / n if n else None
+    return {"errors": errors, "n": n, "share": share, "interval_95": interval(errors, n, CONFIDENCE)}

@@ -1,0 +1,267 @@
+"""Study files: `config/experiments/<name>.yaml`. They say what is asked, what varies and what is measured; no study has code of its own."""
+
+import difflib
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, ValidationError, model_validator
+
+from inspectd.errors import ConfigError
+from inspectd.files.text_file import shown
+from inspectd.files.yaml_file import read_yaml
+from inspectd.section import Section, checked
+from inspectd_tools.settings import Experiment, load_experiment
+
+FOLDER = Path(__file__).resolve().parents[3] / "config" / "experiments"
+DATA_KEYS = ("photos", "synthetic_share")
+"""Of a part's `train`, which may vary like the keys of an experiment."""
+
+_MAX_VARIANTS = 10_000
+Options = dict[str, JsonValue]
+"""Key -> value of whatever varies."""
+DataName = Literal["labels", "cifar10"]
+
+
+class Share(Section):
+    """Photos a class, and which share of them is synthetic."""
+
+    photos: int = Field(ge=1, le=1_000_000)
+    synthetic_share: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def synthetic(self) -> int:
+        return round(self.photos * self.synthetic_share)
+
+    @property
+    def real(self) -> int:
+        return self.photos - self.synthetic
+
+
+class Real(Section):
+    """Real labels a class that there are to learn from and to choose by; all others of theirs are for the test."""
+
+    train: int = Field(default=56, ge=1, le=1_000_000)
+    val: int = Field(default=7, ge=1, le=1_000_000)
+
+
+class Closeness(Section):
+    """KID, FID, precision and recall of the synthetic photos against the real ones, once for the study."""
+
+    kind: Literal["closeness"]
+
+
+class Cost(Section):
+    """Multiply-adds, parameters and activation memory."""
+
+    kind: Literal["cost"]
+
+
+class Speed(Section):
+    """ms and images/s of one photo at a time, on every runtime that there is."""
+
+    kind: Literal["speed"]
+    runs: int = Field(default=100, ge=10, le=100_000)
+
+
+class Maps(Section):
+    """Attribution maps of test photos."""
+
+    kind: Literal["maps"]
+    method: Literal["integrated_gradients", "saliency_map", "deeplift", "guided_backpropagation", "grad_cam"]
+    photos: int = Field(default=8, ge=1, le=1_000_000)
+
+
+class Noise(Section):
+    """Certainty of the test photos under gaussian noise."""
+
+    kind: Literal["noise"]
+    sigmas: Annotated[tuple[Annotated[float, Field(ge=0, le=1000)], ...], Field(min_length=1)]
+    """Standard deviations in grey values of 0..255."""
+
+
+class Foreign(Section):
+    """Certainty of another data set's photos."""
+
+    kind: Literal["foreign"]
+    data: DataName
+    photos: int = Field(default=500, ge=1, le=1_000_000)
+
+
+Measure = Annotated[Closeness | Cost | Speed | Maps | Noise | Foreign, Field(discriminator="kind")]
+
+
+class Adjustment(Section):
+    """Where the varied keys have these values, other keys change too."""
+
+    where: Options
+    set: Options
+
+
+class Part(Section):
+    """One set of trainings that differ in what `vary` names, every combination."""
+
+    title: str
+    base: str
+    """A file of config/training."""
+    data: DataName = "labels"
+    runs: int | None = Field(default=None, ge=1, le=1000)
+    """Other than the study's."""
+    train: Share
+    val: Share | None = None
+    """Labels only; of CIFAR10, a quarter of train."""
+    set: Options = Field(default={})
+    """Keys of the experiment, as `tools/train.py --set` takes them."""
+    vary: dict[str, Annotated[list[JsonValue], Field(min_length=1)]]
+    """Keys of the experiment, or `photos` and `synthetic_share` of `train`."""
+    adjust: tuple[Adjustment, ...] = ()
+    measures: tuple[Measure, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if math.prod(len(values) for values in self.vary.values()) > _MAX_VARIANTS:
+            raise ValueError(f"vary: makes more than {_MAX_VARIANTS} combinations")
+        for key in (*self.set, *self.vary, *(key for adjustment in self.adjust for key in adjustment.set)):
+            if key.split(".")[0] not in (*Experiment.model_fields, *DATA_KEYS) or (
+                key in self.set and key in DATA_KEYS
+            ):
+                close = difflib.get_close_matches(key, (*Experiment.model_fields, *DATA_KEYS), n=1)
+                raise ValueError(
+                    f"{key!r} is no key of an experiment" + (f"; did you mean {close[0]!r}?" if close else "")
+                )
+        for adjustment in self.adjust:
+            for key, value in adjustment.where.items():
+                if value not in self.vary.get(key, []):
+                    raise ValueError(
+                        f"adjust.where: {key}: {value!r} is none of the values of vary, {self.vary.get(key)}"
+                    )
+        try:
+            is_mixed = any(self.share(options).synthetic for options in self.options())
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            raise ValueError(
+                f"vary: {wrong['loc'][0]}: {shown(wrong['input'])} is not allowed: {wrong['msg']}"
+            ) from error
+        if self.data == "cifar10" and (self.val is not None or is_mixed):
+            raise ValueError("data: cifar10 has no synthetic photos, and its val is a quarter of train")
+        if self.data == "labels" and self.val is None:
+            raise ValueError("val: missing; data: labels needs it")
+        if self.val is not None and self.val.synthetic and is_mixed:
+            raise ValueError(
+                "val.synthetic_share: must be 0 where train has synthetic photos, or the two might share some"
+            )
+        return self
+
+    def options(self) -> Iterator[Options]:
+        """Every combination of what varies."""
+        for values in itertools.product(*self.vary.values()):
+            yield dict(zip(self.vary, values, strict=True))
+
+    def share(self, options: Options) -> Share:
+        """Of the training photos. Raises ValidationError."""
+        given = {key: options[key] for key in DATA_KEYS if key in options}
+        return Share.model_validate(self.train.model_dump() | given, strict=True)
+
+    def settings(self, options: Options) -> Options:
+        """What the experiment is changed by."""
+        settings = dict(self.set)
+        for adjustment in self.adjust:
+            if all(options[key] == value for key, value in adjustment.where.items()):
+                settings |= adjustment.set
+        return settings | {key: value for key, value in options.items() if key not in DATA_KEYS}
+
+
+class _Claim(Section):
+    says: str
+    source: str = "the thesis"
+    """Who says so."""
+    metric: str = "validation accuracy"
+    """Phase and metric of results.csv."""
+    parts: tuple[str, ...] = ()
+    """Which are looked at; none: all."""
+
+
+class Best(_Claim):
+    """Of the values of `key`, this one has the highest metric."""
+
+    kind: Literal["best"]
+    key: str
+    """Of `vary`, or `part`."""
+    value: JsonValue
+
+
+class Wider(_Claim):
+    """The larger `key`, the more the runs of a variant differ."""
+
+    kind: Literal["wider"]
+    key: str
+
+
+class Reaches(_Claim):
+    """The mean over the runs of every variant is at least `value`."""
+
+    kind: Literal["reaches"]
+    value: float = Field(ge=-1e9, le=1e9)
+
+
+Claim = Annotated[Best | Wider | Reaches, Field(discriminator="kind")]
+
+
+class Study(Section):
+    """One question and all that is trained to answer it."""
+
+    question: str
+    thesis: str
+    """What the thesis did, and found."""
+    runs: int = Field(ge=1, le=1000)
+    """Trainings of each variant, each with a seed of its own."""
+    real: Real = Real()
+    parts: Annotated[dict[str, Part], Field(min_length=1)]
+    claims: tuple[Claim, ...] = ()
+    """Held against the results."""
+
+    @model_validator(mode="after")
+    def _claims_are_about_what_varies(self) -> Self:
+        for claim in self.claims:
+            for name in claim.parts:
+                if name not in self.parts:
+                    raise ValueError(f"claims: {claim.says!r}: part {name!r} is none of {', '.join(self.parts)}")
+            if isinstance(claim, Reaches):
+                continue
+            looked = [self.parts[name] for name in claim.parts or self.parts]
+            values = list(self.parts) if claim.key == "part" else [v for p in looked for v in p.vary.get(claim.key, [])]
+            if not values:
+                raise ValueError(f"claims: {claim.says!r}: key {claim.key!r} does not vary")
+            if isinstance(claim, Best) and claim.value not in values:
+                raise ValueError(f"claims: {claim.says!r}: value {claim.value!r} is none of {values}")
+        return self
+
+
+def load_study(path: Path) -> Study:
+    """Read a file and load every experiment it leads to, so that nothing is found wrong after hours.
+
+    Raises ConfigError naming the file and, for every wrong key, its value and what is allowed.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such study; config/experiments holds: {', '.join(names())}")
+    study = checked(Study, read_yaml(path, "'question' and 'parts'"), path)
+    for name, part in study.parts.items():
+        for options in part.options():
+            try:
+                load_experiment(part.base, as_arguments(part.settings(options)))
+            except ConfigError as error:
+                raise ConfigError(f"{path}: parts.{name}: {shown(options)}: {error}") from error
+    return study
+
+
+def names() -> list[str]:
+    """Of the studies that come with the project."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def as_arguments(settings: Options) -> list[str]:
+    """As `tools/train.py --set` takes them."""
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]

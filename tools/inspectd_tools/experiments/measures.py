@@ -1,0 +1,76 @@
+"""What is measured on a trained run besides its accuracy."""
+
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from pathlib import Path
+
+import numpy as np
+
+from inspectd.errors import ConfigError
+from inspectd_tools.data.images import Images, load_photos
+from inspectd_tools.data.manifest import read_manifest
+from inspectd_tools.experiments.config import Closeness, Cost, Maps, Measure, Noise, Speed
+from inspectd_tools.experiments.paths import MAPS
+from inspectd_tools.experiments.records import Figure
+from inspectd_tools.experiments.robustness import of_foreign, under_noise
+from inspectd_tools.settings import Experiment
+from inspectd_tools.training.run_folder import read_run
+
+
+def measure(asked: Measure, trained: Path, manifest: Path, foreign: Path | None) -> list[Figure]:
+    """Of the run in `trained` and the test photos of `manifest`; `foreign`: manifest of another data set.
+
+    Raises ConfigError where the measure does not apply to this run.
+    """
+    experiment, classifier, _ = read_run(trained)
+    if isinstance(asked, Cost):
+        return list(_cost(experiment))
+    if isinstance(asked, Maps):
+        return _maps(asked, trained, manifest)
+    if isinstance(asked, Closeness):
+        return []  # of the photos, not of a run
+    test = _test_photos(manifest, experiment, None)
+    if isinstance(asked, Speed):
+        from inspectd_tools.experiments.speed import speed  # three runtimes, which take seconds to import
+
+        return list(speed(asked.runs, experiment, classifier, test))
+    if isinstance(asked, Noise):
+        return list(under_noise(asked.sigmas, experiment, classifier, test))
+    assert foreign is not None
+    return list(of_foreign(asked.data, experiment, classifier, test, _test_photos(foreign, experiment, asked.photos)))
+
+
+def _cost(experiment: Experiment) -> Iterator[Figure]:
+    from inspectd_tools.benchmarks.model_cost import profile
+
+    costs = profile(experiment)
+    yield Figure("cost", "GFLOPs", costs.flops / 1e9)
+    yield Figure("cost", "GMACs", costs.macs / 1e9)
+    yield Figure("cost", "M parameters", costs.parameters / 1e6)
+    yield Figure("cost", "activation MB", costs.activation_bytes / 1e6)
+
+
+def _maps(asked: Maps, trained: Path, manifest: Path) -> list[Figure]:
+    from inspectd_tools.explain import cli as explain
+
+    out = trained.parent / MAPS
+    shutil.rmtree(out, ignore_errors=True)  # of an earlier try
+    said = io.StringIO()
+    arguments = ["maps", str(trained), "--data", str(manifest), "--method", asked.method, "--out", str(out)]
+    with redirect_stderr(said):
+        code = explain.main([*arguments, "--limit", str(asked.photos)])
+    if code:
+        raise ConfigError(said.getvalue().strip().removeprefix("explain: "))
+    return [Figure("maps", "photos", float(asked.photos))]
+
+
+def _test_photos(manifest: Path, experiment: Experiment, limit: int | None) -> Images:
+    """Evenly from the first to the last. Raises ConfigError."""
+    photos = read_manifest(manifest).of("test")
+    if not photos:
+        raise ConfigError(f"{manifest}: holds no photo in split test")
+    count = len(photos) if limit is None else min(limit, len(photos))
+    places = np.linspace(0, len(photos) - 1, count).astype(int)
+    return load_photos([photos[place] for place in places], experiment.input, "test")

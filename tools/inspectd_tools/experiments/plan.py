@@ -1,0 +1,215 @@
+"""From a study to its runs: which variant, which seed, how many photos, which settings. Nothing is run here."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from inspectd.errors import ConfigError
+from inspectd.section import Section
+from inspectd_tools.experiments.config import (
+    DataName,
+    Foreign,
+    Maps,
+    Measure,
+    Options,
+    Part,
+    Share,
+    Study,
+    as_arguments,
+)
+from inspectd_tools.experiments.scale import Scale
+from inspectd_tools.settings import load_experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What trainings start from."""
+
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    """Model -> file of its pretrained weights."""
+    from_scratch: bool = False
+    """A model without a file starts from random weights, instead of fetching torchvision's."""
+    classes: tuple[str, ...] = ()
+    """Of the user's own photos; none: those of the experiment."""
+    pass_class: str | None = None
+
+
+class Photos(Section):
+    """A class, as one variant has them."""
+
+    data: DataName
+    train: Share
+    val: Share
+
+    @property
+    def name(self) -> str:
+        """Of the manifest. Real + synthetic."""
+        if self.data == "cifar10":
+            return "cifar10"
+        return "labels-" + "-".join(
+            f"{side}-{s.real}+{s.synthetic}" for side, s in (("train", self.train), ("val", self.val))
+        )
+
+
+class Run(Section):
+    """One training with its measures: all that a process needs to know, wherever it runs."""
+
+    part: str
+    variant: str
+    options: Options
+    seed: int = Field(ge=0, lt=2**32)
+    base: str
+    settings: Options
+    photos: Photos
+    weights: Path | None
+    measures: tuple[Measure, ...]
+
+    @property
+    def place(self) -> Path:
+        """Its folder, in that of the study's runs."""
+        return Path(
+            self.part, "_".join(_plain(value) for value in self.options.values()) or "only", f"seed-{self.seed}"
+        )
+
+    @property
+    def cost(self) -> float:
+        """Images seen in training, for the time left."""
+        epochs = load_experiment(self.base, as_arguments(self.settings)).epochs
+        return float(max(1, epochs) * self.photos.train.photos)
+
+
+class Work(Section):
+    """A run, and where its photos lie."""
+
+    run: Run
+    manifest: Path
+    foreign: dict[DataName, Path]
+    """Data set -> manifest, whose test photos are measured."""
+
+
+class Changed(Section):
+    """One number of the study and what the scale has made of it."""
+
+    where: str
+    what: str
+    study: Any
+    here: Any
+
+
+def plan(study: Study, scale: Scale, n_runs: int | None, start: Start) -> list[Run]:
+    """Every run, one seed of all variants after the other: a study that is cut has something of each. Raises ConfigError."""
+    runs = []
+    for part_name, part in study.parts.items():
+        for options in part.options():
+            settings = _settings(part, options, scale, start)
+            experiment = load_experiment(part.base, as_arguments(settings))
+            for number in range(n_runs or scale.seeds(part.runs or study.runs)):
+                runs.append(
+                    Run(
+                        part=part_name,
+                        variant=variant_name(study, part_name, options),
+                        options=options,
+                        seed=experiment.seed + number,
+                        base=part.base,
+                        settings=settings | {"seed": experiment.seed + number},
+                        photos=_photos(part, options, scale),
+                        weights=start.weights.get(experiment.model) if experiment.pretrained else None,
+                        measures=tuple(_scaled(measure, scale) for measure in part.measures),
+                    )
+                )
+    return sorted(runs, key=lambda run: run.seed)
+
+
+def variant_name(study: Study, part: str, options: Options) -> str:
+    """Such as `a: model ResNet18, synthetic_share 0.5`; the part where there are several."""
+    varied = [f"{key} {_text(value)}" for key, value in options.items() if len(study.parts[part].vary[key]) > 1]
+    names = [part] if len(study.parts) > 1 else []
+    return ": ".join([*names, *([", ".join(varied)] if varied else [])]) or part
+
+
+def real_photos(study: Study, scale: Scale, runs: list[Run]) -> tuple[int, int]:
+    """Real labels a class for train and for val: as the scale has it, and no fewer than a variant wants."""
+    wanted = [run.photos for run in runs if run.photos.data == "labels"]
+    train = max([scale.trained(study.real.train), *(photos.train.real for photos in wanted)])
+    return train, max([scale.judged(study.real.val), *(photos.val.real for photos in wanted)])
+
+
+def changes(study: Study, scale: Scale, n_runs: int | None) -> Iterator[Changed]:
+    """What is not as the study's file has it."""
+    whole = Scale()
+    for name, part in study.parts.items():
+        where, before = name if len(study.parts) > 1 else "", part.runs or study.runs
+        yield from _differ(where, "runs of each variant", before, n_runs or scale.seeds(before))
+        seen = set()
+        for options in part.options():
+            pairs: list[tuple[str, Any, Any]] = []
+            full, here = _photos(part, options, whole), _photos(part, options, scale)
+            for side in ("train", "val"):
+                for kind in ("real", "synthetic"):
+                    as_asked, as_scaled = (getattr(getattr(photos, side), kind) for photos in (full, here))
+                    pairs.append((f"{kind} photos a class, {side}", as_asked, as_scaled))
+            experiment = load_experiment(part.base, as_arguments(part.settings(options)))
+            pairs += [(key, attrgetter(key)(experiment), value) for key, value in scale.settings(experiment).items()]
+            for measure in part.measures:
+                after = _scaled(measure, scale)
+                shown = getattr(measure, "photos", None), getattr(after, "photos", None)
+                pairs.append((f"photos for {measure.kind}", *shown))
+            for pair in pairs:
+                if (key := json.dumps(pair, default=list)) not in seen:
+                    seen.add(key)
+                    yield from _differ(where, *pair)
+    if any(part.data == "labels" for part in study.parts.values()):
+        yield from _differ("", "real labels a class to learn from", study.real.train, scale.trained(study.real.train))
+
+
+def _differ(where: str, what: str, study: Any, here: Any) -> Iterator[Changed]:
+    study, here = (list(value) if isinstance(value, tuple) else value for value in (study, here))
+    if study != here:
+        yield Changed(where=where, what=what, study=study, here=here)
+
+
+def _settings(part: Part, options: Options, scale: Scale, start: Start) -> Options:
+    settings = part.settings(options)
+    if start.classes and part.data == "labels":
+        settings["classes"] = list(start.classes)
+    if start.pass_class is not None and part.data == "labels":
+        settings["pass_class"] = start.pass_class
+    experiment = load_experiment(part.base, as_arguments(settings))
+    settings |= scale.settings(experiment)
+    if experiment.pretrained and start.from_scratch and experiment.model not in start.weights:
+        if experiment.epochs == 0:
+            raise ConfigError(
+                f"--from-scratch: {experiment.model} is not trained (epochs: 0) and needs pretrained weights"
+            )
+        settings["pretrained"] = False
+    return settings
+
+
+def _photos(part: Part, options: Options, scale: Scale) -> Photos:
+    share = part.share(options)
+    train = share.model_copy(update={"photos": scale.trained(share.photos)})
+    val = part.val or Share(photos=max(1, share.photos // 4))
+    val = val.model_copy(update={"photos": scale.judged(val.photos) if part.val else max(1, train.photos // 4)})
+    return Photos(data=part.data, train=train, val=val)
+
+
+def _scaled(measure: Measure, scale: Scale) -> Measure:
+    if isinstance(measure, Maps):
+        return measure.model_copy(update={"photos": scale.shown(measure.photos)})
+    if isinstance(measure, Foreign):
+        return measure.model_copy(update={"photos": scale.judged(measure.photos)})
+    return measure
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+
+
+def _plain(value: Any) -> str:
+    """For a folder's name."""
+    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in _text(value)) or "-"

@@ -1,0 +1,104 @@
+"""The results of a study as one tidy table: a row a value, from the files of its runs."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from inspectd.errors import ConfigError
+from inspectd_tools.experiments.plan import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    phase: str
+    """train, validation, test, or the kind of a measure."""
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    study: str
+    variant: str
+    seed: int
+    epoch: int | None
+    """None: of the weights that the run ended with."""
+    phase: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is left of one run: `outcome.json` is written last, so a run that has it is done."""
+
+    seconds: float
+    machine: dict[str, Any]
+    refused: dict[str, str]
+    """Measure -> why it does not apply."""
+    warnings: list[str]
+    figures: list[Figure]
+
+    def write(self, path: Path) -> None:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["figures"] = [astuple(figure) for figure in self.figures]
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(values, indent=1), encoding="utf-8")
+        part.replace(path)
+
+
+def read_outcome(path: Path) -> Outcome:
+    """Raises ConfigError."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Outcome(**(values | {"figures": [Figure(*figure) for figure in values["figures"]]}))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{path}: is no outcome of a run: {error}; delete it and its folder to run it again"
+        ) from error
+
+
+def rows_of(study: str, run: Run, trained: Path, outcome: Outcome) -> Iterator[Row]:
+    """Epochs first, then what the run ended with."""
+    path = trained / "epochs.json"  # not there where no epoch was trained
+    for epoch in json.loads(path.read_text(encoding="utf-8")) if path.exists() else []:
+        for phase, metric, key in (
+            ("train", "loss", "train_loss"),
+            ("validation", "loss", "validation_loss"),
+            ("validation", "accuracy", "validation_accuracy"),
+            ("train", "images/s", "images_per_s"),
+        ):
+            yield Row(study, run.variant, run.seed, epoch["number"], phase, metric, epoch[key])
+    for figure in outcome.figures:
+        yield Row(study, run.variant, run.seed, None, figure.phase, figure.metric, figure.value)
+
+
+def figures_of(results: dict[str, Any]) -> Iterator[Figure]:
+    """Of a `results.json` of tools/train.py."""
+    yield Figure("train", "seconds", results["training_s"])
+    yield Figure("validation", "accuracy", results["validation_accuracy"])
+    yield Figure("validation", "loss", results["validation_loss"])
+    test = results.get("test", {})
+    for metric, key in (
+        ("accuracy", "accuracy"),
+        ("balanced accuracy", "balanced_accuracy"),
+        ("calibration error", "expected_calibration_error"),
+        ("AUROC, right against wrong", "auroc_errors"),
+    ):
+        if test.get(key) is not None:
+            yield Figure("test", metric, test[key])
+    known = [value for value in test.get("auroc_unknown", {}).values() if value is not None]
+    if known:
+        yield Figure("test", "AUROC of unknowns, mean of kinds", sum(known) / len(known))
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([field.name for field in fields(Row)])
+        writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
+    part.replace(path)

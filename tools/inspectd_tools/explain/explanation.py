@@ -1,0 +1,72 @@
+"""Photos explained one by one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inspectd_tools.data.images import load_images
+from inspectd_tools.explain.evidence import Map
+from inspectd_tools.explain.methods import Method, gap
+from inspectd_tools.explain.network import Network
+from inspectd_tools.explain.source import Source, Subject
+from inspectd_tools.training.loop import to_network
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A photo and what the network says of it."""
+
+    subject: Subject
+    pixels: Tensor
+    """(1, C, H, W) normalised."""
+    place: int
+    """Of the predicted class."""
+    predicted: str
+    certainty: float
+    """max_c K_c, or the largest probability."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    seen: Seen
+    method: Method
+    attribution: Tensor
+    """(1, C or 1, H, W)"""
+    gap: float | None
+    """How far the values are from adding up, as a share; None for methods that need not."""
+
+    @property
+    def map(self) -> Map:
+        """(H, W): summed over the channels, or their largest where there is no sign (Simonyan et al. 2014)."""
+        values = self.attribution[0]
+        combined: Map = (values.sum(0) if self.method.is_signed else values.amax(0)).numpy()
+        return combined
+
+    @property
+    def is_blank(self) -> bool:
+        return not bool(self.attribution.any())
+
+
+def look(source: Source, subjects: Sequence[Subject]) -> list[Seen]:
+    """Raises ConfigError naming a photo that can't be read or whose scores are none."""
+    experiment = source.experiment
+    images = load_images([(subject.path, -1) for subject in subjects], experiment.input)
+    seen = []
+    for subject, image in zip(subjects, torch.from_numpy(images.pixels), strict=True):
+        pixels = to_network(image[None], experiment)
+        with torch.no_grad():
+            scores = source.classifier(pixels)[0].exp()
+        place = int(scores.argmax())
+        seen.append(Seen(subject, pixels, place, experiment.classes[place], float(scores[place])))
+    return seen
+
+
+def explain(network: Network, method: Method, photos: Sequence[Seen]) -> Iterator[Explanation]:
+    """One after the other. Raises ConfigError where the method does not apply to the network."""
+    for seen in photos:
+        place = torch.tensor([seen.place])
+        attribution = method.attribute(network, seen.pixels, place)
+        distance = float(gap(network, seen.pixels, place, attribution)) if method.adds_up else None
+        yield Explanation(seen, method, attribution, distance)

@@ -1,0 +1,166 @@
+"""What a trained classifier is worth on photos that chose nothing: neither its weights, nor its epoch, nor a threshold."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group
+from rich.table import Table
+
+from inspectd.binomial import interval
+from inspectd_tools.deploy.threshold import pass_certainty
+
+CALIBRATION_BINS = 10
+FALSE_REJECTS = 0.05
+
+
+def auroc(lower: NDArray[np.float64], higher: NDArray[np.float64]) -> float | None:
+    """Probability that one of `higher` exceeds one of `lower`, ties half (Mann and Whitney 1947). None if either is empty."""
+    if not len(lower) or not len(higher):
+        return None
+    lower = np.sort(lower)
+    below = np.searchsorted(lower, higher, "left")
+    equal = np.searchsorted(lower, higher, "right") - below
+    return float((below + equal / 2).mean() / len(lower))
+
+
+def expected_calibration_error(certainty: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Guo et al., "On calibration of modern neural networks", 2017: ten bins of equal width, weighted by their counts."""
+    places = np.minimum((certainty * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = [
+        abs(correct[places == place].mean() - certainty[places == place].mean()) * (places == place).mean()
+        for place in np.unique(places)
+    ]
+    return float(sum(gaps))
+
+
+def summarise(
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    pass_class: str,
+    unknown: dict[str, NDArray[np.float64]],
+) -> dict[str, Any]:
+    """Figures of (N, classes) scores against (N,) labels; `unknown` holds the (M, classes) scores of each foreign folder.
+
+    Certainty is the largest score. `auroc_errors`: right answers are more certain than wrong ones; `auroc_unknown`: test photos
+    are more certain than foreign ones. `passed`: of each class and foreign folder how many pass, and of how many, at the
+    threshold that rejects 5 % of the good test photos that are taken for good.
+    """
+    confusion = np.zeros((len(classes), len(classes)), int)
+    np.add.at(confusion, (labels, scores.argmax(1)), 1)
+    right = scores.argmax(1) == labels
+    certainty = scores.max(1)
+    recall = confusion.diagonal() / confusion.sum(1)
+    return {
+        "n": len(labels),
+        "accuracy": float(right.mean()),
+        "accuracy_95": interval(int(right.sum()), len(labels)),
+        "balanced_accuracy": float(recall.mean()),
+        "recall": dict(zip(classes, recall.tolist(), strict=True)),
+        "confusion": confusion.tolist(),
+        "expected_calibration_error": expected_calibration_error(certainty, right),
+        "auroc_errors": auroc(certainty[~right], certainty[right]),
+        "auroc_unknown": {name: auroc(foreign.max(1), certainty) for name, foreign in unknown.items()},
+        "passed": _passed(scores, labels, classes, pass_class, unknown),
+    }
+
+
+def _passed(
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    pass_class: str,
+    unknown: dict[str, NDArray[np.float64]],
+) -> dict[str, tuple[int, int]]:
+    place = classes.index(pass_class)
+    groups = {name: scores[labels == label] for label, name in enumerate(classes)} | unknown
+    certainty = {name: pass_certainty(values, place) for name, values in groups.items()}
+    # 0 is that of another class, which passes at no threshold
+    taken_for_good = certainty[pass_class][certainty[pass_class] > 0]
+    threshold = np.quantile(taken_for_good, FALSE_REJECTS, method="lower") if len(taken_for_good) else np.inf
+    return {
+        name: (int(((values >= threshold) & (values > 0)).sum()), len(values)) for name, values in certainty.items()
+    }
+
+
+def compare(
+    certainty: dict[str, NDArray[np.float64]],
+    right: NDArray[np.bool_],
+    unknown: dict[str, dict[str, NDArray[np.float64]]],
+) -> dict[str, Any]:
+    """Measures of certainty beside each other: (N,) values of each on the test photos, and on each foreign set."""
+    return {
+        measure: {
+            "auroc_errors": auroc(values[~right], values[right]),
+            "auroc_unknown": {name: auroc(foreign[measure], values) for name, foreign in unknown.items()},
+        }
+        for measure, values in certainty.items()
+    }
+
+
+def comparison_table(comparison: dict[str, Any]) -> Table:
+    names = list(next(iter(comparison.values()))["auroc_unknown"])
+    table = Table("AUROC of certainty", "right against wrong", *(f"against {name}" for name in names))
+    for measure, values in comparison.items():
+        table.add_row(measure, _share(values["auroc_errors"]), *(_share(values["auroc_unknown"][n]) for n in names))
+    return table
+
+
+def tables(results: dict[str, Any]) -> Group:
+    """For the terminal: the confusion matrix with each class's recall, what would pass, then the rest."""
+    said = map(str, range(len(results["recall"])))
+    confusion = Table("truth \\ said", *said, "recall", "95 %", title=f"{results['n']} test photos")
+    for place, name in enumerate(results["recall"]):
+        row = results["confusion"][place]
+        low, high = interval(row[place], sum(row))
+        confusion.add_row(
+            f"{place} {name}", *map(str, row), f"{results['recall'][name]:.3f}", f"{low:.3f} to {high:.3f}"
+        )
+    figures = Table("figure", "value")
+    low, high = results["accuracy_95"]
+    figures.add_row("accuracy", f"{results['accuracy']:.3f} (95 %: {low:.3f} to {high:.3f})")
+    figures.add_row("balanced accuracy", f"{results['balanced_accuracy']:.3f}")
+    figures.add_row("expected calibration error", f"{results['expected_calibration_error']:.3f}")
+    figures.add_row("AUROC of certainty, right against wrong", _share(results["auroc_errors"]))
+    for name, value in results["auroc_unknown"].items():
+        figures.add_row(f"AUROC of certainty, test against {name}", _share(value))
+    passed = Table(f"where certainty rejects {FALSE_REJECTS:.0%} of the good", "passed", "of", "share", "95 %")
+    for name, (count, n) in results["passed"].items():
+        low, high = interval(count, n)
+        passed.add_row(name, str(count), str(n), f"{count / n:.3f}", f"{low:.3f} to {high:.3f}")
+    return Group(confusion, passed, figures)
+
+
+def over_runs(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Each figure of several runs: the list, its mean and its standard deviation (of a sample)."""
+    figures = {key: [run[key] for run in results] for key in ("validation_accuracy", "validation_loss", "training_s")}
+    if all("test" in run for run in results):
+        tests = [run["test"] for run in results]
+        for key in ("accuracy", "balanced_accuracy", "expected_calibration_error", "auroc_errors"):
+            figures[f"test_{key}"] = [test[key] for test in tests]
+        for name in tests[0]["passed"]:
+            figures[f"passed {name}"] = [test["passed"][name][0] / test["passed"][name][1] for test in tests]
+        for name in tests[0]["auroc_unknown"]:
+            figures[f"auroc_unknown {name}"] = [test["auroc_unknown"][name] for test in tests]
+    return {
+        name: {
+            "runs": values,
+            "mean": float(np.mean(values)) if None not in values else None,
+            "standard_deviation": float(np.std(values, ddof=1)) if None not in values else None,
+        }
+        for name, values in figures.items()
+    }
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    table = Table("figure", "mean", "standard deviation", "runs")
+    for name, values in summary.items():
+        shown = [_share(values[key]) for key in ("mean", "standard_deviation")]
+        table.add_row(name, *shown, ", ".join(_share(value) for value in values["runs"]))
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "no photo to compare" if value is None else f"{value:.4f}"

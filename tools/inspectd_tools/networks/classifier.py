@@ -1,0 +1,262 @@
+"""Classifiers: a backbone, average pooling and a head, DUQ or softmax. Scores are handled as logarithms."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inspectd.errors import ConfigError
+from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.networks.batch_norm import differentiate_twice
+from inspectd_tools.networks.duq import DuqHead, FoldedDuqHead
+from inspectd_tools.networks.torchvision_compat import torchvision
+from inspectd_tools.settings import Experiment
+
+_SMALL_PX = 32
+_FIT_STEPS = 100
+_FIT_DECAY = 1e-3
+
+
+class Classifier(nn.Module):
+    """(N, C, H, W) normalised float -> (N, classes) log scores: log K_c of DUQ, or log softmax."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        super().__init__()
+        spec = experiment.input
+        stride = 1 if max(spec.width, spec.height) <= _SMALL_PX else 2
+        self.backbone, channels = _BACKBONES[experiment.model](spec.channels, stride)
+        rows, columns = experiment.pool
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d((rows, columns)), nn.Flatten())
+        feature_size, class_count = channels * rows * columns, len(experiment.classes)
+        self.head: DuqHead | SoftmaxHead = (
+            DuqHead(
+                feature_size,
+                class_count,
+                experiment.centroid_size,
+                experiment.length_scale,
+                experiment.gamma,
+                experiment.learn_length_scale,
+                experiment.duq_start,
+            )
+            if experiment.RBF_flag
+            else SoftmaxHead(feature_size, class_count)
+        )
+        # what trains the backbone where the DUQ head is only fitted to it afterwards
+        only_fitted = experiment.RBF_flag and not experiment.trains_duq
+        self.softmax = SoftmaxHead(feature_size, class_count) if only_fitted else None
+        if experiment.gp_const is not None:
+            differentiate_twice(self)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def trained_head(self) -> "DuqHead | SoftmaxHead":
+        """The one that gradient descent sees."""
+        return self.head if self.softmax is None else self.softmax
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, features)"""
+        features: Tensor = self.pool(self.backbone(images))
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        log_scores: Tensor = self.head(self.features(images).float())
+        return log_scores
+
+
+class SoftmaxHead(nn.Module):
+    def __init__(self, feature_size: int, class_count: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(feature_size, class_count)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, features) -> (N, classes): log of the softmax."""
+        return self.linear(features).log_softmax(dim=1)
+
+    @torch.enable_grad()
+    def fit(self, features: Tensor, labels: Tensor, class_weights: Tensor) -> None:
+        """Logistic regression on features (N, features), labels (N,) and a weight for each class (classes,)."""
+        mean, std = features.mean(0), features.std(0) + 1e-6
+        linear = nn.Linear(features.shape[1], len(class_weights))
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        optimizer = torch.optim.LBFGS(linear.parameters(), max_iter=_FIT_STEPS, line_search_fn="strong_wolfe")
+        inputs = (features - mean) / std
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(linear(inputs), labels, class_weights)
+            loss = loss + _FIT_DECAY * linear.weight.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            self.linear.weight.copy_(linear.weight / std)
+            self.linear.bias.copy_(linear.bias - self.linear.weight @ mean)
+
+
+class ExportedClassifier(nn.Module):
+    """What the line runs: (N, C, H, W) uint8 -> (N, classes) scores, with the normalisation inside."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, classifier: Classifier, spec: InputSpec) -> None:
+        super().__init__()
+        self.backbone, self.pool = classifier.backbone, classifier.pool
+        head = classifier.head
+        self.head = FoldedDuqHead(head) if isinstance(head, DuqHead) else nn.Sequential(head.linear, nn.Softmax(dim=1))
+        scale, offset = _normalisation(spec)
+        self.register_buffer("scale", scale)
+        self.register_buffer("offset", offset)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.pool(self.backbone(images.float() * self.scale + self.offset)))
+        return scores
+
+
+def normalise(images: Tensor, spec: InputSpec) -> Tensor:
+    """(N, C, H, W) uint8 -> float32 as the network wants it."""
+    scale, offset = _normalisation(spec)
+    return images.float() * scale.to(images.device) + offset.to(images.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Which of the backbone's weights came from the file; the others keep their random start."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Not in the file, or of another shape."""
+    unused: tuple[str, ...]
+
+
+def load_backbone(classifier: Classifier, experiment: Experiment, path: Path | None) -> Loaded:
+    """Pretrained weights from a file with torchvision's keys, or torchvision's own; a grey stem gets the sum of the RGB one.
+
+    `path`: safetensors, or a state dict as torch saves it. Raises ConfigError if it can't be read or less than half fits.
+    """
+    given = {
+        key.removeprefix("features."): value
+        for key, value in (read_weights(path) if path is not None else _torchvision_weights(experiment)).items()
+    }
+    wanted = classifier.backbone.state_dict()
+    for key, value in wanted.items():
+        if key in given and given[key].ndim == 4 and given[key].shape[1] == 3 and value.shape[1] == 1:
+            given[key] = given[key].sum(dim=1, keepdim=True)
+    fits = [key for key, value in wanted.items() if key in given and given[key].shape == value.shape]
+    missing = tuple(key for key in wanted if key not in fits)
+    if 2 * len(fits) < len(wanted):
+        raise ConfigError(
+            f"{path or 'torchvision'}: does not fit {experiment.model}: {len(missing)} of {len(wanted)} weights "
+            f"are missing or of another shape, such as {missing[0]}"
+        )
+    classifier.backbone.load_state_dict({key: given[key] for key in fits}, strict=False)
+    return Loaded(tuple(fits), missing, tuple(key for key in given if key not in wanted))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Names and tensors of safetensors or a state dict as torch saves it. Raises ConfigError."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+    except (SafetensorError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise ConfigError(f"{path}: is not a file of tensors alone, and nothing else is loaded") from error
+    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
+        raise ConfigError(f"{path}: must hold a state dict, names and tensors")
+    return values
+
+
+def _torchvision_weights(experiment: Experiment) -> dict[str, Tensor]:
+    name = TORCHVISION_NAMES.get(experiment.model)
+    if name is None:
+        raise ConfigError(f"pretrained: there are no weights of {experiment.model}; set pretrained=false")
+    try:
+        weights: dict[str, Tensor] = torchvision.models.get_model(name, weights="DEFAULT").state_dict()
+    except (URLError, OSError) as error:
+        raise ConfigError(
+            f"pretrained: torchvision's weights can't be fetched ({error}); give a file as --weights, or pretrained=false"
+        ) from error
+    return weights
+
+
+def _mobilenet_v2(channels: int, stride: int) -> tuple[nn.Module, int]:
+    blocks = torchvision.models.mobilenet_v2().features
+    blocks[0][0] = nn.Conv2d(channels, 32, 3, stride=stride, padding=1, bias=False)
+    return blocks, 1280
+
+
+def _efficientnet_b1(channels: int, stride: int) -> tuple[nn.Module, int]:
+    blocks = torchvision.models.efficientnet_b1().features
+    blocks[0][0] = nn.Conv2d(channels, 32, 3, stride=stride, padding=1, bias=False)
+    return blocks, 1280
+
+
+def _shufflenet_v2(channels: int, stride: int) -> tuple[nn.Module, int]:
+    net = torchvision.models.shufflenet_v2_x1_0()
+    net.conv1[0] = nn.Conv2d(channels, 24, 3, stride=stride, padding=1, bias=False)
+    return _stages(net, "conv1", *(["maxpool"] if stride == 2 else []), "stage2", "stage3", "stage4", "conv5"), 1024
+
+
+def _resnet18(channels: int, stride: int) -> tuple[nn.Module, int]:
+    net = torchvision.models.resnet18()
+    size = 7 if stride == 2 else 3
+    net.conv1 = nn.Conv2d(channels, 64, size, stride=stride, padding=size // 2, bias=False)
+    return _stages(net, "conv1", "bn1", "relu", *(["maxpool"] if stride == 2 else []), *_RESNET_LAYERS), 512
+
+
+def _duq_cnn(channels: int, stride: int) -> tuple[nn.Module, int]:
+    """van Amersfoort et al. 2020, appendix: for 28x28 images. Pooling before ReLU gives the same from a quarter of the work."""
+    widths = ((channels, 64, 1), (64, 128, 1), (128, 128, 0))
+    blocks = [
+        layer
+        for before, after, padding in widths
+        for layer in (
+            nn.Conv2d(before, after, 3, padding=padding),
+            nn.BatchNorm2d(after),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+        )
+    ]
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(512, 256), nn.ReLU(), nn.Unflatten(1, (256, 1, 1))), 256
+
+
+def _stages(net: nn.Module, *names: str) -> nn.Module:
+    """In torchvision's names, so that its weights fit."""
+    return nn.Sequential(OrderedDict((name, getattr(net, name)) for name in names))
+
+
+_RESNET_LAYERS = ("layer1", "layer2", "layer3", "layer4")
+_BACKBONES: dict[str, Callable[[int, int], tuple[nn.Module, int]]] = {
+    "MobileNetV2": _mobilenet_v2,
+    "ResNet18": _resnet18,
+    "ShuffleNetV2": _shufflenet_v2,
+    "EfficientNetB1": _efficientnet_b1,
+    "DuqCnn": _duq_cnn,
+}
+TORCHVISION_NAMES = {
+    "MobileNetV2": "mobilenet_v2",
+    "ResNet18": "resnet18",
+    "ShuffleNetV2": "shufflenet_v2_x1_0",
+    "EfficientNetB1": "efficientnet_b1",
+}
+
+
+def _normalisation(spec: InputSpec) -> tuple[Tensor, Tensor]:
+    """(1, C, 1, 1) each: x * scale + offset = (x / 255 - mean) / std"""
+    mean = torch.tensor(spec.mean).view(1, -1, 1, 1)
+    std = torch.tensor(spec.std).view(1, -1, 1, 1)
+    return 1 / (255 * std), -mean / std

@@ -1,0 +1,166 @@
+"""Synthetic photos against real ones: figures for each class and together, with those of other real photos beside them."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from inspectd.binomial import interval, mcnemar
+from inspectd.errors import ConfigError
+from inspectd_tools.networks.classifier import SoftmaxHead
+from inspectd_tools.synthetic.quality.features import FeatureSpace
+from inspectd_tools.synthetic.quality.measures import Estimate, Features, fid, kid, precision, recall
+from inspectd_tools.synthetic.quality.photos import Compared
+
+TOGETHER = "together"
+_LEAST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """Of `compared` photos, synthetic or real, to the unseen real ones of the class."""
+
+    of_class: str
+    compared: str
+    n: int
+    n_unseen: int
+    kid: Estimate
+    fid: float
+    n_fid: int
+    """Images a side: the same for both rows of a class."""
+    precision: Estimate
+    recall: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A linear probe's success on the unseen real photos."""
+
+    trained_on: str
+    n: int
+    n_unseen: int
+    accuracy: Estimate
+    balanced_accuracy: float
+    p_value: float | None
+    """McNemar against the probe trained on real photos alone; None for that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    feature_space: str
+    compared_at_px: int
+    closeness: tuple[Closeness, ...]
+    probes: tuple[Probe, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def score(photos: Compared, space: FeatureSpace, seed: int = 0) -> Score:
+    """Raises ConfigError where a class has too few photos."""
+    synthetic, known, unseen = (
+        (space(images.pixels, what), images.labels)
+        for images, what in ((photos.synthetic, "synthetic"), (photos.known, "real"), (photos.unseen, "unseen"))
+    )
+    labels = np.unique(synthetic[1])
+    groups = {photos.classes[label]: [label] for label in labels} | {TOGETHER: labels.tolist()}
+    rows: list[Closeness] = []
+    for name, chosen in groups.items():
+        made, seen, new = (features[np.isin(of, chosen)] for features, of in (synthetic, known, unseen))
+        if min(len(made), len(seen), len(new)) < _LEAST:
+            counts = f"{len(made)} synthetic, {len(seen)} real and {len(new)} unseen real photos"
+            raise ConfigError(f"{name}: has {counts}; every one must be at least {_LEAST}")
+        rows += _rows(name, made, seen, new, seed)
+    return Score(space.name, photos.side_px, tuple(rows), tuple(_probes(synthetic, known, unseen, len(photos.classes))))
+
+
+def closeness_table(score: Score) -> Table:
+    table = Table(
+        *("class", "compared", "n", "KID x 1000 (95 %)", "FID", "precision (95 %)", "recall (95 %)"),
+        title=f"against unseen real photos\n{score.feature_space}, images compared at {score.compared_at_px} px",
+        caption="KID: 0 is no difference, below 0 is chance. FID falls with n: compare the two rows of a class only.\n"
+        "real: photos that the synthetic ones may have been made from, against unseen ones",
+    )
+    for row in score.closeness:
+        kid_text = f"{1000 * row.kid.value:.2f} ({1000 * row.kid.low:.2f} to {1000 * row.kid.high:.2f})"
+        table.add_row(
+            *(row.of_class, row.compared, f"{row.n} : {row.n_unseen}", kid_text, f"{row.fid:.1f} (n = {row.n_fid})"),
+            *(f"{rate.value:.2f} ({rate.low:.2f} to {rate.high:.2f})" for rate in (row.precision, row.recall)),
+            end_section=row.compared == "real",
+        )
+    return table
+
+
+def probe_table(score: Score) -> Table:
+    table = Table(
+        *("trained on", "n", "accuracy (95 %)", "balanced", "p against real"),
+        title="linear probe on the same features, tested on unseen real photos",
+        caption="a quick stand-in for training the network: only that says for certain whether they help",
+    )
+    for row in score.probes:
+        rate = row.accuracy
+        table.add_row(
+            row.trained_on,
+            str(row.n),
+            f"{rate.value:.3f} ({rate.low:.3f} to {rate.high:.3f}), n = {row.n_unseen}",
+            f"{row.balanced_accuracy:.3f}",
+            "" if row.p_value is None else f"{row.p_value:.2g}",
+        )
+    return table
+
+
+def _rows(name: str, synthetic: Features, known: Features, unseen: Features, seed: int) -> list[Closeness]:
+    rng = np.random.default_rng(seed)
+    n_fid = min(len(synthetic), len(known), len(unseen))
+    some = {id(features): features[rng.permutation(len(features))[:n_fid]] for features in (synthetic, known, unseen)}
+    return [
+        Closeness(
+            of_class=name,
+            compared=compared,
+            n=len(features),
+            n_unseen=len(unseen),
+            kid=kid(features, unseen, seed),
+            fid=fid(some[id(features)], some[id(unseen)]),
+            n_fid=n_fid,
+            precision=precision(features, unseen),
+            recall=recall(features, unseen),
+        )
+        for compared, features in (("synthetic", synthetic), ("real", known))
+    ]
+
+
+_Labelled = tuple[Features, NDArray[np.int64]]
+
+
+def _probes(synthetic: _Labelled, known: _Labelled, unseen: _Labelled, class_count: int) -> list[Probe]:
+    """With synthetic photos of some classes only, none can be trained on them alone."""
+    both = (np.concatenate([known[0], synthetic[0]]), np.concatenate([known[1], synthetic[1]]))
+    sets = {"real": known, "synthetic": synthetic, "real + synthetic": both}
+    if len(np.unique(synthetic[1])) < class_count:
+        del sets["synthetic"]
+    tested, truth = torch.from_numpy(unseen[0]).float(), unseen[1]
+    right = {}
+    for name, (features, labels) in sets.items():
+        probe = SoftmaxHead(features.shape[1], class_count)
+        probe.fit(torch.from_numpy(features).float(), torch.from_numpy(labels), torch.ones(class_count))
+        right[name] = probe(tested).argmax(1).numpy() == truth
+    return [_probe(name, len(sets[name][1]), hits, right["real"], truth) for name, hits in right.items()]
+
+
+def _probe(
+    name: str, n: int, hits: NDArray[np.bool_], hits_of_real: NDArray[np.bool_], truth: NDArray[np.int64]
+) -> Probe:
+    count = int(hits.sum())
+    p_value = mcnemar(int((hits & ~hits_of_real).sum()), int((hits_of_real & ~hits).sum()))
+    return Probe(
+        trained_on=name,
+        n=n,
+        n_unseen=len(truth),
+        accuracy=Estimate(count / len(truth), *interval(count, len(truth))),
+        balanced_accuracy=float(np.mean([hits[truth == label].mean() for label in np.unique(truth)])),
+        p_value=None if name == "real" else p_value,
+    )

@@ -1,0 +1,71 @@
+"""Training batches: order, balance and augmentation, all of them functions of seed and epoch."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from inspectd.errors import ConfigError
+from inspectd_tools.data.images import Images
+from inspectd_tools.distributed import count, share
+from inspectd_tools.settings import Experiment
+from inspectd_tools.training.augment import Change, policy, production_variation
+
+_WORKERS = 2
+
+
+class Batches:
+    """Whole batches of one size; what is left over at an epoch's end waits for the next one's shuffle."""
+
+    def __init__(self, images: Images, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._pixels = torch.from_numpy(images.pixels)
+        self._labels = torch.from_numpy(images.labels)
+        if experiment.batch_size % count():
+            raise ConfigError(f"batch_size: {experiment.batch_size} can't be shared equally by {count()} processes")
+        wanted = experiment.epoch_images or len(self._labels)
+        self._drawn = max(1, wanted // experiment.batch_size) * experiment.batch_size
+
+    def __len__(self) -> int:
+        return self._drawn // self._experiment.batch_size
+
+    def of_epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(N, C, H, W) uint8 and (N,) labels: this process's share of each batch."""
+        seed = self._experiment.seed * 1_000_003 + number
+        generator = torch.Generator().manual_seed(seed)
+        order, size = self._order(generator), self._experiment.batch_size
+        if self._experiment.augmentation not in ("no_augment", "production"):
+            changed = _Changed(self._pixels, self._labels, order, policy(self._experiment.augmentation), seed)
+            own = [place for batch in torch.arange(self._drawn).split(size) for place in share(batch).tolist()]
+            yield from DataLoader(changed, size // count(), sampler=own, num_workers=_WORKERS)
+            return
+        for places in order.split(size):
+            images = self._pixels[places]
+            if self._experiment.augmentation == "production":
+                images = production_variation(images, generator)
+            yield share(images), share(self._labels[places])
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        if self._experiment.class_balance == "sampling":
+            weights = 1 / torch.bincount(self._labels)[self._labels]
+            return torch.multinomial(weights, self._drawn, replacement=True, generator=generator)
+        rounds = -(-self._drawn // len(self._labels))
+        shuffled = [torch.randperm(len(self._labels), generator=generator) for _ in range(rounds)]
+        return torch.cat(shuffled)[: self._drawn]
+
+
+class _Changed(Dataset[tuple[Tensor, Tensor]]):
+    """Images changed one by one, in the workers. Each has a seed of its own, so it does not matter which worker."""
+
+    def __init__(self, pixels: Tensor, labels: Tensor, order: Tensor, change: Change, seed: int) -> None:
+        self._pixels, self._labels, self._order = pixels, labels, order
+        self._change, self._seed = change, seed
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(self._seed * 1_000_003 + position)
+        place = self._order[position]
+        return self._change(self._pixels[place]), self._labels[place]

@@ -1,0 +1,206 @@
+"""One training run: epochs, validation, the best weights. It can be cut anywhere and resumed to the very same weights."""
+
+import csv
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inspectd.errors import InspectdError
+from inspectd.terminal import progress_bar, text_column
+from inspectd_tools.data.images import Images
+from inspectd_tools.distributed import is_first, synchronise_batch_norm, wait
+from inspectd_tools.networks.classifier import Classifier, SoftmaxHead, normalise
+from inspectd_tools.networks.duq import DuqHead
+from inspectd_tools.settings import Experiment
+from inspectd_tools.training.batches import Batches
+from inspectd_tools.training.optimizer import learning_rate, optimizer_of
+from inspectd_tools.training.step import losses, training_step
+
+WEIGHTS = "weights.safetensors"
+_BEST = "best.safetensors"
+_LAST = "last.pt"
+_EVALUATION_BATCH = 64
+
+
+class TrainingError(InspectdError):
+    """Training has diverged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    number: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    images_per_s: float
+    seconds: float
+    replaced: bool
+    """The weights went back to the best ones after it."""
+
+
+def train(
+    classifier: Classifier, experiment: Experiment, train_set: Images, validation_set: Images, run: Path
+) -> list[Epoch]:
+    """Train in place; `classifier` ends with the weights of the epoch `kept`, its head not fitted yet.
+
+    `run/epochs.json` and `.csv` tell the epochs; `run/last.pt` is where a run that was cut goes on. Everything random
+    depends on the seed and the epoch alone: the same data and machine give the same weights, resumed or not.
+    """
+    synchronise_batch_norm(classifier)
+    optimizer = optimizer_of(classifier, experiment)
+    epochs = _resume(classifier, optimizer, run)
+    batches = Batches(train_set, experiment)
+    weights = _class_weights(train_set, len(experiment.classes), experiment.class_balance == "weights")
+    with progress_bar(text_column("{task.fields[note]}")) as progress:
+        task = progress.add_task(
+            "train", total=experiment.epochs * len(batches), completed=len(epochs) * len(batches), note=""
+        )
+        while len(epochs) < experiment.epochs and not _is_over(epochs, experiment):
+            number = len(epochs) + 1
+            torch.manual_seed(experiment.seed * 1_000_003 + number)
+            start_s = time.monotonic()
+            found = []
+            for place, (images, labels) in enumerate(batches.of_epoch(number)):
+                _set_rate(optimizer, learning_rate(experiment, (number - 1 + place / len(batches)) / experiment.epochs))
+                inputs = to_network(images, experiment)
+                found.append(training_step(classifier, experiment, optimizer, inputs, labels, weights))
+                progress.advance(task)
+            seconds = time.monotonic() - start_s
+            features = all_features(classifier, experiment, validation_set)
+            loss, accuracy = assess(classifier.trained_head, features, validation_set, experiment)
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"epoch {number}: the loss is not a number any more; try a lower lr ({experiment.lr})"
+                )
+            is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
+            if is_best and is_first():
+                save_weights(classifier, run / _BEST)
+            replaced = not is_best and _is_astray(epochs, experiment)
+            if replaced:
+                classifier.load_state_dict(load_file(run / _BEST))
+            speed = len(batches) * experiment.batch_size / seconds
+            epochs.append(Epoch(number, float(np.mean(found)), loss, accuracy, speed, seconds, replaced))
+            if is_first():
+                _save_last(classifier, optimizer, epochs, run)
+            wait()
+            progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
+    if epochs and experiment.keep == "best":
+        classifier.load_state_dict(load_file(run / _BEST))
+    return epochs
+
+
+def kept(epochs: list[Epoch], experiment: Experiment) -> int:
+    """The number of the epoch whose weights the run ends with; 0: none was trained."""
+    return len(epochs) if experiment.keep == "last" else _best_number(epochs)
+
+
+def fit_head(classifier: Classifier, experiment: Experiment, features: Tensor, images: Images) -> None:
+    """To the features (N, features) of the training images, where the experiment wants it fitted and not trained."""
+    labels = torch.from_numpy(images.labels)
+    if isinstance(classifier.head, DuqHead):
+        if experiment.head_fit == "means":
+            classifier.head.fit_means(features, labels)
+        elif experiment.head_fit == "covariance":
+            classifier.head.fit_covariance(features, labels)
+    elif experiment.epochs == 0:
+        weights = _class_weights(images, len(experiment.classes), experiment.class_balance != "none")
+        classifier.head.fit(features, labels, weights)
+
+
+@torch.no_grad()
+def all_features(classifier: Classifier, experiment: Experiment, images: Images) -> Tensor:
+    """(N, features) of a whole set, in evaluation mode and full precision."""
+    classifier.eval()
+    pixels = torch.from_numpy(images.pixels).split(_EVALUATION_BATCH)
+    return torch.cat([classifier.features(to_network(batch, experiment)) for batch in pixels])
+
+
+@torch.no_grad()
+def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -> Tensor:
+    """(N, classes): scores of a whole set, K_c or softmax."""
+    log_scores: Tensor = classifier.head(all_features(classifier, experiment, images))
+    return log_scores.exp()
+
+
+@torch.no_grad()
+def assess(
+    head: DuqHead | SoftmaxHead, features: Tensor, images: Images, experiment: Experiment
+) -> tuple[float, float]:
+    """Mean loss and accuracy of a head on the features (N, features) of these images."""
+    log_scores = head(features)
+    labels = torch.from_numpy(images.labels)
+    one_hot = functional.one_hot(labels, len(experiment.classes)).float()
+    loss = losses(head, log_scores, one_hot, experiment).mean()
+    return float(loss), float((log_scores.argmax(1) == labels).float().mean())
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """As safetensors; a file that is there stays whole until the new one is. Raises OSError."""
+    tensors = {
+        key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in network.state_dict().items()
+    }
+    part = path.with_suffix(".part")
+    save_file(tensors, part)
+    part.replace(path)
+
+
+def to_network(images: Tensor, experiment: Experiment) -> Tensor:
+    """(N, C, H, W) uint8 -> normalised float32, laid out as the weights are."""
+    return normalise(images, experiment.input).contiguous(memory_format=torch.channels_last)
+
+
+def _best_number(epochs: list[Epoch]) -> int:
+    return min(epochs, key=lambda epoch: epoch.validation_loss).number if epochs else 0
+
+
+def _is_over(epochs: list[Epoch], experiment: Experiment) -> bool:
+    return 0 < experiment.early_limit <= len(epochs) - _best_number(epochs)
+
+
+def _is_astray(epochs: list[Epoch], experiment: Experiment) -> bool:
+    """Whether the epoch now ending makes `replacement_limit` of them since the best one, or since the last return to it."""
+    since = max([_best_number(epochs), *(epoch.number for epoch in epochs if epoch.replaced)])
+    return 0 < experiment.replacement_limit <= len(epochs) + 1 - since
+
+
+def _class_weights(images: Images, class_count: int, balanced: bool) -> Tensor:
+    """(classes,), 1 on average over the images."""
+    if not balanced:
+        return torch.ones(class_count)
+    counts = np.bincount(images.labels, minlength=class_count)
+    return torch.from_numpy(len(images.labels) / (len(counts) * np.maximum(counts, 1))).float()
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _save_last(classifier: Classifier, optimizer: torch.optim.Optimizer, epochs: list[Epoch], run: Path) -> None:
+    rows: list[dict[str, Any]] = [asdict(epoch) for epoch in epochs]
+    (run / "epochs.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    with (run / "epochs.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows(rows)
+    state = {"classifier": classifier.state_dict(), "optimizer": optimizer.state_dict(), "epochs": rows}
+    torch.save(state, run / f"{_LAST}.part")
+    (run / f"{_LAST}.part").replace(run / _LAST)
+
+
+def _resume(classifier: Classifier, optimizer: torch.optim.Optimizer, run: Path) -> list[Epoch]:
+    if not (run / _LAST).exists():
+        return []
+    state = torch.load(run / _LAST, weights_only=True)
+    classifier.load_state_dict(state["classifier"])
+    optimizer.load_state_dict(state["optimizer"])
+    return [Epoch(**row) for row in state["epochs"]]

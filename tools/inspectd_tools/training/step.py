@@ -1,0 +1,63 @@
+"""One optimisation step: loss, gradient penalty, centroids."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inspectd.inference.openvino import has_bf16
+from inspectd_tools.distributed import average_gradients, count, total
+from inspectd_tools.networks.classifier import Classifier, SoftmaxHead
+from inspectd_tools.networks.duq import DuqHead, duq_loss, duq_loss_of_kernel, gradient_penalty
+from inspectd_tools.settings import Experiment
+
+
+def training_step(
+    classifier: Classifier,
+    experiment: Experiment,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+) -> float:
+    """One step on normalised (N, C, H, W) and labels (N,); returns the loss.
+
+    Distances, loss and penalty are computed in float32. A DUQ head then moves its centroids by the same batch in evaluation
+    mode, as the paper does.
+    """
+    one_hot = functional.one_hot(labels, len(experiment.classes)).float()
+    classifier.train()
+    inputs.requires_grad_(experiment.gp_const is not None)
+    head = classifier.trained_head
+    log_scores = head(_features(classifier, inputs))
+    loss = (class_weights[labels] * losses(head, log_scores, one_hot, experiment)).mean()
+    if experiment.gp_const is not None:
+        loss = loss + experiment.gp_const * gradient_penalty(log_scores, inputs)
+    optimizer.zero_grad()
+    loss.backward()
+    average_gradients(classifier)
+    if experiment.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(classifier.parameters(), experiment.clip_norm)
+    optimizer.step()
+    if isinstance(head, DuqHead):
+        classifier.eval()
+        with torch.no_grad():
+            head.update_centroids(_features(classifier, inputs.detach()), one_hot)
+    return float(total(loss.detach())) / count()
+
+
+def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, experiment: Experiment) -> Tensor:
+    """(N,): binary cross-entropy of DUQ's kernels, cross-entropy of a softmax."""
+    targets = one_hot.lerp(torch.full_like(one_hot, 1 / one_hot.shape[1]), experiment.label_smoothing)
+    if isinstance(head, DuqHead):
+        return (
+            duq_loss_of_kernel(log_scores, targets)
+            if experiment.criterion == "BCE_of_K"
+            else duq_loss(log_scores, targets)
+        )
+    return -(targets * log_scores).sum(dim=1)
+
+
+def _features(classifier: Classifier, inputs: Tensor) -> Tensor:
+    """(N, features) float32; convolutions run in bf16 where the processor has it."""
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=has_bf16()):
+        return classifier.features(inputs).float()
