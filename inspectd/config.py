@@ -9,10 +9,18 @@ from inspectd.camera import CameraConfig
 from inspectd.files.yaml_file import read_yaml
 from inspectd.gate import GateConfig
 from inspectd.inference import InferenceConfig
-from inspectd.line.liveness import WatchdogConfig
 from inspectd.records.archive import ArchiveConfig
 from inspectd.records.journal import JournalConfig
 from inspectd.section import ConfigPath, Section, checked
+
+
+class WatchdogConfig(Section):
+    """When a stage counts as stalled. systemd's own WatchdogSec stands in the unit."""
+
+    stall_ms: float = Field(default=1000, ge=100, le=10_000)
+    """A stage (acquire, inspect, gate) without progress for this long costs run permit and systemd's watchdog its food."""
+    exit_after_s: float = Field(default=30, ge=5, le=600)
+    """A stage stalled for this long ends the process with code 75, for those who run it without systemd."""
 
 
 class Config(Section):

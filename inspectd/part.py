@@ -1,4 +1,4 @@
-"""The words everything else uses: a part (one label = one trigger), its shot, its verdict.
+"""The words everything else uses: a part (one label = one trigger), its frame, its verdict.
 
 All `*_ns` times are `time.monotonic_ns()` (CLOCK_MONOTONIC, shared by all processes of one machine)
 unless the name says `utc`.
@@ -27,7 +27,7 @@ class MissedReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class Frame:
     """What the camera gave for one trigger: an image, or the reason why there is none (never both)."""
 
     number: int
@@ -39,7 +39,7 @@ class Shot:
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.missed is None):
-            raise ValueError("a Shot holds either an image or the reason why there is none")
+            raise ValueError("a Frame holds either an image or the reason why there is none")
 
 
 @dataclass(frozen=True, slots=True)

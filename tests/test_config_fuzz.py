@@ -203,13 +203,13 @@ def test_a_mutated_engine_manifest_loads_or_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(60 + MUTATIONS // 2)
-@pytest.mark.parametrize("name", ["compose-filter-label", "studies/experiment_4"])
+@pytest.mark.parametrize("name", ["compose-filter-label", "experiments/experiment_4"])
 def test_a_mutated_file_of_the_tools_loads_or_is_refused(tmp_path: Path, name: str) -> None:
     pytest.importorskip("torch")
-    from inspectd_tools.experiments.config import load_study
+    from inspectd_tools.experiments.config import load_experiment
     from inspectd_tools.synthetic.compose.config import load_compose_config
 
-    load: Callable[[Path], Any] = load_study if "studies" in name else load_compose_config
+    load: Callable[[Path], Any] = load_experiment if "experiments" in name else load_compose_config
     values = read_yaml(PROJECT / "config" / f"{name}.yaml", "")
     assert outcomes_of(load, tmp_path / "file.yaml", lambda rng: mutated(values, rng))["refused"]
 
@@ -217,7 +217,7 @@ def test_a_mutated_file_of_the_tools_loads_or_is_refused(tmp_path: Path, name: s
 @pytest.mark.timeout(60 + MUTATIONS // 5)
 def test_mutated_training_settings_load_or_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from inspectd_tools.settings import load_experiment
+    from inspectd_tools.settings import load_settings
 
     experiments = PROJECT / "config" / "training"
     (tmp_path / "default.json").write_bytes((experiments / "default.json").read_bytes())
@@ -234,7 +234,7 @@ def test_mutated_training_settings_load_or_are_refused(tmp_path: Path) -> None:
             text = text.replace(old, new, 1)
         return damaged(text, rng)
 
-    assert outcomes_of(lambda path: load_experiment(path.stem, (), tmp_path), tmp_path / "mine.json", mutant)["refused"]
+    assert outcomes_of(lambda path: load_settings(path.stem, (), tmp_path), tmp_path / "mine.json", mutant)["refused"]
 
 
 @pytest.mark.timeout(60 + MUTATIONS // 5)

@@ -1,7 +1,7 @@
 """The camera contract: open, grab, close. Drivers are `pylon`, `replay` and `opencv`.
 
-A driver delivers `Shot`s in the order of their triggers, one per call. It never raises for a bad or missing
-image of a known trigger (that is a `Shot` with `missed` set); it raises `CameraError` when the device itself
+A driver delivers `Frame`s in the order of their triggers, one per call. It never raises for a bad or missing
+image of a known trigger (that is a `Frame` with `missed` set); it raises `CameraError` when the device itself
 is gone or refuses a setting, and for whatever else its SDK raises. `grab` and `close` return within a bounded time whatever
 the hardware does. A driver is used from one thread at a time, except where it says otherwise.
 """
@@ -13,7 +13,7 @@ from typing import Protocol
 from pydantic import Field
 
 from inspectd.errors import CameraError, InspectdError
-from inspectd.part import Shot
+from inspectd.part import Frame
 from inspectd.section import Section
 
 CLOSE_S = 3.0
@@ -58,11 +58,11 @@ class Camera(Protocol):
         exposure so long that no image is young enough to be judged. Raises InUseError: another process has the camera.
         """
 
-    def grab(self, timeout_ms: float) -> Shot | None:
-        """The next shot, or None if nothing was triggered within `timeout_ms`.
+    def grab(self, timeout_ms: float) -> Frame | None:
+        """The next frame, or None if nothing was triggered within `timeout_ms`.
 
         With a software trigger the driver fires it on its own clock (`trigger.rate_hz`) and stamps
-        `t_trigger_ns` before firing; an unanswered trigger is a `lost_frame` shot. The image of a shot is the
+        `t_trigger_ns` before firing; an unanswered trigger is a `lost_frame` frame. The image of a frame is the
         caller's: no later grab changes it. Where all images of a camera have one size, one of another size is a `bad_frame`.
         Raises CameraError if the device is gone, EndOfImages if a finite source has no more.
         """

@@ -21,7 +21,7 @@ from inspectd.camera.base import CLOSE_S, CameraSection, camera_errors
 from inspectd.camera.proven_size import ProvenSize
 from inspectd.errors import CameraError, InspectdError
 from inspectd.ownership import Claim
-from inspectd.part import Image, MissedReason, Shot
+from inspectd.part import Frame, Image, MissedReason
 from inspectd.redaction import redacted
 
 log = structlog.get_logger()
@@ -116,16 +116,16 @@ class OpencvCamera:
             self.close()
             raise
 
-    def grab(self, timeout_ms: float) -> Shot | None:
+    def grab(self, timeout_ms: float) -> Frame | None:
         """As the contract says. A gap in the numbers are images that came while nobody asked for one."""
         if self._reader is None or self._size is None:
             raise CameraError(f"{self._config.title}: not open")
-        shot = self._reader.take(timeout_ms / 1000)
-        if shot is None and self._reader.silence_s() > _SILENCE_S:
+        frame = self._reader.take(timeout_ms / 1000)
+        if frame is None and self._reader.silence_s() > _SILENCE_S:
             raise CameraError(f"{self._config.title}: no image for {_SILENCE_S:g} s")
-        if shot is not None and shot.image is not None and not self._size.fits(shot.image):
-            return replace(shot, image=None, missed=MissedReason.BAD_FRAME)
-        return shot
+        if frame is not None and frame.image is not None and not self._size.fits(frame.image):
+            return replace(frame, image=None, missed=MissedReason.BAD_FRAME)
+        return frame
 
     def close(self) -> None:
         reader, self._reader = self._reader, None
@@ -136,10 +136,10 @@ class OpencvCamera:
             claim.release()
 
     def _prove_that_it_delivers(self, reader: "_Reader") -> None:
-        shot = reader.take(_OPEN_S)
-        if shot is None or shot.image is None:
+        frame = reader.take(_OPEN_S)
+        if frame is None or frame.image is None:
             raise CameraError(f"{self._config.title}: no image within {_OPEN_S:g} s")
-        self._size = ProvenSize(self._config.title, shot.image)
+        self._size = ProvenSize(self._config.title, frame.image)
         reader.count_from_here()
 
 
@@ -150,7 +150,7 @@ class _Reader:
         self._config = config
         self._exposure_ns = round((config.exposure_us or 0) * 1000)
         self._changed = threading.Condition()
-        self._latest: Shot | None = None
+        self._latest: Frame | None = None
         self._failure: CameraError | None = None
         self._number = 0
         self._last_ns = time.monotonic_ns()
@@ -158,14 +158,14 @@ class _Reader:
         self._thread = threading.Thread(target=self._run, name="opencv", daemon=True)
         self._thread.start()
 
-    def take(self, timeout_s: float) -> Shot | None:
-        """The latest shot, once; None if none came in time. Raises the CameraError that ended the reading."""
+    def take(self, timeout_s: float) -> Frame | None:
+        """The latest frame, once; None if none came in time. Raises the CameraError that ended the reading."""
         with self._changed:
             self._changed.wait_for(lambda: self._latest or self._failure, timeout_s)
             if self._latest is None and self._failure is not None:
                 raise self._failure
-            shot, self._latest = self._latest, None
-            return shot
+            frame, self._latest = self._latest, None
+            return frame
 
     def count_from_here(self) -> None:
         with self._changed:
@@ -206,7 +206,7 @@ class _Reader:
     def _publish(self, image: Image) -> None:
         now_ns = time.monotonic_ns()
         with self._changed:
-            self._latest = Shot(self._number, now_ns - self._exposure_ns, now_ns, image)
+            self._latest = Frame(self._number, now_ns - self._exposure_ns, now_ns, image)
             self._number += 1
             self._last_ns = now_ns
             self._changed.notify()

@@ -13,7 +13,7 @@ from inspectd.camera.base import CameraSection, EndOfImages, camera_errors
 from inspectd.camera.clock import TriggerClock
 from inspectd.camera.image_files import photos_to_play, read_photo
 from inspectd.errors import CameraError, ConfigError
-from inspectd.part import Image, MissedReason, Shot
+from inspectd.part import Frame, Image, MissedReason
 from inspectd.section import ConfigPath
 
 log = structlog.get_logger()
@@ -58,14 +58,14 @@ class ReplayCamera:
         self._number = 0
         self._clock = TriggerClock(self._config.rate_hz)
 
-    def grab(self, timeout_ms: float) -> Shot | None:
+    def grab(self, timeout_ms: float) -> Frame | None:
         if not self._pending:
             self._decode_next()
         if not self._clock.wait(timeout_ms):
             return None
         image, number, now_ns = self._pending.pop(), self._number, time.monotonic_ns()
         self._number += 1
-        return Shot(number, now_ns, now_ns, image, MissedReason.BAD_FRAME if image is None else None)
+        return Frame(number, now_ns, now_ns, image, MissedReason.BAD_FRAME if image is None else None)
 
     def close(self) -> None:
         self._images = None

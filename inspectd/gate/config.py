@@ -52,7 +52,7 @@ class GateConfig(Section):
     at least half of the pulse meets its label. A reject is then recorded as not driven and stops the belt until a reload
     (SIGHUP); a release is left out."""
     stall_ms: float = Field(default=250, ge=50, le=5000)
-    """No heartbeat from the line for this long: run permit off, everything in flight rejected. A gate that does not
+    """No permit message from the line for this long: run permit off, everything in flight rejected. A gate that does not
     answer the line for this long, beside what it may wait for its output, is killed, and the line writes the safe state
     in its place."""
     refresh_ms: float = Field(default=100, ge=10, le=1000)

@@ -25,7 +25,7 @@ _SEND_WITHIN_S = 0.05
 """A burst of lost frames may fill the channel for some ms; a gate that takes nothing for this long does not listen."""
 _BEAT_S = 0.02
 _UNANSWERED = 3
-"""Heartbeats without an answer before a gate counts as hung; a machine that stood still as a whole misses one."""
+"""Permit messages without an answer before a gate counts as hung; a machine that stood still as a whole misses one."""
 
 
 class _Gone(LineFault):
@@ -84,13 +84,13 @@ class GateLink:
         """The part has passed and its record is committed. Raises LineFault."""
         self._send(Message(Kind.CLEAR, part=part))
 
-    def heartbeat(self, ok: bool) -> None:
+    def permit(self, ok: bool) -> None:
         """The line is alive; `ok`: it sees every trigger, so the belt may run.
 
         Raises LineFault; a gate that hangs (`hung_after_ms`) is killed.
         """
         now_ns = time.monotonic_ns()
-        self._send(Message(Kind.HEARTBEAT, int(ok), t_ns=now_ns))
+        self._send(Message(Kind.PERMIT, int(ok), t_ns=now_ns))
         if self._unanswered == 0:
             self._asked_ns = now_ns
         self._unanswered += 1
@@ -128,7 +128,7 @@ class GateLink:
                 self._has_stopped = True
                 return messages
             with suppress(_Gone):  # it has just finished
-                self.heartbeat(False)
+                self.permit(False)
         raise LineFault("the gate has not finished what was in flight in time")
 
     def close(self) -> None:
@@ -189,11 +189,11 @@ class GateLink:
             raise LineFault(f"the gate has not answered for {silent_ms:.0f} ms")
 
     def _answers(self) -> bool:
-        """Whether the gate answers a heartbeat, or has ended. What it says beside is lost."""
+        """Whether the gate answers a permit message, or has ended. What it says beside is lost."""
         asked_ns = time.monotonic_ns()
         end_s = time.monotonic() + self._config.hung_after_ms / 1000
         try:
-            self._send(Message(Kind.HEARTBEAT, int(False), t_ns=asked_ns))
+            self._send(Message(Kind.PERMIT, int(False), t_ns=asked_ns))
         except _Gone:
             return True
         except LineFault:

@@ -73,9 +73,9 @@ class GateLoop:
                 self._schedule.expect(message.part, message.t_ns)
             case Kind.CLEAR:
                 self._schedule.clear(message.part)
-            case Kind.HEARTBEAT:
+            case Kind.PERMIT:
                 now_ns = time.monotonic_ns()
-                self._schedule.heartbeat(bool(message.code), now_ns)
+                self._schedule.permit(bool(message.code), now_ns)
                 self._send(Message(Kind.ALIVE, self._schedule.state(now_ns), t_ns=now_ns))
             case Kind.RESET:
                 self._schedule.reset()

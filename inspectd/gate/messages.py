@@ -1,9 +1,9 @@
 """What line and gate tell each other: fixed-size messages over a SOCK_SEQPACKET pair.
 
-Line to gate: EXPECT (a part exists, reject it at `due_ns`), CLEAR (it passed and is recorded), HEARTBEAT (the
+Line to gate: EXPECT (a part exists, reject it at `due_ns`), CLEAR (it passed and is recorded), PERMIT (the
 line is alive; `ok` = it sees every trigger now, so the belt may run), RESET (an operator cleared latched stops),
 STOP (finish what is in flight, then leave the output safe and exit).
-Gate to line: OUTCOME (what was done with a part), ALIVE (answer to each heartbeat, with the gate's health).
+Gate to line: OUTCOME (what was done with a part), ALIVE (answer to each PERMIT, with the gate's health).
 The end of the socket means the other side is dead.
 """
 
@@ -18,7 +18,7 @@ SIZE = _FORMAT.size
 class Kind(IntEnum):
     EXPECT = 1
     CLEAR = 2
-    HEARTBEAT = 3
+    PERMIT = 3
     RESET = 4
     STOP = 5
     OUTCOME = 6
@@ -40,21 +40,21 @@ class GateState(IntEnum):
     """Why run permit is on (RUNNING) or off (all others)."""
 
     RUNNING = 0
-    LINE_NOT_OK = 1  # heartbeats say the line does not see every trigger
-    LINE_STALLED = 2  # no heartbeat for `stall_ms`
+    LINE_NOT_OK = 1  # the line says it does not see every trigger
+    LINE_STALLED = 2  # no PERMIT message for `stall_ms`
     LINE_GONE = 3  # end of file on the socket
     OUTPUT_FAILED = 4  # the output can't be driven or does not read back
     REJECT_UNCONFIRMED = 5  # commanded, not confirmed; latched until RESET
     TOO_MANY_REJECTS = 6  # latched until RESET
-    STARTING = 7  # no heartbeat yet
+    STARTING = 7  # no PERMIT message yet
     REJECT_NOT_DRIVEN = 8  # a reject was too late, not verified, or met an open path; latched until RESET
     TOO_MANY_PARTS = 9  # more in flight than can be scheduled; until the last of them has gone by, then latched
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """kind; code: `ok` of HEARTBEAT, Outcome of OUTCOME, GateState of ALIVE; part id (0: none);
-    t_ns: due of EXPECT, time of sending of HEARTBEAT and ALIVE, time the pulse really began of OUTCOME (0: no pulse);
+    """kind; code: `ok` of PERMIT, Outcome of OUTCOME, GateState of ALIVE; part id (0: none);
+    t_ns: due of EXPECT, time of sending of PERMIT and ALIVE, time the pulse really began of OUTCOME (0: no pulse);
     lateness_ns: of OUTCOME, begin of the pulse minus due."""
 
     kind: Kind

@@ -1,6 +1,6 @@
 """The gate's logic without its clock: which signals, and when. Time is passed in, nothing is done here.
 
-Every expected part is rejected at its due time unless it has been cleared. Run permit needs a fresh heartbeat that says
+Every expected part is rejected at its due time unless it has been cleared. Run permit needs a fresh permit message that says
 ok, an output that does what it is told, and no latched stop. What the output acknowledged and read back comes in
 (`acknowledged`, `actuator_read`, `output_failed`); what became of each label goes out (`take_outcomes`).
 """
@@ -59,7 +59,7 @@ class Schedule:
         """Labels whose outcome is right if the actuator stayed off until they were by, and when they are by (ns); it has
         not been read since."""
         self._unscheduled_until_ns: int | None = None
-        self._heartbeat_ns: int | None = None
+        self._permit_ns: int | None = None
         self._line_ok = False
         self._line_gone = False
         self._stopping = False
@@ -96,9 +96,9 @@ class Schedule:
             else:
                 self._outcomes.append(Done(part, Outcome.REJECTED_LATE))
 
-    def heartbeat(self, ok: bool, now_ns: int) -> None:
+    def permit(self, ok: bool, now_ns: int) -> None:
         self._line_ok = ok
-        self._heartbeat_ns = now_ns
+        self._permit_ns = now_ns
 
     def reset(self) -> None:
         """An operator has looked: forget latched stops."""
@@ -110,7 +110,7 @@ class Schedule:
         self._line_gone = True
 
     def line_stops(self) -> None:
-        """No more heartbeats are to come, and that is not a stall: what was cleared still passes."""
+        """No more permit messages are to come, and that is not a stall: what was cleared still passes."""
         self._stopping = True
 
     # what the output says
@@ -186,9 +186,9 @@ class Schedule:
             return self._latched
         if self._stopping:
             return GateState.LINE_NOT_OK
-        if self._heartbeat_ns is None:
+        if self._permit_ns is None:
             return GateState.STARTING
-        if now_ns - self._heartbeat_ns > self._stall_ns:
+        if now_ns - self._permit_ns > self._stall_ns:
             return GateState.LINE_STALLED
         return GateState.RUNNING if self._line_ok else GateState.LINE_NOT_OK
 
@@ -201,8 +201,8 @@ class Schedule:
             times.append(self._unscheduled_until_ns)
         if self._confirm_by_ns is not None:
             times.append(self._confirm_by_ns)
-        if self._heartbeat_ns is not None and now_ns - self._heartbeat_ns <= self._stall_ns:
-            times.append(self._heartbeat_ns + self._stall_ns + 1)
+        if self._permit_ns is not None and now_ns - self._permit_ns <= self._stall_ns:
+            times.append(self._permit_ns + self._stall_ns + 1)
         wake_ns = min(times)
         if self._releases:
             wake_ns = min([wake_ns, *(by_ns for _, by_ns in self._rest_on_off if by_ns > now_ns)])

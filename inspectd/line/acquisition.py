@@ -15,7 +15,7 @@ from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.ledger import Books
 from inspectd.line.liveness import Progress
 from inspectd.line.repetition import RecentImages
-from inspectd.part import MissedReason, Part, Shot
+from inspectd.part import Frame, MissedReason, Part
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ _LARGEST_GAP = 1000
 
 
 class Acquisition:
-    """Turns shots into parts: announces each to the gate (which rejects it from then on) and queues its image."""
+    """Turns frames into parts: announces each to the gate (which rejects it from then on) and queues its image."""
 
     def __init__(
         self,
@@ -152,23 +152,23 @@ class Acquisition:
             self.progress.tick()
 
     def _acquire(self) -> None:
-        previous: Shot | None = None
+        previous: Frame | None = None
         recent = self._recent_images()
         self._last_s = time.monotonic()
         while not self._stopping.is_set():
-            shot = self._camera.grab(_GRAB_TIMEOUT_MS)
+            frame = self._camera.grab(_GRAB_TIMEOUT_MS)
             self.progress.tick()
-            if shot is None:
+            if frame is None:
                 self._expect_labels()
                 continue
-            self._prove_trigger(shot)
+            self._prove_trigger(frame)
             if previous is not None:
-                self._admit_lost(previous, shot)
-            if shot.image is not None and recent.saw(shot.image):
-                self._admit(replace(shot, image=None, missed=MissedReason.STALE_FRAME))
+                self._admit_lost(previous, frame)
+            if frame.image is not None and recent.saw(frame.image):
+                self._admit(replace(frame, image=None, missed=MissedReason.STALE_FRAME))
             else:
-                self._admit(shot)
-            previous = shot
+                self._admit(frame)
+            previous = frame
 
     def _recent_images(self) -> RecentImages:
         """A camera that is frozen is so after it was opened anew; one that plays files begins again at the first."""
@@ -191,51 +191,51 @@ class Acquisition:
                 "the labels, and is its cable in? Run permit stays off until a trigger gives an image, or until a reload (SIGHUP)"
             )
 
-    def _prove_trigger(self, shot: Shot) -> None:
+    def _prove_trigger(self, frame: Frame) -> None:
         self._last_s = time.monotonic()
-        if shot.image is not None:
+        if frame.image is not None:
             self._proof_is_owed.clear()
         if not self.delivers.is_set() and not self._proof_is_owed.is_set():
             self._delivers()
 
-    def _admit_lost(self, previous: Shot, shot: Shot) -> None:
+    def _admit_lost(self, previous: Frame, frame: Frame) -> None:
         try:
-            lost = lost_between(previous, shot)
+            lost = lost_between(previous, frame)
         except CameraError:
-            self._admit(replace(shot, image=None, missed=MissedReason.BAD_FRAME))
+            self._admit(replace(frame, image=None, missed=MissedReason.BAD_FRAME))
             raise
         for each in lost:
             self._admit(each)
 
-    def _admit(self, shot: Shot) -> None:
+    def _admit(self, frame: Frame) -> None:
         now_ns, now_utc_ns = time.monotonic_ns(), time.time_ns()
         part = Part(
             id=self._next_id,
-            frame_number=shot.number,
-            t_trigger_ns=shot.t_trigger_ns,
-            t_trigger_utc_ns=now_utc_ns - (now_ns - shot.t_trigger_ns),
-            due_ns=shot.t_trigger_ns + self._delay_ns,
+            frame_number=frame.number,
+            t_trigger_ns=frame.t_trigger_ns,
+            t_trigger_utc_ns=now_utc_ns - (now_ns - frame.t_trigger_ns),
+            due_ns=frame.t_trigger_ns + self._delay_ns,
         )
         self._next_id += 1
         self._books.trigger(part.id)
         self._gate.expect(part.id, part.due_ns)
-        self._queue.put(part, shot)
+        self._queue.put(part, frame)
 
 
-def lost_between(previous: Shot, shot: Shot) -> list[Shot]:
-    """One `lost_frame` shot for each number missing between two shots; triggers are spread evenly between theirs.
+def lost_between(previous: Frame, frame: Frame) -> list[Frame]:
+    """One `lost_frame` frame for each number missing between two frames; triggers are spread evenly between theirs.
 
     A counter that stands still, runs backwards or leaps by more than a thousand says nothing about single parts: raises CameraError.
     """
-    gap = shot.number - previous.number
+    gap = frame.number - previous.number
     if not 0 < gap <= _LARGEST_GAP:
-        raise CameraError(f"frame counter went from {previous.number} to {shot.number}")
-    step_ns = (shot.t_trigger_ns - previous.t_trigger_ns) // gap
+        raise CameraError(f"frame counter went from {previous.number} to {frame.number}")
+    step_ns = (frame.t_trigger_ns - previous.t_trigger_ns) // gap
     return [
-        Shot(
+        Frame(
             number=previous.number + place,
             t_trigger_ns=previous.t_trigger_ns + place * step_ns,
-            t_arrival_ns=shot.t_arrival_ns,
+            t_arrival_ns=frame.t_arrival_ns,
             image=None,
             missed=MissedReason.LOST_FRAME,
         )

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from dataclasses import replace
 
-from inspectd.part import MissedReason, Part, Shot
+from inspectd.part import Frame, MissedReason, Part
 
 _COMMIT_MS = 1.0
 """Recording a verdict and telling the gate takes about as long, however fast the engine."""
@@ -19,37 +19,37 @@ class FrameQueue:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self.depth = depth
         """May be changed; a smaller one holds from the next image on."""
-        self._entries: deque[tuple[Part, Shot]] = deque()
+        self._entries: deque[tuple[Part, Frame]] = deque()
         self._images = 0
         self._changed = threading.Condition()
 
-    def put(self, part: Part, shot: Shot) -> None:
+    def put(self, part: Part, frame: Frame) -> None:
         """Never blocks."""
         with self._changed:
-            self._entries.append((part, shot))
-            if shot.image is not None:
+            self._entries.append((part, frame))
+            if frame.image is not None:
                 self._images += 1
                 while self._images > self.depth:
                     self._overrun_oldest()
             self._changed.notify()
 
-    def get(self, timeout_s: float) -> tuple[Part, Shot] | None:
+    def get(self, timeout_s: float) -> tuple[Part, Frame] | None:
         """The oldest entry, or None if nothing came within `timeout_s`."""
         with self._changed:
             if not self._entries and not self._changed.wait_for(lambda: self._entries, timeout_s):
                 return None
-            part, shot = self._entries.popleft()
-            if shot.image is not None:
+            part, frame = self._entries.popleft()
+            if frame.image is not None:
                 self._images -= 1
-            return part, shot
+            return part, frame
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def _overrun_oldest(self) -> None:
-        for place, (part, shot) in enumerate(self._entries):
-            if shot.image is not None:
-                self._entries[place] = part, replace(shot, image=None, missed=MissedReason.OVERRUN)
+        for place, (part, frame) in enumerate(self._entries):
+            if frame.image is not None:
+                self._entries[place] = part, replace(frame, image=None, missed=MissedReason.OVERRUN)
                 self._images -= 1
                 return
 

@@ -14,7 +14,7 @@ from inspectd.inference import Engine
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.ledger import Books
 from inspectd.line.liveness import Progress
-from inspectd.part import Missed, MissedReason, Part, Pass, Shot, Verdict
+from inspectd.part import Frame, Missed, MissedReason, Part, Pass, Verdict
 from inspectd.records.archive import Archive
 from inspectd.records.journal import Journal, Stages
 
@@ -85,35 +85,35 @@ class Inspection:
             self._engine = engine
             log.info("engine in use", engine=engine.manifest.name, version=engine.manifest.version)
 
-    def _handle(self, part: Part, shot: Shot) -> None:
+    def _handle(self, part: Part, frame: Frame) -> None:
         t_taken_ns = time.monotonic_ns()
-        verdict, preprocess_us, infer_us = self._judge(shot, t_taken_ns)
+        verdict, preprocess_us, infer_us = self._judge(frame, t_taken_ns)
         t_verdict_ns = time.monotonic_ns()
         if t_verdict_ns >= part.due_ns and not isinstance(verdict, Missed):
             verdict = Missed(MissedReason.LATE)
         stages = Stages(
-            acquire_us=(shot.t_arrival_ns - shot.t_trigger_ns) // 1000,
-            queue_us=(t_taken_ns - shot.t_arrival_ns) // 1000,
+            acquire_us=(frame.t_arrival_ns - frame.t_trigger_ns) // 1000,
+            queue_us=(t_taken_ns - frame.t_arrival_ns) // 1000,
             preprocess_us=preprocess_us,
             infer_us=infer_us,
-            verdict_us=(t_verdict_ns - shot.t_trigger_ns) // 1000,
+            verdict_us=(t_verdict_ns - frame.t_trigger_ns) // 1000,
         )
         verdict = self._record(part, verdict, stages)
         self._books.decide(part.id, verdict)
         if isinstance(verdict, Pass):
             self._gate.clear(part.id)
-        if self._archive is not None and shot.image is not None:
-            self._archive.offer(part, verdict, shot.image)
+        if self._archive is not None and frame.image is not None:
+            self._archive.offer(part, verdict, frame.image)
 
-    def _judge(self, shot: Shot, now_ns: int) -> tuple[Verdict, int | None, int | None]:
+    def _judge(self, frame: Frame, now_ns: int) -> tuple[Verdict, int | None, int | None]:
         """The verdict, and the us that preprocessing and inference took."""
-        if shot.image is None:
-            return Missed(shot.missed or MissedReason.BAD_FRAME), None, None
-        if now_ns - shot.t_trigger_ns > self._max_age_ns:
+        if frame.image is None:
+            return Missed(frame.missed or MissedReason.BAD_FRAME), None, None
+        if now_ns - frame.t_trigger_ns > self._max_age_ns:
             return Missed(MissedReason.STALE_FRAME), None, None
         engine = self._engine
         try:
-            batch = engine.preprocess(shot.image)
+            batch = engine.preprocess(frame.image)
             t_preprocessed_ns = time.monotonic_ns()
             verdict = engine.policy.judge(engine.infer(batch).tolist())
         except InferenceError as error:
@@ -146,7 +146,7 @@ class Inspection:
         except InferenceError as error:
             log.warning("engine fails while idle", error=str(error))
         try:
-            self._journal.heartbeat()
+            self._journal.note_alive()
             self._journal.flush()
         except JournalError as error:
             if time.monotonic() >= self._next_complaint_s:

@@ -113,7 +113,7 @@ class Line:
         self._hear_gate()
         health = self.health()
         self._sees_every_trigger = health.camera_delivers and not health.stalled(self._stall_ms)
-        self._gate.heartbeat(self._sees_every_trigger)
+        self._gate.permit(self._sees_every_trigger)
         return health
 
     def wait(self, duration_s: float) -> None:
@@ -183,7 +183,7 @@ class Line:
         """The gate goes on hearing from the line, or what it has cleared would be rejected as a stalled line's."""
         end_s = time.monotonic() + self._drain_s
         while thread.is_alive() and time.monotonic() < end_s:
-            self._gate.heartbeat(False)
+            self._gate.permit(False)
             thread.join(_BEAT_S)
             self._hear_gate()
 
@@ -218,7 +218,7 @@ class Line:
             log.info("camera delivers")
             self._journal.outage_end("camera")
             return
-        self._gate.heartbeat(False)
+        self._gate.permit(False)
         log.error("camera lost", error=lost)
         self._journal.outage_begin("camera", lost)
 

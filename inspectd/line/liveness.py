@@ -2,19 +2,6 @@
 
 import time
 
-from pydantic import Field
-
-from inspectd.section import Section
-
-
-class WatchdogConfig(Section):
-    """When a stage counts as stalled. systemd's own WatchdogSec stands in the unit."""
-
-    stall_ms: float = Field(default=1000, ge=100, le=10_000)
-    """A stage (acquire, inspect, gate) without progress for this long costs run permit and systemd's watchdog its food."""
-    exit_after_s: float = Field(default=30, ge=5, le=600)
-    """A stage stalled for this long ends the process with code 75, for those who run it without systemd."""
-
 
 class Progress:
     """One thread ticks, another looks. An int is replaced, never changed, so no lock is needed."""

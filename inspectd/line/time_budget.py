@@ -97,9 +97,9 @@ def measure_image_ms(camera: Camera) -> float | None:
     end_s = time.monotonic() + _LOOK_S
     try:
         while len(took_ms) < _LABELS and time.monotonic() < end_s:
-            shot = camera.grab(100)
-            if shot is not None and shot.image is not None:
-                took_ms.append((shot.t_arrival_ns - shot.t_trigger_ns) / 1e6)
+            frame = camera.grab(100)
+            if frame is not None and frame.image is not None:
+                took_ms.append((frame.t_arrival_ns - frame.t_trigger_ns) / 1e6)
     except EndOfImages:
         pass
     return statistics.median(took_ms) if took_ms else None

@@ -105,7 +105,7 @@ class Stages:
 
 
 class Journal:
-    """The writing side. `append`, `flush`, `heartbeat` and `close` belong to one thread at a time; the methods that
+    """The writing side. `append`, `flush`, `note_alive` and `close` belong to one thread at a time; the methods that
     only note something (`amend_*`, `outage_*`, `image_lost`) may be called from any."""
 
     def __init__(
@@ -207,7 +207,7 @@ class Journal:
             with self._writing():
                 pass
 
-    def heartbeat(self) -> None:
+    def note_alive(self) -> None:
         """Note, at most once a second, that the line is alive, so that an unseen interval begins there. Raises JournalError.
 
         A line that never pauses need not call it: `append` does the same.

@@ -12,7 +12,7 @@ import pytest
 
 from inspectd.camera import Camera
 from inspectd.errors import CameraError
-from inspectd.part import Image, Shot
+from inspectd.part import Frame, Image
 from tests.camera.pictures import create_camera, noise, place_of, pylon_config, write
 from tests.camera.rtsp_peer import RtspPeer
 
@@ -26,9 +26,9 @@ class Scene:
     images: list[Image]
     begins_at_first: bool = True
     sees_all: bool = True
-    """Every picture becomes a shot, however slow the caller is."""
+    """Every picture becomes a frame, however slow the caller is."""
     fall_silent: Callable[[], None] = lambda: None
-    """After this and one more shot there is nothing to grab."""
+    """After this and one more frame there is nothing to grab."""
 
 
 def _replay_folder(tmp_path: Path, rate_hz: float) -> Iterator[Scene]:
@@ -94,27 +94,27 @@ def make(request, tmp_path) -> Iterator[Callable[[float], Scene]]:
         next(generator, None)
 
 
-def shots(camera: Camera, count: int) -> list[Shot]:
+def frames(camera: Camera, count: int) -> list[Frame]:
     """The next `count`, all with an image."""
-    taken: list[Shot] = []
+    taken: list[Frame] = []
     while len(taken) < count:
-        shot = camera.grab(5000)
-        assert shot is not None, f"nothing came after {len(taken)} shots"
-        assert shot.image is not None, shot
-        taken.append(shot)
+        frame = camera.grab(5000)
+        assert frame is not None, f"nothing came after {len(taken)} frames"
+        assert frame.image is not None, frame
+        taken.append(frame)
     return taken
 
 
 def test_each_shot_is_the_next_picture_pixel_for_pixel(make):
     scene = make(50)
     scene.camera.open()
-    taken = shots(scene.camera, 2 * PICTURES)
+    taken = frames(scene.camera, 2 * PICTURES)
     first = 0 if scene.begins_at_first and scene.sees_all else place_of(taken[0].image) - taken[0].number
-    for shot in taken:
-        expected = scene.images[(shot.number + first) % PICTURES]
-        assert shot.image.dtype == np.uint8
-        assert shot.image.shape == expected.shape
-        assert np.array_equal(shot.image, expected), f"shot {shot.number} shows picture {place_of(shot.image)}"
+    for frame in taken:
+        expected = scene.images[(frame.number + first) % PICTURES]
+        assert frame.image.dtype == np.uint8
+        assert frame.image.shape == expected.shape
+        assert np.array_equal(frame.image, expected), f"frame {frame.number} shows picture {place_of(frame.image)}"
     if scene.begins_at_first:
         assert place_of(taken[0].image) == taken[0].number % PICTURES
 
@@ -122,7 +122,7 @@ def test_each_shot_is_the_next_picture_pixel_for_pixel(make):
 def test_numbers_grow_one_by_one(make):
     scene = make(50)
     scene.camera.open()
-    steps = [after.number - before.number for before, after in pairwise(shots(scene.camera, 20))]
+    steps = [after.number - before.number for before, after in pairwise(frames(scene.camera, 20))]
     if scene.sees_all:
         assert steps == [1] * 19
     else:
@@ -133,9 +133,9 @@ def test_times_are_ours_and_in_order(make):
     scene = make(50)
     scene.camera.open()
     for _ in range(10):
-        (shot,) = shots(scene.camera, 1)
-        assert shot.t_trigger_ns <= shot.t_arrival_ns <= time.monotonic_ns()
-    taken = shots(scene.camera, 10)
+        (frame,) = frames(scene.camera, 1)
+        assert frame.t_trigger_ns <= frame.t_arrival_ns <= time.monotonic_ns()
+    taken = frames(scene.camera, 10)
     assert all(before.t_trigger_ns < after.t_trigger_ns for before, after in pairwise(taken))
     assert all(before.t_arrival_ns < after.t_arrival_ns for before, after in pairwise(taken))
     assert taken[0].t_arrival_ns - taken[0].t_trigger_ns < 2e9
@@ -144,11 +144,11 @@ def test_times_are_ours_and_in_order(make):
 def test_an_image_stays_as_it_was_when_it_came(make):
     scene = make(50)
     scene.camera.open()
-    kept = shots(scene.camera, 3)
-    copies = [shot.image.copy() for shot in kept]
-    shots(scene.camera, 2 * PICTURES)
+    kept = frames(scene.camera, 3)
+    copies = [frame.image.copy() for frame in kept]
+    frames(scene.camera, 2 * PICTURES)
     scene.camera.close()
-    assert all(np.array_equal(shot.image, copy) for shot, copy in zip(kept, copies, strict=True))
+    assert all(np.array_equal(frame.image, copy) for frame, copy in zip(kept, copies, strict=True))
 
 
 def test_it_says_after_how_many_pictures_the_same_ones_come_again(make):
@@ -172,7 +172,7 @@ def test_closing_is_always_allowed(make):
     scene = make(50)
     scene.camera.close()
     scene.camera.open()
-    shots(scene.camera, 1)
+    frames(scene.camera, 1)
     scene.camera.close()
     scene.camera.close()
     with pytest.raises(CameraError, match="not open"):
@@ -182,10 +182,10 @@ def test_closing_is_always_allowed(make):
 def test_opened_again_it_counts_anew(make):
     scene = make(50)
     scene.camera.open()
-    last = shots(scene.camera, 20)[-1]
+    last = frames(scene.camera, 20)[-1]
     scene.camera.close()
     scene.camera.open()
-    first = shots(scene.camera, 1)[0]
+    first = frames(scene.camera, 1)[0]
     assert first.number < last.number
     if scene.sees_all:
         assert first.number == 0

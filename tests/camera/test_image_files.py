@@ -16,7 +16,7 @@ from inspectd.camera.image_files import decode_photo, list_photos, read_photo
 from inspectd.cli import main
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec, Region, preprocess
-from inspectd.part import Image, MissedReason, Shot
+from inspectd.part import Frame, Image, MissedReason
 from inspectd_tools.data.images import load_images
 from inspectd_tools.data.scan import class_folders, look_at, photos_of
 from tests.camera.photo_kinds import NO_PHOTOS, PHOTOS, WHOLE, scene
@@ -27,23 +27,23 @@ GREY = InputSpec(width=40, height=24, channels=1, mean=(0.5,), std=(0.2,), regio
 COLOUR = InputSpec(width=40, height=24, channels=3, mean=(0.5,) * 3, std=(0.2,) * 3)
 
 
-def played(folder: Path) -> list[Shot]:
+def played(folder: Path) -> list[Frame]:
     """All that a line would see of a folder."""
-    return shots_of(create_camera(kind="replay", source=str(folder), rate_hz=1000))
+    return frames_of(create_camera(kind="replay", source=str(folder), rate_hz=1000))
 
 
-def shots_of(camera: Camera, count: int = 1000) -> list[Shot]:
-    shots: list[Shot] = []
+def frames_of(camera: Camera, count: int = 1000) -> list[Frame]:
+    frames: list[Frame] = []
     camera.open()
     try:
-        while len(shots) < count:
-            if (shot := camera.grab(1000)) is not None:
-                shots.append(shot)
+        while len(frames) < count:
+            if (frame := camera.grab(1000)) is not None:
+                frames.append(frame)
     except EndOfImages:
         pass
     finally:
         camera.close()
-    return shots
+    return frames
 
 
 @pytest.mark.parametrize("kind", PHOTOS)
@@ -54,9 +54,9 @@ def test_training_sees_what_the_line_sees(kind: str, tmp_path: Path) -> None:
         path.write_bytes(make(scene(seed)))
     for spec in (GREY, COLOUR):
         trained = load_images([(path, 0) for path in files], spec).pixels
-        for pixels, shot in zip(trained, played(tmp_path), strict=True):
-            assert shot.image is not None
-            np.testing.assert_array_equal(pixels, preprocess(shot.image, spec)[0])
+        for pixels, frame in zip(trained, played(tmp_path), strict=True):
+            assert frame.image is not None
+            np.testing.assert_array_equal(pixels, preprocess(frame.image, spec)[0])
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PHOTOS if "turned" in kind])
@@ -97,8 +97,8 @@ def test_a_file_that_is_cut_short_is_refused_by_line_and_training(
 
 def assert_refused(path: Path, reason: str) -> None:
     with capture_logs() as logs:
-        (shot,) = played(path.parent)
-    assert (shot.image, shot.missed) == (None, MissedReason.BAD_FRAME)
+        (frame,) = played(path.parent)
+    assert (frame.image, frame.missed) == (None, MissedReason.BAD_FRAME)
     with pytest.raises(ConfigError) as refused:
         load_images([(path, 0)], GREY)
     assert str(path) in str(refused.value)
@@ -162,7 +162,7 @@ def test_what_programs_leave_beside_photos_is_passed_over_and_said(
     engine = str(make_toy_bundle(tmp_path / "toy", backends=["onnxruntime"]))
     compare = ["engines", "compare", engine, engine, "--data", str(photos), "--json"]
     assert main(compare) == 0
-    counted, shown = json.loads(capsys.readouterr().out), [shot.image for shot in played(folder)]
+    counted, shown = json.loads(capsys.readouterr().out), [frame.image for frame in played(folder)]
     expected = photos_of(folder)
     assert [path.relative_to(folder).as_posix() for path in expected] == ["1.png", "sub/0.PNG"]
     save(folder / stranger, toy_image(0))
@@ -177,7 +177,7 @@ def test_what_programs_leave_beside_photos_is_passed_over_and_said(
     assert photos_of(folder) == expected
     assert named in capsys.readouterr().err
     with capture_logs() as logs:
-        np.testing.assert_array_equal([shot.image for shot in played(folder)], shown)
+        np.testing.assert_array_equal([frame.image for frame in played(folder)], shown)
     assert named in logs[0]["event"]
     assert logs[0]["log_level"] == "warning"
 
@@ -223,9 +223,9 @@ def test_the_emulated_camera_shows_what_replay_shows(kind: str, tmp_path: Path) 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(make(scene(seed)))
     save(tmp_path / "photos" / "._b.png", toy_image(0))
-    expected = [shot.image for shot in played(tmp_path / "photos")]
+    expected = [frame.image for frame in played(tmp_path / "photos")]
     camera = create_camera(**pylon_config(tmp_path / "photos", pixel_format="BGR8Packed"))
-    seen = [shot.image for shot in shots_of(camera, 5)]
+    seen = [frame.image for frame in frames_of(camera, 5)]
     np.testing.assert_array_equal(seen, [*expected, expected[0]])
 
 
@@ -235,9 +235,9 @@ def test_what_is_no_photo_is_a_bad_frame_of_the_emulated_camera_too(kind: str, t
     image = scene(0)
     save(tmp_path / "0.png", image)
     (tmp_path / f"1{suffix}").write_bytes(make(scene(1)))
-    assert [shot.missed for shot in played(tmp_path)] == [None, MissedReason.BAD_FRAME]
+    assert [frame.missed for frame in played(tmp_path)] == [None, MissedReason.BAD_FRAME]
     camera = create_camera(**pylon_config(tmp_path, pixel_format="BGR8Packed"))
-    whole, bad, again = shots_of(camera, 3)
+    whole, bad, again = frames_of(camera, 3)
     np.testing.assert_array_equal(whole.image, image)
     np.testing.assert_array_equal(again.image, image)
     assert (bad.image, bad.missed) == (None, MissedReason.BAD_FRAME)

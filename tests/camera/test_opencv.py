@@ -21,11 +21,11 @@ def test_a_stream_that_changes_its_size_keeps_the_size_it_was_opened_with():
     with MjpegPeer([*[small] * 20, *[large] * 200]) as peer:
         camera = create_camera(kind="opencv", device=peer.url())
         camera.open()
-        shots = [camera.grab(500) for _ in range(40)]
+        frames = [camera.grab(500) for _ in range(40)]
         camera.close()
-    assert shots[-1].number >= 39
-    for shot in shots:
-        assert shot.missed is MissedReason.BAD_FRAME or shot.image.shape[:2] == small.shape
+    assert frames[-1].number >= 39
+    for frame in frames:
+        assert frame.missed is MissedReason.BAD_FRAME or frame.image.shape[:2] == small.shape
 
 
 @pytest.mark.parametrize("pictures", [[], [noise(2, 48, 64)[1]] * 3], ids=["never an image", "stream ends"])

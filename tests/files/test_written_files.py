@@ -228,7 +228,7 @@ def sections(model: type = Section) -> list[type[Section]]:
 
 def test_every_number_that_people_write_has_bounds() -> None:
     pytest.importorskip("torch")
-    for module in ("studies.study", "composing.config", "training.experiment"):
+    for module in ("experiments.config", "synthetic.compose.config", "settings"):
         importlib.import_module(f"inspectd_tools.{module}")
     assert Config in sections()
     recorded = {"GoldenImage.scores", "Arithmetic.golden_scores"}  # looked at by Manifest, which names the image

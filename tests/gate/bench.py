@@ -130,7 +130,7 @@ class Bench:
         end_ns = round(t_ms * MS)
         while True:
             if beats:
-                self.schedule.heartbeat(True, self.device.now_ns)
+                self.schedule.permit(True, self.device.now_ns)
             self.turn()
             if self.device.now_ns >= end_ns:
                 return self

@@ -43,7 +43,7 @@ def test_a_refresh_reads_both_signals_and_writes_them_again_one_at_a_time():
     calls = calls_of(bench)
     for expected in (["actuator"], ["run_permit"], ["write"], []):
         bench.device.now_ns = 70 * MS
-        bench.schedule.heartbeat(True, bench.device.now_ns)
+        bench.schedule.permit(True, bench.device.now_ns)
         before = len(calls)
         bench.turn()
         assert [name for name, _ in calls[before:]] == expected
@@ -70,7 +70,7 @@ def test_the_gate_sleeps_until_the_next_refresh():
     assert bench.drive.wait_ns() == 0
     bench.device.now_ns = 30 * MS
     bench.device.answers = False
-    bench.schedule.heartbeat(False, bench.device.now_ns)
+    bench.schedule.permit(False, bench.device.now_ns)
     bench.turn()
     assert bench.drive.wait_ns() == 0, "it may still take run permit off"
     bench.turn()

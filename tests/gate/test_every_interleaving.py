@@ -36,7 +36,7 @@ class Story(Bench):
 
     def beat(self, *, ok: bool) -> None:
         if not self.gone and not self.stopping:
-            self.schedule.heartbeat(ok, self.device.now_ns)
+            self.schedule.permit(ok, self.device.now_ns)
             self.ok, self.beat_ns = ok, self.device.now_ns
 
     def line_gone(self) -> None:

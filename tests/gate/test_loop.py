@@ -28,7 +28,7 @@ class Line:
         self._channel.send(Message(kind, code, part, t_ns).pack())
 
     def beat(self, ok: bool = True) -> Message:
-        self.say(Kind.HEARTBEAT, int(ok))
+        self.say(Kind.PERMIT, int(ok))
         return self.hear(Kind.ALIVE)
 
     def hear(self, kind: Kind) -> Message:
@@ -155,7 +155,7 @@ def test_a_line_that_hangs_up_has_everything_in_flight_rejected():
 
 def test_a_line_that_hangs_up_without_having_listened_is_gone_too():
     with running() as line:
-        line.say(Kind.HEARTBEAT, 1)
+        line.say(Kind.PERMIT, 1)
         due_ns = time.monotonic_ns() + 300 * MS
         line.say(Kind.EXPECT, part=1, t_ns=due_ns)
         time.sleep(0.1)
@@ -175,7 +175,7 @@ def test_what_only_the_gate_says_changes_nothing(kind):
 def test_a_line_that_does_not_listen_does_not_keep_the_gate_from_driving():
     with running(width_ms=1) as line:
         for part in range(1, 3000):
-            line.say(Kind.HEARTBEAT, 1)
+            line.say(Kind.PERMIT, 1)
             if part % 300 == 0:
                 line.say(Kind.EXPECT, part=part, t_ns=time.monotonic_ns())
         due_ns = time.monotonic_ns() + 50 * MS

@@ -30,7 +30,7 @@ def collect(link: GateLink, wanted: Callable[[list[Message]], bool], ok: bool = 
     end = time.monotonic() + 10
     while not wanted(messages):
         assert time.monotonic() < end, messages
-        link.heartbeat(ok)
+        link.permit(ok)
         time.sleep(0.01)
         messages += link.receive()
     return messages
@@ -83,7 +83,7 @@ def test_a_killed_line_costs_run_permit_and_everything_in_flight(tmp_path):
         "import sys, time\n"
         "from inspectd.gate import GateConfig, GateLink\n"
         "link = GateLink.start(GateConfig.model_validate_json(sys.argv[1]))\n"
-        "link.heartbeat(True)\n"
+        "link.permit(True)\n"
         "link.expect(1, time.monotonic_ns() + 400_000_000)\n"
         "link.clear(1)\n"
         "print(link.pid, flush=True)\n"
@@ -342,7 +342,7 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_gate(plc):
         "link = GateLink.start(GateConfig.model_validate_json(sys.argv[1]))\n"
         "print(flush=True)\n"
         "while True:\n"
-        "    link.receive(); link.heartbeat(True); time.sleep(0.02)\n"
+        "    link.receive(); link.permit(True); time.sleep(0.02)\n"
     )
     command = [sys.executable, "-c", script, modbus_config(plc).model_dump_json()]
     line = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writing)

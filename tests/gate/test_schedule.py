@@ -208,7 +208,7 @@ def test_the_next_moment_at_which_anything_changes():
     bench = Bench(stall_ms=50, heartbeat_ms=5000)
     wake_ns = bench.schedule.next_wake_ns
     assert wake_ns(0) == 5000 * MS, "the heartbeat toggles"
-    bench.schedule.heartbeat(True, 100 * MS)
+    bench.schedule.permit(True, 100 * MS)
     assert wake_ns(100 * MS) == wake_ns(150 * MS) == 150 * MS + 1, "the line will be stalled"
     assert wake_ns(150 * MS + 1) == 5000 * MS
     bench.expect(1, 120)
@@ -234,7 +234,7 @@ def test_the_gate_wakes_when_a_path_must_be_closed_and_sleeps_again():
 
 def test_a_line_is_stalled_from_the_first_moment_after_its_time():
     schedule = Bench(stall_ms=50).schedule
-    schedule.heartbeat(True, 7)
+    schedule.permit(True, 7)
     assert schedule.state(50 * MS + 7) is GateState.RUNNING
     assert schedule.state(50 * MS + 8) is GateState.LINE_STALLED
 
@@ -243,7 +243,7 @@ def test_a_line_that_sees_nothing_has_no_run_permit_but_what_it_cleared_passes()
     bench = Bench()
     bench.expect(1, 100, cleared=True)
     bench.at(90)
-    bench.schedule.heartbeat(False, 90 * MS)
+    bench.schedule.permit(False, 90 * MS)
     bench.at(100, beats=False)
     assert not bench.device.signals.run_permit
     assert bench.outcomes == {1: Outcome.PASSED}
@@ -639,7 +639,7 @@ def test_the_heartbeat_toggles_while_the_belt_may_run_and_stands_while_not():
     bench = Bench(heartbeat_ms=500, stall_ms=5000)
     levels = [bench.at(t_ms).device.signals.heartbeat for t_ms in (0, 499, 500, 999, 1000, 1500)]
     assert levels == [False, False, True, True, False, True]
-    bench.schedule.heartbeat(False, bench.device.now_ns)
+    bench.schedule.permit(False, bench.device.now_ns)
     assert {bench.at(t_ms, beats=False).device.signals.heartbeat for t_ms in range(1501, 4000, 100)} == {True}
 
 
@@ -721,7 +721,7 @@ def test_whatever_happens_no_part_passes_uncleared_and_each_has_one_outcome(stor
                     cleared.add(value)
                     schedule.clear(value)
             case "beat" if not gone:
-                schedule.heartbeat(value, device.now_ns)
+                schedule.permit(value, device.now_ns)
                 beat_at, ok = device.now_ns, value
                 if not ok:
                     turn()
@@ -780,7 +780,7 @@ def test_a_good_label_that_had_gone_by_before_a_late_pulse_has_passed(stood_unti
     """A gate that stood still: the pulse that it owes the label before can only meet a label that is still there."""
     config = gate_config(width_ms=20)
     schedule = Schedule(config, 0)
-    schedule.heartbeat(True, 0)
+    schedule.permit(True, 0)
     schedule.expect(1, 120 * MS)
     schedule.expect(2, 140 * MS)
     schedule.clear(2)

@@ -13,17 +13,17 @@ from inspectd.errors import CameraError, InUseError
 from inspectd.line.acquisition import Acquisition, lost_between
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.ledger import Books
-from inspectd.part import Image, MissedReason, Part, Shot
+from inspectd.part import Frame, Image, MissedReason, Part
 from tests.camera.pictures import noise
 
 
-def shot(number: int, t_ns: int) -> Shot:
-    return Shot(number, t_ns, t_ns, np.zeros((2, 2), np.uint8))
+def frame(number: int, t_ns: int) -> Frame:
+    return Frame(number, t_ns, t_ns, np.zeros((2, 2), np.uint8))
 
 
 @given(st.integers(0, 10_000), st.integers(1, 1000), st.integers(0, 10**12), st.integers(0, 10**10))
 def test_each_missing_number_is_one_lost_part_between_its_neighbours(first, gap, t_ns, span_ns):
-    lost = lost_between(shot(first, t_ns), shot(first + gap, t_ns + span_ns))
+    lost = lost_between(frame(first, t_ns), frame(first + gap, t_ns + span_ns))
     assert [each.number for each in lost] == list(range(first + 1, first + gap))
     assert all(each.missed is MissedReason.LOST_FRAME for each in lost)
     times = [t_ns, *(each.t_trigger_ns for each in lost), t_ns + span_ns]
@@ -33,7 +33,7 @@ def test_each_missing_number_is_one_lost_part_between_its_neighbours(first, gap,
 @pytest.mark.parametrize("number", [0, 4, 5, 2000])
 def test_a_counter_that_makes_no_sense_is_a_camera_fault(number):
     with pytest.raises(CameraError, match="frame counter went from 5"):
-        lost_between(shot(5, 0), shot(number, 1))
+        lost_between(frame(5, 0), frame(number, 1))
 
 
 class Camera:
@@ -50,13 +50,13 @@ class Camera:
         self.opened += 1
         self._number = 0
 
-    def grab(self, timeout_ms: float) -> Shot | None:
+    def grab(self, timeout_ms: float) -> Frame | None:
         if not self.images:
             time.sleep(0.01)
             return None
         self._number += 1
         now_ns = time.monotonic_ns()
-        return Shot(self._number, now_ns, now_ns, self.images.pop(0))
+        return Frame(self._number, now_ns, now_ns, self.images.pop(0))
 
     def close(self) -> None:
         self.closed += 1
@@ -114,11 +114,11 @@ def test_two_buffers_in_turn_are_no_inspection():
         assert list(run.missed()) == [None] * 5 + [MissedReason.STALE_FRAME] * 6
 
 
-@pytest.mark.parametrize("fails", [shot(7, 10**15), CameraError("gone")])
+@pytest.mark.parametrize("fails", [frame(7, 10**15), CameraError("gone")])
 def test_a_frozen_camera_is_frozen_after_it_was_opened_anew(fails):
     """Its counter may stand still, too, so that it is opened anew after every image."""
     (image,) = noise(1, 8, 8)
-    frozen = replace(shot(7, 10**15), image=image)
+    frozen = replace(frame(7, 10**15), image=image)
     entries = Plant(Script(frozen, fails, frozen, fails, frozen)).run()
     assert [entry.image is not None for _, entry in entries].count(True) == 1
 
@@ -213,12 +213,12 @@ def test_the_camera_stays_open_until_the_gate_has_finished():
 
 
 class Script:
-    """A camera that does what its script says: give a shot or nothing, or raise. At its end there are no more images.
+    """A camera that does what its script says: give a frame or nothing, or raise. At its end there are no more images.
 
     `openings`: what raises at the first times it is opened.
     """
 
-    def __init__(self, *script: Shot | BaseException | None, openings: Sequence[BaseException] = ()) -> None:
+    def __init__(self, *script: Frame | BaseException | None, openings: Sequence[BaseException] = ()) -> None:
         self.script = list(script)
         self.openings = list(openings)
         self.opened_s: list[float] = []
@@ -230,7 +230,7 @@ class Script:
         if self.openings:
             raise self.openings.pop(0)
 
-    def grab(self, timeout_ms: float) -> Shot | None:
+    def grab(self, timeout_ms: float) -> Frame | None:
         self.timeouts_ms.add(timeout_ms)
         answer = self.script.pop(0) if self.script else EndOfImages("the last one was given")
         if answer is None:
@@ -268,7 +268,7 @@ class Plant:
         assert len(self.queue) == len(self.expected), "the gate knows of a part before anybody works on it"
         self.expected[part] = due_ns
 
-    def run(self) -> list[tuple[Part, Shot]]:
+    def run(self) -> list[tuple[Part, Frame]]:
         self.acquisition.run()
         entries = [self.queue.get(0) for _ in range(len(self.queue))]
         tally = self.books.tally()
@@ -276,31 +276,31 @@ class Plant:
         return entries
 
 
-def shots(*numbers: int, t_ns: int = 10**15) -> list[Shot]:
+def frames(*numbers: int, t_ns: int = 10**15) -> list[Frame]:
     """An image every 10 ms, each arriving 2 ms after its trigger."""
     return [
-        Shot(number, t_ns + number * 10_000_000, t_ns + number * 10_000_000 + 2_000_000, image)
+        Frame(number, t_ns + number * 10_000_000, t_ns + number * 10_000_000 + 2_000_000, image)
         for number, image in zip(numbers, noise(len(numbers), 8, 8), strict=True)
     ]
 
 
 def test_every_shot_becomes_the_next_part_and_is_rejected_unless_somebody_clears_it():
     now_ns, now_utc_ns = time.monotonic_ns(), time.time_ns()
-    given = shots(5, 6, 7, 8, t_ns=now_ns - 3_000_000_000)
+    given = frames(5, 6, 7, 8, t_ns=now_ns - 3_000_000_000)
     plant = Plant(Script(*given[:2], None, *given[2:]))
     entries = plant.run()
     assert [part.id for part, _ in entries] == [41, 42, 43, 44]
-    assert [shot for _, shot in entries] == given
-    for part, shot_ in entries:
-        assert (part.frame_number, part.t_trigger_ns) == (shot_.number, shot_.t_trigger_ns)
-        assert plant.expected[part.id] == part.due_ns == shot_.t_trigger_ns + 250_500_000
-        assert part.t_trigger_utc_ns == pytest.approx(now_utc_ns + shot_.t_trigger_ns - now_ns, abs=500_000_000)
+    assert [frame for _, frame in entries] == given
+    for part, frame_ in entries:
+        assert (part.frame_number, part.t_trigger_ns) == (frame_.number, frame_.t_trigger_ns)
+        assert plant.expected[part.id] == part.due_ns == frame_.t_trigger_ns + 250_500_000
+        assert part.t_trigger_utc_ns == pytest.approx(now_utc_ns + frame_.t_trigger_ns - now_ns, abs=500_000_000)
     assert plant.said == [None]
     assert all(0 < timeout_ms <= 200 for timeout_ms in plant.camera.timeouts_ms), "longer, and stop would wait for it"
 
 
 def test_at_the_end_of_the_images_the_camera_is_no_longer_said_to_deliver():
-    plant = Plant(Script(*shots(1)))
+    plant = Plant(Script(*frames(1)))
     assert not plant.acquisition.ended.is_set()
     plant.run()
     assert plant.acquisition.ended.is_set()
@@ -309,7 +309,7 @@ def test_at_the_end_of_the_images_the_camera_is_no_longer_said_to_deliver():
 
 
 def test_lost_frames_are_parts_in_their_place():
-    entries = Plant(Script(*shots(5, 9, 10))).run()
+    entries = Plant(Script(*frames(5, 9, 10))).run()
     assert [(part.id, part.frame_number) for part, _ in entries] == [
         (41, 5),
         (42, 6),
@@ -318,18 +318,18 @@ def test_lost_frames_are_parts_in_their_place():
         (45, 9),
         (46, 10),
     ]
-    assert [shot_.missed for _, shot_ in entries] == [None, *[MissedReason.LOST_FRAME] * 3, None, None]
+    assert [frame_.missed for _, frame_ in entries] == [None, *[MissedReason.LOST_FRAME] * 3, None, None]
     assert [part.t_trigger_ns for part, _ in entries] == [10**15 + number * 10_000_000 for number in range(5, 11)]
 
 
 @pytest.mark.parametrize("number", [5, 4, 1006])
 def test_a_counter_that_makes_no_sense_is_a_missed_part_and_the_camera_is_opened_anew(number):
-    first, jumped, *later = shots(5, number, 900, 901)
+    first, jumped, *later = frames(5, number, 900, 901)
     plant = Plant(Script(first, jumped, *later))
     entries = plant.run()
     assert [part.id for part, _ in entries] == [41, 42, 43, 44], "nothing is lost between two connections"
     assert [part.frame_number for part, _ in entries] == [5, number, 900, 901]
-    assert [shot_.missed for _, shot_ in entries] == [None, MissedReason.BAD_FRAME, None, None]
+    assert [frame_.missed for _, frame_ in entries] == [None, MissedReason.BAD_FRAME, None, None]
     assert entries[1][1].t_trigger_ns == jumped.t_trigger_ns
     assert plant.said == [None, f"frame counter went from 5 to {number}", None]
     assert len(plant.camera.opened_s) == 2
@@ -337,7 +337,7 @@ def test_a_counter_that_makes_no_sense_is_a_missed_part_and_the_camera_is_opened
 
 def test_a_camera_that_fails_is_said_to_be_lost_and_opened_anew():
     delivered = []
-    first, second = shots(1, 2)
+    first, second = frames(1, 2)
     plant = Plant(Script(first, CameraError("cable out"), second))
     plant.acquisition._on_camera = lambda lost: delivered.append((lost, plant.acquisition.delivers.is_set()))
     assert len(plant.run()) == 2
@@ -348,7 +348,7 @@ def test_a_camera_that_fails_is_said_to_be_lost_and_opened_anew():
 def test_a_camera_that_is_away_is_tried_ever_less_often_and_announced_once(monkeypatch):
     monkeypatch.setattr("inspectd.line.acquisition._BACKOFF_S", (0.05, 0.1, 0.6))
     away = [CameraError(f"no such camera {place}") for place in range(4)]
-    plant = Plant(Script(*shots(1), CameraError("cable out"), *shots(2), openings=away))
+    plant = Plant(Script(*frames(1), CameraError("cable out"), *frames(2), openings=away))
     plant.run()
     waits = np.diff(plant.camera.opened_s[:5])
     assert (waits >= [0.05, 0.1, 0.6, 0.6]).all(), waits
@@ -358,7 +358,7 @@ def test_a_camera_that_is_away_is_tried_ever_less_often_and_announced_once(monke
 
 def test_a_camera_that_is_away_again_is_announced_again(monkeypatch):
     monkeypatch.setattr("inspectd.line.acquisition._BACKOFF_S", (0.01,))
-    camera = Script(*shots(1), CameraError("cable out"), *shots(2), openings=[CameraError("not yet")])
+    camera = Script(*frames(1), CameraError("cable out"), *frames(2), openings=[CameraError("not yet")])
     plant = Plant(camera)
 
     def on_camera(lost: str | None) -> None:
@@ -381,7 +381,7 @@ def test_a_line_that_stops_does_not_wait_for_a_camera_that_is_away():
 
 
 def test_what_no_retry_can_mend_ends_the_stage_and_closes_the_camera():
-    plant = Plant(Script(*shots(1), ZeroDivisionError("a bug")))
+    plant = Plant(Script(*frames(1), ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         plant.acquisition.run()
     assert not plant.acquisition.delivers.is_set()
@@ -398,20 +398,20 @@ def test_progress_shows_while_no_label_comes_and_while_the_camera_is_away():
 
 
 def test_lost_triggers_are_spread_evenly():
-    first, last = Shot(7, 100, 103, PICTURES[0]), Shot(11, 203, 210, PICTURES[1])
+    first, last = Frame(7, 100, 103, PICTURES[0]), Frame(11, 203, 210, PICTURES[1])
     lost = lost_between(first, last)
     assert [(each.number, each.t_trigger_ns, each.t_arrival_ns) for each in lost] == [
         (8, 125, 210),
         (9, 150, 210),
         (10, 175, 210),
     ]
-    assert len(lost_between(shot(5, 0), shot(1005, 1))) == 999
+    assert len(lost_between(frame(5, 0), frame(1005, 1))) == 999
     with pytest.raises(CameraError, match="frame counter went from 5 to 1006"):
-        lost_between(shot(5, 0), shot(1006, 1))
+        lost_between(frame(5, 0), frame(1006, 1))
 
 
 def test_the_first_image_after_a_trigger_was_found_dead_proves_it_alive():
-    plant = Plant(Script(*[None] * 6, *shots(1, 2)), expect_every_s=0.1)
+    plant = Plant(Script(*[None] * 6, *frames(1, 2)), expect_every_s=0.1)
     plant.acquisition.run()
     assert len(plant.camera.opened_s) == 2
     assert plant.said[0] is plant.said[2] is None
@@ -422,7 +422,7 @@ def test_the_first_image_after_a_trigger_was_found_dead_proves_it_alive():
 
 
 def test_what_is_no_image_proves_no_trigger():
-    broken = Shot(1, 10**15, 10**15, None, MissedReason.BAD_FRAME)
+    broken = Frame(1, 10**15, 10**15, None, MissedReason.BAD_FRAME)
     plant = Plant(Script(*[None] * 6, broken), expect_every_s=0.1)
     plant.acquisition.run()
     assert len(plant.said) == 2

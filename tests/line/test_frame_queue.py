@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.line.frame_queue import FrameQueue, depth_for
-from inspectd.part import MissedReason, Part, Shot
+from inspectd.part import Frame, MissedReason, Part
 
 IMAGE = np.zeros((2, 2), np.uint8)
 
 
-def entry(number: int, missed: MissedReason | None = None) -> tuple[Part, Shot]:
-    return Part(number, number, 0, 0, 0), Shot(number, 0, 0, None if missed else IMAGE, missed)
+def entry(number: int, missed: MissedReason | None = None) -> tuple[Part, Frame]:
+    return Part(number, number, 0, 0, 0), Frame(number, 0, 0, None if missed else IMAGE, missed)
 
 
 @given(st.integers(1, 5), st.lists(st.one_of(st.just("put"), st.just("miss"), st.just("get"))))
@@ -30,7 +30,7 @@ def test_nothing_is_lost_order_is_kept_and_images_are_bounded(depth, story):
     while len(queue):
         got.append(queue.get(0))
     assert [part.id for part, _ in got] == list(range(put))
-    assert all(shot.missed in (None, MissedReason.LOST_FRAME, MissedReason.OVERRUN) for _, shot in got)
+    assert all(frame.missed in (None, MissedReason.LOST_FRAME, MissedReason.OVERRUN) for _, frame in got)
 
 
 @given(st.integers(1, 5), st.lists(st.sampled_from(["put", "put", "miss", "get"])))
@@ -113,5 +113,5 @@ def test_a_new_depth_holds_from_the_next_image_on(depth, new_depth, before, afte
         queue.put(*entry(number))
     entries = [queue.get(0) for _ in range(before + after)]
     assert [part.id for part, _ in entries] == list(range(before + after))
-    waiting = [part.id for part, shot in entries if shot.image is not None]
+    waiting = [part.id for part, frame in entries if frame.image is not None]
     assert waiting == list(range(before + after))[-min(min(before, depth) + after, new_depth) :]

@@ -17,7 +17,7 @@ from inspectd.gate.messages import Outcome
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.inspection import Inspection
 from inspectd.line.ledger import Books
-from inspectd.part import Fault, Missed, MissedReason, Part, Pass, Scores, Shot, Uncertain, Verdict
+from inspectd.part import Fault, Frame, Missed, MissedReason, Part, Pass, Scores, Uncertain, Verdict
 from inspectd.records.journal import Journal, JournalConfig, open_for_reading
 
 CLASSES = ("crooked", "good")
@@ -84,9 +84,9 @@ class SlowJournal(Journal):
         self.clock.now_ns += 2_000_999
         super().append(*arguments)
 
-    def heartbeat(self) -> None:
+    def note_alive(self) -> None:
         self.beats += 1
-        super().heartbeat()
+        super().note_alive()
 
 
 class Archive:
@@ -134,7 +134,7 @@ class Bench:
             self._parts, self._parts + 100, t_trigger_ns, time.time_ns() - age_ns, self.clock.now_ns + due_in_ns
         )
         self.books.trigger(part.id)
-        self.queue.put(part, Shot(part.frame_number, t_trigger_ns, t_trigger_ns + age_ns // 3, image, missed))
+        self.queue.put(part, Frame(part.frame_number, t_trigger_ns, t_trigger_ns + age_ns // 3, image, missed))
         return part.id
 
     def inspect(self) -> list[sqlite3.Row]:

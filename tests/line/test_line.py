@@ -15,7 +15,7 @@ from inspectd.gate import GateLink
 from inspectd.gate.messages import GateState
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.line.line import Line
-from inspectd.part import MissedReason, Shot
+from inspectd.part import Frame, MissedReason
 from inspectd.records.journal import Journal, open_for_reading
 from tests.factories import make_toy_bundle, toy_image
 
@@ -25,7 +25,7 @@ KINDS = ("no_fail", "fail_label_half_printed", "no_fail")
 class Camera:
     """100 labels a second; `script` replaces what the camera gives for one number."""
 
-    def __init__(self, script: dict[int, Callable[[int], Shot | None]] | None = None) -> None:
+    def __init__(self, script: dict[int, Callable[[int], Frame | None]] | None = None) -> None:
         self.script = script or {}
         self.opened = 0
         self._number = 0
@@ -34,19 +34,19 @@ class Camera:
         self.opened += 1
         self._number = 0
 
-    def grab(self, timeout_ms: float) -> Shot | None:
+    def grab(self, timeout_ms: float) -> Frame | None:
         time.sleep(0.01)
         number, self._number = self._number, self._number + 1
         # each entry is used once: the camera comes back well
-        return self.script.pop(number, good_shot)(number)
+        return self.script.pop(number, good_frame)(number)
 
     def close(self) -> None:
         pass
 
 
-def good_shot(number: int) -> Shot:
+def good_frame(number: int) -> Frame:
     now_ns = time.monotonic_ns()
-    return Shot(number, now_ns, now_ns, toy_image(KINDS[number % 3], seed=number))
+    return Frame(number, now_ns, now_ns, toy_image(KINDS[number % 3], seed=number))
 
 
 class FailingEngine(Engine):
@@ -155,7 +155,7 @@ def test_the_gates_answers_do_not_hurry_the_next_beat(tmp_path, engine):
 def test_a_gap_in_the_frame_counter(tmp_path, engine):
     camera = Camera()
     # the three lost labels come by like all others
-    camera.script[20] = lambda number: setattr(camera, "_number", 24) or time.sleep(0.03) or good_shot(23)
+    camera.script[20] = lambda number: setattr(camera, "_number", 24) or time.sleep(0.03) or good_frame(23)
     with running(tmp_path, engine, camera) as run:
         run.until_triggers(60)
         rows = finish(run)
@@ -167,14 +167,14 @@ def test_a_gap_that_is_found_when_its_labels_have_gone_by_stops_the_belt(tmp_pat
     camera = Camera()
     next_label_s = 0.0
 
-    def a_long_way_behind(number: int) -> Shot | None:
+    def a_long_way_behind(number: int) -> Frame | None:
         nonlocal next_label_s
         next_label_s = next_label_s or time.monotonic() + 1
         if time.monotonic() < next_label_s:
             camera.script[20], camera._number = a_long_way_behind, 20
             return None
         camera._number = 23
-        return good_shot(22)
+        return good_frame(22)
 
     camera.script[20] = a_long_way_behind
     with running(tmp_path, engine, camera) as run:
@@ -185,7 +185,7 @@ def test_a_gap_that_is_found_when_its_labels_have_gone_by_stops_the_belt(tmp_pat
 
 def test_an_incomplete_buffer(tmp_path, engine):
     now = time.monotonic_ns
-    camera = Camera({20: lambda number: Shot(number, now(), now(), None, MissedReason.BAD_FRAME)})
+    camera = Camera({20: lambda number: Frame(number, now(), now(), None, MissedReason.BAD_FRAME)})
     with running(tmp_path, engine, camera) as run:
         run.until_triggers(40)
         rows = finish(run)
@@ -194,7 +194,7 @@ def test_an_incomplete_buffer(tmp_path, engine):
 
 
 def test_a_camera_that_is_removed_and_comes_back(tmp_path, engine):
-    def removed(number: int) -> Shot:
+    def removed(number: int) -> Frame:
         raise CameraError("has been removed")
 
     camera = Camera({20: removed})
@@ -215,7 +215,7 @@ def test_a_trigger_that_dies_stops_the_belt_until_it_gives_an_image(tmp_path, en
 
         is_blind = False
 
-        def grab(self, timeout_ms: float) -> Shot | None:
+        def grab(self, timeout_ms: float) -> Frame | None:
             if not self.is_blind:
                 return super().grab(timeout_ms)
             time.sleep(0.01)
@@ -243,7 +243,7 @@ def test_a_trigger_that_dies_stops_the_belt_until_it_gives_an_image(tmp_path, en
 
 
 def test_a_frame_counter_that_jumps_back_is_no_inspection(tmp_path, engine):
-    camera = Camera({20: lambda number: good_shot(3)})
+    camera = Camera({20: lambda number: good_frame(3)})
     with running(tmp_path, engine, camera) as run:
         run.until_triggers(60)
         run.until(lambda: camera.opened == 2)
@@ -252,9 +252,9 @@ def test_a_frame_counter_that_jumps_back_is_no_inspection(tmp_path, engine):
 
 
 def test_a_frame_that_is_too_old(tmp_path, engine):
-    def old(number: int) -> Shot:
-        shot = good_shot(number)
-        return Shot(number, shot.t_trigger_ns - 90_000_000, shot.t_arrival_ns, shot.image)
+    def old(number: int) -> Frame:
+        frame = good_frame(number)
+        return Frame(number, frame.t_trigger_ns - 90_000_000, frame.t_arrival_ns, frame.image)
 
     with running(tmp_path, engine, Camera({20: old})) as run:
         run.until_triggers(40)
@@ -343,7 +343,7 @@ def test_a_slower_engine_gets_a_shorter_queue(tmp_path, engine):
 
 
 def test_a_stage_that_dies_takes_the_line_with_it(tmp_path, engine):
-    def bug(number: int) -> Shot:
+    def bug(number: int) -> Frame:
         raise ZeroDivisionError("a bug")
 
     with running(tmp_path, engine, Camera({10: bug})) as run:

@@ -93,7 +93,7 @@ def test_a_line_without_parts_notices_too(path):
     begin_s = time.monotonic()
     with pytest.raises(JournalError, match="deleted or moved"):
         while time.monotonic() - begin_s < 2:
-            journal.heartbeat()
+            journal.note_alive()
             journal.flush()
             time.sleep(0.01)
 

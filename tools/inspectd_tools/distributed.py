@@ -1,6 +1,6 @@
 """One training in several processes, started by torchrun: each takes its share of every batch, and all end with the same weights.
 
-The batch stays the experiment's: N processes make a step shorter, not another training. So batch normalisation counts
+The batch size stays that of the settings: N processes make a step shorter, not another training. So batch normalisation counts
 over the whole batch, which torch's own SyncBatchNorm does on a GPU only, and gradients are averaged once a step.
 Outside torchrun everything here does nothing.
 """

@@ -1,4 +1,4 @@
-"""Experiment files: `config/training/<name>.json` over `default.json`, checked and never evaluated."""
+"""Training settings: `config/training/<name>.json` over `default.json`, checked and never evaluated."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from inspectd.section import Section, checked
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "training"
 
 
-class Experiment(Section):
+class TrainingSettings(Section):
     """One training. Key names follow the thesis where it has them."""
 
     model: Literal["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1", "DuqCnn"]
@@ -124,25 +124,25 @@ class Experiment(Section):
         return self
 
 
-def load_experiment(name: str, settings: Iterable[str] = (), folder: Path = FOLDER) -> Experiment:
-    """Read `<folder>/<name>.json` over `default.json`, then `key=value` settings (JSON values; dots reach into objects).
+def load_settings(name: str, changes: Iterable[str] = (), folder: Path = FOLDER) -> TrainingSettings:
+    """Read `<folder>/<name>.json` over `default.json`, then `key=value` changes (JSON values; dots reach into objects).
 
     Raises ConfigError naming the file, key, value and what is allowed, all errors at once.
     """
     path = folder / f"{name}.json"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.json") if file.stem != "default"))
-        raise ConfigError(f"{path}: no such experiment; there are: {known}")
+        raise ConfigError(f"{path}: no such training settings; there are: {known}")
     values = _overlay(read_json(folder / "default.json"), read_json(path))
-    for setting in settings:
-        key, separator, text = setting.partition("=")
+    for change in changes:
+        key, separator, text = change.partition("=")
         if not separator:
-            raise ConfigError(f"--set {setting}: must be key=value")
+            raise ConfigError(f"--set {change}: must be key=value")
         value = _value(key, text)
         for part in reversed(key.split(".")):
             value = {part: value}
         values = _overlay(values, value)
-    return checked(Experiment, values, path)
+    return checked(TrainingSettings, values, path)
 
 
 def _value(key: str, text: str) -> Any:

@@ -28,7 +28,7 @@ from inspectd.camera.pylon.settings import (
 )
 from inspectd.errors import CameraError, InspectdError
 from inspectd.ownership import Claim
-from inspectd.part import Image, MissedReason, Shot
+from inspectd.part import Frame, Image, MissedReason
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class PylonCamera:
             self.close()
             raise
 
-    def grab(self, timeout_ms: float) -> Shot | None:
+    def grab(self, timeout_ms: float) -> Frame | None:
         if self._camera is None:
             raise CameraError(f"{self._name}: not open")
         if self._failure is not None:
@@ -213,7 +213,7 @@ class PylonCamera:
         self._camera.StartGrabbing(self._sdk.GrabStrategy_OneByOne)
         self._outputs = _UserOutputs(nodes)
 
-    def _grab_triggered(self, clock: TriggerClock, timeout_ms: float) -> Shot | None:
+    def _grab_triggered(self, clock: TriggerClock, timeout_ms: float) -> Frame | None:
         """One trigger, one answer: an image that may belong to an earlier trigger is never taken for this one's."""
         self._await_ready()
         if self._camera.RetrieveResult(0, self._sdk.TimeoutHandling_Return).IsValid():
@@ -226,13 +226,13 @@ class PylonCamera:
         with self._camera.RetrieveResult(round(self._config.max_age_ms), self._sdk.TimeoutHandling_Return) as result:
             t_arrival_ns = time.monotonic_ns()
             if result.IsValid():
-                return self._shot(result, number, t_trigger_ns, t_arrival_ns)
+                return self._frame(result, number, t_trigger_ns, t_arrival_ns)
         self._raise_if_gone()
         self._camera.StopGrabbing()
         self._camera.StartGrabbing(self._sdk.GrabStrategy_OneByOne)
-        return Shot(number, t_trigger_ns, t_arrival_ns, None, MissedReason.LOST_FRAME)
+        return Frame(number, t_trigger_ns, t_arrival_ns, None, MissedReason.LOST_FRAME)
 
-    def _grab_running(self, timeout_ms: float) -> Shot | None:
+    def _grab_running(self, timeout_ms: float) -> Frame | None:
         with self._camera.RetrieveResult(round(timeout_ms), self._sdk.TimeoutHandling_Return) as result:
             t_arrival_ns = time.monotonic_ns()
             if not result.IsValid():
@@ -246,17 +246,17 @@ class PylonCamera:
                 number = self._counter.number(result.BlockID, ticks * 1_000_000_000 // self._tick_hz if ticks else None)
             except CameraError as error:  # it is a label all the same; the next grab raises
                 self._failure = CameraError(f"{self._name}: {error}")
-                return Shot(self._counter.last + 1, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
-            return self._shot(result, number, t_trigger_ns, t_arrival_ns)
+                return Frame(self._counter.last + 1, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
+            return self._frame(result, number, t_trigger_ns, t_arrival_ns)
 
-    def _shot(self, result: Any, number: int, t_trigger_ns: int, t_arrival_ns: int) -> Shot:
+    def _frame(self, result: Any, number: int, t_trigger_ns: int, t_arrival_ns: int) -> Frame:
         if not result.GrabSucceeded():
             self._raise_if_gone()
-            return Shot(number, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
+            return Frame(number, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
         image = self._image(result)
         if self._size is None or not self._size.fits(image):
-            return Shot(number, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
-        return Shot(number, t_trigger_ns, t_arrival_ns, image)
+            return Frame(number, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
+        return Frame(number, t_trigger_ns, t_arrival_ns, image)
 
     def _image(self, result: Any) -> Image:
         """A copy of the buffer (9 us for 640x480), which the camera fills again once released."""

@@ -88,9 +88,9 @@ def test_each_trigger_gives_one_image_whatever_the_feature_file_says(tmp_path, n
         fires = light_barrier(camera) if trigger["source"] == "line" else lambda: None
         for number in range(6):
             fires()
-            shot = camera.grab(1000)
-            assert shot is not None, f"label {number} gave no image"
-            assert place_of(shot.image) == shot.number
+            frame = camera.grab(1000)
+            assert frame is not None, f"label {number} gave no image"
+            assert place_of(frame.image) == frame.number
         assert trigger["source"] != "line" or camera.grab(50) is None
     finally:
         camera.close()
@@ -172,10 +172,10 @@ def test_images_of_another_size_are_no_inspection(tmp_path):
     folder = write(images, tmp_path / "images")
     camera = create_camera(**pylon_config(folder, pixel_format="Mono8"))
     camera.open()
-    shots = [camera.grab(1000) for _ in range(10)]
+    frames = [camera.grab(1000) for _ in range(10)]
     camera.close()
-    assert [shot.missed for shot in shots] == [None, None, *[MissedReason.BAD_FRAME] * 3] * 2
-    assert all(np.array_equal(shot.image, images[shot.number % 5]) for shot in shots if shot.image is not None)
+    assert [frame.missed for frame in frames] == [None, None, *[MissedReason.BAD_FRAME] * 3] * 2
+    assert all(np.array_equal(frame.image, images[frame.number % 5]) for frame in frames if frame.image is not None)
 
 
 def test_an_image_that_changes_its_size_while_the_camera_runs_is_no_inspection(tmp_path):
@@ -186,10 +186,10 @@ def test_an_image_that_changes_its_size_while_the_camera_runs_is_no_inspection(t
     device.StopGrabbing()
     device.ImageFilename.Value = str(write(noise(3, 24, 32), tmp_path / "smaller"))
     device.StartGrabbing(pylon.GrabStrategy_OneByOne)
-    shots = [camera.grab(1000) for _ in range(2)]
+    frames = [camera.grab(1000) for _ in range(2)]
     camera.close()
     assert before.missed is None
-    assert shots[-1].missed is MissedReason.BAD_FRAME
+    assert frames[-1].missed is MissedReason.BAD_FRAME
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -203,18 +203,18 @@ def test_a_turned_photo_is_seen_upright_and_whole(tmp_path, orientation):
     upright = cv2.imread(str(tmp_path / "images" / "a.jpg"), cv2.IMREAD_GRAYSCALE)
     camera = create_camera(**pylon_config(tmp_path / "images", pixel_format="Mono8"))
     camera.open()
-    shots = [camera.grab(1000) for _ in range(3)]
+    frames = [camera.grab(1000) for _ in range(3)]
     camera.close()
-    for shot in shots:
-        assert shot.image.shape == upright.shape
-        assert np.abs(shot.image.astype(int) - upright).max() < 10
+    for frame in frames:
+        assert frame.image.shape == upright.shape
+        assert np.abs(frame.image.astype(int) - upright).max() < 10
 
 
 def test_a_counter_that_jumps_back_gives_its_label_and_then_an_error(tmp_path, monkeypatch):
     folder = write(noise(3, 48, 64), tmp_path / "images")
     camera = create_camera(**pylon_config(folder, trigger={"source": "free_run", "rate_hz": 50}))
     camera.open()
-    shots = [camera.grab(1000) for _ in range(5)]
+    frames = [camera.grab(1000) for _ in range(5)]
     camera._counter._last_id = 60_000  # as if the camera had been at 60000 and started anew
     last = camera.grab(1000)
     with pytest.raises(CameraError, match="frame counter went from 60000 back to"):
@@ -223,8 +223,8 @@ def test_a_counter_that_jumps_back_gives_its_label_and_then_an_error(tmp_path, m
     assert camera.grab(1000).image is not None
     camera.close()
     assert last.missed is MissedReason.BAD_FRAME
-    assert last.number == shots[-1].number + 1
-    assert all(after.number == before.number + 1 for before, after in pairwise(shots))
+    assert last.number == frames[-1].number + 1
+    assert all(after.number == before.number + 1 for before, after in pairwise(frames))
 
 
 def test_opened_cameras_leave_nothing_behind(tmp_path):

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 
 from inspectd_tools.benchmarks import model_cost as profile_models
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 
 PUBLISHED = {
     # G MACs and M parameters as the papers and torchvision's tables have them
@@ -21,7 +21,7 @@ PUBLISHED = {
 @pytest.fixture(scope="module")
 def profiles():
     with redirect_stdout(StringIO()) as said:
-        assert profile_models.main(["--experiment", "duq-fashionmnist", "--json"]) == 0
+        assert profile_models.main(["--settings", "duq-fashionmnist", "--json"]) == 0
     return json.loads(said.getvalue())
 
 
@@ -51,7 +51,7 @@ def test_every_backbone_is_there_with_both_heads_at_one_size(imagenet):
 def test_a_duq_head_costs_one_map_a_class():
     settings = ["centroid_size=48", "model=ResNet18"]
     softmax, duq = (
-        profile_models.profile(load_experiment("filter-label", [*settings, f"RBF_flag={flag}"]))
+        profile_models.profile(load_settings("filter-label", [*settings, f"RBF_flag={flag}"]))
         for flag in ("false", "true")
     )
     features, classes, size = 512, 4, 48
@@ -81,7 +81,7 @@ def test_an_experiment_of_its_own_network_is_profiled_too(profiles):
 
 
 def test_the_table_names_every_row(capsys):
-    assert profile_models.main(["--experiment", "filter-label", "--set", "input.width=320"]) == 0
+    assert profile_models.main(["--settings", "filter-label", "--set", "input.width=320"]) == 0
     said = capsys.readouterr().out
     for words in ("MobileNetV2", "EfficientNetB1", "240x240", "filter-label: 4 classes", "192x320", "0.687 / 7.79"):
         assert words in said
@@ -90,8 +90,8 @@ def test_the_table_names_every_row(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--experiment", "nothing"], "no such experiment; there are: "),
-        (["--experiment", "filter-label", "--set", "model=VGG"], "'VGG' is not allowed"),
+        (["--settings", "nothing"], "no such training settings; there are: "),
+        (["--settings", "filter-label", "--set", "model=VGG"], "'VGG' is not allowed"),
     ],
 )
 def test_an_experiment_that_cannot_be_used_is_named(capsys, arguments, words):
@@ -102,4 +102,4 @@ def test_an_experiment_that_cannot_be_used_is_named(capsys, arguments, words):
 def test_a_setting_needs_its_experiment(capsys):
     with pytest.raises(SystemExit, match="2"):
         profile_models.main(["--set", "epochs=1"])
-    assert "--experiment" in capsys.readouterr().err
+    assert "--settings" in capsys.readouterr().err

@@ -305,9 +305,9 @@ def test_a_stream_is_what_the_demo_runs_on(tmp_path):
     assert (out / "rejects.png").is_file()
 
 
-def test_shots_of_a_burst_stay_together(photos):
+def test_frames_of_a_burst_stay_together(photos):
     for place, path in enumerate(sorted((photos / "torn").iterdir())):
-        path.rename(path.with_name(f"shot_{100 * (place // 4) + 3 * (place % 4):05}.png"))
+        path.rename(path.with_name(f"frame_{100 * (place // 4) + 3 * (place % 4):05}.png"))
     for path in (photos / "good").iterdir():
         path.rename(path.with_name(f"good-{path.stem[1:]}-x.png"))
     found = prepare(photos, "--burst", "3").photos

@@ -27,7 +27,7 @@ from inspectd_tools.explain import cli as explain
 from inspectd_tools.explain.coverage import random_classifier
 from inspectd_tools.explain.network import Network
 from inspectd_tools.networks.classifier import Classifier
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 from inspectd_tools.training import cli as train
 from tests.factories import GREY_OF_CLASS, UNKNOWN_GREY, make_toy_bundle, toy_image
 
@@ -240,9 +240,9 @@ def test_every_backbone_and_head_has_its_maps(tmp_path, backbone, head):
     classifier = random_classifier(backbone, head == "DUQ", 64)
     test, manifest = one_right_photo_a_class(tmp_path)
     settings = [f"classes={json.dumps(test.names)}", f"pass_class={GOOD}", "input.width=64", "input.height=64"]
-    experiment = load_experiment("photos", settings)
+    settings = load_settings("photos", settings)
     path = tmp_path / "explanations.jpg"
-    write_examples(path, choose(cases(test, manifest), test.names), Network(classifier, "contrast"), test, experiment)
+    write_examples(path, choose(cases(test, manifest), test.names), Network(classifier, "contrast"), test, settings)
     page = cv2.imread(str(path))
     first = page[page.shape[0] // 4 - 16 - 320 :][:320]  # 4 typical ones, 2 faulty ones and the good one
     assert np.abs(first[:, :320].astype(int) - cv2.imread(str(test.images.files[0]))).mean() < 3
@@ -291,13 +291,13 @@ def test_names_of_classes_are_text_wherever_they_stand(tmp_path):
     for number, side in enumerate(("calibration", "test")):
         draw(tmp_path / side, contents, seed=1000 * number)
     settings = [f"classes={json.dumps(HOSTILE)}", f"pass_class={HOSTILE[0]}", "model=DuqCnn", "RBF_flag=false"]
-    experiment = load_experiment("photos", [*settings, "input.width=28", "input.height=28"])
+    settings = load_settings("photos", [*settings, "input.width=28", "input.height=28"])
     run = tmp_path / "run"
     run.mkdir()
     torch.manual_seed(0)
-    weights = Classifier(experiment).state_dict()
+    weights = Classifier(settings).state_dict()
     save_file({name: value.contiguous() for name, value in weights.items()}, run / "weights.safetensors")
-    (run / "experiment.json").write_text(experiment.model_dump_json())
+    (run / "settings.json").write_text(settings.model_dump_json())
     made = {"n_train": 8, "n_validation": 2, "weights": "<b>.pth", "data_fingerprint": "0" * 64}
     (run / "provenance.json").write_text(json.dumps(made))
     bundle = built(run, tmp_path, tmp_path / "engine")

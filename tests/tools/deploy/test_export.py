@@ -12,12 +12,13 @@ from onnx import TensorProto
 from inspectd.errors import EngineError
 from inspectd.inference.base import TensorType
 from inspectd.inference.openvino import core
-from inspectd_tools.deploy.export import exported, write_model_files
+from inspectd_tools.deploy.export import write_model_files
 from inspectd_tools.deploy.onnx_graph import in_half_precision, in_int8
 from inspectd_tools.deploy.predict import onnx_network
 from inspectd_tools.deploy.tensorrt import build_plan
 from inspectd_tools.networks.classifier import Classifier, normalise
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.networks.exported import exported
+from inspectd_tools.settings import load_settings
 
 needs_tensorrt = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,
@@ -29,22 +30,22 @@ needs_tensorrt = pytest.mark.skipif(
 def model(request, tmp_path_factory):
     """A folder with a DUQ model's files, images it tells apart, and PyTorch's scores of them."""
     folder = tmp_path_factory.mktemp("model")
-    experiment = load_experiment(
+    settings = load_settings(
         "filter-label",
         ["pretrained=false", "centroid_size=8", "input.width=64", "input.height=48", f'model="{request.param}"'],
     )
     torch.manual_seed(0)
-    classifier = Classifier(experiment)
+    classifier = Classifier(settings)
     images = torch.randint(0, 256, (16, 1, 6, 8), dtype=torch.uint8).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    inputs = normalise(images, experiment.input)
+    inputs = normalise(images, settings.input)
     with torch.no_grad():  # a network that has seen no images gives them all 0 or all 1, and any two runtimes agree
         for module in classifier.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None  # its statistics become those of these images
         classifier.features(inputs)
         classifier.eval().head.fit_covariance(classifier.features(inputs), torch.arange(16) % 4)
-    graph = exported(classifier, experiment.input)
-    write_model_files(graph, experiment.input, folder)
+    graph = exported(classifier, settings.input)
+    write_model_files(graph, settings.input, folder)
     with torch.no_grad():
         expected = torch.cat([graph(image[None]) for image in images]).numpy()
     assert expected.std() > 0.05

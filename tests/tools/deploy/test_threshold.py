@@ -14,19 +14,16 @@ from inspectd.errors import EngineError
 from inspectd_tools.deploy import threshold as calibration
 from inspectd_tools.deploy.threshold import (
     Groups,
-    Rate,
     broken_promises,
     calibrate,
     choose_threshold,
-    false_rejects,
     images_needed,
     most_allowed,
-    pass_certainty,
     promise,
-    rates,
     usual_alpha,
 )
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
+from inspectd_tools.metrics.rates import Rate, false_rejects, pass_certainty, rates
 
 DRAWS = 1000
 CERTAINTIES = st.lists(st.floats(0, 1, width=32), max_size=200).map(lambda values: np.array(values, np.float32))

@@ -23,7 +23,7 @@ from inspectd_tools.data import prepare as prepare_data
 from inspectd_tools.data.manifest import read_manifest
 from inspectd_tools.evaluation import cli as evaluate
 from inspectd_tools.networks.classifier import Classifier
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training import cli as train
 from tests.factories import GREY_OF_CLASS, THRESHOLD, UNKNOWN_GREY, edit_manifest, make_toy_bundle, sha256_of, toy_image
 
@@ -246,8 +246,8 @@ def test_scores_of_a_run_are_those_of_its_weights(labels, tmp_path):
     out = tmp_path / "out"
     arguments = ["--data", str(labels / "labels.csv"), "--split", "train", "--out", str(out), "--limit", "0"]
     assert evaluate.main([str(labels / "run"), *arguments]) == 0
-    experiment = Experiment.model_validate_json((labels / "run" / "experiment.json").read_text())
-    classifier = Classifier(experiment).eval()
+    settings = TrainingSettings.model_validate_json((labels / "run" / "settings.json").read_text())
+    classifier = Classifier(settings).eval()
     classifier.load_state_dict(load_file(labels / "run" / "weights.safetensors"))
     rows = rows_of(out)
     assert len(rows) == 64
@@ -346,7 +346,7 @@ def test_a_model_that_cannot_be_used_is_named(labels, engine, photos, tmp_path, 
 def test_weights_that_cannot_be_used_are_named(labels, tmp_path, capsys):
     run, data = tmp_path / "run", ["--data", labels / "labels.csv", "--out", tmp_path / "out"]
     run.mkdir()
-    for name in ("experiment.json", "provenance.json"):
+    for name in ("settings.json", "provenance.json"):
         (run / name).write_bytes((labels / "run" / name).read_bytes())
     assert "weights.safetensors: no such file" in refused([run, *data], capsys)
     (run / "weights.safetensors").write_bytes(b"\0")
@@ -356,8 +356,8 @@ def test_weights_that_cannot_be_used_are_named(labels, tmp_path, capsys):
     assert "weights.safetensors: does not hold the weights" in refused([run, *data], capsys)
     save_file(weights | {"head.sums": torch.full_like(weights["head.sums"], torch.nan)}, run / "weights.safetensors")
     assert "scores are not numbers" in refused([run, *data], capsys)
-    (run / "experiment.json").write_text("{}")
-    assert "experiment.json: is not an experiment" in refused([run, *data], capsys)
+    (run / "settings.json").write_text("{}")
+    assert "settings.json: is not training settings" in refused([run, *data], capsys)
     assert not (tmp_path / "out").exists()
 
 

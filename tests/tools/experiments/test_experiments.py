@@ -24,12 +24,12 @@ from inspectd_tools.experiments.claims import AGREE, DISAGREE, UNDECIDED, Value,
 from inspectd_tools.experiments.config import (
     FOLDER,
     Best,
+    Experiment,
     Reaches,
     Speed,
-    Study,
     Wider,
     as_arguments,
-    load_study,
+    load_experiment,
     names,
 )
 from inspectd_tools.experiments.graphs import draw
@@ -42,15 +42,15 @@ from inspectd_tools.experiments.report import write_report
 from inspectd_tools.experiments.results import gather
 from inspectd_tools.experiments.robustness import with_noise
 from inspectd_tools.experiments.scale import Scale
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 
 CLASSES = ("fail_label_crooked_print", "fail_label_half_printed", "fail_label_not_fully_printed", "no_fail")
-STUDIES = {name: load_study(FOLDER / f"{name}.yaml") for name in names()}
+EXPERIMENTS = {name: load_experiment(FOLDER / f"{name}.yaml") for name in names()}
 shares = st.floats(0.001, 1)
 scales = st.builds(Scale, shares, shares, shares, shares)
 
 
-def study_of(**part):
+def experiment_of(**part):
     values = {
         "title": "tiny",
         "base": "filter-label",
@@ -70,13 +70,13 @@ def test_the_thesis_has_six_experiments_and_all_can_be_read():
 
 def settings_of(name, part, key):
     found = {}
-    for options in STUDIES[name].parts[part].options():
-        found[options["model"]] = STUDIES[name].parts[part].settings(options).get(key)
+    for options in EXPERIMENTS[name].parts[part].options():
+        found[options["model"]] = EXPERIMENTS[name].parts[part].changes(options).get(key)
     return found
 
 
 def test_they_are_as_the_thesis_has_them():
-    assert set(STUDIES["experiment_1"].parts["a"].vary["synthetic_share"]) == {0.25, 0.5, 0.75, 1}
+    assert set(EXPERIMENTS["experiment_1"].parts["a"].vary["synthetic_share"]) == {0.25, 0.5, 0.75, 1}
     assert settings_of("experiment_2", "all", "epochs")["ShuffleNetV2"] == 40
     assert settings_of("experiment_2", "all", "epochs")["ResNet18"] == 20
     assert settings_of("experiment_4", "penalty", "gp_const") == {
@@ -88,7 +88,7 @@ def test_they_are_as_the_thesis_has_them():
     rates = {"MobileNetV2": 0.05, "ShuffleNetV2": 0.05, "ResNet18": 0.01, "EfficientNetB1": 0.01}
     assert settings_of("experiment_5", "all", "lr") == rates
     for name in ("experiment_2", "experiment_3", "experiment_5"):
-        (photos,) = {run.photos for run in plan(STUDIES[name], Scale(), 1, Start())}
+        (photos,) = {run.photos for run in plan(EXPERIMENTS[name], Scale(), 1, Start())}
         assert (photos.train.real, photos.train.synthetic) == (56, 150)
 
 
@@ -110,7 +110,7 @@ def test_they_are_as_the_thesis_has_them():
 )
 def test_a_wrong_file_is_refused_by_name_key_and_value(change, said, tmp_path, capsys):
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(study_of(**change)))
+    path.write_text(yaml.safe_dump(experiment_of(**change)))
     assert experiments.main([str(path), "--list"]) == 78
     message = capsys.readouterr().err
     assert str(path) in message
@@ -120,57 +120,57 @@ def test_a_wrong_file_is_refused_by_name_key_and_value(change, said, tmp_path, c
 def test_a_claim_about_what_does_not_vary_is_refused():
     claims = [{"kind": "best", "says": "x", "key": "model", "value": "ResNet18"}]
     with pytest.raises(ValueError, match="does not vary"):
-        Study.model_validate(study_of() | {"claims": claims})
+        Experiment.model_validate(experiment_of() | {"claims": claims})
 
 
 # ---- plans
 
 
 @settings(max_examples=30)
-@given(st.sampled_from(sorted(STUDIES)), scales, st.one_of(st.none(), st.integers(1, 4)))
+@given(st.sampled_from(sorted(EXPERIMENTS)), scales, st.one_of(st.none(), st.integers(1, 4)))
 def test_every_variant_has_its_seeds_and_no_number_grows(name, scale, n_runs):
-    study = STUDIES[name]
-    runs, whole = plan(study, scale, n_runs, Start()), plan(study, Scale(), 1, Start())
+    experiment = EXPERIMENTS[name]
+    runs, whole = plan(experiment, scale, n_runs, Start()), plan(experiment, Scale(), 1, Start())
     assert len({run.place for run in runs}) == len(runs)
     full = {run.variant: run for run in whole}
     for variant, reference in full.items():
         own = [run for run in runs if run.variant == variant]
-        asked = study.parts[reference.part].runs or study.runs
+        asked = experiment.parts[reference.part].runs or experiment.runs
         assert len(own) == (n_runs or scale.seeds(asked)) <= max(asked, n_runs or 0)
         assert [run.seed for run in own] == list(range(own[0].seed, own[0].seed + len(own)))
         assert len({run.photos for run in own}) == 1
         train, val = own[0].photos.train, own[0].photos.val
         assert train.real + train.synthetic == train.photos <= reference.photos.train.photos
         assert 1 <= val.photos <= reference.photos.val.photos
-        experiment, before = (load_experiment(r.base, as_arguments(r.settings)) for r in (own[0], reference))
-        assert 1 <= experiment.epochs <= before.epochs
-        assert 32 <= experiment.input.width <= before.input.width
-        assert 32 <= experiment.input.height <= before.input.height
-        assert all(1 <= milestone <= experiment.epochs for milestone in experiment.milestones)
+        settings, before = (load_settings(r.base, as_arguments(r.settings)) for r in (own[0], reference))
+        assert 1 <= settings.epochs <= before.epochs
+        assert 32 <= settings.input.width <= before.input.width
+        assert 32 <= settings.input.height <= before.input.height
+        assert all(1 <= milestone <= settings.epochs for milestone in settings.milestones)
     first = [run.variant for run in runs[: len(full)]]
-    assert set(first) == set(full), "a study that is cut has something of every variant"
-    train, val = real_photos(study, scale, runs)
+    assert set(first) == set(full), "an experiment that is cut has something of every variant"
+    train, val = real_photos(experiment, scale, runs)
     assert all(
         run.photos.train.real <= train and run.photos.val.real <= val for run in runs if run.photos.data == "labels"
     )
 
 
 @settings(max_examples=30)
-@given(st.sampled_from(sorted(STUDIES)), shares)
+@given(st.sampled_from(sorted(EXPERIMENTS)), shares)
 def test_the_report_is_told_of_every_number_that_a_scale_has_changed(name, share):
-    study, scale = STUDIES[name], Scale(share, share, share, share)
-    told = list(changes(study, scale, None))
-    assert list(changes(study, Scale(), None)) == []
-    runs, whole = plan(study, scale, None, Start()), plan(study, Scale(), None, Start())
+    experiment, scale = EXPERIMENTS[name], Scale(share, share, share, share)
+    told = list(changes(experiment, scale, None))
+    assert list(changes(experiment, Scale(), None)) == []
+    runs, whole = plan(experiment, scale, None, Start()), plan(experiment, Scale(), None, Start())
     if len(runs) != len(whole):
         assert any(change.what == "runs of each variant" for change in told)
     if {run.photos.train for run in runs} != {run.photos.train for run in whole}:
         assert any("a class, train" in change.what for change in told)
-    if {run.settings.get("epochs") for run in runs} != {run.settings.get("epochs") for run in whole}:
+    if {run.changes.get("epochs") for run in runs} != {run.changes.get("epochs") for run in whole}:
         assert any(change.what == "epochs" for change in told)
-    if any("input.width" in run.settings for run in runs):
+    if any("input.width" in run.changes for run in runs):
         assert any(change.what == "input.width" for change in told)
-    assert all(change.study != change.here for change in told)
+    assert all(change.experiment != change.here for change in told)
 
 
 @given(st.integers(1, 5000), shares, shares)
@@ -196,11 +196,11 @@ def test_a_scale_is_one_number_or_shares_by_name(capsys):
 
 def test_models_without_weights_start_at_random_only_when_asked_to():
     weights = {"MobileNetV2": FOLDER / "x.safetensors"}
-    for run in plan(STUDIES["experiment_3"], Scale(), 1, Start(weights, from_scratch=True)):
+    for run in plan(EXPERIMENTS["experiment_3"], Scale(), 1, Start(weights, from_scratch=True)):
         is_mobile = run.options["model"] == "MobileNetV2"
         assert (run.weights is not None) == is_mobile
-        assert load_experiment(run.base, as_arguments(run.settings)).pretrained == is_mobile
-    assert all("pretrained" not in run.settings for run in plan(STUDIES["experiment_3"], Scale(), 1, Start(weights)))
+        assert load_settings(run.base, as_arguments(run.changes)).pretrained == is_mobile
+    assert all("pretrained" not in run.changes for run in plan(EXPERIMENTS["experiment_3"], Scale(), 1, Start(weights)))
 
 
 # ---- results
@@ -222,16 +222,16 @@ def machine():
 
 @pytest.fixture
 def by_hand(tmp_path):
-    """A study of two variants, three runs each, whose results were written by hand; the last run has none."""
-    values = study_of(
+    """An experiment of two variants, three runs each, whose results were written by hand; the last run has none."""
+    values = experiment_of(
         vary={"model": ["DuqCnn"], "synthetic_share": list(ACCURACY)}, measures=[{"kind": "noise", "sigmas": [0, 25]}]
     )
     values["claims"] = [
         {"kind": "best", "says": "a quarter is best", "key": "synthetic_share", "value": 0.25},
         {"kind": "reaches", "says": "near | 100 %", "value": 0.98},
     ]
-    study = Study.model_validate(values)
-    runs = plan(study, Scale(0.5, 0.5, 0.5), 3, Start())
+    experiment = Experiment.model_validate(values)
+    runs = plan(experiment, Scale(0.5, 0.5, 0.5), 3, Start())
     for run in runs:
         folder = tmp_path / "runs" / run.place
         (folder / TRAINED).mkdir(parents=True)
@@ -253,9 +253,9 @@ def by_hand(tmp_path):
     (lost / OUTCOME).unlink()
     return gather(
         "mine",
-        study,
+        experiment,
         Scale(0.5, 0.5, 0.5),
-        list(changes(study, Scale(0.5, 0.5, 0.5), 3)),
+        list(changes(experiment, Scale(0.5, 0.5, 0.5), 3)),
         "made up",
         runs,
         tmp_path,
@@ -267,7 +267,7 @@ def test_the_table_is_tidy(by_hand, tmp_path):
     write_rows(tmp_path / "results.csv", by_hand.rows)
     with (tmp_path / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["study", "variant", "seed", "epoch", "phase", "metric", "value"]
+    assert list(rows[0]) == ["experiment", "variant", "seed", "epoch", "phase", "metric", "value"]
     assert len(rows) == 5 * 4 + 4 * (2 * 4)
     keys = [tuple(row[key] for key in rows[0] if key != "value") for row in rows]
     assert len(set(keys)) == len(keys)
@@ -316,7 +316,7 @@ def test_over_runs_agrees_with_a_table_of_students_t():
 # ---- claims
 
 ANY = plan(
-    Study.model_validate(study_of(vary={"model": ["ResNet18", "DuqCnn"], "synthetic_share": [0.25, 0.5, 1]})),
+    Experiment.model_validate(experiment_of(vary={"model": ["ResNet18", "DuqCnn"], "synthetic_share": [0.25, 0.5, 1]})),
     Scale(),
     6,
     Start(),
@@ -436,7 +436,7 @@ def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
         {"kind": "foreign", "data": "labels"},
         {"kind": "maps", "method": "saliency_map", "photos": 2},
     ]
-    values = study_of(set=small, vary={"synthetic_share": [0.25]}, measures=measures)
+    values = experiment_of(set=small, vary={"synthetic_share": [0.25]}, measures=measures)
     values |= {"real": {"train": 8, "val": 1}}
     path, out = tmp_path / "tiny.yaml", tmp_path / "out"
     path.write_text(yaml.safe_dump(values))
@@ -452,13 +452,13 @@ def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
     ]
     command += ["--real", str(photos / "real"), "--synthetic", str(photos / "synthetic")]
     first, second = (out / "runs" / "all" / "0.25" / f"seed-{seed}" for seed in range(2))
-    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as study:
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as experiment:
         end_s = time.monotonic() + 240
         while not (second / TRAINED / "epochs.csv").exists():
-            assert study.poll() is None
+            assert experiment.poll() is None
             assert time.monotonic() < end_s
             time.sleep(0.02)
-        os.killpg(study.pid, signal.SIGKILL)
+        os.killpg(experiment.pid, signal.SIGKILL)
     assert (first / OUTCOME).exists()
     assert not (second / OUTCOME).exists()
     assert not (second / TRAINED / "results.json").exists()

@@ -34,7 +34,7 @@ from inspectd_tools.explain.rules import MaxPool, Square
 from inspectd_tools.explain.sanity import cascade, rank_correlation, similarity
 from inspectd_tools.explain.source import Subject, choose
 from inspectd_tools.networks.classifier import Classifier
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 from inspectd_tools.synthetic.cli import main as synthesize
 from tests.factories import GREY_OF_CLASS, edit_manifest, make_toy_bundle, sha256_of, toy_image
 
@@ -56,21 +56,21 @@ def images():
 
 def small_classifier(seed=0):
     settings = ["model=DuqCnn", "input.width=28", "input.height=28", "pretrained=false", "centroid_size=4"]
-    experiment = load_experiment("filter-label", [*settings, "input.mean=[0.45]", "input.std=[0.22]"])
+    settings = load_settings("filter-label", [*settings, "input.mean=[0.45]", "input.std=[0.22]"])
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        classifier = Classifier(experiment).train()
+        classifier = Classifier(settings).train()
         with torch.no_grad():
             for _ in range(20):
                 classifier(torch.randn(8, 1, 28, 28))
-    return experiment, classifier.eval()
+    return settings, classifier.eval()
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    experiment, classifier = small_classifier()
-    (folder / "experiment.json").write_text(experiment.model_dump_json())
+    settings, classifier = small_classifier()
+    (folder / "settings.json").write_text(settings.model_dump_json())
     (folder / "provenance.json").write_text("{}")
     save_file(
         {name: value.contiguous() for name, value in classifier.state_dict().items()}, folder / "weights.safetensors"
@@ -380,9 +380,9 @@ def test_rank_correlation_and_similarity():
 
 
 def test_the_cascade_makes_all_random_from_the_top_and_leaves_the_classifier_alone():
-    experiment, classifier = small_classifier()
+    settings, classifier = small_classifier()
     before = deepcopy(classifier.state_dict())
-    steps = list(cascade(classifier, experiment))
+    steps = list(cascade(classifier, settings))
     assert steps[0][0] == "head"
     assert steps[-1][0] == "backbone.0"
     changed = [
@@ -559,14 +559,14 @@ def test_an_engine_is_explained_by_the_run_it_was_built_from_and_no_other(run, p
     assert "--run" in capsys.readouterr().err
     assert explained("maps", engine, "--run", run, *options, "--out", tmp_path / "b") == 78
     assert "is not what" in capsys.readouterr().err
-    experiment, classifier, _ = read_run(run)
+    settings, classifier, _ = read_run(run)
 
     def record(values):
         for golden in values["golden"]:
             grey = cv2.imread(str(engine / golden["path"]), cv2.IMREAD_GRAYSCALE)
             pixels = torch.from_numpy(cv2.resize(grey, (28, 28), interpolation=cv2.INTER_AREA))[None, None]
             with torch.no_grad():
-                golden["scores"] = classifier(to_network(pixels, experiment))[0].exp().tolist()
+                golden["scores"] = classifier(to_network(pixels, settings))[0].exp().tolist()
 
     edit_manifest(engine, record)
     assert explained("maps", engine, "--run", run, *options, "--out", tmp_path / "c") == 0
@@ -583,7 +583,7 @@ def test_what_cannot_be_explained_is_named(run, photos, tmp_path, capsys):
         assert not (tmp_path / "out").exists()
         return capsys.readouterr().err
 
-    assert "experiment.json" in refused("maps", tmp_path, "--data", photos)
+    assert "settings.json" in refused("maps", tmp_path, "--data", photos)
     assert "nowhere" in refused("maps", run, "--data", tmp_path / "nowhere")
     assert "1x1" in refused("maps", run, "--data", photos, "--method", "grad_cam")
     assert "holds no mask" in refused("check", run, "--data", photos, "--masks", tmp_path)

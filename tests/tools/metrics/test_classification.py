@@ -82,17 +82,17 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     assert list(results["auroc_unknown"]) == [str(foreign), *kinds]
     assert results["passed"]["unknown_oil_spot"][1] == 1
     assert "recall" in capsys.readouterr().out
-    experiment, classifier, _ = read_run(run)
-    assert experiment.classes == tuple(classes.split(","))
+    settings, classifier, _ = read_run(run)
+    assert settings.classes == tuple(classes.split(","))
     comparison = json.loads((run / "results.json").read_text())["certainty"]
     fitted = ["DUQ", "max-softmax of a linear probe", "Mahalanobis", "nearest neighbours"]
     assert list(comparison) == [*fitted, "softmax that trained it"]
     assert comparison["DUQ"]["auroc_unknown"] == results["auroc_unknown"]
     by_softmax = json.loads((run / "results.json").read_text())["test_softmax"]
     assert by_softmax["auroc_unknown"] == comparison["softmax that trained it"]["auroc_unknown"]
-    photos = load_photos(read_manifest(data).of("test"), experiment.input, "test")
+    photos = load_photos(read_manifest(data).of("test"), settings.input, "test")
     with torch.no_grad():
-        scores = classifier.softmax(all_features(classifier, experiment, photos)).exp().numpy()
+        scores = classifier.softmax(all_features(classifier, settings, photos)).exp().numpy()
     right = scores.argmax(1) == photos.labels
     assert by_softmax["accuracy"] == right.mean()
     assert by_softmax["expected_calibration_error"] == pytest.approx(expected_calibration_error(scores.max(1), right))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from inspectd_tools.data.images import Images
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 from inspectd_tools.training import augment
 from inspectd_tools.training.batches import Batches
 
@@ -54,21 +54,21 @@ def images(count: int) -> Images:
 
 @pytest.mark.parametrize("name", ["production", "rand_augment"])
 def test_batches_depend_on_seed_and_epoch_alone(name):
-    experiment = load_experiment("filter-label", [f"augmentation={name}", "batch_size=4"])
-    first, again = (list(Batches(images(18), experiment).of_epoch(3)) for _ in range(2))
-    assert len(first) == len(Batches(images(18), experiment)) == 4
+    settings = load_settings("filter-label", [f"augmentation={name}", "batch_size=4"])
+    first, again = (list(Batches(images(18), settings).of_epoch(3)) for _ in range(2))
+    assert len(first) == len(Batches(images(18), settings)) == 4
     assert all(
         torch.equal(a, b) for one, other in zip(first, again, strict=True) for a, b in zip(one, other, strict=True)
     )
-    other_epoch = next(iter(Batches(images(18), experiment).of_epoch(4)))
+    other_epoch = next(iter(Batches(images(18), settings).of_epoch(4)))
     assert not torch.equal(first[0][0], other_epoch[0])
 
 
 def test_sampling_shows_every_class_equally_often_and_as_many_images_as_asked():
     settings = ["augmentation=no_augment", "batch_size=10", "class_balance=sampling", "epoch_images=1000"]
-    batches = Batches(images(50), load_experiment("filter-label", settings))
+    batches = Batches(images(50), load_settings("filter-label", settings))
     labels = torch.cat([labels for _, labels in batches.of_epoch(1)])
     assert len(labels) == 1000
     assert 420 < int(labels.sum()) < 580
-    unbalanced = Batches(images(50), load_experiment("filter-label", [*settings, "class_balance=none"]))
+    unbalanced = Batches(images(50), load_settings("filter-label", [*settings, "class_balance=none"]))
     assert int(torch.cat([labels for _, labels in unbalanced.of_epoch(1)]).sum()) == 40

@@ -22,9 +22,9 @@ from inspectd_tools.data import prepare as prepare_data
 from inspectd_tools.data.images import load_images
 from inspectd_tools.data.scan import class_photos
 from inspectd_tools.deploy import cli as build_engine
-from inspectd_tools.deploy.export import exported
 from inspectd_tools.networks.classifier import Classifier, load_backbone
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.networks.exported import exported
+from inspectd_tools.settings import load_settings
 from inspectd_tools.synthetic import cli as synthesize
 from inspectd_tools.training import cli as train
 from inspectd_tools.training.loop import all_scores
@@ -68,9 +68,9 @@ def test_the_same_command_gives_the_same_weights(labels, run):
 
 
 def test_a_run_says_how_it_came_about(run):
-    experiment = json.loads((run / "experiment.json").read_text())
-    assert experiment["epochs"] == 2
-    assert experiment["input"]["width"] == 64
+    settings = json.loads((run / "settings.json").read_text())
+    assert settings["epochs"] == 2
+    assert settings["input"]["width"] == 64
     provenance = json.loads((run / "provenance.json").read_text())
     assert provenance["n_train"] + provenance["n_validation"] == 48
     assert len(json.loads((run / "epochs.json").read_text())) == 2
@@ -186,7 +186,7 @@ def test_too_few_calibration_images_are_refused_and_nothing_is_left(labels, run,
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda run: (run / "experiment.json").unlink(), r"experiment\.json: can't be read: No such file"),
+        (lambda run: (run / "settings.json").unlink(), r"settings\.json: can't be read: No such file"),
         (lambda run: (run / "weights.safetensors").write_bytes(b"no weights"), "is no whole safetensors file"),
     ],
 )
@@ -206,24 +206,24 @@ def test_a_calibration_folder_that_is_not_there_is_named(labels, run, tmp_path, 
 
 
 def test_a_collapsed_training_is_no_engine():
-    experiment = load_experiment("filter-label", QUICK)
-    classifier = Classifier(experiment).eval()
+    settings = load_settings("filter-label", QUICK)
+    classifier = Classifier(settings).eval()
     classifier.head.fit_covariance(torch.full((16, 1280), 0.5), torch.arange(16) % 4)
     with pytest.raises(EngineError, match="training has collapsed"):
-        exported(classifier, experiment.input)
+        exported(classifier, settings.input)
 
 
 def test_a_grey_stem_is_the_sum_of_the_colour_one(tmp_path):
-    experiment = load_experiment("filter-label", QUICK)
-    classifier = Classifier(experiment)
+    settings = load_settings("filter-label", QUICK)
+    classifier = Classifier(settings)
     colour = {key: value.clone() for key, value in classifier.backbone.state_dict().items()}
     colour["0.0.weight"] = torch.randn(32, 3, 3, 3)
     save_file({f"features.{key}": value for key, value in colour.items()}, tmp_path / "weights.safetensors")
-    load_backbone(classifier, experiment, tmp_path / "weights.safetensors")
+    load_backbone(classifier, settings, tmp_path / "weights.safetensors")
     torch.testing.assert_close(classifier.backbone[0][0].weight, colour["0.0.weight"].sum(1, keepdim=True))
     del colour["18.0.weight"]
     torch.save(colour | {"classifier.weight": torch.zeros(1)}, tmp_path / "partial.pth")
-    loaded = load_backbone(Classifier(experiment), experiment, tmp_path / "partial.pth")
+    loaded = load_backbone(Classifier(settings), settings, tmp_path / "partial.pth")
     assert loaded.missing == ("18.0.weight",)
     assert loaded.unused == ("classifier.weight",)
     assert len(loaded.loaded) == len(colour)
@@ -240,10 +240,10 @@ def test_a_grey_stem_is_the_sum_of_the_colour_one(tmp_path):
     ],
 )
 def test_weights_that_cannot_be_used_are_refused(tmp_path, content, words):
-    experiment = load_experiment("filter-label", QUICK)
+    settings = load_settings("filter-label", QUICK)
     content(tmp_path / "weights.pth")
     with pytest.raises(ConfigError, match=rf"weights\.pth: .*{words}"):
-        load_backbone(Classifier(experiment), experiment, tmp_path / "weights.pth")
+        load_backbone(Classifier(settings), settings, tmp_path / "weights.pth")
 
 
 def test_a_run_that_was_cut_goes_on_to_the_same_weights(labels, tmp_path):
@@ -280,7 +280,7 @@ def _epochs_of(run: Path) -> int:
 def test_a_run_of_another_experiment_is_not_resumed(labels, run, capsys):
     arguments = ["filter-label", "--data", str(labels / "train"), "--run", str(run), "--resume"]
     assert train.main([*arguments, *settings_of("lr=0.5")]) == 78
-    assert "another experiment" in capsys.readouterr().err
+    assert "other settings" in capsys.readouterr().err
 
 
 def test_a_class_without_photos_on_a_side_is_named(labels, tmp_path, capsys):
@@ -336,9 +336,9 @@ def test_without_epochs_the_backbone_stays_and_the_head_is_fitted(labels, run, t
     assert all(torch.equal(fitted[f"backbone.{name}"], value) for name, value in load_file(weights).items())
     results = json.loads((tmp_path / "fitted" / "results.json").read_text())
     assert (results["epochs"], results["kept_epoch"]) == (0, 0)
-    experiment, classifier, _ = read_run(tmp_path / "fitted")
-    images = load_images(class_photos(labels / "train", experiment.classes), experiment.input)
-    said = all_scores(classifier, experiment, images).argmax(1).numpy()
+    settings, classifier, _ = read_run(tmp_path / "fitted")
+    images = load_images(class_photos(labels / "train", settings.classes), settings.input)
+    said = all_scores(classifier, settings, images).argmax(1).numpy()
     assert (said == images.labels).mean() > 0.9
 
 
@@ -399,8 +399,8 @@ def test_the_published_set_is_trained_on_from_its_own_files(tmp_path):
 
 def test_learning_rates_follow_their_schedule():
     def rates(*changes: str) -> list[float]:
-        experiment = load_experiment("filter-label", ["lr=1", "epochs=30", *changes])
-        return [learning_rate(experiment, epoch / 30) for epoch in range(31)]
+        settings = load_settings("filter-label", ["lr=1", "epochs=30", *changes])
+        return [learning_rate(settings, epoch / 30) for epoch in range(31)]
 
     assert rates("scheduler=none") == [1] * 31
     steps = rates("scheduler=MultiStepLR", "milestones=[10, 20]")
@@ -415,8 +415,8 @@ def test_learning_rates_follow_their_schedule():
 @pytest.mark.parametrize("model", ["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1"])
 def test_stems_for_32_px_keep_the_resolution(model):
     settings = [*QUICK, f"model={model}", "input.width=32", "input.height=32"]
-    small = Classifier(load_experiment("filter-label", settings)).eval()
-    large = Classifier(load_experiment("filter-label", [*settings, "input.width=64"])).eval()
+    small = Classifier(load_settings("filter-label", settings)).eval()
+    large = Classifier(load_settings("filter-label", [*settings, "input.width=64"])).eval()
     image = torch.zeros(1, 1, 32, 32)
     rows = {net.backbone(image).shape[-1] for net in (small, large)}
     assert rows == ({4, 1} if model in ("ResNet18", "ShuffleNetV2") else {2, 1})
@@ -454,7 +454,7 @@ def test_a_bad_key_is_named_with_what_is_allowed(labels, tmp_path, capsys, setti
 )
 def test_keys_that_do_not_agree_are_refused(settings, words):
     with pytest.raises(ConfigError, match=words):
-        load_experiment("filter-label", settings)
+        load_settings("filter-label", settings)
 
 
 def test_the_loss_trains_the_backbone_and_the_head_may_be_fitted_to_it_afterwards(labels, tmp_path):

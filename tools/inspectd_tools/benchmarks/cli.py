@@ -164,8 +164,8 @@ def _engines(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compose(args: argparse.Namespace) -> dict[str, Any]:
+    from inspectd_tools.benchmarks.compose import measure
     from inspectd_tools.synthetic.compose.config import load_compose_config
-    from inspectd_tools.synthetic.compose.measure import measure
 
     config = load_compose_config(args.config, args.set)
     with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:

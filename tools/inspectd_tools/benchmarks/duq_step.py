@@ -9,7 +9,7 @@ from inspectd.terminal import track
 from inspectd_tools.benchmarks.duq_baseline import Baseline, baseline_step
 from inspectd_tools.data.published import load_sets
 from inspectd_tools.networks.classifier import Classifier, normalise
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.loop import all_scores, to_network
 from inspectd_tools.training.optimizer import optimizer_of
@@ -27,33 +27,31 @@ class Speed:
 
 def compare_steps(images: int, epochs: int) -> Speed:
     """Train both on the first `images` of FashionMNIST. Raises ConfigError without the data set."""
-    experiment = load_experiment(
-        "duq-fashionmnist", [f"epochs={epochs}", f"epoch_images={images}", "validation_share=0.1"]
-    )
-    sets = load_sets(experiment, None)
-    batches = Batches(sets.train, experiment)
-    torch.manual_seed(experiment.seed)
-    ours = Classifier(experiment)
-    theirs = Baseline(len(experiment.classes), experiment.length_scale, experiment.gamma)
-    plain = torch.optim.SGD(theirs.parameters(), experiment.lr, momentum=0.9, weight_decay=experiment.weight_decay)
-    optimizers = optimizer_of(ours, experiment), plain
-    weights = torch.ones(len(experiment.classes))
-    penalty = experiment.gp_const or 0.0
+    settings = load_settings("duq-fashionmnist", [f"epochs={epochs}", f"epoch_images={images}", "validation_share=0.1"])
+    sets = load_sets(settings, None)
+    batches = Batches(sets.train, settings)
+    torch.manual_seed(settings.seed)
+    ours = Classifier(settings)
+    theirs = Baseline(len(settings.classes), settings.length_scale, settings.gamma)
+    plain = torch.optim.SGD(theirs.parameters(), settings.lr, momentum=0.9, weight_decay=settings.weight_decay)
+    optimizers = optimizer_of(ours, settings), plain
+    weights = torch.ones(len(settings.classes))
+    penalty = settings.gp_const or 0.0
     seconds = [0.0, 0.0]
     for number in range(1, epochs + 1):
         for pixels, labels in track(batches.of_epoch(number), f"epoch {number}", total=len(batches)):
             t0 = time.monotonic()
-            training_step(ours, experiment, optimizers[0], to_network(pixels, experiment), labels, weights)
+            training_step(ours, settings, optimizers[0], to_network(pixels, settings), labels, weights)
             t1 = time.monotonic()
-            baseline_step(theirs, optimizers[1], normalise(pixels, experiment.input), labels, penalty)
+            baseline_step(theirs, optimizers[1], normalise(pixels, settings.input), labels, penalty)
             seconds[0] += t1 - t0
             seconds[1] += time.monotonic() - t1
-    seen = epochs * len(batches) * experiment.batch_size
+    seen = epochs * len(batches) * settings.batch_size
     labels = torch.from_numpy(sets.validation.labels)
     with torch.no_grad():
         parts = torch.from_numpy(sets.validation.pixels).split(512)
-        found = torch.cat([theirs(normalise(part, experiment.input)).argmax(1) for part in parts])
-    right = all_scores(ours, experiment, sets.validation).argmax(1) == labels
+        found = torch.cat([theirs(normalise(part, settings.input)).argmax(1) for part in parts])
+    right = all_scores(ours, settings, sets.validation).argmax(1) == labels
     return Speed(
         seen / seconds[1], seen / seconds[0], float((found == labels).float().mean()), float(right.float().mean())
     )

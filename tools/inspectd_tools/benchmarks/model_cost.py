@@ -1,6 +1,6 @@
 """What the backbones cost: multiply-adds, parameters and activation memory, with a softmax head and with a DUQ head.
 
-First at ImageNet's size and 1000 classes, beside the published figures; then, with --experiment, as that experiment
+First at ImageNet's size and 1000 classes, beside the published figures; then, with --settings, as that settings
 has them. Nothing is computed and no weight is needed: shapes alone are followed.
 """
 
@@ -24,12 +24,12 @@ from inspectd.terminal import console
 from inspectd_tools.cli import exit_code
 from inspectd_tools.networks.classifier import TORCHVISION_NAMES, Classifier
 from inspectd_tools.networks.torchvision_compat import torchvision
-from inspectd_tools.settings import Experiment, load_experiment
+from inspectd_tools.settings import TrainingSettings, load_settings
 
 _EPILOG = """\
 examples:
   python tools/profile_models.py
-  python tools/profile_models.py --experiment filter-label --set input.width=320 --set input.height=240
+  python tools/profile_models.py --settings filter-label --set input.width=320 --set input.height=240
 
 what is counted, for one image:
   MACs         multiply-adds of convolutions and matrix products (torch.utils.flop_counter); normalisation, activation
@@ -40,7 +40,7 @@ what is counted, for one image:
                layer by layer; without weights, image, and what a runtime saves by fusing or spends on scratch memory
   published    as torchvision states them for its weights, at the size those were made for
 
-exit codes: 0 done, 2 wrong usage, 78 the experiment can't be used"""
+exit codes: 0 done, 2 wrong usage, 78 the settings can't be used"""
 
 _IMAGENET_PX = 224
 _IMAGENET_CLASSES = 1000
@@ -91,20 +91,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--experiment", metavar="NAME", help="a file of config/training, such as filter-label")
+    parser.add_argument("--settings", metavar="NAME", help="a file of config/training, such as filter-label")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
     parser.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(arguments)
-    if args.set and args.experiment is None:
-        parser.error("--set: changes a key of the experiment; name it with --experiment")
+    if args.set and args.settings is None:
+        parser.error("--set: changes a key of training settings; name them with --settings")
     return exit_code("profile_models", lambda: _profile(args))
 
 
 def _profile(args: argparse.Namespace) -> None:
-    experiment = load_experiment(args.experiment, args.set) if args.experiment is not None else None
+    settings = load_settings(args.settings, args.set) if args.settings is not None else None
     profiles = {"ImageNet": imagenet_profiles()}
-    if experiment is not None:
-        profiles[args.experiment] = experiment_profiles(experiment)
+    if settings is not None:
+        profiles[args.settings] = settings_profiles(settings)
     if args.json:
         print(
             json.dumps({name: [dataclasses.asdict(row) for row in rows] for name, rows in profiles.items()}, indent=2)
@@ -127,28 +127,28 @@ def imagenet_profiles() -> list[Profile]:
     return profiles
 
 
-def experiment_profiles(experiment: Experiment) -> list[Profile]:
-    """The experiment's input, classes and pooling under every backbone and its own, with both heads."""
+def settings_profiles(settings: TrainingSettings) -> list[Profile]:
+    """The settings's input, classes and pooling under every backbone and its own, with both heads."""
     return [
-        profile(experiment.model_copy(update={"model": model, "RBF_flag": is_duq}))
-        for model in dict.fromkeys((*TORCHVISION_NAMES, experiment.model))
+        profile(settings.model_copy(update={"model": model, "RBF_flag": is_duq}))
+        for model in dict.fromkeys((*TORCHVISION_NAMES, settings.model))
         for is_duq in (False, True)
     ]
 
 
-def profile(experiment: Experiment) -> Profile:
-    """Costs of the experiment's classifier, from shapes alone."""
-    spec = experiment.input
+def profile(settings: TrainingSettings) -> Profile:
+    """Costs of the classifier that the settings describe, from shapes alone."""
+    spec = settings.input
     with torch.device("meta"):
-        classifier = Classifier(experiment).eval()
+        classifier = Classifier(settings).eval()
         image = torch.empty(1, spec.channels, spec.height, spec.width)
     activations = _Activations((*classifier.parameters(), *classifier.buffers(), image))
     with torch.no_grad(), FlopCounterMode(display=False) as counter, activations:
         classifier(image)
     return Profile(
-        model=experiment.model,
-        head="DUQ" if experiment.RBF_flag else "softmax",
-        classes=len(experiment.classes),
+        model=settings.model,
+        head="DUQ" if settings.RBF_flag else "softmax",
+        classes=len(settings.classes),
         channels=spec.channels,
         height=spec.height,
         width=spec.width,
@@ -161,10 +161,10 @@ def profile(experiment: Experiment) -> Profile:
     )
 
 
-def _imagenet(model: str, side_px: int, *settings: str) -> Experiment:
+def _imagenet(model: str, side_px: int, *settings: str) -> TrainingSettings:
     classes = json.dumps([str(number) for number in range(_IMAGENET_CLASSES)])
     size = (f"input.width={side_px}", f"input.height={side_px}")
-    return load_experiment(
+    return load_settings(
         "photos", [f"classes={classes}", 'pass_class="0"', f"model={model}", *size, "RBF_flag=false", *settings]
     )
 

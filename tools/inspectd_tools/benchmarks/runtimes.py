@@ -24,14 +24,15 @@ from inspectd.inference.openvino import has_bf16
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.data.images import load_judged
 from inspectd_tools.data.manifest import UNKNOWN
-from inspectd_tools.deploy.export import exported, write_model_files
+from inspectd_tools.deploy.export import write_model_files
 from inspectd_tools.deploy.predict import Network, openvino_network
 from inspectd_tools.deploy.quantise import quantise
 from inspectd_tools.metrics.classification import auroc
 from inspectd_tools.metrics.timing import interleaved
-from inspectd_tools.networks.classifier import Classifier, ExportedClassifier, normalise
+from inspectd_tools.networks.classifier import Classifier, normalise
 from inspectd_tools.networks.duq import DuqHead
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.networks.exported import ExportedClassifier, exported
+from inspectd_tools.settings import load_settings
 from inspectd_tools.training.run_folder import read_run
 
 _FP32 = "PyTorch eager"
@@ -75,12 +76,12 @@ def untrained(backbones: Iterable[str]) -> Iterator[list[Subject]]:
         for head, duq in (("DUQ", "true"), ("softmax", "false")):
             size = ["input.width=224", "input.height=224"]
             changes = [f'model="{backbone}"', f"RBF_flag={duq}", "pretrained=false", *size]
-            experiment = load_experiment("filter-label", changes)
+            settings = load_settings("filter-label", changes)
             torch.manual_seed(0)
-            classifier = Classifier(experiment)
-            blocks = torch.randint(0, 256, (_IMAGES, experiment.input.channels, 7, 7), dtype=torch.uint8)
+            classifier = Classifier(settings)
+            blocks = torch.randint(0, 256, (_IMAGES, settings.input.channels, 7, 7), dtype=torch.uint8)
             images = blocks.repeat_interleave(32, 2).repeat_interleave(32, 3)
-            inputs = normalise(images, experiment.input)
+            inputs = normalise(images, settings.input)
             with torch.no_grad():  # a network that has seen no images gives them all the same score
                 for module in classifier.modules():
                     if isinstance(module, torch.nn.BatchNorm2d):
@@ -88,22 +89,22 @@ def untrained(backbones: Iterable[str]) -> Iterator[list[Subject]]:
                 classifier.features(inputs)
                 if isinstance(classifier.head, DuqHead):
                     features = classifier.eval().features(inputs)
-                    classifier.head.fit_covariance(features, torch.arange(_IMAGES) % len(experiment.classes))
-            model = exported(classifier.eval(), experiment.input)
-            heads.append(Subject(f"{backbone}, {head}", model, experiment.input, images.numpy(), images.numpy()))
+                    classifier.head.fit_covariance(features, torch.arange(_IMAGES) % len(settings.classes))
+            model = exported(classifier.eval(), settings.input)
+            heads.append(Subject(f"{backbone}, {head}", model, settings.input, images.numpy(), images.numpy()))
         yield heads
 
 
 def trained(runs: Iterable[Path], data: Path) -> Iterator[list[Subject]]:
     """Each run with the val and test photos of a manifest, or a folder. Raises ConfigError."""
     for run in runs:
-        experiment, classifier, _ = read_run(run)
-        calibration, _ = load_judged(data, "val", experiment.classes, experiment.input, "val: decode")
-        test, names = load_judged(data, "test", experiment.classes, experiment.input, "test: decode")
+        settings, classifier, _ = read_run(run)
+        calibration, _ = load_judged(data, "val", settings.classes, settings.input, "val: decode")
+        test, names = load_judged(data, "test", settings.classes, settings.input, "test: decode")
         known = np.array([not names[label].startswith(UNKNOWN) for label in test.labels])
-        name = f"{experiment.model}, {'DUQ' if experiment.RBF_flag else 'softmax'}"
-        model = exported(classifier.eval(), experiment.input)
-        yield [Subject(name, model, experiment.input, calibration.pixels, test.pixels, known, test.labels)]
+        name = f"{settings.model}, {'DUQ' if settings.RBF_flag else 'softmax'}"
+        model = exported(classifier.eval(), settings.input)
+        yield [Subject(name, model, settings.input, calibration.pixels, test.pixels, known, test.labels)]
 
 
 def compare_runtimes(subjects: Sequence[Subject], threads: int, runs: int) -> list[list[Figures]]:

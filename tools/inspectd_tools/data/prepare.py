@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--burst",
         type=positive,
         metavar="N",
-        help="photos whose names end in numbers at most N apart are shots of the same thing, one after another",
+        help="photos whose names end in numbers at most N apart are frames of the same thing, one after another",
     )
     parser.add_argument(
         "--near",

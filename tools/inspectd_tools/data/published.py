@@ -14,7 +14,7 @@ from inspectd_tools.data.idx import read_idx
 from inspectd_tools.data.images import Images, as_seen, load_images, load_photos, split
 from inspectd_tools.data.manifest import SPLITS, DataManifest
 from inspectd_tools.data.scan import class_photos, photos_of
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 
 _FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 _DATASETS = Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets"))
@@ -30,18 +30,18 @@ class Sets:
     """None for a folder, which is split in two only."""
 
 
-def load_sets(experiment: Experiment, data: DataManifest | Path | None) -> Sets:
+def load_sets(settings: TrainingSettings, data: DataManifest | Path | None) -> Sets:
     """A manifest says its split itself; a folder is split here. Raises ConfigError."""
-    if experiment.dataset == "FashionMNIST":
-        return _fashion_mnist(data if isinstance(data, Path) else _FASHION_FOLDER, experiment)
+    if settings.dataset == "FashionMNIST":
+        return _fashion_mnist(data if isinstance(data, Path) else _FASHION_FOLDER, settings)
     if data is None:
         raise ConfigError("--data: must be given: a manifest, or a folder of class folders")
     if isinstance(data, Path):
-        images = load_images(class_photos(data, experiment.classes), experiment.input)
-        return Sets(*split(images, experiment.validation_share, experiment.seed), None)
-    if experiment.classes != data.classes:
-        raise ConfigError(f"classes: {experiment.classes} is not the manifest's order, {data.classes}")
-    return Sets(*(load_photos(data.of(side), experiment.input, side) for side in SPLITS))
+        images = load_images(class_photos(data, settings.classes), settings.input)
+        return Sets(*split(images, settings.validation_share, settings.seed), None)
+    if settings.classes != data.classes:
+        raise ConfigError(f"classes: {settings.classes} is not the manifest's order, {data.classes}")
+    return Sets(*(load_photos(data.of(side), settings.input, side) for side in SPLITS))
 
 
 def load_foreign(path: Path, spec: InputSpec) -> Images:
@@ -52,24 +52,24 @@ def load_foreign(path: Path, spec: InputSpec) -> Images:
     return _from_arrays(path, images, np.full(len(images), -1), spec)
 
 
-def usual_foreign(experiment: Experiment) -> list[Path]:
+def usual_foreign(settings: TrainingSettings) -> list[Path]:
     """The sets that the DUQ paper tells FashionMNIST from, as far as they are here."""
-    if experiment.dataset != "FashionMNIST":
+    if settings.dataset != "FashionMNIST":
         return []
     return [path for name in _FASHION_FOREIGN if (path := _DATASETS / name / _TEST_IMAGES).is_file()]
 
 
-def _fashion_mnist(folder: Path, experiment: Experiment) -> Sets:
+def _fashion_mnist(folder: Path, settings: TrainingSettings) -> Sets:
     """The last of the 60000 training images, whose order is random, become the validation set."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: FashionMNIST is not here; install the Debian package dataset-fashion-mnist")
 
     def read(name: str) -> Images:
         images, labels = (folder / f"{name}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
-        return _from_arrays(images, read_idx(images), read_idx(labels), experiment.input)
+        return _from_arrays(images, read_idx(images), read_idx(labels), settings.input)
 
     everything = read("train")
-    first = round(len(everything.labels) * (1 - experiment.validation_share))
+    first = round(len(everything.labels) * (1 - settings.validation_share))
     places = np.arange(len(everything.labels))
     return Sets(everything.take(places[:first]), everything.take(places[first:]), read("t10k"))
 

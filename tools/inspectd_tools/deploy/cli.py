@@ -19,14 +19,13 @@ from inspectd.terminal import console
 from inspectd_tools.cli import exit_code
 from inspectd_tools.deploy.bundle import described, golden_places, listed, write_golden
 from inspectd_tools.deploy.card.card import write_card
-from inspectd_tools.deploy.export import exported, write_model_files
+from inspectd_tools.deploy.export import write_model_files
 from inspectd_tools.deploy.onnx_graph import in_half_precision
 from inspectd_tools.deploy.parity import check_parity
 from inspectd_tools.deploy.precision import WANTED, choose, precision_table, try_out, try_out_plan
 from inspectd_tools.deploy.predict import judge, openvino_network
 from inspectd_tools.deploy.tensorrt import write_plan
 from inspectd_tools.deploy.threshold import (
-    CONFIDENCE,
     USUAL_ALPHA,
     Groups,
     broken_promises,
@@ -36,6 +35,8 @@ from inspectd_tools.deploy.threshold import (
     usual_alpha,
 )
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
+from inspectd_tools.metrics.rates import CONFIDENCE
+from inspectd_tools.networks.exported import exported
 from inspectd_tools.training.cli import git_commit
 from inspectd_tools.training.run_folder import read_run
 
@@ -96,18 +97,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _build(args: argparse.Namespace) -> None:
-    experiment, classifier, provenance = read_run(args.run)
-    model = exported(classifier.eval(), experiment.input)
-    models = write_model_files(model, experiment.input, args.out)
+    settings, classifier, provenance = read_run(args.run)
+    model = exported(classifier.eval(), settings.input)
+    models = write_model_files(model, settings.input, args.out)
     network = openvino_network(args.out / "openvino" / "model.xml")
-    calibration = judge(args.calibration, "val", experiment, network)
+    calibration = judge(args.calibration, "val", settings, network)
     parity = check_parity(model, calibration, args.out)
-    test = judge(args.test, "test", experiment, network)
+    test = judge(args.test, "test", settings, network)
 
-    groups = calibration.groups(experiment)
+    groups = calibration.groups(settings)
     remark = ", on photos that also chose the epoch" if args.calibration == args.data else ""
     threshold = calibrate(groups, calibration.images.fingerprint, args.alpha or _what_can_be_shown(groups), remark)
-    tried = try_out(args.precision, args.out, calibration, threshold, experiment, remark)
+    tried = try_out(args.precision, args.out, calibration, threshold, settings, remark)
     offered, chosen, int8_files = choose(tried, args.precision, args.out)
     models += int8_files
     plans = []
@@ -115,7 +116,7 @@ def _build(args: argparse.Namespace) -> None:
         whole = (args.out / "model.onnx").read_bytes()
         models.append(write_plan(args.out, in_half_precision(whole), "fp16"))
         if args.tensorrt == "int8":
-            plan, graph = try_out_plan(whole, calibration, threshold, experiment, remark)
+            plan, graph = try_out_plan(whole, calibration, threshold, settings, remark)
             models.append(write_plan(args.out, graph, "int8"))
             plans.append(plan)
     golden = golden_places(calibration)
@@ -124,10 +125,10 @@ def _build(args: argparse.Namespace) -> None:
         version=args.version,
         created=datetime.now(UTC).replace(microsecond=0),
         git_commit=git_commit(),
-        architecture=f"{experiment.model}, {'DUQ' if experiment.RBF_flag else 'softmax'}",
-        classes=experiment.classes,
-        pass_class=experiment.pass_class,
-        input=experiment.input,
+        architecture=f"{settings.model}, {'DUQ' if settings.RBF_flag else 'softmax'}",
+        classes=settings.classes,
+        pass_class=settings.pass_class,
+        input=settings.input,
         head=described(classifier),
         threshold=threshold,
         files=listed(models, args.out),
@@ -135,15 +136,15 @@ def _build(args: argparse.Namespace) -> None:
         golden_tolerance=_GOLDEN_TOLERANCE,
         precisions={c.precision: c.arithmetic(golden) for c in (*offered, *plans) if c.precision != "fp32"},
         recommended=chosen.precision,
-        training={"experiment": experiment.model_dump(mode="json"), "run": provenance, "parity": parity},
+        training={"settings": settings.model_dump(mode="json"), "run": provenance, "parity": parity},
     )
     write_manifest(args.out, manifest)
     for candidate in offered:
         load_engine(load_bundle(args.out), InferenceConfig(backend="openvino", precision=candidate.precision))
 
     write_tradeoff(args.out, groups, threshold)
-    fared = _tried_promise(groups, test.groups(experiment), threshold)
-    write_card(args.out, manifest, experiment, classifier, test, [*offered, *plans], fared)
+    fared = _tried_promise(groups, test.groups(settings), threshold)
+    write_card(args.out, manifest, settings, classifier, test, [*offered, *plans], fared)
     screen = console()
     screen.print(_bounds_table(threshold))
     if len(tried) + len(plans) > 1:

@@ -11,36 +11,14 @@ import onnx
 import openvino
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from inspectd.errors import EngineError
 from inspectd.inference.openvino import core
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.deploy.bundle import Model
-from inspectd_tools.networks.classifier import Classifier, ExportedClassifier
+from inspectd_tools.networks.exported import ExportedClassifier
 
 _SMALL = 256
 """Elements below which storing a tensor in half precision is not worth a Cast."""
-
-
-def exported(classifier: Classifier, spec: InputSpec) -> ExportedClassifier:
-    """The classifier as it will run: batch normalisation folded into the convolutions, weights rounded to fp16.
-
-    Raises EngineError if they do not fit into it.
-    """
-    model = ExportedClassifier(classifier, spec).eval()
-    _fold_batch_norm(model)
-    with torch.no_grad():
-        for tensor in (*model.parameters(), *model.buffers()):
-            if tensor.is_floating_point():
-                tensor.copy_(tensor.half().float())
-            if not torch.isfinite(tensor).all():
-                raise EngineError(
-                    "weights are beyond half precision: the features of some class hardly vary, so training has collapsed; "
-                    "look at the run's epochs.json, then try another seed or a lower lr"
-                )
-    return model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
 
 def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) -> list[Model]:
@@ -67,16 +45,6 @@ def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) 
         Model("openvino/model.xml", "openvino", "fp16"),
         Model("openvino/model.bin", "openvino", "fp16"),
     ]
-
-
-def _fold_batch_norm(module: nn.Module) -> None:
-    if isinstance(module, nn.Sequential):
-        for place, (first, second) in enumerate(zip(list(module), list(module)[1:], strict=False)):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                module[place] = fuse_conv_bn_eval(first, second)
-                module[place + 1] = nn.Identity()
-    for child in module.children():
-        _fold_batch_norm(child)
 
 
 def _stored_as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -8,7 +8,7 @@ import torch
 
 from inspectd.errors import EngineError
 from inspectd_tools.deploy.predict import Judged
-from inspectd_tools.networks.classifier import ExportedClassifier
+from inspectd_tools.networks.exported import ExportedClassifier
 
 _TOLERANCE = 0.01
 _MOST_IMAGES = 200

@@ -28,7 +28,7 @@ from inspectd_tools.deploy.predict import Judged, Network, onnx_network, openvin
 from inspectd_tools.deploy.quantise import MOST_IMAGES, quantise, spread
 from inspectd_tools.deploy.threshold import calibrate
 from inspectd_tools.metrics.timing import interleaved
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 
 Wanted = Literal["fp32", "bf16", "int8", "auto"]
 WANTED: tuple[Wanted, ...] = get_args(Wanted)
@@ -76,7 +76,7 @@ class Candidate:
 
 
 def try_out(
-    wanted: Wanted, bundle: Path, calibration: Judged, threshold: Threshold, experiment: Experiment, remark: str
+    wanted: Wanted, bundle: Path, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str
 ) -> list[Candidate]:
     """fp32 first, then what was asked for; with `auto` all that this processor has. Writes `openvino-int8/` if that is among them.
 
@@ -101,7 +101,7 @@ def try_out(
     found = []
     for name, network in networks.items():
         try:
-            found.append(_judged(name, network, calibration, threshold, experiment, remark, took_ms[name]))
+            found.append(_judged(name, network, calibration, threshold, settings, remark, took_ms[name]))
         except EngineError as error:
             if wanted != "auto":
                 raise
@@ -110,7 +110,7 @@ def try_out(
 
 
 def try_out_plan(
-    model: bytes, calibration: Judged, threshold: Threshold, experiment: Experiment, remark: str
+    model: bytes, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str
 ) -> tuple[Candidate, bytes]:
     """INT8 for TensorRT, and the graph (ONNX) to build its plan of. `model`: model.onnx; the rest as in `try_out`.
 
@@ -120,7 +120,7 @@ def try_out_plan(
     """
     pixels = calibration.images.pixels
     graph = in_int8(model, pixels[spread(len(pixels))])
-    found = _judged("tensorrt-int8", onnx_network(graph), calibration, threshold, experiment, remark, None)
+    found = _judged("tensorrt-int8", onnx_network(graph), calibration, threshold, settings, remark, None)
     if not found.holds:
         raise EngineError(
             f"--tensorrt int8: {found.changed:.2%} of the calibration verdicts would be others than in fp32, at most "
@@ -165,7 +165,7 @@ def _judged(
     network: Network,
     calibration: Judged,
     threshold: Threshold,
-    experiment: Experiment,
+    settings: TrainingSettings,
     remark: str,
     took_ms: NDArray[np.float64] | None,
 ) -> Candidate:
@@ -174,14 +174,14 @@ def _judged(
         judged = calibration.by(network, f"val: infer, {name}")
         ranges = f"; INT8 ranges from up to {MOST_IMAGES} of them" if name.endswith("int8") else ""
         fingerprint, alpha = threshold.calibration_fingerprint, threshold.alpha
-        own = calibrate(judged.groups(experiment), fingerprint, alpha, remark + ranges)
-    changed = _verdicts(judged, own, experiment) != _verdicts(calibration, threshold, experiment)
+        own = calibrate(judged.groups(settings), fingerprint, alpha, remark + ranges)
+    changed = _verdicts(judged, own, settings) != _verdicts(calibration, threshold, settings)
     moved = np.abs(judged.scores.max(1) - calibration.scores.max(1)).max()
     return Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms)
 
 
-def _verdicts(judged: Judged, threshold: Threshold, experiment: Experiment) -> NDArray[np.str_]:
+def _verdicts(judged: Judged, threshold: Threshold, settings: TrainingSettings) -> NDArray[np.str_]:
     """The class a fault was taken for, else the kind of verdict."""
-    policy = Policy(experiment.classes, experiment.pass_class, threshold.value)
+    policy = Policy(settings.classes, settings.pass_class, threshold.value)
     verdicts = [policy.judge(scores) for scores in judged.scores.tolist()]
     return np.array([v.scores.predicted if isinstance(v, Fault) else type(v).__name__ for v in verdicts])

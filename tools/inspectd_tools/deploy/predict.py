@@ -13,8 +13,9 @@ from inspectd.inference.openvino import core
 from inspectd.terminal import track
 from inspectd_tools.data.images import Images, load_judged
 from inspectd_tools.data.manifest import Split
-from inspectd_tools.deploy.threshold import Groups, pass_certainty
-from inspectd_tools.settings import Experiment
+from inspectd_tools.deploy.threshold import Groups
+from inspectd_tools.metrics.rates import pass_certainty
+from inspectd_tools.settings import TrainingSettings
 
 Network: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(1, C, H, W) uint8 -> (1, K)"""
@@ -37,20 +38,20 @@ class Judged:
         row = self.scores[place]
         return dict(zip(self.names[: len(row)], map(float, row), strict=True))
 
-    def groups(self, experiment: Experiment) -> Groups:
-        values = pass_certainty(self.scores, experiment.classes.index(experiment.pass_class))
+    def groups(self, settings: TrainingSettings) -> Groups:
+        values = pass_certainty(self.scores, settings.classes.index(settings.pass_class))
         certainty = {name: values[self.images.labels == label] for label, name in enumerate(self.names)}
-        return Groups.of(certainty, experiment.pass_class)
+        return Groups.of(certainty, settings.pass_class)
 
-    def right(self, experiment: Experiment) -> tuple[int, int]:
+    def right(self, settings: TrainingSettings) -> tuple[int, int]:
         """Images of known classes whose largest score is their class's, and of how many."""
-        known = self.images.labels < len(experiment.classes)
+        known = self.images.labels < len(settings.classes)
         return int((self.scores[known].argmax(1) == self.images.labels[known]).sum()), int(known.sum())
 
 
-def judge(source: Path, side: Split, experiment: Experiment, network: Network) -> Judged:
+def judge(source: Path, side: Split, settings: TrainingSettings, network: Network) -> Judged:
     """`source`: a manifest, of which `side` is taken, or a folder of class folders. Raises ConfigError."""
-    images, names = load_judged(source, side, experiment.classes, experiment.input, f"{side}: decode")
+    images, names = load_judged(source, side, settings.classes, settings.input, f"{side}: decode")
     return Judged(images, names, _scores(images, network, f"{side}: infer"))
 
 

@@ -10,42 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inspectd.binomial import interval, upper_bound
+from inspectd.binomial import upper_bound
 from inspectd.errors import EngineError
 from inspectd.inference.manifest import Passed, Threshold
 from inspectd_tools.data.manifest import UNKNOWN
+from inspectd_tools.metrics.rates import CONFIDENCE, Values, false_rejects
 
-CONFIDENCE = 0.95
 USUAL_ALPHA = 0.0025
 _GIVEN_UP = 0.01
 """Share of the good images that may be rejected in place of unknown ones nobody has shown."""
 _GRID = np.linspace(0, 1, 1001, dtype=np.float32)
-
-Values = NDArray[np.floating]
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`errors` of `n`, with the 95 % interval of Clopper and Pearson."""
-
-    errors: int
-    n: int
-
-    @property
-    def share(self) -> float:
-        return self.errors / self.n if self.n else float("nan")
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return interval(self.errors, self.n, CONFIDENCE)
-
-    def __str__(self) -> str:
-        if not self.n:
-            return "none tried"
-        low, high = self.interval
-        return f"{self.errors} of {self.n} ({self.share:.2%}, 95 % interval {low:.2%} to {high:.2%})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +58,6 @@ class Groups:
     @property
     def all_unknown(self) -> Values:
         return np.concatenate([np.empty(0, np.float32), *self.unknown.values()])
-
-
-def pass_certainty(scores: Values, pass_class: int) -> Values:
-    """(N, K) -> (N,): the certainty with which each image would pass; 0 where another class is at least as likely."""
-    others = np.delete(scores, pass_class, axis=1).max(axis=1)
-    certainty: Values = np.where(scores[:, pass_class] > others, scores[:, pass_class], 0)
-    return certainty
 
 
 def usual_alpha(groups: Groups) -> float:
@@ -214,12 +182,3 @@ def broken_promises(groups: Groups, n_faulty: int, n_unknown: int, alpha: float,
             continue
         broken += any(len(group) and (group >= value).mean() > alpha for group in (faulty, unknown))
     return broken
-
-
-def rates(certainty: dict[str, Values], threshold: float) -> dict[str, Rate]:
-    """Folder name -> how many of its images would pass."""
-    return {name: Rate(int((values >= threshold).sum()), len(values)) for name, values in certainty.items()}
-
-
-def false_rejects(good: Values, threshold: float) -> Rate:
-    return Rate(int((good < threshold).sum()), len(good))

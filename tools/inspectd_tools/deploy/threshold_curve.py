@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from inspectd.binomial import interval, upper_bound
 from inspectd.inference.manifest import Threshold
-from inspectd_tools.deploy.threshold import CONFIDENCE, Groups, false_rejects
+from inspectd_tools.deploy.threshold import Groups
+from inspectd_tools.metrics.rates import CONFIDENCE, false_rejects
 
 _COLUMNS = (
     "threshold",

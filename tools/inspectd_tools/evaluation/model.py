@@ -12,7 +12,7 @@ from inspectd.decision import Policy
 from inspectd.errors import ConfigError
 from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import InputSpec
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.loop import WEIGHTS, to_network
 from inspectd_tools.training.run_folder import read_run
 
@@ -36,7 +36,7 @@ class Model:
     photos_at_once: int
     seen: frozenset[str]
     """Fingerprints of the photos that trained it or chose its threshold."""
-    experiment: Experiment | None = None
+    settings: TrainingSettings | None = None
     """Of a run."""
     bundle: Bundle | None = None
     """Of an engine."""
@@ -51,7 +51,7 @@ def open_model(path: Path, backend: str | None, precision: str) -> Model:
             raise ConfigError(f"--backend {TORCH}: {path} is an engine, which holds no weights for it; give its run")
         config = InferenceConfig.model_validate({"backend": backend or "auto", "precision": precision})
         return open_engine(load_bundle(path), config)
-    if (path / "experiment.json").is_file():
+    if (path / "settings.json").is_file():
         if backend not in (None, TORCH) or precision != "fp32":
             raise ConfigError(
                 f"--backend {backend or TORCH} --precision {precision}: {path} is a run, which {TORCH} at fp32 alone can "
@@ -59,7 +59,7 @@ def open_model(path: Path, backend: str | None, precision: str) -> Model:
             )
         return _open_run(path)
     raise ConfigError(
-        f"{path}: is neither a run of tools/train.py (experiment.json, {WEIGHTS}) nor an engine bundle (engine.yaml)"
+        f"{path}: is neither a run of tools/train.py (settings.json, {WEIGHTS}) nor an engine bundle (engine.yaml)"
     )
 
 
@@ -84,22 +84,22 @@ def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
 
 
 def _open_run(folder: Path) -> Model:
-    experiment, classifier, provenance = read_run(folder)
+    settings, classifier, provenance = read_run(folder)
 
     def infer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            scores: NDArray[np.float32] = classifier(to_network(torch.from_numpy(batch), experiment)).exp().numpy()
+            scores: NDArray[np.float32] = classifier(to_network(torch.from_numpy(batch), settings)).exp().numpy()
         return scores
 
     return Model(
-        name=f"{folder} ({experiment.model}, {'DUQ' if experiment.RBF_flag else 'softmax'})",
+        name=f"{folder} ({settings.model}, {'DUQ' if settings.RBF_flag else 'softmax'})",
         backend=TORCH,
         precision="fp32",
-        classes=experiment.classes,
-        pass_class=experiment.pass_class,
-        input=experiment.input,
+        classes=settings.classes,
+        pass_class=settings.pass_class,
+        input=settings.input,
         infer=infer,
         photos_at_once=_RUN_BATCH,
         seen=frozenset((provenance["data_fingerprint"],)),
-        experiment=experiment,
+        settings=settings,
     )

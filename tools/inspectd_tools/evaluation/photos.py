@@ -41,7 +41,7 @@ def photos_for(model: Model, data: Path | None, split: Split, foreign: list[Path
     """
     if data is None:
         known, unknown = _published(model), {}
-        foreign = foreign or (usual_foreign(model.experiment) if model.experiment else [])
+        foreign = foreign or (usual_foreign(model.settings) if model.settings else [])
     else:
         images, names = _of_manifest(model, data, split) if is_csv(data) else _of_folder(model, data)
         known = images.take(np.flatnonzero(images.labels < len(model.classes)))
@@ -57,7 +57,7 @@ def photos_for(model: Model, data: Path | None, split: Split, foreign: list[Path
 
 
 def _published(model: Model) -> Images:
-    test = load_sets(model.experiment, None).test if model.experiment and model.experiment.dataset else None
+    test = load_sets(model.settings, None).test if model.settings and model.settings.dataset else None
     if test is None:
         raise ConfigError("--data: must be given: a manifest, or a folder of class folders")
     return test

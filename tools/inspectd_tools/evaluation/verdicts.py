@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 
 from inspectd.binomial import interval
-from inspectd_tools.deploy.threshold import CONFIDENCE, Rate
 from inspectd_tools.evaluation.predictions import VERDICTS, Judgement
+from inspectd_tools.metrics.rates import CONFIDENCE, Rate
 
 
 def verdict_figures(judgements: Sequence[Judgement], pass_class: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from rich.table import Table
 from inspectd.errors import ConfigError, InspectdError
 from inspectd.terminal import console, text_column
 from inspectd_tools.cli import positive
-from inspectd_tools.experiments.config import FOLDER, DataName, load_study, names
+from inspectd_tools.experiments.config import FOLDER, DataName, load_experiment, names
 from inspectd_tools.experiments.data import Data, Sources, classes_of
 from inspectd_tools.experiments.graphs import draw
 from inspectd_tools.experiments.launch import here, last_words, on_ray
@@ -50,12 +50,12 @@ composed of them: the thesis's photos are not public.
 
 in --out afterwards:
   report.md, figures/     question, table, graphs, what was claimed beside what came out
-  results.csv             a row for each study, variant, seed, epoch, phase, metric, value; no epoch: what the run ended with
+  results.csv             a row for each experiment, variant, seed, epoch, phase, metric, value; no epoch: what the run ended with
   runs/<part>/<variant>/seed-<n>/   training/ is a run of tools/train.py; log.txt, outcome.json
   data/                   photos and manifests
 
 exit codes: 0 done, 1 some runs failed (the report says which; the same command tries them again), 2 wrong usage, 78 the
-study, the photos or --out can't be used"""
+experiment, the photos or --out can't be used"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", type=Path, help=f"a file (yaml), or of config/experiments: {', '.join(names())}")
-    parser.add_argument("--out", type=Path, help="folder, new or of the same study; default: out/<study>")
+    parser.add_argument("experiment", type=Path, help=f"a file (yaml), or of config/experiments: {', '.join(names())}")
+    parser.add_argument("--out", type=Path, help="folder, new or of the same experiment; default: out/<experiment>")
     parser.add_argument(
         "--scale",
         type=_scale,
@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="X",
         help="above 0, at most 1, or as images=0.1,epochs=0.5; default: 1",
     )
-    parser.add_argument("--n_runs", type=positive, metavar="N", help="of each variant; default: the study's, scaled")
+    parser.add_argument(
+        "--n_runs", type=positive, metavar="N", help="of each variant; default: the experiment's, scaled"
+    )
     parser.add_argument(
         "--real", type=Path, metavar="PATH", help="your photos: manifest of prepare_data.py, or folder of class folders"
     )
@@ -113,19 +115,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at once; default: 1")
     parser.add_argument("--ray", action="store_true", help="spread the runs over a Ray cluster (RAY_ADDRESS) instead")
-    parser.add_argument("--report", action="store_true", help="run nothing, report what there is of the study so far")
-    parser.add_argument("--list", action="store_true", help="say what would be run, and what of it is not as the study")
+    parser.add_argument(
+        "--report", action="store_true", help="run nothing, report what there is of the experiment so far"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="say what would be run, and what of it is not as the experiment"
+    )
     return parser
 
 
 def _main(args: argparse.Namespace) -> int:
     begin_s = time.monotonic()
-    path = args.study if args.study.suffix == ".yaml" else FOLDER / f"{args.study}.yaml"
-    study = load_study(path)
+    path = args.experiment if args.experiment.suffix == ".yaml" else FOLDER / f"{args.experiment}.yaml"
+    experiment = load_experiment(path)
     classes = classes_of(args.real) if args.real else ()
     start = Start(dict(args.weights), args.from_scratch, classes, args.pass_class)
-    runs = plan(study, args.scale, args.n_runs, start)
-    changed = list(changes(study, args.scale, args.n_runs))
+    runs = plan(experiment, args.scale, args.n_runs, start)
+    changed = list(changes(experiment, args.scale, args.n_runs))
     if args.list:
         _show(runs, changed)
         return 0
@@ -137,7 +143,7 @@ def _main(args: argparse.Namespace) -> int:
         waiting = [(place, run) for place, run in works if not _is_done(place, run) and not args.report]
         if waiting:
             sources = Sources(args.real, args.synthetic, args.compose, args.cifar10, start.weights.get("MobileNetV2"))
-            data.make(runs, real_photos(study, args.scale, runs), sources)
+            data.make(runs, real_photos(experiment, args.scale, runs), sources)
         for place, run in waiting:
             place.mkdir(parents=True, exist_ok=True)
             foreign = {name: data.whole(name).resolve() for name in get_args(DataName)}
@@ -145,13 +151,13 @@ def _main(args: argparse.Namespace) -> int:
             (place / WORK).write_text(work.model_dump_json(indent=1), encoding="utf-8")
         failed = _run(waiting, args, lock)
         said = {place.relative_to(folder): words for place, words in failed.items()}
-        results = gather(path.stem, study, args.scale, changed, _photos(args), runs, out, said)
+        results = gather(path.stem, experiment, args.scale, changed, _photos(args), runs, out, said)
         _write(results, out, time.monotonic() - begin_s)
     return 1 if failed else 0
 
 
 def _is_done(place: Path, run: Run) -> bool:
-    """Raises ConfigError where the folder holds another run: of another scale, or a study that has changed since."""
+    """Raises ConfigError where the folder holds another run: of another scale, or an experiment that has changed since."""
     if not (place / WORK).exists():
         return False
     before = Work.model_validate_json((place / WORK).read_bytes()).run
@@ -192,8 +198,8 @@ def _share(place: Path) -> float:
         epochs = (place / TRAINED / "epochs.csv").read_text(encoding="utf-8").count("\n") - 1
     except OSError:
         return 0.0
-    settings = Work.model_validate_json((place / WORK).read_bytes()).run.settings
-    wanted = settings.get("epochs")
+    changes = Work.model_validate_json((place / WORK).read_bytes()).run.changes
+    wanted = changes.get("epochs")
     return min(0.99, epochs / wanted) if isinstance(wanted, int) and wanted else 0.0
 
 
@@ -231,18 +237,18 @@ def _show(runs: Sequence[Run], changed: Sequence[Changed]) -> None:
         train, val = run.photos.train, run.photos.val
         table.add_row(
             str(run.place),
-            str(run.settings.get("epochs", "")),
+            str(run.changes.get("epochs", "")),
             f"{train.real} + {train.synthetic}",
             f"{val.real} + {val.synthetic}",
         )
     console().print(table)
     for change in changed:
-        print(f"{change.where} {change.what}: {change.here} instead of {change.study}".strip())
+        print(f"{change.where} {change.what}: {change.here} instead of {change.experiment}".strip())
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[IO[bytes]]:
-    """Every run inherits the lock, so one that outlives a killed study is waited for, and never run twice at once."""
+    """Every run inherits the lock, so one that outlives a killed experiment is waited for, and never run twice at once."""
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

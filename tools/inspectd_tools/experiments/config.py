@@ -1,4 +1,4 @@
-"""Study files: `config/experiments/<name>.yaml`. They say what is asked, what varies and what is measured; no study has code of its own."""
+"""Experiment files: `config/experiments/<name>.yaml`. They say what is asked, what varies and what is measured; no experiment has code of its own."""
 
 import difflib
 import itertools
@@ -14,11 +14,11 @@ from inspectd.errors import ConfigError
 from inspectd.files.text_file import shown
 from inspectd.files.yaml_file import read_yaml
 from inspectd.section import Section, checked
-from inspectd_tools.settings import Experiment, load_experiment
+from inspectd_tools.settings import TrainingSettings, load_settings
 
 FOLDER = Path(__file__).resolve().parents[3] / "config" / "experiments"
 DATA_KEYS = ("photos", "synthetic_share")
-"""Of a part's `train`, which may vary like the keys of an experiment."""
+"""Of a part's `train`, which may vary like the keys of training settings."""
 
 _MAX_VARIANTS = 10_000
 Options = dict[str, JsonValue]
@@ -49,7 +49,7 @@ class Real(Section):
 
 
 class Closeness(Section):
-    """KID, FID, precision and recall of the synthetic photos against the real ones, once for the study."""
+    """KID, FID, precision and recall of the synthetic photos against the real ones, once for the experiment."""
 
     kind: Literal["closeness"]
 
@@ -109,14 +109,14 @@ class Part(Section):
     """A file of config/training."""
     data: DataName = "labels"
     runs: int | None = Field(default=None, ge=1, le=1000)
-    """Other than the study's."""
+    """Other than the experiment's."""
     train: Share
     val: Share | None = None
     """Labels only; of CIFAR10, a quarter of train."""
     set: Options = Field(default={})
-    """Keys of the experiment, as `tools/train.py --set` takes them."""
+    """Keys of the training settings, as `tools/train.py --set` takes them."""
     vary: dict[str, Annotated[list[JsonValue], Field(min_length=1)]]
-    """Keys of the experiment, or `photos` and `synthetic_share` of `train`."""
+    """Keys of the training settings, or `photos` and `synthetic_share` of `train`."""
     adjust: tuple[Adjustment, ...] = ()
     measures: tuple[Measure, ...] = ()
 
@@ -125,12 +125,13 @@ class Part(Section):
         if math.prod(len(values) for values in self.vary.values()) > _MAX_VARIANTS:
             raise ValueError(f"vary: makes more than {_MAX_VARIANTS} combinations")
         for key in (*self.set, *self.vary, *(key for adjustment in self.adjust for key in adjustment.set)):
-            if key.split(".")[0] not in (*Experiment.model_fields, *DATA_KEYS) or (
+            if key.split(".")[0] not in (*TrainingSettings.model_fields, *DATA_KEYS) or (
                 key in self.set and key in DATA_KEYS
             ):
-                close = difflib.get_close_matches(key, (*Experiment.model_fields, *DATA_KEYS), n=1)
+                close = difflib.get_close_matches(key, (*TrainingSettings.model_fields, *DATA_KEYS), n=1)
                 raise ValueError(
-                    f"{key!r} is no key of an experiment" + (f"; did you mean {close[0]!r}?" if close else "")
+                    f"{key!r} is not a key of the training settings"
+                    + (f"; did you mean {close[0]!r}?" if close else "")
                 )
         for adjustment in self.adjust:
             for key, value in adjustment.where.items():
@@ -165,13 +166,13 @@ class Part(Section):
         given = {key: options[key] for key in DATA_KEYS if key in options}
         return Share.model_validate(self.train.model_dump() | given, strict=True)
 
-    def settings(self, options: Options) -> Options:
-        """What the experiment is changed by."""
-        settings = dict(self.set)
+    def changes(self, options: Options) -> Options:
+        """What changes in the training settings."""
+        changes = dict(self.set)
         for adjustment in self.adjust:
             if all(options[key] == value for key, value in adjustment.where.items()):
-                settings |= adjustment.set
-        return settings | {key: value for key, value in options.items() if key not in DATA_KEYS}
+                changes |= adjustment.set
+        return changes | {key: value for key, value in options.items() if key not in DATA_KEYS}
 
 
 class _Claim(Section):
@@ -210,7 +211,7 @@ class Reaches(_Claim):
 Claim = Annotated[Best | Wider | Reaches, Field(discriminator="kind")]
 
 
-class Study(Section):
+class Experiment(Section):
     """One question and all that is trained to answer it."""
 
     question: str
@@ -240,28 +241,28 @@ class Study(Section):
         return self
 
 
-def load_study(path: Path) -> Study:
-    """Read a file and load every experiment it leads to, so that nothing is found wrong after hours.
+def load_experiment(path: Path) -> Experiment:
+    """Read a file and load all training settings it leads to, so that nothing is found wrong after hours.
 
     Raises ConfigError naming the file and, for every wrong key, its value and what is allowed.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such study; config/experiments holds: {', '.join(names())}")
-    study = checked(Study, read_yaml(path, "'question' and 'parts'"), path)
-    for name, part in study.parts.items():
+        raise ConfigError(f"{path}: no such experiment; config/experiments holds: {', '.join(names())}")
+    experiment = checked(Experiment, read_yaml(path, "'question' and 'parts'"), path)
+    for name, part in experiment.parts.items():
         for options in part.options():
             try:
-                load_experiment(part.base, as_arguments(part.settings(options)))
+                load_settings(part.base, as_arguments(part.changes(options)))
             except ConfigError as error:
                 raise ConfigError(f"{path}: parts.{name}: {shown(options)}: {error}") from error
-    return study
+    return experiment
 
 
 def names() -> list[str]:
-    """Of the studies that come with the project."""
+    """Of the experiments that come with the project."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def as_arguments(settings: Options) -> list[str]:
+def as_arguments(changes: Options) -> list[str]:
     """As `tools/train.py --set` takes them."""
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]

@@ -1,4 +1,4 @@
-"""The photos of a study, made by the tools that a user has: rendered, split, composed and mixed, each step done once."""
+"""The photos of an experiment, made by the tools that a user has: rendered, split, composed and mixed, each step done once."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ _LEAST_FOREIGN = 25
 
 
 class DataError(InspectdError):
-    """A step that makes the photos of a study has failed; its own words stand above."""
+    """A step that makes the photos of an experiment has failed; its own words stand above."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -137,9 +137,9 @@ class Data:
             if most:
                 folder = self._folder / f"composed-{side}"
                 changes = [f"photos={self.whole('labels').resolve()}", f"split={side}"]
-                settings = [text for change in changes for text in ("--set", change)]
+                changes = [text for change in changes for text in ("--set", change)]
                 self._once(
-                    folder, "synthesize", "compose", self._compose(sources), "--count-per-class", str(most), *settings
+                    folder, "synthesize", "compose", self._compose(sources), "--count-per-class", str(most), *changes
                 )
                 folders.append(folder)
         return folders

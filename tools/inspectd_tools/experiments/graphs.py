@@ -1,4 +1,4 @@
-"""The graphs of a study: accuracy and loss per epoch as the thesis drew them, final values, and those of the measures.
+"""The graphs of an experiment: accuracy and loss per epoch as the thesis drew them, final values, and those of the measures.
 
 Every one says the scale. Each function returns the file names it has written.
 """
@@ -40,7 +40,7 @@ def draw(results: Results, folder: Path) -> dict[str, list[str]]:
 def _epochs(results: Results, folder: Path) -> list[str]:
     """One figure a part; where models and something else vary, a row of axes for each model."""
     written = []
-    for part in results.study.parts:
+    for part in results.experiment.parts:
         names = [name for name, runs in results.variants.items() if runs[0].part == part]
         rows = _by_model(results, names)
         if not names or not any(_curve(results, name, "loss") for name in names):

@@ -15,7 +15,7 @@ from inspectd_tools.experiments.config import Closeness, Cost, Maps, Measure, No
 from inspectd_tools.experiments.paths import MAPS
 from inspectd_tools.experiments.records import Figure
 from inspectd_tools.experiments.robustness import of_foreign, under_noise
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.run_folder import read_run
 
 
@@ -24,28 +24,28 @@ def measure(asked: Measure, trained: Path, manifest: Path, foreign: Path | None)
 
     Raises ConfigError where the measure does not apply to this run.
     """
-    experiment, classifier, _ = read_run(trained)
+    settings, classifier, _ = read_run(trained)
     if isinstance(asked, Cost):
-        return list(_cost(experiment))
+        return list(_cost(settings))
     if isinstance(asked, Maps):
         return _maps(asked, trained, manifest)
     if isinstance(asked, Closeness):
         return []  # of the photos, not of a run
-    test = _test_photos(manifest, experiment, None)
+    test = _test_photos(manifest, settings, None)
     if isinstance(asked, Speed):
         from inspectd_tools.experiments.speed import speed  # three runtimes, which take seconds to import
 
-        return list(speed(asked.runs, experiment, classifier, test))
+        return list(speed(asked.runs, settings, classifier, test))
     if isinstance(asked, Noise):
-        return list(under_noise(asked.sigmas, experiment, classifier, test))
+        return list(under_noise(asked.sigmas, settings, classifier, test))
     assert foreign is not None
-    return list(of_foreign(asked.data, experiment, classifier, test, _test_photos(foreign, experiment, asked.photos)))
+    return list(of_foreign(asked.data, settings, classifier, test, _test_photos(foreign, settings, asked.photos)))
 
 
-def _cost(experiment: Experiment) -> Iterator[Figure]:
+def _cost(settings: TrainingSettings) -> Iterator[Figure]:
     from inspectd_tools.benchmarks.model_cost import profile
 
-    costs = profile(experiment)
+    costs = profile(settings)
     yield Figure("cost", "GFLOPs", costs.flops / 1e9)
     yield Figure("cost", "GMACs", costs.macs / 1e9)
     yield Figure("cost", "M parameters", costs.parameters / 1e6)
@@ -66,11 +66,11 @@ def _maps(asked: Maps, trained: Path, manifest: Path) -> list[Figure]:
     return [Figure("maps", "photos", float(asked.photos))]
 
 
-def _test_photos(manifest: Path, experiment: Experiment, limit: int | None) -> Images:
+def _test_photos(manifest: Path, settings: TrainingSettings, limit: int | None) -> Images:
     """Evenly from the first to the last. Raises ConfigError."""
     photos = read_manifest(manifest).of("test")
     if not photos:
         raise ConfigError(f"{manifest}: holds no photo in split test")
     count = len(photos) if limit is None else min(limit, len(photos))
     places = np.linspace(0, len(photos) - 1, count).astype(int)
-    return load_photos([photos[place] for place in places], experiment.input, "test")
+    return load_photos([photos[place] for place in places], settings.input, "test")

@@ -1,4 +1,4 @@
-"""From a study to its runs: which variant, which seed, how many photos, which settings. Nothing is run here."""
+"""From an experiment to its runs: which variant, which seed, how many photos, which changes. Nothing is run here."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,17 +13,17 @@ from inspectd.errors import ConfigError
 from inspectd.section import Section
 from inspectd_tools.experiments.config import (
     DataName,
+    Experiment,
     Foreign,
     Maps,
     Measure,
     Options,
     Part,
     Share,
-    Study,
     as_arguments,
 )
 from inspectd_tools.experiments.scale import Scale
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Start:
     from_scratch: bool = False
     """A model without a file starts from random weights, instead of fetching torchvision's."""
     classes: tuple[str, ...] = ()
-    """Of the user's own photos; none: those of the experiment."""
+    """Of the user's own photos; none: the classes of the training settings."""
     pass_class: str | None = None
 
 
@@ -64,14 +64,14 @@ class Run(Section):
     options: Options
     seed: int = Field(ge=0, lt=2**32)
     base: str
-    settings: Options
+    changes: Options
     photos: Photos
     weights: Path | None
     measures: tuple[Measure, ...]
 
     @property
     def place(self) -> Path:
-        """Its folder, in that of the study's runs."""
+        """Its folder, in that of the experiment's runs."""
         return Path(
             self.part, "_".join(_plain(value) for value in self.options.values()) or "only", f"seed-{self.seed}"
         )
@@ -79,7 +79,7 @@ class Run(Section):
     @property
     def cost(self) -> float:
         """Images seen in training, for the time left."""
-        epochs = load_experiment(self.base, as_arguments(self.settings)).epochs
+        epochs = load_settings(self.base, as_arguments(self.changes)).epochs
         return float(max(1, epochs) * self.photos.train.photos)
 
 
@@ -93,57 +93,57 @@ class Work(Section):
 
 
 class Changed(Section):
-    """One number of the study and what the scale has made of it."""
+    """One number of the experiment and what the scale has made of it."""
 
     where: str
     what: str
-    study: Any
+    experiment: Any
     here: Any
 
 
-def plan(study: Study, scale: Scale, n_runs: int | None, start: Start) -> list[Run]:
-    """Every run, one seed of all variants after the other: a study that is cut has something of each. Raises ConfigError."""
+def plan(experiment: Experiment, scale: Scale, n_runs: int | None, start: Start) -> list[Run]:
+    """Every run, one seed of all variants after the other: an experiment that is cut has something of each. Raises ConfigError."""
     runs = []
-    for part_name, part in study.parts.items():
+    for part_name, part in experiment.parts.items():
         for options in part.options():
-            settings = _settings(part, options, scale, start)
-            experiment = load_experiment(part.base, as_arguments(settings))
-            for number in range(n_runs or scale.seeds(part.runs or study.runs)):
+            changes = _changes(part, options, scale, start)
+            settings = load_settings(part.base, as_arguments(changes))
+            for number in range(n_runs or scale.seeds(part.runs or experiment.runs)):
                 runs.append(
                     Run(
                         part=part_name,
-                        variant=variant_name(study, part_name, options),
+                        variant=variant_name(experiment, part_name, options),
                         options=options,
-                        seed=experiment.seed + number,
+                        seed=settings.seed + number,
                         base=part.base,
-                        settings=settings | {"seed": experiment.seed + number},
+                        changes=changes | {"seed": settings.seed + number},
                         photos=_photos(part, options, scale),
-                        weights=start.weights.get(experiment.model) if experiment.pretrained else None,
+                        weights=start.weights.get(settings.model) if settings.pretrained else None,
                         measures=tuple(_scaled(measure, scale) for measure in part.measures),
                     )
                 )
     return sorted(runs, key=lambda run: run.seed)
 
 
-def variant_name(study: Study, part: str, options: Options) -> str:
+def variant_name(experiment: Experiment, part: str, options: Options) -> str:
     """Such as `a: model ResNet18, synthetic_share 0.5`; the part where there are several."""
-    varied = [f"{key} {_text(value)}" for key, value in options.items() if len(study.parts[part].vary[key]) > 1]
-    names = [part] if len(study.parts) > 1 else []
+    varied = [f"{key} {_text(value)}" for key, value in options.items() if len(experiment.parts[part].vary[key]) > 1]
+    names = [part] if len(experiment.parts) > 1 else []
     return ": ".join([*names, *([", ".join(varied)] if varied else [])]) or part
 
 
-def real_photos(study: Study, scale: Scale, runs: list[Run]) -> tuple[int, int]:
+def real_photos(experiment: Experiment, scale: Scale, runs: list[Run]) -> tuple[int, int]:
     """Real labels a class for train and for val: as the scale has it, and no fewer than a variant wants."""
     wanted = [run.photos for run in runs if run.photos.data == "labels"]
-    train = max([scale.trained(study.real.train), *(photos.train.real for photos in wanted)])
-    return train, max([scale.judged(study.real.val), *(photos.val.real for photos in wanted)])
+    train = max([scale.trained(experiment.real.train), *(photos.train.real for photos in wanted)])
+    return train, max([scale.judged(experiment.real.val), *(photos.val.real for photos in wanted)])
 
 
-def changes(study: Study, scale: Scale, n_runs: int | None) -> Iterator[Changed]:
-    """What is not as the study's file has it."""
+def changes(experiment: Experiment, scale: Scale, n_runs: int | None) -> Iterator[Changed]:
+    """What is not as the experiment's file has it."""
     whole = Scale()
-    for name, part in study.parts.items():
-        where, before = name if len(study.parts) > 1 else "", part.runs or study.runs
+    for name, part in experiment.parts.items():
+        where, before = name if len(experiment.parts) > 1 else "", part.runs or experiment.runs
         yield from _differ(where, "runs of each variant", before, n_runs or scale.seeds(before))
         seen = set()
         for options in part.options():
@@ -153,8 +153,8 @@ def changes(study: Study, scale: Scale, n_runs: int | None) -> Iterator[Changed]
                 for kind in ("real", "synthetic"):
                     as_asked, as_scaled = (getattr(getattr(photos, side), kind) for photos in (full, here))
                     pairs.append((f"{kind} photos a class, {side}", as_asked, as_scaled))
-            experiment = load_experiment(part.base, as_arguments(part.settings(options)))
-            pairs += [(key, attrgetter(key)(experiment), value) for key, value in scale.settings(experiment).items()]
+            settings = load_settings(part.base, as_arguments(part.changes(options)))
+            pairs += [(key, attrgetter(key)(settings), value) for key, value in scale.changes(settings).items()]
             for measure in part.measures:
                 after = _scaled(measure, scale)
                 shown = getattr(measure, "photos", None), getattr(after, "photos", None)
@@ -163,31 +163,33 @@ def changes(study: Study, scale: Scale, n_runs: int | None) -> Iterator[Changed]
                 if (key := json.dumps(pair, default=list)) not in seen:
                     seen.add(key)
                     yield from _differ(where, *pair)
-    if any(part.data == "labels" for part in study.parts.values()):
-        yield from _differ("", "real labels a class to learn from", study.real.train, scale.trained(study.real.train))
+    if any(part.data == "labels" for part in experiment.parts.values()):
+        yield from _differ(
+            "", "real labels a class to learn from", experiment.real.train, scale.trained(experiment.real.train)
+        )
 
 
-def _differ(where: str, what: str, study: Any, here: Any) -> Iterator[Changed]:
-    study, here = (list(value) if isinstance(value, tuple) else value for value in (study, here))
-    if study != here:
-        yield Changed(where=where, what=what, study=study, here=here)
+def _differ(where: str, what: str, experiment: Any, here: Any) -> Iterator[Changed]:
+    experiment, here = (list(value) if isinstance(value, tuple) else value for value in (experiment, here))
+    if experiment != here:
+        yield Changed(where=where, what=what, experiment=experiment, here=here)
 
 
-def _settings(part: Part, options: Options, scale: Scale, start: Start) -> Options:
-    settings = part.settings(options)
+def _changes(part: Part, options: Options, scale: Scale, start: Start) -> Options:
+    changes = part.changes(options)
     if start.classes and part.data == "labels":
-        settings["classes"] = list(start.classes)
+        changes["classes"] = list(start.classes)
     if start.pass_class is not None and part.data == "labels":
-        settings["pass_class"] = start.pass_class
-    experiment = load_experiment(part.base, as_arguments(settings))
-    settings |= scale.settings(experiment)
-    if experiment.pretrained and start.from_scratch and experiment.model not in start.weights:
-        if experiment.epochs == 0:
+        changes["pass_class"] = start.pass_class
+    settings = load_settings(part.base, as_arguments(changes))
+    changes |= scale.changes(settings)
+    if settings.pretrained and start.from_scratch and settings.model not in start.weights:
+        if settings.epochs == 0:
             raise ConfigError(
-                f"--from-scratch: {experiment.model} is not trained (epochs: 0) and needs pretrained weights"
+                f"--from-scratch: {settings.model} is not trained (epochs: 0) and needs pretrained weights"
             )
-        settings["pretrained"] = False
-    return settings
+        changes["pretrained"] = False
+    return changes
 
 
 def _photos(part: Part, options: Options, scale: Scale) -> Photos:

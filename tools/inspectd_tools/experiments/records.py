@@ -1,4 +1,4 @@
-"""The results of a study as one tidy table: a row a value, from the files of its runs."""
+"""The results of an experiment as one tidy table: a row a value, from the files of its runs."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    study: str
+    experiment: str
     variant: str
     seed: int
     epoch: int | None
@@ -61,7 +61,7 @@ def read_outcome(path: Path) -> Outcome:
         ) from error
 
 
-def rows_of(study: str, run: Run, trained: Path, outcome: Outcome) -> Iterator[Row]:
+def rows_of(experiment: str, run: Run, trained: Path, outcome: Outcome) -> Iterator[Row]:
     """Epochs first, then what the run ended with."""
     path = trained / "epochs.json"  # not there where no epoch was trained
     for epoch in json.loads(path.read_text(encoding="utf-8")) if path.exists() else []:
@@ -71,9 +71,9 @@ def rows_of(study: str, run: Run, trained: Path, outcome: Outcome) -> Iterator[R
             ("validation", "accuracy", "validation_accuracy"),
             ("train", "images/s", "images_per_s"),
         ):
-            yield Row(study, run.variant, run.seed, epoch["number"], phase, metric, epoch[key])
+            yield Row(experiment, run.variant, run.seed, epoch["number"], phase, metric, epoch[key])
     for figure in outcome.figures:
-        yield Row(study, run.variant, run.seed, None, figure.phase, figure.metric, figure.value)
+        yield Row(experiment, run.variant, run.seed, None, figure.phase, figure.metric, figure.value)
 
 
 def figures_of(results: dict[str, Any]) -> Iterator[Figure]:

@@ -1,6 +1,6 @@
-"""The report of a study, in Markdown: what was asked, what was run, what came out, and what it says of what was claimed.
+"""The report of an experiment, in Markdown: what was asked, what was run, what came out, and what it says of what was claimed.
 
-No sentence of it is written in advance but those of the study's file; all others follow from the results.
+No sentence of it is written in advance but those of the experiment's file; all others follow from the results.
 """
 
 from collections.abc import Iterator
@@ -33,25 +33,25 @@ def write_report(results: Results, pictures: dict[str, list[str]], seconds: floa
 
 
 def _head(results: Results) -> Iterator[str]:
-    yield f"# {results.name}: {results.study.question}"
+    yield f"# {results.name}: {results.experiment.question}"
     yield f"\n**Scale {results.scale}.** {_completeness(results)}"
-    yield f"\nThe thesis: {results.study.thesis}"
+    yield f"\nThe thesis: {results.experiment.thesis}"
 
 
 def _completeness(results: Results) -> str:
     done = f"{len(results.done)} of {results.planned} runs"
     if results.changes:
-        return f"{done}; smaller than the study as its file has it, which *What was run* lists: not the study's own figures."
-    return f"{done}, as the study's file has it."
+        return f"{done}; smaller than the experiment as its file has it, which *What was run* lists: not the experiment's own figures."
+    return f"{done}, as the experiment's file has it."
 
 
 def _answers(results: Results) -> Iterator[str]:
-    if not results.study.claims:
+    if not results.experiment.claims:
         return
     yield "## What was claimed, and what these runs say\n"
     yield "| claim | by | verdict | figures |"
     yield "|---|---|---|---|"
-    for claim in results.study.claims:
+    for claim in results.experiment.claims:
         values = [value for of_variant in results.final.get(claim.metric, {}).values() for value in of_variant]
         held = hold(claim, values)
         yield f"| {_cell(claim.says)} | {claim.source} | **{held.verdict}** | {_cell(held.figures)} |"
@@ -61,7 +61,7 @@ def _answers(results: Results) -> Iterator[str]:
 def _run(results: Results, seconds: float) -> Iterator[str]:
     yield "## What was run\n"
     yield f"- Photos: {results.photos}"
-    for name, part in results.study.parts.items():
+    for name, part in results.experiment.parts.items():
         varied = "; ".join(f"{key}: {', '.join(map(str, values))}" for key, values in part.vary.items())
         yield f"- Part {name}, {part.title}: `config/training/{part.base}.json`, {varied}"
     for machine, count in _machines(results):
@@ -80,18 +80,18 @@ def _run(results: Results, seconds: float) -> Iterator[str]:
             {
                 str(run.options.get("model", run.base))
                 for run, _ in results.done
-                if run.settings.get("pretrained") is False
+                if run.changes.get("pretrained") is False
             }
         )
         yield f"- Pretrained weights given: {', '.join(sorted(name for name in weights if name)) or 'none'}" + (
             f"; from random weights, as none were given: {', '.join(random)}" if random else ""
         )
     if results.changes:
-        yield f"\nWhat scale {results.scale}, and the options of the command, made of the study:\n"
-        yield "| part | number | study | here |"
+        yield f"\nWhat scale {results.scale}, and the options of the command, made of the experiment:\n"
+        yield "| part | number | experiment | here |"
         yield "|---|---|---|---|"
         for change in results.changes:
-            yield f"| {change.where} | {change.what} | {change.study} | {change.here} |"
+            yield f"| {change.where} | {change.what} | {change.experiment} | {change.here} |"
 
 
 def _machines(results: Results) -> Iterator[tuple[str, int]]:

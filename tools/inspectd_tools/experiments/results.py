@@ -1,4 +1,4 @@
-"""What a study has found so far: its runs, those that failed, and their figures."""
+"""What an experiment has found so far: its runs, those that failed, and their figures."""
 
 import json
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import Any
 
 from inspectd_tools.experiments.aggregate import Over, over
 from inspectd_tools.experiments.claims import Value
-from inspectd_tools.experiments.config import Study
+from inspectd_tools.experiments.config import Experiment
 from inspectd_tools.experiments.paths import OUTCOME, TRAINED
 from inspectd_tools.experiments.plan import Changed, Run
 from inspectd_tools.experiments.records import Outcome, Row, read_outcome, rows_of
@@ -19,7 +19,7 @@ from inspectd_tools.experiments.scale import Scale
 @dataclass(frozen=True)
 class Results:
     name: str
-    study: Study
+    experiment: Experiment
     scale: Scale
     changes: list[Changed]
     photos: str
@@ -61,12 +61,12 @@ class Results:
         """For every figure."""
         counts = {len(runs) for runs in self.variants.values()}
         runs = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-        return f"{self.name}: scale {self.scale}, {runs} run(s) a variant (the study: {self.study.runs})"
+        return f"{self.name}: scale {self.scale}, {runs} run(s) a variant (the experiment: {self.experiment.runs})"
 
 
 def gather(
     name: str,
-    study: Study,
+    experiment: Experiment,
     scale: Scale,
     changes: list[Changed],
     photos: str,
@@ -74,14 +74,14 @@ def gather(
     folder: Path,
     failed: dict[Path, str],
 ) -> Results:
-    """Read what is there of `runs` in `folder`, the study's. Raises ConfigError."""
+    """Read what is there of `runs` in `folder`, the experiment's. Raises ConfigError."""
     outcomes = folder / "runs"
     done = [(run, read_outcome(path)) for run in runs if (path := outcomes / run.place / OUTCOME).exists()]
     rows = [row for run, outcome in done for row in rows_of(name, run, outcomes / run.place / TRAINED, outcome)]
     found = folder / "data" / "closeness.json"
     return Results(
         name=name,
-        study=study,
+        experiment=experiment,
         scale=scale,
         changes=changes,
         photos=photos,

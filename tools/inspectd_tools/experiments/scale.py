@@ -1,20 +1,20 @@
-"""A study made smaller: what a scale makes of each number, and where it stops."""
+"""An experiment made smaller: what a scale makes of each number, and where it stops."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 
 LEAST_TRAINED = 8
 LEAST_JUDGED = 25
 LEAST_SHOWN = 2
-"""Photos a class below which a scale does not go, nor above what the study has."""
+"""Photos a class below which a scale does not go, nor above what the experiment has."""
 LEAST_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """At 1 the study is run as its file has it."""
+    """At 1 the experiment is run as its file has it."""
 
     images: float = 1
     epochs: float = 1
@@ -41,19 +41,19 @@ class Scale:
         """Two, where there were more than one: a single run has no spread."""
         return _of(number, self.runs, 2)
 
-    def settings(self, experiment: Experiment) -> dict[str, Any]:
-        """Keys of the experiment that count epochs, images or pixels, where they change; dots reach into objects."""
+    def changes(self, settings: TrainingSettings) -> dict[str, Any]:
+        """Keys of the settings that count epochs, images or pixels, where they change; dots reach into objects."""
         values = {
-            key: self.trained_epochs(getattr(experiment, key)) for key in ("epochs", "early_limit", "replacement_limit")
+            key: self.trained_epochs(getattr(settings, key)) for key in ("epochs", "early_limit", "replacement_limit")
         }
-        scaled: dict[str, Any] = {key: value for key, value in values.items() if value != getattr(experiment, key)}
-        milestones = sorted({self.trained_epochs(milestone) for milestone in experiment.milestones})
-        if milestones != sorted(experiment.milestones):
+        scaled: dict[str, Any] = {key: value for key, value in values.items() if value != getattr(settings, key)}
+        milestones = sorted({self.trained_epochs(milestone) for milestone in settings.milestones})
+        if milestones != sorted(settings.milestones):
             scaled["milestones"] = milestones
-        if experiment.epoch_images is not None and self.images != 1:
-            scaled["epoch_images"] = _of(experiment.epoch_images, self.images, experiment.batch_size)
+        if settings.epoch_images is not None and self.images != 1:
+            scaled["epoch_images"] = _of(settings.epoch_images, self.images, settings.batch_size)
         for side in ("width", "height"):
-            length = getattr(experiment.input, side)
+            length = getattr(settings.input, side)
             if (shorter := _of(length, self.pixels, LEAST_PX)) != length:
                 scaled[f"input.{side}"] = shorter
         return scaled

@@ -12,24 +12,25 @@ from numpy.typing import NDArray
 
 from inspectd.inference.openvino import has_bf16
 from inspectd_tools.data.images import Images
-from inspectd_tools.deploy.export import exported, write_model_files
+from inspectd_tools.deploy.export import write_model_files
 from inspectd_tools.deploy.predict import openvino_network
 from inspectd_tools.experiments.records import Figure
 from inspectd_tools.metrics.timing import interleaved
 from inspectd_tools.networks.classifier import Classifier
-from inspectd_tools.settings import Experiment
+from inspectd_tools.networks.exported import exported
+from inspectd_tools.settings import TrainingSettings
 
 
-def speed(runs: int, experiment: Experiment, classifier: Classifier, test: Images) -> Iterator[Figure]:
+def speed(runs: int, settings: TrainingSettings, classifier: Classifier, test: Images) -> Iterator[Figure]:
     """All cores, in turns, without preprocessing."""
-    model = exported(classifier, experiment.input)
+    model = exported(classifier, settings.input)
 
     @torch.inference_mode()
     def eager(batch: NDArray[np.uint8]) -> object:
         return model(torch.from_numpy(batch))
 
-    with tempfile.TemporaryDirectory(prefix="inspectd-study-") as folder:
-        write_model_files(model, experiment.input, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="inspectd-experiment-") as folder:
+        write_model_files(model, settings.input, Path(folder))
         session = onnxruntime.InferenceSession(Path(folder) / "model.onnx", providers=["CPUExecutionProvider"])
         candidates: dict[str, Callable[[NDArray[np.uint8]], object]] = {
             "PyTorch": eager,

@@ -60,7 +60,7 @@ def training_arguments(work: Work, trained: Path) -> list[str]:
     arguments = [run.base, "--data", str(work.manifest), "--run", str(trained), "--resume"]
     if run.weights is not None:
         arguments += ["--weights", str(run.weights)]
-    return arguments + [text for setting in as_arguments(run.settings) for text in ("--set", setting)]
+    return arguments + [text for setting in as_arguments(run.changes) for text in ("--set", setting)]
 
 
 def _results(trained: Path) -> dict[str, Any] | None:

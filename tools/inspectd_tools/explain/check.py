@@ -89,7 +89,7 @@ class Checked:
 
 def truths(photos: Sequence[Seen], masks: Path | None, source: Source) -> list[Truth]:
     """Raises ConfigError."""
-    spec = source.experiment.input
+    spec = source.settings.input
     return [Truth(fault_mask(seen.subject.path, masks, spec), label_mask(seen.subject.path, spec)) for seen in photos]
 
 
@@ -169,7 +169,7 @@ def _sanity(
 ) -> list[SanityStep]:
     steps = []
     maps: list[Map] = [explanation.map for explanation in originals]
-    for layer, damaged in cascade(source.classifier, source.experiment):
+    for layer, damaged in cascade(source.classifier, source.settings):
         network = Network(damaged, target)
         again = [found.map for found in explain(network, method, [explanation.seen for explanation in originals])]
         pairs = list(zip(maps, again, strict=True))

@@ -179,7 +179,7 @@ def _add_source(parser: argparse.ArgumentParser, limit: int) -> None:
 
 def _maps(args: argparse.Namespace) -> None:
     source, subjects = _opened(args)
-    method, spec = METHODS[args.method], source.experiment.input
+    method, spec = METHODS[args.method], source.settings.input
     photos = look(source, subjects)
     network = Network(source.classifier, args.target)
     title = f"{args.method} of {args.target}"
@@ -262,7 +262,7 @@ def _write_suspects(
         by_path = {explanation.seen.subject.path: explanation for explanation in checked.explanations[name]}
         shown = [by_path[row.path] for row in suspects[:_SHEET]]
         if shown:
-            write_sheet(folder / f"wrong_reason_{name}.png", shown, source.experiment.input)
+            write_sheet(folder / f"wrong_reason_{name}.png", shown, source.settings.input)
 
 
 def _methods(args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from inspectd.errors import ConfigError
 from inspectd_tools.explain.methods import METHODS, gap
 from inspectd_tools.explain.network import Network, Target
 from inspectd_tools.networks.classifier import TORCHVISION_NAMES, Classifier
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 _CLASSES = '["a", "b", "c", "d"]'
@@ -55,12 +55,12 @@ def trials(count: int, side_px: int) -> Iterator[Trial]:
 def random_classifier(model: str, is_duq: bool, side_px: int) -> Classifier:
     """Of four classes; its batch normalisation has seen images, without which deep random networks give next to nothing."""
     size = (f"input.width={side_px}", f"input.height={side_px}")
-    experiment = load_experiment(
+    settings = load_settings(
         "photos", [f"classes={_CLASSES}", "pass_class=a", f"model={model}", f"RBF_flag={str(is_duq).lower()}", *size]
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        classifier = Classifier(experiment).train()
+        classifier = Classifier(settings).train()
         for module in classifier.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None  # the plain mean of what it has seen

@@ -51,15 +51,15 @@ class Explanation:
 
 def look(source: Source, subjects: Sequence[Subject]) -> list[Seen]:
     """Raises ConfigError naming a photo that can't be read or whose scores are none."""
-    experiment = source.experiment
-    images = load_images([(subject.path, -1) for subject in subjects], experiment.input)
+    settings = source.settings
+    images = load_images([(subject.path, -1) for subject in subjects], settings.input)
     seen = []
     for subject, image in zip(subjects, torch.from_numpy(images.pixels), strict=True):
-        pixels = to_network(image[None], experiment)
+        pixels = to_network(image[None], settings)
         with torch.no_grad():
             scores = source.classifier(pixels)[0].exp()
         place = int(scores.argmax())
-        seen.append(Seen(subject, pixels, place, experiment.classes[place], float(scores[place])))
+        seen.append(Seen(subject, pixels, place, settings.classes[place], float(scores[place])))
     return seen
 
 

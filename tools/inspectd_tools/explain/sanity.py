@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from inspectd_tools.explain.evidence import Map
 from inspectd_tools.networks.classifier import Classifier
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 
 _MOST_STEPS = 5
 """Besides the head; blocks of deep networks go together."""
@@ -25,11 +25,11 @@ SAME_CLASS = 0.9
 """One that is above this with a random head alone would show the same for any class."""
 
 
-def cascade(classifier: Classifier, experiment: Experiment) -> Iterator[tuple[str, Classifier]]:
+def cascade(classifier: Classifier, settings: TrainingSettings) -> Iterator[tuple[str, Classifier]]:
     """Copies of the classifier, of which ever more is random, from the head down to the first layer, with the last one's name."""
     with torch.random.fork_rng():
-        torch.manual_seed(experiment.seed + 1)
-        fresh = Classifier(experiment).eval()
+        torch.manual_seed(settings.seed + 1)
+        fresh = Classifier(settings).eval()
     damaged = deepcopy(classifier)
     damaged.head.load_state_dict(fresh.head.state_dict())
     yield "head", deepcopy(damaged)

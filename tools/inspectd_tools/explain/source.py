@@ -16,9 +16,9 @@ from inspectd.inference.bundle import Bundle, load_bundle
 from inspectd.inference.preprocess import preprocess
 from inspectd_tools.data.manifest import UNKNOWN, Split, read_manifest
 from inspectd_tools.data.scan import photos_of
-from inspectd_tools.deploy.export import exported
 from inspectd_tools.networks.classifier import Classifier
-from inspectd_tools.settings import Experiment
+from inspectd_tools.networks.exported import exported
+from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.run_folder import read_run
 
 MASKS = "masks"
@@ -29,7 +29,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Source:
     name: str
-    experiment: Experiment
+    settings: TrainingSettings
     classifier: Classifier
     threshold: float | None
     """The engine's; a run has none."""
@@ -49,26 +49,26 @@ def open_source(model: Path, run: Path | None) -> Source:
         if run is None:
             raise ConfigError(f"{model}: an engine holds no gradients; give the run it was built from as --run")
         bundle = load_bundle(model)
-        experiment, classifier, _ = read_run(run)
-        _check_source(bundle, experiment, classifier, run)
+        settings, classifier, _ = read_run(run)
+        _check_source(bundle, settings, classifier, run)
         manifest = bundle.manifest
-        return Source(f"{manifest.name} {manifest.version}", experiment, classifier, manifest.threshold.value)
+        return Source(f"{manifest.name} {manifest.version}", settings, classifier, manifest.threshold.value)
     if run is not None:
         raise ConfigError(f"--run: names the source of an engine, and {model} is none (no engine.yaml)")
-    experiment, classifier, _ = read_run(model)
-    return Source(str(model), experiment, classifier, None)
+    settings, classifier, _ = read_run(model)
+    return Source(str(model), settings, classifier, None)
 
 
-def _check_source(bundle: Bundle, experiment: Experiment, classifier: Classifier, run: Path) -> None:
+def _check_source(bundle: Bundle, settings: TrainingSettings, classifier: Classifier, run: Path) -> None:
     """The engine's golden images must get the scores that it has recorded for them."""
     manifest = bundle.manifest
-    if (experiment.classes, experiment.input) != (manifest.classes, manifest.input):
+    if (settings.classes, settings.input) != (manifest.classes, manifest.input):
         raise ConfigError(f"--run {run}: is not what {bundle.folder} was built from: other classes or another input")
-    model = exported(deepcopy(classifier), experiment.input)  # rounded as the engine is
+    model = exported(deepcopy(classifier), settings.input)  # rounded as the engine is
     for golden, recorded in zip(manifest.golden, manifest.golden_scores_at("fp32"), strict=True):
         image = decode_photo(bundle.read(golden), bundle.folder / golden.path)
         with torch.no_grad():
-            scores = model(torch.from_numpy(preprocess(image, experiment.input)))[0].numpy()
+            scores = model(torch.from_numpy(preprocess(image, settings.input)))[0].numpy()
         difference = float(np.abs(scores - np.array(recorded)).max())
         if not difference <= manifest.golden_tolerance:
             raise ConfigError(

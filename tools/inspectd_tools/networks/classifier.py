@@ -16,9 +16,9 @@ from torch.nn import functional
 from inspectd.errors import ConfigError
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.networks.batch_norm import differentiate_twice
-from inspectd_tools.networks.duq import DuqHead, FoldedDuqHead
+from inspectd_tools.networks.duq import DuqHead
 from inspectd_tools.networks.torchvision_compat import torchvision
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 
 _SMALL_PX = 32
 _FIT_STEPS = 100
@@ -28,31 +28,31 @@ _FIT_DECAY = 1e-3
 class Classifier(nn.Module):
     """(N, C, H, W) normalised float -> (N, classes) log scores: log K_c of DUQ, or log softmax."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, settings: TrainingSettings) -> None:
         super().__init__()
-        spec = experiment.input
+        spec = settings.input
         stride = 1 if max(spec.width, spec.height) <= _SMALL_PX else 2
-        self.backbone, channels = _BACKBONES[experiment.model](spec.channels, stride)
-        rows, columns = experiment.pool
+        self.backbone, channels = _BACKBONES[settings.model](spec.channels, stride)
+        rows, columns = settings.pool
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d((rows, columns)), nn.Flatten())
-        feature_size, class_count = channels * rows * columns, len(experiment.classes)
+        feature_size, class_count = channels * rows * columns, len(settings.classes)
         self.head: DuqHead | SoftmaxHead = (
             DuqHead(
                 feature_size,
                 class_count,
-                experiment.centroid_size,
-                experiment.length_scale,
-                experiment.gamma,
-                experiment.learn_length_scale,
-                experiment.duq_start,
+                settings.centroid_size,
+                settings.length_scale,
+                settings.gamma,
+                settings.learn_length_scale,
+                settings.duq_start,
             )
-            if experiment.RBF_flag
+            if settings.RBF_flag
             else SoftmaxHead(feature_size, class_count)
         )
         # what trains the backbone where the DUQ head is only fitted to it afterwards
-        only_fitted = experiment.RBF_flag and not experiment.trains_duq
+        only_fitted = settings.RBF_flag and not settings.trains_duq
         self.softmax = SoftmaxHead(feature_size, class_count) if only_fitted else None
-        if experiment.gp_const is not None:
+        if settings.gp_const is not None:
             differentiate_twice(self)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -103,29 +103,9 @@ class SoftmaxHead(nn.Module):
             self.linear.bias.copy_(linear.bias - self.linear.weight @ mean)
 
 
-class ExportedClassifier(nn.Module):
-    """What the line runs: (N, C, H, W) uint8 -> (N, classes) scores, with the normalisation inside."""
-
-    scale: Tensor
-    offset: Tensor
-
-    def __init__(self, classifier: Classifier, spec: InputSpec) -> None:
-        super().__init__()
-        self.backbone, self.pool = classifier.backbone, classifier.pool
-        head = classifier.head
-        self.head = FoldedDuqHead(head) if isinstance(head, DuqHead) else nn.Sequential(head.linear, nn.Softmax(dim=1))
-        scale, offset = _normalisation(spec)
-        self.register_buffer("scale", scale)
-        self.register_buffer("offset", offset)
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.head(self.pool(self.backbone(images.float() * self.scale + self.offset)))
-        return scores
-
-
 def normalise(images: Tensor, spec: InputSpec) -> Tensor:
     """(N, C, H, W) uint8 -> float32 as the network wants it."""
-    scale, offset = _normalisation(spec)
+    scale, offset = scale_and_offset(spec)
     return images.float() * scale.to(images.device) + offset.to(images.device)
 
 
@@ -139,14 +119,14 @@ class Loaded:
     unused: tuple[str, ...]
 
 
-def load_backbone(classifier: Classifier, experiment: Experiment, path: Path | None) -> Loaded:
+def load_backbone(classifier: Classifier, settings: TrainingSettings, path: Path | None) -> Loaded:
     """Pretrained weights from a file with torchvision's keys, or torchvision's own; a grey stem gets the sum of the RGB one.
 
     `path`: safetensors, or a state dict as torch saves it. Raises ConfigError if it can't be read or less than half fits.
     """
     given = {
         key.removeprefix("features."): value
-        for key, value in (read_weights(path) if path is not None else _torchvision_weights(experiment)).items()
+        for key, value in (read_weights(path) if path is not None else _torchvision_weights(settings)).items()
     }
     wanted = classifier.backbone.state_dict()
     for key, value in wanted.items():
@@ -156,7 +136,7 @@ def load_backbone(classifier: Classifier, experiment: Experiment, path: Path | N
     missing = tuple(key for key in wanted if key not in fits)
     if 2 * len(fits) < len(wanted):
         raise ConfigError(
-            f"{path or 'torchvision'}: does not fit {experiment.model}: {len(missing)} of {len(wanted)} weights "
+            f"{path or 'torchvision'}: does not fit {settings.model}: {len(missing)} of {len(wanted)} weights "
             f"are missing or of another shape, such as {missing[0]}"
         )
     classifier.backbone.load_state_dict({key: given[key] for key in fits}, strict=False)
@@ -180,10 +160,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return values
 
 
-def _torchvision_weights(experiment: Experiment) -> dict[str, Tensor]:
-    name = TORCHVISION_NAMES.get(experiment.model)
+def _torchvision_weights(settings: TrainingSettings) -> dict[str, Tensor]:
+    name = TORCHVISION_NAMES.get(settings.model)
     if name is None:
-        raise ConfigError(f"pretrained: there are no weights of {experiment.model}; set pretrained=false")
+        raise ConfigError(f"pretrained: there are no weights of {settings.model}; set pretrained=false")
     try:
         weights: dict[str, Tensor] = torchvision.models.get_model(name, weights="DEFAULT").state_dict()
     except (URLError, OSError) as error:
@@ -255,7 +235,7 @@ TORCHVISION_NAMES = {
 }
 
 
-def _normalisation(spec: InputSpec) -> tuple[Tensor, Tensor]:
+def scale_and_offset(spec: InputSpec) -> tuple[Tensor, Tensor]:
     """(1, C, 1, 1) each: x * scale + offset = (x / 255 - mean) / std"""
     mean = torch.tensor(spec.mean).view(1, -1, 1, 1)
     std = torch.tensor(spec.std).view(1, -1, 1, 1)

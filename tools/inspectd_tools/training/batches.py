@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from inspectd.errors import ConfigError
 from inspectd_tools.data.images import Images
 from inspectd_tools.distributed import count, share
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.augment import Change, policy, production_variation
 
 _WORKERS = 2
@@ -18,36 +18,36 @@ _WORKERS = 2
 class Batches:
     """Whole batches of one size; what is left over at an epoch's end waits for the next one's shuffle."""
 
-    def __init__(self, images: Images, experiment: Experiment) -> None:
-        self._experiment = experiment
+    def __init__(self, images: Images, settings: TrainingSettings) -> None:
+        self._settings = settings
         self._pixels = torch.from_numpy(images.pixels)
         self._labels = torch.from_numpy(images.labels)
-        if experiment.batch_size % count():
-            raise ConfigError(f"batch_size: {experiment.batch_size} can't be shared equally by {count()} processes")
-        wanted = experiment.epoch_images or len(self._labels)
-        self._drawn = max(1, wanted // experiment.batch_size) * experiment.batch_size
+        if settings.batch_size % count():
+            raise ConfigError(f"batch_size: {settings.batch_size} can't be shared equally by {count()} processes")
+        wanted = settings.epoch_images or len(self._labels)
+        self._drawn = max(1, wanted // settings.batch_size) * settings.batch_size
 
     def __len__(self) -> int:
-        return self._drawn // self._experiment.batch_size
+        return self._drawn // self._settings.batch_size
 
     def of_epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(N, C, H, W) uint8 and (N,) labels: this process's share of each batch."""
-        seed = self._experiment.seed * 1_000_003 + number
+        seed = self._settings.seed * 1_000_003 + number
         generator = torch.Generator().manual_seed(seed)
-        order, size = self._order(generator), self._experiment.batch_size
-        if self._experiment.augmentation not in ("no_augment", "production"):
-            changed = _Changed(self._pixels, self._labels, order, policy(self._experiment.augmentation), seed)
+        order, size = self._order(generator), self._settings.batch_size
+        if self._settings.augmentation not in ("no_augment", "production"):
+            changed = _Changed(self._pixels, self._labels, order, policy(self._settings.augmentation), seed)
             own = [place for batch in torch.arange(self._drawn).split(size) for place in share(batch).tolist()]
             yield from DataLoader(changed, size // count(), sampler=own, num_workers=_WORKERS)
             return
         for places in order.split(size):
             images = self._pixels[places]
-            if self._experiment.augmentation == "production":
+            if self._settings.augmentation == "production":
                 images = production_variation(images, generator)
             yield share(images), share(self._labels[places])
 
     def _order(self, generator: torch.Generator) -> Tensor:
-        if self._experiment.class_balance == "sampling":
+        if self._settings.class_balance == "sampling":
             weights = 1 / torch.bincount(self._labels)[self._labels]
             return torch.multinomial(weights, self._drawn, replacement=True, generator=generator)
         rounds = -(-self._drawn // len(self._labels))

@@ -1,6 +1,6 @@
-"""Train a DUQ classifier from an experiment file and photos: a manifest of prepare_data.py, or a folder of class folders.
+"""Train a DUQ classifier from training settings file and photos: a manifest of prepare_data.py, or a folder of class folders.
 
-The run folder then holds the weights, the experiment as it was run, the epochs and the results;
+The run folder then holds the weights, the settings it was run with, the epochs and the results;
 `tools/build_engine.py` makes an engine of it.
 """
 
@@ -33,10 +33,10 @@ from inspectd_tools.metrics.ood_baselines import Certainty, mahalanobis, max_sof
 from inspectd_tools.metrics.plots import plot_certainty
 from inspectd_tools.networks.classifier import Classifier, SoftmaxHead, load_backbone
 from inspectd_tools.networks.duq import DuqHead
-from inspectd_tools.settings import FOLDER, Experiment, load_experiment
+from inspectd_tools.settings import FOLDER, TrainingSettings, load_settings
 from inspectd_tools.training.diagnostics import failures, noise
 from inspectd_tools.training.loop import WEIGHTS, all_features, assess, fit_head, kept, save_weights, to_network, train
-from inspectd_tools.training.run_folder import read_experiment
+from inspectd_tools.training.run_folder import read_settings
 from inspectd_tools.training.tensorboard import log_run
 
 _EPILOG = """\
@@ -50,7 +50,7 @@ example:
   python tools/train.py duq-fashionmnist --n_runs 3
   torchrun --nproc-per-node 4 tools/train.py duq-fashionmnist     the same training, each batch shared by 4 processes
 
-exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the experiment or the data can't be used"""
+exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the settings or the data can't be used"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,18 +58,18 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "default"))
-    parser.add_argument("experiment", help=f"a file of config/training: {known}")
+    parser.add_argument("settings", help=f"a file of config/training: {known}")
     parser.add_argument(
         "--data",
         type=Path,
         help="manifest (csv), or folder with one folder of photos a class; a published data set is found by itself",
     )
-    parser.add_argument("--run", type=Path, help="new folder for weights and results; default: runs/<experiment>")
+    parser.add_argument("--run", type=Path, help="new folder for weights and results; default: runs/<settings>")
     parser.add_argument("--resume", action="store_true", help="go on with the run where it was cut")
     parser.add_argument(
         "--weights",
         type=Path,
-        help="pretrained backbone (safetensors or state dict), where the experiment wants one; default: torchvision's own",
+        help="pretrained backbone (safetensors or state dict), where the settings ask for one; default: torchvision's own",
     )
     parser.add_argument(
         "--ood",
@@ -91,18 +91,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    run = args.run or Path("runs") / args.experiment
+    run = args.run or Path("runs") / args.settings
     manifest = read_manifest(args.data, *SPLITS) if args.data is not None and is_csv(args.data) else None
-    experiment = load_experiment(args.experiment, [*_classes_of(manifest), *args.set])
-    if args.weights is not None and not experiment.pretrained:
-        parser.error("--weights: the experiment says pretrained: false")
+    settings = load_settings(args.settings, [*_classes_of(manifest), *args.set])
+    if args.weights is not None and not settings.pretrained:
+        parser.error("--weights: the settings say pretrained: false")
     if is_first() and run.exists() and not args.resume:
         parser.error(f"{run}: exists; give a new folder, so that no earlier run is lost, or --resume")
-    foreign = args.ood or usual_foreign(experiment)
+    foreign = args.ood or usual_foreign(settings)
     results = []
-    for seed in range(experiment.seed, experiment.seed + args.n_runs):
+    for seed in range(settings.seed, settings.seed + args.n_runs):
         folder = run / f"seed-{seed}" if args.n_runs > 1 else run
-        of_seed = experiment.model_copy(update={"seed": seed})
+        of_seed = settings.model_copy(update={"seed": seed})
         results.append(_run(of_seed, manifest or args.data, args.weights, foreign, folder))
     if args.n_runs > 1 and is_first():
         summary = over_runs(results)
@@ -111,70 +111,68 @@ def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def _classes_of(manifest: DataManifest | None) -> list[str]:
-    """The manifest is the only source of its classes' order, so it overrides the experiment's."""
+    """The manifest is the only source of its classes' order, so it overrides that of the settings."""
     return [] if manifest is None else [f"classes={json.dumps(manifest.classes)}"]
 
 
 def _run(
-    experiment: Experiment, data: DataManifest | Path | None, weights: Path | None, foreign: list[Path], run: Path
+    settings: TrainingSettings, data: DataManifest | Path | None, weights: Path | None, foreign: list[Path], run: Path
 ) -> dict[str, Any]:
     """Train and, where there are test photos, look at them for the first and only time. Returns the run's results."""
-    torch.manual_seed(experiment.seed)
-    classifier = Classifier(experiment)
-    if experiment.pretrained:
-        loaded = load_backbone(classifier, experiment, weights)
+    torch.manual_seed(settings.seed)
+    classifier = Classifier(settings)
+    if settings.pretrained:
+        loaded = load_backbone(classifier, settings, weights)
         if loaded.missing:
             print(f"not in the pretrained weights, left random: {', '.join(loaded.missing)}", file=sys.stderr)
-    sets = load_sets(experiment, data)
-    unknown_sets = {str(path): load_foreign(path, experiment.input) for path in foreign}
+    sets = load_sets(settings, data)
+    unknown_sets = {str(path): load_foreign(path, settings.input) for path in foreign}
     if isinstance(data, DataManifest):
         kinds = data.unknown("test").items()
-        unknown_sets |= {name: load_photos(photos, experiment.input, name) for name, photos in kinds}
+        unknown_sets |= {name: load_photos(photos, settings.input, name) for name, photos in kinds}
     if is_first():
-        _begin(experiment, sets, weights, run)
+        _begin(settings, sets, weights, run)
     wait()
-    epochs = train(classifier, experiment, sets.train, sets.validation, run)
+    epochs = train(classifier, settings, sets.train, sets.validation, run)
     if not is_first():
         return {}
-    known = all_features(classifier, experiment, sets.train)
-    fit_head(classifier, experiment, known, sets.train)
+    known = all_features(classifier, settings, sets.train)
+    fit_head(classifier, settings, known, sets.train)
     save_weights(classifier, run / WEIGHTS)
-    validation = all_features(classifier, experiment, sets.validation)
-    loss, accuracy = assess(classifier.head, validation, sets.validation, experiment)
+    validation = all_features(classifier, settings, sets.validation)
+    loss, accuracy = assess(classifier.head, validation, sets.validation, settings)
     results: dict[str, Any] = {
         "epochs": len(epochs),
-        "kept_epoch": kept(epochs, experiment),
+        "kept_epoch": kept(epochs, settings),
         "validation_loss": loss,
         "validation_accuracy": accuracy,
         "training_s": sum(epoch.seconds for epoch in epochs),
     }
-    results["failures"] = _failures(classifier, experiment, validation, sets.validation)
+    results["failures"] = _failures(classifier, settings, validation, sets.validation)
     for failure in results["failures"]:
         print(f"train: {failure}", file=sys.stderr)
     if sets.test is not None:
-        results |= _test(
-            classifier, experiment, known, torch.from_numpy(sets.train.labels), sets.test, unknown_sets, run
-        )
+        results |= _test(classifier, settings, known, torch.from_numpy(sets.train.labels), sets.test, unknown_sets, run)
     (run / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
-    if "Tensorboard" in experiment.PFM_flag:
-        log_run(run, experiment, [asdict(epoch) for epoch in epochs], results, sets.train)
+    if "Tensorboard" in settings.PFM_flag:
+        log_run(run, settings, [asdict(epoch) for epoch in epochs], results, sets.train)
     return results
 
 
-def _failures(classifier: Classifier, experiment: Experiment, features: Tensor, validation: Images) -> list[str]:
-    if not experiment.RBF_flag:
+def _failures(classifier: Classifier, settings: TrainingSettings, features: Tensor, validation: Images) -> list[str]:
+    if not settings.RBF_flag:
         return []
-    spec = experiment.input
+    spec = settings.input
     with torch.no_grad():
         log_kernel = classifier.head(features)
-        of_noise = classifier(to_network(noise(spec.channels, spec.height, spec.width), experiment))
-    return failures(log_kernel, torch.from_numpy(validation.labels), of_noise, experiment.classes)
+        of_noise = classifier(to_network(noise(spec.channels, spec.height, spec.width), settings))
+    return failures(log_kernel, torch.from_numpy(validation.labels), of_noise, settings.classes)
 
 
 @torch.no_grad()
 def _test(
     classifier: Classifier,
-    experiment: Experiment,
+    settings: TrainingSettings,
     known: Tensor,
     known_labels: Tensor,
     test: Images,
@@ -183,16 +181,16 @@ def _test(
 ) -> dict[str, Any]:
     """The test photos and the foreign ones, for the first and only time. `known`: features of the training photos."""
     measures: dict[str, Certainty] = {
-        "DUQ" if experiment.RBF_flag else "softmax": lambda features: classifier.head(features).exp().max(1).values,
-        "max-softmax of a linear probe": max_softmax(known, known_labels, len(experiment.classes)),
+        "DUQ" if settings.RBF_flag else "softmax": lambda features: classifier.head(features).exp().max(1).values,
+        "max-softmax of a linear probe": max_softmax(known, known_labels, len(settings.classes)),
         "Mahalanobis": mahalanobis(known, known_labels),
         "nearest neighbours": nearest_neighbours(known),
     }
-    softmax = classifier.softmax if experiment.epochs else None
+    softmax = classifier.softmax if settings.epochs else None
     if softmax is not None:
         measures["softmax that trained it"] = lambda features: softmax(features).exp().max(1).values
-    features = all_features(classifier, experiment, test)
-    foreign_features = {name: all_features(classifier, experiment, images) for name, images in foreign.items()}
+    features = all_features(classifier, settings, test)
+    foreign_features = {name: all_features(classifier, settings, images) for name, images in foreign.items()}
     scores, unknown = _scores(classifier.head, features, foreign_features)
     comparison = compare(
         {name: measure(features).double().numpy() for name, measure in measures.items()},
@@ -202,15 +200,13 @@ def _test(
             for name, other in foreign_features.items()
         },
     )
-    summary = summarise(scores, test.labels, experiment.classes, experiment.pass_class, unknown)
+    summary = summarise(scores, test.labels, settings.classes, settings.pass_class, unknown)
     plot_certainty(run / "certainty.png", scores, test.labels, unknown)
     results = {"test": summary, "certainty": comparison}
     if softmax is not None:
         by_softmax, of_unknown = _scores(softmax, features, foreign_features)
-        results["test_softmax"] = summarise(
-            by_softmax, test.labels, experiment.classes, experiment.pass_class, of_unknown
-        )
-    if "Terminal" in experiment.PFM_flag:
+        results["test_softmax"] = summarise(by_softmax, test.labels, settings.classes, settings.pass_class, of_unknown)
+    if "Terminal" in settings.PFM_flag:
         console().print(tables(summary), comparison_table(comparison))
         if softmax is not None:
             console().print("The same by the softmax that trained it:", tables(results["test_softmax"]))
@@ -225,8 +221,8 @@ def _scores(
     return head(features).exp().double().numpy(), scores
 
 
-def _begin(experiment: Experiment, sets: Sets, weights: Path | None, run: Path) -> None:
-    """The folder of a new run; that of an older one must be of the same experiment and photos."""
+def _begin(settings: TrainingSettings, sets: Sets, weights: Path | None, run: Path) -> None:
+    """The folder of a new run; that of an older one must be of the same settings and photos."""
     provenance = {
         "data_fingerprint": sets.train.fingerprint,
         "n_train": len(sets.train.labels),
@@ -235,13 +231,13 @@ def _begin(experiment: Experiment, sets: Sets, weights: Path | None, run: Path) 
         "torch": torch.__version__,
         "git_commit": git_commit(),
     }
-    if (run / "experiment.json").exists():
-        before = read_experiment(run)
+    if (run / "settings.json").exists():
+        before = read_settings(run)
         photos = read_json(run / "provenance.json").get("data_fingerprint")
-        if before.model_copy(update={"epochs": experiment.epochs}) != experiment or photos != sets.train.fingerprint:
-            raise ConfigError(f"{run}: is of another experiment or other photos and can't be resumed with these")
+        if before.model_copy(update={"epochs": settings.epochs}) != settings or photos != sets.train.fingerprint:
+            raise ConfigError(f"{run}: is of other settings or other photos and can't be resumed with these")
     run.mkdir(parents=True, exist_ok=True)
-    (run / "experiment.json").write_text(experiment.model_dump_json(indent=2), encoding="utf-8")
+    (run / "settings.json").write_text(settings.model_dump_json(indent=2), encoding="utf-8")
     (run / "provenance.json").write_text(json.dumps(provenance, indent=2), encoding="utf-8")
 
 

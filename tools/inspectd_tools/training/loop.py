@@ -20,7 +20,7 @@ from inspectd_tools.data.images import Images
 from inspectd_tools.distributed import is_first, synchronise_batch_norm, wait
 from inspectd_tools.networks.classifier import Classifier, SoftmaxHead, normalise
 from inspectd_tools.networks.duq import DuqHead
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.optimizer import learning_rate, optimizer_of
 from inspectd_tools.training.step import losses, training_step
@@ -48,7 +48,7 @@ class Epoch:
 
 
 def train(
-    classifier: Classifier, experiment: Experiment, train_set: Images, validation_set: Images, run: Path
+    classifier: Classifier, settings: TrainingSettings, train_set: Images, validation_set: Images, run: Path
 ) -> list[Epoch]:
     """Train in place; `classifier` ends with the weights of the epoch `kept`, its head not fitted yet.
 
@@ -56,90 +56,90 @@ def train(
     depends on the seed and the epoch alone: the same data and machine give the same weights, resumed or not.
     """
     synchronise_batch_norm(classifier)
-    optimizer = optimizer_of(classifier, experiment)
+    optimizer = optimizer_of(classifier, settings)
     epochs = _resume(classifier, optimizer, run)
-    batches = Batches(train_set, experiment)
-    weights = _class_weights(train_set, len(experiment.classes), experiment.class_balance == "weights")
+    batches = Batches(train_set, settings)
+    weights = _class_weights(train_set, len(settings.classes), settings.class_balance == "weights")
     with progress_bar(text_column("{task.fields[note]}")) as progress:
         task = progress.add_task(
-            "train", total=experiment.epochs * len(batches), completed=len(epochs) * len(batches), note=""
+            "train", total=settings.epochs * len(batches), completed=len(epochs) * len(batches), note=""
         )
-        while len(epochs) < experiment.epochs and not _is_over(epochs, experiment):
+        while len(epochs) < settings.epochs and not _is_over(epochs, settings):
             number = len(epochs) + 1
-            torch.manual_seed(experiment.seed * 1_000_003 + number)
+            torch.manual_seed(settings.seed * 1_000_003 + number)
             start_s = time.monotonic()
             found = []
             for place, (images, labels) in enumerate(batches.of_epoch(number)):
-                _set_rate(optimizer, learning_rate(experiment, (number - 1 + place / len(batches)) / experiment.epochs))
-                inputs = to_network(images, experiment)
-                found.append(training_step(classifier, experiment, optimizer, inputs, labels, weights))
+                _set_rate(optimizer, learning_rate(settings, (number - 1 + place / len(batches)) / settings.epochs))
+                inputs = to_network(images, settings)
+                found.append(training_step(classifier, settings, optimizer, inputs, labels, weights))
                 progress.advance(task)
             seconds = time.monotonic() - start_s
-            features = all_features(classifier, experiment, validation_set)
-            loss, accuracy = assess(classifier.trained_head, features, validation_set, experiment)
+            features = all_features(classifier, settings, validation_set)
+            loss, accuracy = assess(classifier.trained_head, features, validation_set, settings)
             if not math.isfinite(loss):
                 raise TrainingError(
-                    f"epoch {number}: the loss is not a number any more; try a lower lr ({experiment.lr})"
+                    f"epoch {number}: the loss is not a number any more; try a lower lr ({settings.lr})"
                 )
             is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
             if is_best and is_first():
                 save_weights(classifier, run / _BEST)
-            replaced = not is_best and _is_astray(epochs, experiment)
+            replaced = not is_best and _is_astray(epochs, settings)
             if replaced:
                 classifier.load_state_dict(load_file(run / _BEST))
-            speed = len(batches) * experiment.batch_size / seconds
+            speed = len(batches) * settings.batch_size / seconds
             epochs.append(Epoch(number, float(np.mean(found)), loss, accuracy, speed, seconds, replaced))
             if is_first():
                 _save_last(classifier, optimizer, epochs, run)
             wait()
             progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
-    if epochs and experiment.keep == "best":
+    if epochs and settings.keep == "best":
         classifier.load_state_dict(load_file(run / _BEST))
     return epochs
 
 
-def kept(epochs: list[Epoch], experiment: Experiment) -> int:
+def kept(epochs: list[Epoch], settings: TrainingSettings) -> int:
     """The number of the epoch whose weights the run ends with; 0: none was trained."""
-    return len(epochs) if experiment.keep == "last" else _best_number(epochs)
+    return len(epochs) if settings.keep == "last" else _best_number(epochs)
 
 
-def fit_head(classifier: Classifier, experiment: Experiment, features: Tensor, images: Images) -> None:
-    """To the features (N, features) of the training images, where the experiment wants it fitted and not trained."""
+def fit_head(classifier: Classifier, settings: TrainingSettings, features: Tensor, images: Images) -> None:
+    """To the features (N, features) of the training images, where the settings ask for it to be fitted and not trained."""
     labels = torch.from_numpy(images.labels)
     if isinstance(classifier.head, DuqHead):
-        if experiment.head_fit == "means":
+        if settings.head_fit == "means":
             classifier.head.fit_means(features, labels)
-        elif experiment.head_fit == "covariance":
+        elif settings.head_fit == "covariance":
             classifier.head.fit_covariance(features, labels)
-    elif experiment.epochs == 0:
-        weights = _class_weights(images, len(experiment.classes), experiment.class_balance != "none")
+    elif settings.epochs == 0:
+        weights = _class_weights(images, len(settings.classes), settings.class_balance != "none")
         classifier.head.fit(features, labels, weights)
 
 
 @torch.no_grad()
-def all_features(classifier: Classifier, experiment: Experiment, images: Images) -> Tensor:
+def all_features(classifier: Classifier, settings: TrainingSettings, images: Images) -> Tensor:
     """(N, features) of a whole set, in evaluation mode and full precision."""
     classifier.eval()
     pixels = torch.from_numpy(images.pixels).split(_EVALUATION_BATCH)
-    return torch.cat([classifier.features(to_network(batch, experiment)) for batch in pixels])
+    return torch.cat([classifier.features(to_network(batch, settings)) for batch in pixels])
 
 
 @torch.no_grad()
-def all_scores(classifier: Classifier, experiment: Experiment, images: Images) -> Tensor:
+def all_scores(classifier: Classifier, settings: TrainingSettings, images: Images) -> Tensor:
     """(N, classes): scores of a whole set, K_c or softmax."""
-    log_scores: Tensor = classifier.head(all_features(classifier, experiment, images))
+    log_scores: Tensor = classifier.head(all_features(classifier, settings, images))
     return log_scores.exp()
 
 
 @torch.no_grad()
 def assess(
-    head: DuqHead | SoftmaxHead, features: Tensor, images: Images, experiment: Experiment
+    head: DuqHead | SoftmaxHead, features: Tensor, images: Images, settings: TrainingSettings
 ) -> tuple[float, float]:
     """Mean loss and accuracy of a head on the features (N, features) of these images."""
     log_scores = head(features)
     labels = torch.from_numpy(images.labels)
-    one_hot = functional.one_hot(labels, len(experiment.classes)).float()
-    loss = losses(head, log_scores, one_hot, experiment).mean()
+    one_hot = functional.one_hot(labels, len(settings.classes)).float()
+    loss = losses(head, log_scores, one_hot, settings).mean()
     return float(loss), float((log_scores.argmax(1) == labels).float().mean())
 
 
@@ -153,23 +153,23 @@ def save_weights(network: nn.Module, path: Path) -> None:
     part.replace(path)
 
 
-def to_network(images: Tensor, experiment: Experiment) -> Tensor:
+def to_network(images: Tensor, settings: TrainingSettings) -> Tensor:
     """(N, C, H, W) uint8 -> normalised float32, laid out as the weights are."""
-    return normalise(images, experiment.input).contiguous(memory_format=torch.channels_last)
+    return normalise(images, settings.input).contiguous(memory_format=torch.channels_last)
 
 
 def _best_number(epochs: list[Epoch]) -> int:
     return min(epochs, key=lambda epoch: epoch.validation_loss).number if epochs else 0
 
 
-def _is_over(epochs: list[Epoch], experiment: Experiment) -> bool:
-    return 0 < experiment.early_limit <= len(epochs) - _best_number(epochs)
+def _is_over(epochs: list[Epoch], settings: TrainingSettings) -> bool:
+    return 0 < settings.early_limit <= len(epochs) - _best_number(epochs)
 
 
-def _is_astray(epochs: list[Epoch], experiment: Experiment) -> bool:
+def _is_astray(epochs: list[Epoch], settings: TrainingSettings) -> bool:
     """Whether the epoch now ending makes `replacement_limit` of them since the best one, or since the last return to it."""
     since = max([_best_number(epochs), *(epoch.number for epoch in epochs if epoch.replaced)])
-    return 0 < experiment.replacement_limit <= len(epochs) + 1 - since
+    return 0 < settings.replacement_limit <= len(epochs) + 1 - since
 
 
 def _class_weights(images: Images, class_count: int, balanced: bool) -> Tensor:

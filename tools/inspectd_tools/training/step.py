@@ -8,12 +8,12 @@ from inspectd.inference.openvino import has_bf16
 from inspectd_tools.distributed import average_gradients, count, total
 from inspectd_tools.networks.classifier import Classifier, SoftmaxHead
 from inspectd_tools.networks.duq import DuqHead, duq_loss, duq_loss_of_kernel, gradient_penalty
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 
 
 def training_step(
     classifier: Classifier,
-    experiment: Experiment,
+    settings: TrainingSettings,
     optimizer: torch.optim.Optimizer,
     inputs: Tensor,
     labels: Tensor,
@@ -24,19 +24,19 @@ def training_step(
     Distances, loss and penalty are computed in float32. A DUQ head then moves its centroids by the same batch in evaluation
     mode, as the paper does.
     """
-    one_hot = functional.one_hot(labels, len(experiment.classes)).float()
+    one_hot = functional.one_hot(labels, len(settings.classes)).float()
     classifier.train()
-    inputs.requires_grad_(experiment.gp_const is not None)
+    inputs.requires_grad_(settings.gp_const is not None)
     head = classifier.trained_head
     log_scores = head(_features(classifier, inputs))
-    loss = (class_weights[labels] * losses(head, log_scores, one_hot, experiment)).mean()
-    if experiment.gp_const is not None:
-        loss = loss + experiment.gp_const * gradient_penalty(log_scores, inputs)
+    loss = (class_weights[labels] * losses(head, log_scores, one_hot, settings)).mean()
+    if settings.gp_const is not None:
+        loss = loss + settings.gp_const * gradient_penalty(log_scores, inputs)
     optimizer.zero_grad()
     loss.backward()
     average_gradients(classifier)
-    if experiment.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(classifier.parameters(), experiment.clip_norm)
+    if settings.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(classifier.parameters(), settings.clip_norm)
     optimizer.step()
     if isinstance(head, DuqHead):
         classifier.eval()
@@ -45,13 +45,13 @@ def training_step(
     return float(total(loss.detach())) / count()
 
 
-def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, experiment: Experiment) -> Tensor:
+def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, settings: TrainingSettings) -> Tensor:
     """(N,): binary cross-entropy of DUQ's kernels, cross-entropy of a softmax."""
-    targets = one_hot.lerp(torch.full_like(one_hot, 1 / one_hot.shape[1]), experiment.label_smoothing)
+    targets = one_hot.lerp(torch.full_like(one_hot, 1 / one_hot.shape[1]), settings.label_smoothing)
     if isinstance(head, DuqHead):
         return (
             duq_loss_of_kernel(log_scores, targets)
-            if experiment.criterion == "BCE_of_K"
+            if settings.criterion == "BCE_of_K"
             else duq_loss(log_scores, targets)
         )
     return -(targets * log_scores).sum(dim=1)

@@ -10,13 +10,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from inspectd_tools.data.images import Images
 from inspectd_tools.metrics.plots import confusion_figure
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 
 _SAMPLES = 16
 
 
 def log_run(
-    run: Path, experiment: Experiment, epochs: list[dict[str, Any]], results: dict[str, Any], images: Images
+    run: Path, settings: TrainingSettings, epochs: list[dict[str, Any]], results: dict[str, Any], images: Images
 ) -> None:
     """Event files into `run/tensorboard`, from what the run has recorded."""
     with SummaryWriter(str(run / "tensorboard")) as writer:
@@ -28,11 +28,11 @@ def log_run(
         figures = {f"final/{key}": results[key] for key in ("validation_accuracy", "validation_loss")}
         if "test" in results:
             writer.add_figure(
-                "confusion matrix of the test", confusion_figure(results["test"]["confusion"], experiment.classes)
+                "confusion matrix of the test", confusion_figure(results["test"]["confusion"], settings.classes)
             )
             figures["final/test_accuracy"] = results["test"]["accuracy"]
         keys = {
             key: value if isinstance(value, int | float | str | bool) else json.dumps(value)
-            for key, value in experiment.model_dump(mode="json").items()
+            for key, value in settings.model_dump(mode="json").items()
         }
         writer.add_hparams(keys, figures, run_name=".")

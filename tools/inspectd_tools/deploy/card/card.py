@@ -15,7 +15,7 @@ from inspectd_tools.deploy.predict import Judged
 from inspectd_tools.deploy.threshold import images_needed, promise
 from inspectd_tools.explain.network import Network
 from inspectd_tools.networks.classifier import Classifier
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 
 _EXAMPLES = "explanations.jpg"
 _LOOKS = f"""\
@@ -29,7 +29,7 @@ Don't believe a map unchecked: `tools/explain.py check` says which to believe.
 def write_card(
     bundle: Path,
     manifest: Manifest,
-    experiment: Experiment,
+    settings: TrainingSettings,
     classifier: Classifier,
     test: Judged,
     candidates: Sequence[Candidate],
@@ -41,9 +41,7 @@ def write_card(
     fared.
     """
     found = cases(test, manifest)
-    write_examples(
-        bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, experiment
-    )
+    write_examples(bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, settings)
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
@@ -57,7 +55,7 @@ def write_card(
         "",
         _LOOKS,
         "",
-        *precisions(candidates, manifest, test, experiment),
+        *precisions(candidates, manifest, test, settings),
         *_making(manifest),
     ]
     text = "\n".join(lines)
@@ -127,7 +125,7 @@ def _promise(threshold: Threshold, tried: str) -> list[str]:
 
 def _making(manifest: Manifest) -> list[str]:
     training = manifest.training
-    run, experiment = training["run"], training["experiment"]
+    run, settings = training["run"], training["settings"]
     return [
         "## How it was made",
         "",
@@ -135,7 +133,7 @@ def _making(manifest: Manifest) -> list[str]:
         f"{literal(str(run['weights']))}, fingerprint {run['data_fingerprint'][:16]}.",
         *(
             f"- {key}: {literal(str(value))}"
-            for key, value in experiment.items()
+            for key, value in settings.items()
             if key not in ("classes", "pass_class", "input")
         ),
         f"- Exported with fp16 weights; largest score difference to PyTorch: {training['parity']}.",

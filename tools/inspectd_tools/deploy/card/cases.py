@@ -9,7 +9,7 @@ from inspectd.inference.manifest import Manifest
 from inspectd.part import Fault, Pass, Uncertain
 from inspectd_tools.data.manifest import UNKNOWN
 from inspectd_tools.deploy.predict import Judged
-from inspectd_tools.deploy.threshold import pass_certainty
+from inspectd_tools.metrics.rates import pass_certainty
 
 Kind = Literal["good", "faulty", "unknown"]
 

@@ -13,7 +13,7 @@ from inspectd_tools.explain.methods import METHODS
 from inspectd_tools.explain.network import Network
 from inspectd_tools.explain.pictures import draw_pair
 from inspectd_tools.explain.source import Subject
-from inspectd_tools.settings import Experiment
+from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.loop import to_network
 
 _WORST = 2
@@ -41,16 +41,16 @@ def choose(found: Sequence[Case], classes: Sequence[str]) -> list[tuple[str, Cas
 
 
 def write_examples(
-    path: Path, chosen: Sequence[tuple[str, Case]], network: Network, test: Judged, experiment: Experiment
+    path: Path, chosen: Sequence[tuple[str, Case]], network: Network, test: Judged, settings: TrainingSettings
 ) -> None:
     """A JPEG of photo and map side by side. Raises OSError.
 
     By saliency, which applies to every network and was the map to believe most where maps were checked (docs/explanations.md).
     """
-    photos = [_seen(case, test, experiment) for _, case in chosen]
+    photos = [_seen(case, test, settings) for _, case in chosen]
     explanations = list(explain(network, METHODS["saliency_map"], photos))
     pairs = [
-        _pair(explanation, why, case, experiment) for explanation, (why, case) in zip(explanations, chosen, strict=True)
+        _pair(explanation, why, case, settings) for explanation, (why, case) in zip(explanations, chosen, strict=True)
     ]
     rows = [pairs[start : start + _COLUMNS] for start in range(0, len(pairs), _COLUMNS)]
     heights = [max(pair.height for pair in row) + _GAP_PX for row in rows]
@@ -61,14 +61,14 @@ def write_examples(
     page.save(path, quality=_QUALITY)
 
 
-def _seen(case: Case, test: Judged, experiment: Experiment) -> Seen:
+def _seen(case: Case, test: Judged, settings: TrainingSettings) -> Seen:
     """What the engine, not PyTorch, says of the image."""
-    pixels = to_network(torch.from_numpy(test.images.pixels[case.place][None]), experiment)
+    pixels = to_network(torch.from_numpy(test.images.pixels[case.place][None]), settings)
     subject = Subject(test.images.files[case.place], case.truth)
-    return Seen(subject, pixels, experiment.classes.index(case.predicted), case.predicted, case.certainty)
+    return Seen(subject, pixels, settings.classes.index(case.predicted), case.predicted, case.certainty)
 
 
-def _pair(explanation: Explanation, why: str, case: Case, experiment: Experiment) -> Image.Image:
+def _pair(explanation: Explanation, why: str, case: Case, settings: TrainingSettings) -> Image.Image:
     said = f"{case.outcome}\n{case.predicted}, certainty {case.certainty:.2f}"
-    pair = draw_pair(explanation, experiment.input, (f"{why}\nis {case.truth}", said))
+    pair = draw_pair(explanation, settings.input, (f"{why}\nis {case.truth}", said))
     return pair.resize((_PAIR_PX, round(pair.height * _PAIR_PX / pair.width)), Image.Resampling.BOX)

@@ -8,8 +8,8 @@ from inspectd_tools.deploy.card.cases import Case, Kind, worst_first
 from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.precision import Candidate
 from inspectd_tools.deploy.predict import Judged
-from inspectd_tools.deploy.threshold import Rate, false_rejects
-from inspectd_tools.settings import Experiment
+from inspectd_tools.metrics.rates import Rate, false_rejects
+from inspectd_tools.settings import TrainingSettings
 
 _NEAREST = 5
 
@@ -76,14 +76,16 @@ def blind_spots(found: Sequence[Case], manifest: Manifest, test: Judged) -> list
     ]
 
 
-def precisions(candidates: Sequence[Candidate], manifest: Manifest, test: Judged, experiment: Experiment) -> list[str]:
+def precisions(
+    candidates: Sequence[Candidate], manifest: Manifest, test: Judged, settings: TrainingSettings
+) -> list[str]:
     """What each precision that is offered does on the test images, at its own threshold."""
     if len(candidates) == 1:
         return []
     rows = []
     for candidate in candidates:
         judged = test if candidate.precision == "fp32" else test.by(candidate.network, f"test: {candidate.precision}")
-        groups, value = judged.groups(experiment), candidate.threshold.value
+        groups, value = judged.groups(settings), candidate.threshold.value
         p50, p99 = candidate.p50_p99
         passed = (f"{(group >= value).sum()} of {len(group)}" for group in (groups.all_faulty, groups.all_unknown))
         rejected = false_rejects(groups.good, value)

@@ -1,6 +1,6 @@
 """A light GAN: generator with skip-layer excitation, discriminator with spectral norm that also learns to redraw the photos.
 
-After FastGAN (Liu et al., "Towards faster and stabilized GAN training for high-fidelity few-shot image synthesis", 2021),
+After FastGAN (Liu et al., "Towards faster and stabilized GAN training for high-fidelity few-frame image synthesis", 2021),
 made small enough for a CPU. Spectral norm: Miyato et al. 2018; the class enters as in Miyato and Koyama, "cGANs with
 projection discriminator", 2018. One class is the same networks with nothing to tell apart.
 """

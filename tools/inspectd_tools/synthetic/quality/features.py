@@ -14,7 +14,7 @@ from inspectd.errors import ConfigError
 from inspectd.terminal import track
 from inspectd_tools.networks.classifier import Classifier, load_backbone, read_weights
 from inspectd_tools.networks.torchvision_compat import torchvision
-from inspectd_tools.settings import load_experiment
+from inspectd_tools.settings import load_settings
 
 Network = Literal["MobileNetV2", "InceptionV3"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
@@ -50,11 +50,11 @@ _Opened = tuple[nn.Module, int, tuple[float, ...], tuple[float, ...]]
 
 def _mobilenet_v2(weights: Path | None) -> _Opened:
     """1280 features: the average over the last map."""
-    settings = ['classes=["a","b"]', "pass_class=a", "RBF_flag=false", "input.channels=3"]
-    settings += [f"input.mean={list(_IMAGENET_MEAN)}", f"input.std={list(_IMAGENET_STD)}"]
-    experiment = load_experiment("default", settings)
-    classifier = Classifier(experiment)
-    if missing := load_backbone(classifier, experiment, weights).missing:
+    changes = ['classes=["a","b"]', "pass_class=a", "RBF_flag=false", "input.channels=3"]
+    changes += [f"input.mean={list(_IMAGENET_MEAN)}", f"input.std={list(_IMAGENET_STD)}"]
+    settings = load_settings("default", changes)
+    classifier = Classifier(settings)
+    if missing := load_backbone(classifier, settings, weights).missing:
         raise ConfigError(f"{weights}: lacks {len(missing)} of MobileNetV2's weights, such as {missing[0]}")
     return nn.Sequential(classifier.backbone, classifier.pool), 224, _IMAGENET_MEAN, _IMAGENET_STD
 
