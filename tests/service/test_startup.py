@@ -10,7 +10,7 @@ def test_stages_add_up_and_the_first_begins_with_the_process():
     program = """
 import json, time
 time.sleep(0.3)
-from inspectd.start_times import StartTimes
+from inspectd.service.startup import StartTimes
 times = StartTimes()
 time.sleep(0.1)
 times.passed("engine")
