@@ -14,11 +14,12 @@ from typing import NoReturn, TypeAlias
 from inspectd import __version__
 from inspectd.errors import InspectdError
 from inspectd.logs import configure_logs, flush_logs, last_words
+from inspectd.shipped import shipped
 from inspectd.terminal import open_missing_streams, print_any_text, print_error, print_no_more, printable
 
 _EPILOG = """\
 a first look, without camera or rejector:
-  inspectd demo out/labels --config config/demo.yaml
+  inspectd demo out/labels
 on a line:
   inspectd check --config /etc/inspectd/line.yaml && inspectd run --config /etc/inspectd/line.yaml
 
@@ -139,7 +140,13 @@ def _add_demo(verbs: Verbs) -> None:
         description="Serves the images that FOLDER/truth.csv names through the configured camera, runs the real daemon "
         "beside a live view, and ends with a table against the truth. Exit code 1 if a faulty label was passed.",
     )
-    _add_config(parser)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=shipped("config/demo.yaml"),
+        metavar="FILE",
+        help="the line's YAML file; default: the shipped demo line with an emulated camera",
+    )
     parser.add_argument("folder", type=Path, help="with its truth.csv, from tools/synthesize.py or prepare_data.py")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="journal, archive and contact sheet go here")
     parser.set_defaults(verb=_demo)

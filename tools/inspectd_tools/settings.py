@@ -12,8 +12,9 @@ from inspectd.files.json_file import parse_json, read_json
 from inspectd.files.text_file import shown
 from inspectd.inference.preprocess import InputSpec
 from inspectd.section import Section, checked
+from inspectd.shipped import shipped
 
-FOLDER = Path(__file__).resolve().parents[2] / "config" / "training"
+FOLDER = shipped("config/training")
 
 
 class TrainingSettings(Section):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from inspectd.shipped import shipped
 from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, positive
 
@@ -58,7 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
     soak.add_argument("--rate", type=float, default=50, help="parts/s; default: 50")
     soak.set_defaults(verb=_soak)
     for verb in (line, memory, soak):
-        verb.add_argument("--engine", type=Path, default=Path("engines/filter-label"))
+        verb.add_argument(
+            "--engine",
+            type=Path,
+            default=shipped("engines/filter-label"),
+            help="bundle; default: the shipped filter-label",
+        )
         verb.add_argument("--threads", type=int, default=2, help="of the engine; default: 2")
     train = verbs.add_parser("train", help="the DUQ step with gradient penalty, on FashionMNIST")
     train.add_argument("--images", type=int, default=10000, help="an epoch; default: 10000")
@@ -84,7 +90,10 @@ def main(arguments: list[str] | None = None) -> int:
     engines.set_defaults(verb=_engines)
     compose = verbs.add_parser("compose", help="composed photos against rendered ones, whose truth is known")
     compose.add_argument(
-        "--config", type=Path, default=Path("config/compose-filter-label.yaml"), help="says how to render its photos"
+        "--config",
+        type=Path,
+        default=shipped("config/compose-filter-label.yaml"),
+        help="says how to render its photos; default: the shipped compose-filter-label.yaml",
     )
     compose.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the config")
     compose.add_argument("--count-per-class", type=positive, default=500, help="images composed; default: 500")

@@ -17,7 +17,6 @@ from inspectd_tools.data.scan import class_photos, photos_of
 from inspectd_tools.settings import TrainingSettings
 
 _FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-_DATASETS = Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets"))
 _FASHION_FOREIGN = ("mnist", "notmnist")
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
@@ -56,7 +55,14 @@ def usual_foreign(settings: TrainingSettings) -> list[Path]:
     """The sets that the DUQ paper tells FashionMNIST from, as far as they are here."""
     if settings.dataset != "FashionMNIST":
         return []
-    return [path for name in _FASHION_FOREIGN if (path := _DATASETS / name / _TEST_IMAGES).is_file()]
+    folders = [folder for name in _FASHION_FOREIGN if (folder := published(name)) is not None]
+    return [path for folder in folders if (path := folder / _TEST_IMAGES).is_file()]
+
+
+def published(name: str) -> Path | None:
+    """The folder of a published data set in the folder that INSPECTD_DATASETS names; None if it names none."""
+    datasets = os.environ.get("INSPECTD_DATASETS")
+    return None if datasets is None else Path(datasets, name)
 
 
 def _fashion_mnist(folder: Path, settings: TrainingSettings) -> Sets:

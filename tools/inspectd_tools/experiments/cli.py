@@ -5,7 +5,6 @@ What is done is not done again: the same command goes on where it was cut, run b
 
 import argparse
 import fcntl
-import os
 import signal
 import sys
 import time
@@ -21,6 +20,7 @@ from rich.table import Table
 from inspectd.errors import ConfigError, InspectdError
 from inspectd.terminal import console, text_column
 from inspectd_tools.cli import positive
+from inspectd_tools.data.published import published
 from inspectd_tools.experiments.config import FOLDER, DataName, load_experiment, names
 from inspectd_tools.experiments.data import Data, Sources, classes_of
 from inspectd_tools.experiments.graphs import draw
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cifar10",
         type=Path,
-        default=Path(os.environ.get("INSPECTD_DATASETS", "../shared/datasets"), "cifar10"),
+        default=published("cifar10"),
         metavar="FOLDER",
         help="with train/<class>/ and test/<class>/; default: cifar10 in INSPECTD_DATASETS",
     )

@@ -14,9 +14,10 @@ from inspectd.errors import ConfigError
 from inspectd.files.text_file import shown
 from inspectd.files.yaml_file import read_yaml
 from inspectd.section import Section, checked
+from inspectd.shipped import shipped
 from inspectd_tools.settings import TrainingSettings, load_settings
 
-FOLDER = Path(__file__).resolve().parents[3] / "config" / "experiments"
+FOLDER = shipped("config/experiments")
 DATA_KEYS = ("photos", "synthetic_share")
 """Of a part's `train`, which may vary like the keys of training settings."""
 

@@ -11,17 +11,19 @@ from typing import Any
 
 from inspectd.errors import ConfigError, InspectdError
 from inspectd.files.csv_file import is_csv
+from inspectd.shipped import shipped
 from inspectd_tools.data.manifest import DataManifest, read_manifest, write_manifest
 from inspectd_tools.data.scan import known_folders
 from inspectd_tools.experiments.config import Closeness, DataName, Foreign
 from inspectd_tools.experiments.plan import Photos, Run
 
-COMPOSE = Path(__file__).resolve().parents[3] / "config" / "compose-filter-label.yaml"
+COMPOSE = shipped("config/compose-filter-label.yaml")
 _STAND_IN = ("--style", "plant", "--count-per-class", "70", "--unknowns-per-kind", "20", "--seed", "7")
 """What config/compose-filter-label.yaml finds its templates in."""
 _BACKGROUNDS = "unknown_no_filter"
 """Composed photos are laid on these, so they can't be unknowns of the test."""
 _LEAST_FOREIGN = 25
+_TOOLS = {"prepare_data": "inspectd_tools.data.prepare", "synthesize": "inspectd_tools.synthetic.cli"}
 
 
 class DataError(InspectdError):
@@ -39,7 +41,7 @@ class Sources:
     synthetic: Path | None
     """Folder of images; None: they are composed of the real ones."""
     compose: Path | None
-    cifar10: Path
+    cifar10: Path | None
     closeness_weights: Path | None
 
 
@@ -99,13 +101,13 @@ class Data:
         self._folder.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
-    def _cifar10(self, root: Path, per_class: int) -> None:
+    def _cifar10(self, root: Path | None, per_class: int) -> None:
         if self.whole("cifar10").exists():
             return
-        if not (root / "train").is_dir() or not (root / "test").is_dir():
+        if root is None or not (root / "train").is_dir() or not (root / "test").is_dir():
             raise ConfigError(
-                f"--cifar10 {root}: must be a folder with train/<class>/ and test/<class>/, one image a file; "
-                "name another, or set INSPECTD_DATASETS to the folder that cifar10 lies in"
+                f"--cifar10 {root or 'is missing'}: it must be a folder with train/<class>/ and test/<class>/, one file per "
+                "image; give such a folder, or set INSPECTD_DATASETS to the folder that contains cifar10"
             )
         amount = ["--fixed-test", "--per-class", str(max(3, per_class))]
         _tool("prepare_data", root, "--out", self.whole("cifar10"), *amount)
@@ -184,7 +186,7 @@ def _without(manifest: DataManifest, kind: str) -> DataManifest:
 
 
 def _tool(name: str, *arguments: str | Path) -> None:
-    command = [sys.executable, "-m", f"inspectd_tools.{name}", *map(str, arguments)]
+    command = [sys.executable, "-m", _TOOLS[name], *map(str, arguments)]
     code = subprocess.run(command, check=False).returncode
     if code:
         raise DataError(f"{' '.join(command[2:])}: ended with exit code {code}", code if code > 0 else 70)
