@@ -1,4 +1,7 @@
-"""The `inspectd` command. Each verb lives in a module of its own, imported only when it is asked for."""
+"""The `inspectd` command. Each verb is a function, called with the verb's options by their names.
+
+The modules that do the work are imported only when their verb is called.
+"""
 
 import argparse
 import os
@@ -18,34 +21,38 @@ from inspectd.shipped import shipped
 from inspectd.terminal import open_missing_streams, print_any_text, print_error, print_no_more, printable
 
 _EPILOG = """\
-a first look, without camera or rejector:
+try it, without a camera or a rejector:
   inspectd demo out/labels
 on a line:
   inspectd check --config /etc/inspectd/line.yaml && inspectd run --config /etc/inspectd/line.yaml
 
 exit codes (sysexits.h):
-  0   done                     70  the line can't vouch for its parts any more
-  1   the verb's own finding   74  the journal or another file can't be read or written
-  2   wrong usage              75  camera or output gone; worth a restart
-                               78  bad configuration or engine; not worth one"""
+  0   done
+  1   the verb found a problem; its own help says which
+  2   wrong usage
+  70  the line can no longer account for its parts, or an unexpected error
+  74  the journal or another file can't be read or written
+  75  the camera or the output is not available; a restart can help
+  78  the configuration or the engine is wrong; a restart can't help"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. Errors raised on purpose end in their message, not in a traceback."""
     open_missing_streams()
-    args = _parser().parse_args(arguments)
+    options = vars(parser().parse_args(arguments))
+    verb = options.pop("verb")
     configure_logs()
     print_any_text()
     try:
-        code = int(args.verb(args))
+        code = int(verb(**options))
         sys.stdout.flush()
     except InspectdError as error:
         print_error("inspectd", error)
         code = error.exit_code
-    except BrokenPipeError:  # nobody reads on, as in `inspectd report --csv | head`
+    except BrokenPipeError:  # the reader has ended, as in `inspectd report --csv | head`
         code = 0
         print_no_more()
-    except OSError as error:  # the disk is full, or a folder may not be entered
+    except OSError as error:  # the disk is full, or this user may not enter a folder
         print_error("inspectd", OSError(f"{error.filename or 'standard output'}: {error.strerror or error}"))
         code = os.EX_IOERR
         print_no_more()
@@ -57,8 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave_threads_behind(code: int) -> NoReturn:
-    """End the process, in which all that must be closed is closed, without the interpreter's own end: that would abort
-    where a thread is inside a native library, such as a reload that is loading its engine or a camera that hangs."""
+    """End the process without the interpreter's own clean-up; all that must be closed is closed.
+
+    That clean-up would abort while a thread is inside a native library, such as a reload that loads its engine or a
+    camera that hangs.
+    """
     flush_logs()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -66,7 +76,8 @@ def _leave_threads_behind(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Of the whole command. `verb` of what it parses is a function that takes all other options by their names."""
     parser = argparse.ArgumentParser(
         prog="inspectd",
         description="Line-side print inspection: a label is guilty until proven good.",
@@ -92,18 +103,18 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(verbs: Verbs) -> None:
-    parser = verbs.add_parser("run", help="inspect labels until told to stop (what the service does)")
+    parser = verbs.add_parser("run", help="inspect labels until a signal stops it; the service runs this")
     _add_config(parser)
     parser.set_defaults(verb=_run)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(config: Path) -> int:
     from inspectd.service.run import run
 
     configure_logs(drop=True)
     code = 0
     try:
-        run(args.config)
+        run(config)
     except InspectdError as error:
         last_words(printable(f"inspectd: {error}"))
         code = error.exit_code
@@ -116,30 +127,33 @@ def _run(args: argparse.Namespace) -> int:
 def _add_check(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "check",
-        help="is everything the line needs there? with a fix for what is not; exit code 1 if something fails",
+        help="check config, engine, camera, output, disk and clock; print a fix for each failure",
+        description="Checks config, engine, camera, output, journal, disk and clock, and prints a fix for each failure. "
+        "Exit code 1 if a check failed.",
     )
     _add_config(parser)
     parser.add_argument(
         "--pulse",
         action=argparse.BooleanOptionalAction,
-        help="pulse the actuator once and read both states back; asks at a terminal if left out",
+        help="pulse the actuator once and read both states back; without this option it asks, if there is a terminal",
     )
     parser.set_defaults(verb=_check)
 
 
-def _check(args: argparse.Namespace) -> int:
+def _check(config: Path, pulse: bool | None) -> int:
     from inspectd.commands.check import run
 
-    return run(args.config, pulse=args.pulse)
+    return run(config, pulse=pulse)
 
 
 def _add_demo(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "demo",
-        help="run the real daemon on a folder of images whose truth is known, and compare",
-        description="Serves the images that FOLDER/truth.csv names through the configured camera, runs the real daemon "
-        "beside a live view, and ends with a table against the truth. Exit code 1 if a faulty label was passed.",
+        help="run the real daemon on a folder of images with known truth, and compare",
+        description="Plays the images that FOLDER/truth.csv lists through the configured camera, runs the real daemon, shows "
+        "it live, and compares its verdicts with the truth. Exit code 1 if a faulty label was passed.",
     )
+    parser.add_argument("folder", type=Path, help="images and truth.csv, from tools/synthesize.py or prepare_data.py")
     parser.add_argument(
         "--config",
         type=Path,
@@ -147,15 +161,16 @@ def _add_demo(verbs: Verbs) -> None:
         metavar="FILE",
         help="the line's YAML file; default: the shipped demo line with an emulated camera",
     )
-    parser.add_argument("folder", type=Path, help="with its truth.csv, from tools/synthesize.py or prepare_data.py")
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="journal, archive and contact sheet go here")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demo"), help="folder for the results; default: %(default)s"
+    )
     parser.set_defaults(verb=_demo)
 
 
-def _demo(args: argparse.Namespace) -> int:
+def _demo(config: Path, folder: Path, out: Path) -> int:
     from inspectd.commands.demo.run import run
 
-    return run(args.config, args.folder, args.out)
+    return run(config, folder, out)
 
 
 def _add_engines(verbs: Verbs) -> None:
@@ -165,11 +180,9 @@ def _add_engines(verbs: Verbs) -> None:
 
 
 def _add_report(verbs: Verbs) -> None:
-    from inspectd.commands.report.cli import add_arguments, run
+    from inspectd.commands.report.cli import add_arguments
 
-    parser = verbs.add_parser("report", help="what the journal says about an hour, a day or any range")
-    add_arguments(parser)
-    parser.set_defaults(verb=run)
+    add_arguments(verbs.add_parser("report", help="summarise what the journal recorded in a range of time"))
 
 
 def _add_schema(verbs: Verbs) -> None:
@@ -177,7 +190,7 @@ def _add_schema(verbs: Verbs) -> None:
     parser.set_defaults(verb=_schema)
 
 
-def _schema(_: argparse.Namespace) -> int:
+def _schema() -> int:
     from inspectd.config import config_schema
 
     print(config_schema())

@@ -1,5 +1,7 @@
 """`inspectd check`, `engines`, `demo` and `schema`, as a user calls them."""
 
+import argparse
+import inspect
 import io
 import json
 import os
@@ -12,8 +14,9 @@ import cv2
 import pytest
 import yaml
 
-from inspectd.cli import main
+from inspectd.cli import main, parser
 from inspectd.commands.demo.ground_truth import Row, Truth, compare
+from inspectd.commands.report import cli as report
 from inspectd.errors import LineFault
 from tests.factories import GREY_OF_CLASS, UNKNOWN_GREY, make_toy_bundle, toy_image
 
@@ -293,3 +296,24 @@ def test_an_interrupted_command_ends_without_a_traceback(monkeypatch):
 
     monkeypatch.setattr("inspectd.cli._schema", interrupt)
     assert main(["schema"]) == 130
+
+
+def verbs_of(parser: argparse.ArgumentParser, name: str = "inspectd"):
+    """Every verb without verbs of its own, as (its name, its parser)."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield name, parser
+    for action in below:
+        for verb, verb_parser in action.choices.items():
+            yield from verbs_of(verb_parser, f"{name} {verb}")
+
+
+@pytest.mark.parametrize(("name", "verb"), verbs_of(parser()), ids=lambda value: str(value)[:30])
+def test_each_verb_takes_what_its_parser_gives(name, verb):
+    given = {action.dest for action in verb._actions} - {"help"}
+    function = verb.get_default("verb")
+    taken = inspect.signature(function).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
+        taken = inspect.signature(report.Options).parameters
+    assert given == set(taken)
+    assert all(action.help for action in verb._actions if action.option_strings)

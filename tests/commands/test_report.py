@@ -102,8 +102,8 @@ def test_an_empty_range_is_no_error(journal, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--last", "1fortnight"], "--last 1fortnight: is no span"),
-        (["--since", "yesterday"], "--since yesterday: is no ISO 8601 time"),
+        (["--last", "1fortnight"], "--last 1fortnight: is not a time span"),
+        (["--since", "yesterday"], "--since yesterday: is not an ISO 8601 time"),
         (["--since", "2026-01-02", "--until", "2026-01-01"], "must be later"),
     ],
 )

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspectd.commands.report.cli import summarise
 from inspectd.errors import JournalError
 from inspectd.gate.messages import Outcome
 from inspectd.part import Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
 from inspectd.records.housekeeping import Housekeeper
 from inspectd.records.journal import Journal, JournalConfig, Stages, open_for_reading
+from inspectd.records.summary import summarise
 
 STAGES = Stages(acquire_us=100, queue_us=50, verdict_us=4000, preprocess_us=200, infer_us=3000)
 SCORES = Scores(("bad", "good"), (0.125, 0.9))

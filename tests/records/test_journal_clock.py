@@ -10,11 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inspectd.commands.report.cli import summarise
 from inspectd.gate.messages import Outcome
 from inspectd.part import Part
 from inspectd.records.housekeeping import Housekeeper
 from inspectd.records.journal import Journal, JournalConfig, open_for_reading
+from inspectd.records.summary import summarise
 from tests.records.test_journal import FAULT, PASS, STAGES, open_journal, rows
 
 YEAR_S = 365.25 * 86_400

@@ -12,10 +12,10 @@ import pytest
 
 from inspectd.cli import main
 from inspectd.commands.check import _records
-from inspectd.commands.report.cli import summarise
 from inspectd.errors import InUseError, JournalError
 from inspectd.gate.messages import Outcome
 from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, open_for_reading
+from inspectd.records.summary import summarise
 from tests.records.test_journal import FAULT, PASS, STAGES, open_journal, part, rows
 
 VERSION_1 = Path(__file__).with_name("journal_version_1.sql").read_text()

@@ -16,22 +16,22 @@ from inspectd.errors import ConfigError
 from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
 
 
-def run_activate(link: Path, folder: Path, config: Path | None) -> int:
-    """Raises EngineError if the bundle is refused, ConfigError if the link can't be switched."""
+def run_activate(link: Path, bundle: Path, config: Path | None) -> int:
+    """Switch `link` to `bundle`. Raises EngineError if the bundle is rejected, ConfigError if the link can't be switched."""
     inference = _inference(link, config)
     with _locked(link.parent) as descriptor:
         current = _target(link)
         _target(_previous_of(link))
-        bundle = load_bundle(folder)
-        load_engine(bundle, inference)
-        if current is not None and link.resolve() == bundle.folder:
-            print(f"{link}: is {bundle.folder} already")
+        loaded = load_bundle(bundle)
+        load_engine(loaded, inference)
+        if current is not None and link.resolve() == loaded.folder:
+            print(f"{link}: points to {loaded.folder} already")
             return 0
-        _flush(bundle.folder)
+        _flush(loaded.folder)
         if current is not None and link.exists():
             _point(_previous_of(link), current, descriptor)
-        _point(link, _target_for(link, bundle.folder), descriptor)
-    _say(link, bundle, before=current)
+        _point(link, _target_for(link, loaded.folder), descriptor)
+    _say(link, loaded, before=current)
     return 0
 
 

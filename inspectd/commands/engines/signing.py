@@ -14,19 +14,19 @@ def run_keygen(private: Path, public: Path) -> int:
     return 0
 
 
-def run_sign(folder: Path, private: Path) -> int:
+def run_sign(bundle: Path, key: Path) -> int:
     """Raises EngineError if the bundle is not whole, ConfigError if the key can't be used or nothing can be written."""
     from inspectd.inference.signature import sign
 
-    print(f"{sign(load_bundle(folder), private)}: written")
+    print(f"{sign(load_bundle(bundle), key)}: written")
     return 0
 
 
-def run_verify(folder: Path, public: Path) -> int:
+def run_verify(bundle: Path, key: Path) -> int:
     """Raises EngineError if the bundle is not whole or not signed by the key, ConfigError if the key can't be used."""
     from inspectd.inference.signature import check_signature
 
-    bundle = load_bundle(folder)
-    check_signature(bundle, public)
-    print(f"{folder}: {bundle.manifest.name} {bundle.manifest.version} is whole and signed by the key {public}")
+    loaded = load_bundle(bundle)
+    check_signature(loaded, key)
+    print(f"{bundle}: {loaded.manifest.name} {loaded.manifest.version} is whole and signed by the key {key}")
     return 0
