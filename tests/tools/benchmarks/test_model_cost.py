@@ -6,6 +6,8 @@ from io import StringIO
 
 import pytest
 
+pytest.importorskip("torch")
+
 from inspectd_tools.benchmarks import model_cost as profile_models
 from inspectd_tools.settings import load_settings
 

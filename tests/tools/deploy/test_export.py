@@ -6,6 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from onnx import TensorProto
 

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 from inspectd.camera.image_files import decode_photo, read_photo
 from inspectd.inference.preprocess import InputSpec, preprocess
 from inspectd_tools.data.images import load_images

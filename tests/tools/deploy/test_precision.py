@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 from inspectd.errors import EngineError
 from inspectd.inference import load_bundle
 from inspectd.inference.preprocess import preprocess

@@ -15,6 +15,9 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors.torch import load_file, save_file
 

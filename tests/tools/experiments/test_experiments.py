@@ -13,6 +13,9 @@ import time
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st

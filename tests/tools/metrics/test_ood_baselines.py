@@ -4,6 +4,9 @@ import re
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 
 from inspectd_tools.metrics.ood_baselines import mahalanobis, max_softmax, nearest_neighbours

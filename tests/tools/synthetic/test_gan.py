@@ -5,6 +5,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import center_of_mass

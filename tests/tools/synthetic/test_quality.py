@@ -6,6 +6,9 @@ from itertools import product
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors.torch import save_file
 from scipy.linalg import sqrtm
