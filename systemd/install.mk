@@ -21,8 +21,8 @@ install:  ## the service, in $(PREFIX) (root); starts nothing
 	install -D -m 644 systemd/inspectd.tmpfiles $(LOCAL)/tmpfiles.d/inspectd.conf
 	install -D -m 644 systemd/inspectd.sysctl $(LOCAL)/sysctl.d/60-inspectd.conf
 	install -D -m 644 systemd/70-inspectd.rules $(LOCAL)/udev/rules.d/70-inspectd.rules
-	install -D -m 644 systemd/inspectd.service.run $(LOCAL)/systemd/system/inspectd.service.run
-	sed -i 's|/opt/inspectd|$(PREFIX)|' $(LOCAL)/systemd/system/inspectd.service.run
+	install -D -m 644 systemd/inspectd.service $(LOCAL)/systemd/system/inspectd.service
+	sed -i 's|/opt/inspectd|$(PREFIX)|' $(LOCAL)/systemd/system/inspectd.service
 	systemd-sysusers $(LOCAL)/sysusers.d/inspectd.conf
 	install -d $(ENGINES)
 	test -e $(ENGINES)/filter-label -o -L $(ENGINES)/filter-label || ln -s $(PREFIX)/engines/filter-label $(ENGINES)
@@ -42,6 +42,6 @@ uninstall:  ## the reverse; keeps configuration and records (root)
 	rm -rf $(PREFIX)/venv $(addprefix $(PREFIX)/,$(wildcard engines/*))
 	-rmdir $(PREFIX)/engines $(PREFIX)
 	rm -f /usr/local/bin/inspectd $(LOCAL)/sysusers.d/inspectd.conf $(LOCAL)/tmpfiles.d/inspectd.conf
-	rm -f $(LOCAL)/sysctl.d/60-inspectd.conf $(LOCAL)/udev/rules.d/70-inspectd.rules $(LOCAL)/systemd/system/inspectd.service.run
+	rm -f $(LOCAL)/sysctl.d/60-inspectd.conf $(LOCAL)/udev/rules.d/70-inspectd.rules $(LOCAL)/systemd/system/inspectd.service
 	systemctl daemon-reload
 	@echo "Kept: /etc/inspectd, /var/lib/inspectd and the user inspectd."

@@ -16,7 +16,7 @@ from inspectd.records.journal import open_for_reading
 from tests.factories import make_toy_bundle, toy_image
 from tests.system.container import Container, wait_until
 
-UNIT = "inspectd.service.run"
+UNIT = "inspectd.service"
 DELAY_MS = 1000
 """Long enough that many parts are in flight whenever something dies."""
 
