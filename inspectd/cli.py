@@ -11,10 +11,10 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from inspectd import __version__
 from inspectd.errors import InspectdError
 from inspectd.logs import configure_logs, flush_logs, last_words
 from inspectd.shipped import shipped
@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"inspectd {__version__}")
+    parser.add_argument("--version", action="version", version=f"inspectd {_version()}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_run(verbs)
     _add_check(verbs)
@@ -93,6 +93,13 @@ def parser() -> argparse.ArgumentParser:
     _add_report(verbs)
     _add_schema(verbs)
     return parser
+
+
+def _version() -> str:
+    try:
+        return metadata.version("inspectd")
+    except metadata.PackageNotFoundError:  # a checkout that pip has not installed
+        return "(not installed)"
 
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
