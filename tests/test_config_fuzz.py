@@ -21,10 +21,11 @@ from pydantic import BaseModel
 
 from inspectd.commands.demo.ground_truth import read_truth
 from inspectd.config import Config, load_config
-from inspectd.errors import InspectdError
+from inspectd.errors import EngineError, InspectdError
 from inspectd.files.yaml_file import read_yaml
 from inspectd.gate import GateConfig
 from inspectd.inference.manifest import Manifest
+from inspectd.section import checked
 
 PROJECT = Path(__file__).parents[1]
 MUTATIONS = int(os.environ.get("INSPECTD_FUZZ", "200"))
@@ -190,14 +191,14 @@ def test_a_mutated_line_config_loads_or_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60 + MUTATIONS // 2)
 def test_a_mutated_engine_manifest_loads_or_is_refused(tmp_path: Path) -> None:
-    from inspectd.inference.bundle import _parse, _validate, seal
+    from inspectd.inference.bundle import _parse, seal
 
     whole = yaml.safe_load((PROJECT / "engines/filter-label/engine.yaml").read_bytes())
     whole["precisions"], whole["recommended"] = {}, "fp32"
     whole["training"] = {"seed": 1}
 
     def load(path: Path) -> Manifest:
-        return _validate(path, _parse(path, path.read_bytes()))
+        return checked(Manifest, _parse(path, path.read_bytes()), path, EngineError)
 
     assert outcomes_of(load, tmp_path / "engine.yaml", lambda rng: seal(mutated(whole, rng) + b"\n"))["refused"]
 

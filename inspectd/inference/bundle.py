@@ -9,19 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
 from inspectd.errors import ConfigError, EngineError
-from inspectd.files.text_file import one_line, shown
 from inspectd.files.yaml_file import dump_yaml, yaml_keys
 from inspectd.inference.manifest import FORMAT, GoldenImage, Manifest, ModelFile
-from inspectd.section import validated
+from inspectd.section import checked
 
 _MANIFEST = "engine.yaml"
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 1 << 30
-_MAX_ERRORS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +70,7 @@ def load_bundle(folder: Path) -> Bundle:
     values = _parse(path, data)
     _refuse_newer_format(path, values)
     _check_seal(path, data)
-    bundle = Bundle(folder, _validate(path, values), data)
+    bundle = Bundle(folder, checked(Manifest, values, path, EngineError), data)
     for model_file in bundle.manifest.files:
         bundle.read(model_file)
     for golden in bundle.manifest.golden:
@@ -140,17 +135,3 @@ def _refuse_newer_format(path: Path, values: dict[str, Any]) -> None:
     version = values.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise EngineError(f"{path}: has format {version}, this inspectd reads up to format {FORMAT}: update inspectd")
-
-
-def _validate(path: Path, values: dict[str, Any]) -> Manifest:
-    try:
-        return validated(Manifest, values, path)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        lines = [f"  {one_line(_explain(detail))}" for detail in details[:_MAX_ERRORS_SHOWN]]
-        raise EngineError("\n".join([f"{path}: {len(details)} error(s)", *lines])) from error
-
-
-def _explain(detail: ErrorDetails) -> str:
-    key = ".".join(map(str, detail["loc"])) or "(file)"
-    return f"{key}: {detail['msg'].removeprefix('Value error, ')}, got {shown(detail['input'])}"

@@ -59,7 +59,10 @@ def test_without_names_no_order_loads_that_would_pass_a_fault(tmp_path: Path) ->
             "golden/fail_label_crooked_print.png",
         ),
         (lambda values: values["golden"][0]["scores"].update(no_fail="1"), "golden.0.scores"),
-        (lambda values: values["threshold"].update(value=0.0), "threshold.value: Input should be greater than 0"),
+        (
+            lambda values: values["threshold"].update(value=0.0),
+            "threshold.value: 0.0 is not allowed: must be greater than 0",
+        ),
         (lambda values: values["threshold"].update(value=-0.1), "threshold.value"),
         (lambda values: values["threshold"].update(value=1.01), "threshold.value"),
         (lambda values: values["threshold"].update(value=float("inf")), "threshold.value"),

@@ -1,6 +1,5 @@
 """Experiment files: `config/experiments/<name>.yaml`. They say what is asked, what varies and what is measured; no experiment has code of its own."""
 
-import difflib
 import itertools
 import json
 import math
@@ -10,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
+from inspectd.config_errors import did_you_mean, sentences
 from inspectd.errors import ConfigError
 from inspectd.files.text_file import shown
 from inspectd.files.yaml_file import read_yaml
@@ -129,11 +129,8 @@ class Part(Section):
             if key.split(".")[0] not in (*TrainingSettings.model_fields, *DATA_KEYS) or (
                 key in self.set and key in DATA_KEYS
             ):
-                close = difflib.get_close_matches(key, (*TrainingSettings.model_fields, *DATA_KEYS), n=1)
-                raise ValueError(
-                    f"{key!r} is not a key of the training settings"
-                    + (f"; did you mean {close[0]!r}?" if close else "")
-                )
+                hint = did_you_mean(key, (*TrainingSettings.model_fields, *DATA_KEYS))
+                raise ValueError(f"{key!r} is not a key of the training settings{hint}")
         for adjustment in self.adjust:
             for key, value in adjustment.where.items():
                 if value not in self.vary.get(key, []):
@@ -143,10 +140,7 @@ class Part(Section):
         try:
             is_mixed = any(self.share(options).synthetic for options in self.options())
         except ValidationError as error:
-            wrong = error.errors()[0]
-            raise ValueError(
-                f"vary: {wrong['loc'][0]}: {shown(wrong['input'])} is not allowed: {wrong['msg']}"
-            ) from error
+            raise ValueError(f"vary: {'; '.join(sentences(error, Share))}") from error
         if self.data == "cifar10" and (self.val is not None or is_mixed):
             raise ValueError("data: cifar10 has no synthetic photos, and its val is a quarter of train")
         if self.data == "labels" and self.val is None:
