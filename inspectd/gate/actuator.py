@@ -6,7 +6,7 @@ A pulse begins when the device has acknowledged it, or at its label's due time i
 
 from dataclasses import dataclass
 
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Outcome
 
 VERIFIED_SHARE = 0.5
 """A pulse must have been on for this share of its width, as the device itself says; a shorter one has driven nothing."""

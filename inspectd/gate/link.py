@@ -14,6 +14,7 @@ import structlog
 from inspectd.errors import LineFault, OutputError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.messages import SIZE, Kind, Message
+from inspectd.gate.outcome import Done, GateState, Outcome
 from inspectd.gate.outputs.base import SAFE_WITHIN_S, make_safe
 from inspectd.gate.thread import GateThread
 from inspectd.ownership import Claim
@@ -68,7 +69,7 @@ class GateLink:
         theirs.close()
         link = cls(config, ours, process)
         try:
-            link._wait_for(Kind.ALIVE, _START_TIMEOUT_S + config.ends_within_s)
+            link._wait_for_life(_START_TIMEOUT_S + config.ends_within_s)
         except LineFault as error:
             link._channel.close()  # nothing was driven, so nothing is made safe: the output may be another line's
             process.kill()
@@ -105,15 +106,18 @@ class GateLink:
         """Return as soon as there is something to receive, which the gate's death is too."""
         select.select([self._channel], [], [], timeout_s)
 
-    def receive(self) -> list[Message]:
-        """All OUTCOME and ALIVE messages that have come. Raises LineFault if the gate is gone."""
+    def receive(self) -> list[Done | GateState]:
+        """What the gate has said since the last call: what became of labels, and its state at each answer.
+
+        Raises LineFault if the gate is gone.
+        """
         messages, has_ended = self._read()
         if has_ended and not messages:
             raise LineFault(f"the gate is gone{self._exit_code()}")
-        return messages
+        return [_news(message) for message in messages]
 
-    def stop(self) -> list[Message]:
-        """Let the gate finish what is in flight, and wait for that. Returns its last messages.
+    def stop(self) -> list[Done | GateState]:
+        """Let the gate finish what is in flight, and wait for that. Returns the last it says.
 
         Raises LineFault if it takes longer than that can take, or hangs meanwhile.
         """
@@ -122,11 +126,11 @@ class GateLink:
         end_s = time.monotonic() + self._config.ends_within_s + self._config.stall_ms / 1000
         while time.monotonic() < end_s:
             self.wait(_BEAT_S)
-            news, has_ended = self._read()
-            messages += news
+            received, has_ended = self._read()
+            messages += received
             if has_ended:
                 self._has_stopped = True
-                return messages
+                return [_news(message) for message in messages]
             with suppress(_Gone):  # it has just finished
                 self.permit(False)
         raise LineFault("the gate has not finished what was in flight in time")
@@ -235,14 +239,20 @@ class GateLink:
                 raise _Gone(f"the gate is gone{self._exit_code()}") from error
             select.select([], [self._channel], [], _SEND_WITHIN_S)
 
-    def _wait_for(self, kind: Kind, timeout_s: float) -> None:
+    def _wait_for_life(self, timeout_s: float) -> None:
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
             self.wait(0.1)
-            if any(message.kind is kind for message in self.receive()):
+            if any(isinstance(news, GateState) for news in self.receive()):
                 return
         raise LineFault(f"the gate did not answer within {timeout_s:g} s")
 
     def _exit_code(self) -> str:
         code = self._process.poll() if self._process is not None else None
         return "" if code is None else f" (exit code {code})"
+
+
+def _news(message: Message) -> Done | GateState:
+    if message.kind is Kind.ALIVE:
+        return GateState(message.code)
+    return Done(message.part, Outcome(message.code), message.t_ns, message.lateness_ns)

@@ -8,7 +8,8 @@ import structlog
 
 from inspectd.gate.config import GateConfig
 from inspectd.gate.drive import Drive
-from inspectd.gate.messages import SIZE, Kind, Message, Outcome
+from inspectd.gate.messages import SIZE, Kind, Message
+from inspectd.gate.outcome import Outcome
 from inspectd.gate.outputs.base import Output
 from inspectd.gate.schedule import Schedule
 

@@ -8,11 +8,11 @@ ok, an output that does what it is told, and no latched stop. What the output ac
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inspectd.gate.actuator import Actuator, Pulse
 from inspectd.gate.config import CAPACITY, GateConfig
-from inspectd.gate.messages import GateState, Outcome
+from inspectd.gate.outcome import Done, GateState, Outcome
 from inspectd.gate.outputs.base import SAFE, Signals
 
 _NOBODY_VOUCHES = {
@@ -27,14 +27,14 @@ _NOBODY_VOUCHES = {
 has still inspected and recorded what it cleared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What became of one label. `began_ns` of its pulse is 0 where there was none."""
+@dataclass(slots=True, order=True)
+class _InFlight:
+    """A label on its way to the rejector. The one that is due first comes first."""
 
+    due_ns: int
     part: int
-    outcome: Outcome
-    began_ns: int = 0
-    lateness_ns: int = 0
+    is_cleared: bool = field(default=False, compare=False)
+    """It has passed, and its record is committed."""
 
 
 class Schedule:
@@ -51,8 +51,10 @@ class Schedule:
         self._stop_after = config.stop_after_rejects
         self._share = config.stop_at_reject_share
         self._actuator = Actuator(self._width_ns)
-        self._dues: list[tuple[int, int]] = []
-        self._cleared: dict[int, bool] = {}
+        self._dues: list[_InFlight] = []
+        """A heap."""
+        self._in_flight: dict[int, _InFlight] = {}
+        """The same labels by part."""
         self._fired: deque[int] = deque(maxlen=CAPACITY)
         self._outcomes: list[Done] = []
         self._rest_on_off = deque[tuple[int, int]](maxlen=CAPACITY)
@@ -82,13 +84,13 @@ class Schedule:
             self._unscheduled_until_ns = max(due_ns + self._width_ns, self._unscheduled_until_ns or 0)
             self._not_driven(Done(part, Outcome.NOT_DRIVEN))
             return
-        heapq.heappush(self._dues, (due_ns, part))
-        self._cleared[part] = False
+        self._in_flight[part] = label = _InFlight(due_ns, part)
+        heapq.heappush(self._dues, label)
 
     def clear(self, part: int) -> None:
         """The part has passed and is recorded. Its outcome is REJECTED_LATE if it has been rejected already."""
-        if part in self._cleared:
-            self._cleared[part] = True
+        if part in self._in_flight:
+            self._in_flight[part].is_cleared = True
         elif part in self._fired:
             pulse = self._actuator.open_pulse(part)
             if pulse is not None:
@@ -152,9 +154,10 @@ class Schedule:
             self._latched, self._confirm_by_ns = GateState.REJECT_UNCONFIRMED, None
         if self._unscheduled_until_ns is not None and now_ns >= self._unscheduled_until_ns:
             self._unscheduled_until_ns = None
-        while self._dues and self._dues[0][0] <= now_ns:
-            due_ns, part = heapq.heappop(self._dues)
-            self._act(part, due_ns, now_ns)
+        while self._dues and self._dues[0].due_ns <= now_ns:
+            label = heapq.heappop(self._dues)
+            del self._in_flight[label.part]
+            self._act(label, now_ns)
         signals = self._signals(now_ns)
         self._actuator.command(signals.actuator)
         return signals
@@ -196,7 +199,7 @@ class Schedule:
         """When `step` or `wants_actuator_read` has something new to say, if nothing happens before."""
         times = [self._toggled_ns + self._toggle_ns, *self._actuator.next_ns()]
         if self._dues:
-            times.append(self._dues[0][0])
+            times.append(self._dues[0].due_ns)
         if self._unscheduled_until_ns is not None:
             times.append(self._unscheduled_until_ns)
         if self._confirm_by_ns is not None:
@@ -218,15 +221,16 @@ class Schedule:
         """Nothing is in flight, and no pulse is on or owed."""
         return not self._dues and not self._actuator.wants_on(now_ns)
 
-    def _act(self, part: int, due_ns: int, now_ns: int) -> None:
-        cleared = self._cleared.pop(part)
-        passes = cleared and self._is_vouched_for(now_ns)
+    def _act(self, label: _InFlight, now_ns: int) -> None:
+        """The label is due: let it pass or reject it."""
+        part, due_ns = label.part, label.due_ns
+        passes = label.is_cleared and self._is_vouched_for(now_ns)
         if self._releases:  # opened late, the good path would take in the label behind
             passes &= now_ns - due_ns <= self._max_lateness_ns and not self._output_failed
         self._count(rejected=not passes)
         if not passes:
             self._fired.append(part)
-        outcome = Outcome.PASSED if passes else Outcome.REJECTED_STOPPED if cleared else Outcome.REJECTED
+        outcome = Outcome.PASSED if passes else Outcome.REJECTED_STOPPED if label.is_cleared else Outcome.REJECTED
         if passes == self._releases:
             self._pulse(Pulse(part, due_ns, if_driven=outcome))
         elif passes:
@@ -347,9 +351,9 @@ class Schedule:
         places = [0]
         while places:
             place = places.pop()
-            if place >= len(self._dues) or self._dues[place][0] > from_ns + self._close_before_ns:
+            if place >= len(self._dues) or self._dues[place].due_ns > from_ns + self._close_before_ns:
                 continue
-            due_ns, part = self._dues[place]
-            if not (vouched and self._cleared[part]):
-                yield due_ns
+            label = self._dues[place]
+            if not (vouched and label.is_cleared):
+                yield label.due_ns
             places += (2 * place + 1, 2 * place + 2)  # the heap's children are due later

@@ -15,7 +15,7 @@ from inspectd.camera import Camera
 from inspectd.config import Config
 from inspectd.errors import LineFault
 from inspectd.gate import GateLink
-from inspectd.gate.messages import GateState, Kind, Message, Outcome
+from inspectd.gate.outcome import Done, GateState
 from inspectd.inference import Engine
 from inspectd.line.acquisition import Acquisition
 from inspectd.line.frame_queue import FrameQueue, depth_for
@@ -166,8 +166,8 @@ class Line:
         self._join(acquire)
         self._inspection.stop()
         self._join(inspect)
-        for message in self._gate.stop():
-            self._collect(message)
+        for news in self._gate.stop():
+            self._collect(news)
         if not acquire.is_alive():
             self._acquisition.close()
         hung = [thread.name for thread in self._threads if thread.is_alive()]
@@ -188,17 +188,16 @@ class Line:
             self._hear_gate()
 
     def _hear_gate(self) -> None:
-        for message in self._gate.receive():
-            self._collect(message)
+        for news in self._gate.receive():
+            self._collect(news)
 
-    def _collect(self, message: Message) -> None:
-        if message.kind is Kind.ALIVE:
+    def _collect(self, news: Done | GateState) -> None:
+        if isinstance(news, GateState):
             self._gate_alive.tick()
-            self._gate_changed(GateState(message.code))
+            self._gate_changed(news)
             return
-        outcome = Outcome(message.code)
-        self.books.gate_acted(message.part, passed=outcome is Outcome.PASSED)
-        self._journal.amend_outcome(message.part, outcome, message.lateness_ns // 1000)
+        self.books.gate_acted(news.part, passed=news.outcome.lets_through)
+        self._journal.amend_outcome(news.part, news.outcome, news.lateness_ns // 1000)
 
     def _gate_changed(self, state: GateState) -> None:
         if state is self._gate_state:

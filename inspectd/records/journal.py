@@ -17,7 +17,7 @@ import structlog
 from pydantic import Field
 
 from inspectd.errors import JournalError
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Outcome
 from inspectd.ownership import Claim
 from inspectd.part import Fault, Missed, Part, Pass, Scores, Uncertain, Verdict
 from inspectd.records.journal_file import (

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from inspectd.cli import main
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Outcome
 from inspectd.part import Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
 from inspectd.records.journal import Journal, JournalConfig, Stages
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from inspectd.errors import OutputError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.drive import Drive
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Done, Outcome
 from inspectd.gate.outputs.base import SAFE, Signals
-from inspectd.gate.schedule import Done, Schedule
+from inspectd.gate.schedule import Schedule
 
 MS = 1_000_000
 

@@ -3,7 +3,7 @@
 import pytest
 
 from inspectd.gate.actuator import Actuator, Pulse
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Outcome
 
 WIDTH_NS = 100
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from inspectd.gate.messages import GateState
+from inspectd.gate.outcome import GateState
 from inspectd.gate.outputs.base import SAFE, Signals
 from tests.gate.bench import MS, Bench
 

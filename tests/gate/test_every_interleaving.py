@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from inspectd.gate.messages import GateState, Outcome
+from inspectd.gate.outcome import GateState, Outcome
 from inspectd.gate.outputs.base import SAFE, Signals
 from tests.gate.bench import MS, Bench
 

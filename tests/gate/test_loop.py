@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from inspectd.gate.loop import GateLoop
-from inspectd.gate.messages import SIZE, GateState, Kind, Message, Outcome
+from inspectd.gate.messages import SIZE, Kind, Message
+from inspectd.gate.outcome import GateState, Outcome
 from tests.gate.bench import MS, Device, gate_config
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from inspectd.errors import CameraError, InUseError, LineFault, OutputError
 from inspectd.gate import GateConfig, GateLink
-from inspectd.gate.messages import GateState, Kind, Message, Outcome
+from inspectd.gate.outcome import Done, GateState, Outcome
 from inspectd.ownership import Claim
 from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
@@ -24,9 +24,12 @@ def record(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def collect(link: GateLink, wanted: Callable[[list[Message]], bool], ok: bool = True) -> list[Message]:
+News = list[Done | GateState]
+
+
+def collect(link: GateLink, wanted: Callable[[News], bool], ok: bool = True) -> News:
     """Beats the gate until what it says is enough."""
-    messages: list[Message] = []
+    messages: News = []
     end = time.monotonic() + 10
     while not wanted(messages):
         assert time.monotonic() < end, messages
@@ -36,12 +39,12 @@ def collect(link: GateLink, wanted: Callable[[list[Message]], bool], ok: bool = 
     return messages
 
 
-def outcomes(messages: list[Message]) -> dict[int, Outcome]:
-    return {message.part: Outcome(message.code) for message in messages if message.kind is Kind.OUTCOME}
+def outcomes(messages: News) -> dict[int, Outcome]:
+    return {message.part: message.outcome for message in messages if isinstance(message, Done)}
 
 
-def running(messages: list[Message]) -> bool:
-    return any(message.kind is Kind.ALIVE and message.code == GateState.RUNNING for message in messages)
+def running(messages: News) -> bool:
+    return GateState.RUNNING in messages
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_rejects_at_due_and_passes_what_is_cleared(simulated):
     assert len(pulses) == 1
     assert pulses[0] >= due
     last = link.stop()
-    assert all(message.kind in (Kind.ALIVE, Kind.OUTCOME) for message in last)
+    assert all(isinstance(message, Done | GateState) for message in last)
     assert record(path)[-1]["run_permit"] is False
 
 
@@ -131,7 +134,7 @@ def test_a_gate_that_stood_still_at_due_says_which_label_to_look_for_and_stops_t
     due = time.monotonic_ns() + 60_000_000
     link.expect(1, due)
     stand_still(link.pid, until_ns=due + 60_000_000)
-    messages = collect(link, lambda seen: any(message.code == GateState.REJECT_NOT_DRIVEN for message in seen))
+    messages = collect(link, lambda seen: GateState.REJECT_NOT_DRIVEN in seen)
     assert outcomes(messages) == {1: Outcome.NOT_DRIVEN}
     pulse = next(line for line in record(path) if line["actuator"])
     assert int(pulse["t_ns"]) > due + 60_000_000
@@ -278,7 +281,7 @@ def test_a_gate_that_waits_for_its_device_does_not_hang(plc):
     with GateLink.start(modbus_config(plc, stall_ms=60)) as link:
         collect(link, running)
         plc.command(do="silent", ms=900)
-        collect(link, lambda seen: any(message.code == GateState.OUTPUT_FAILED for message in seen))
+        collect(link, lambda seen: GateState.OUTPUT_FAILED in seen)
         collect(link, running)
 
 
@@ -319,11 +322,11 @@ def test_a_device_that_answers_badly_is_an_output_that_failed_and_works_again(pl
         collect(link, running)
         plc.command(do=manner, ms=400)
         link.expect(1, time.monotonic_ns() + 50_000_000)
-        messages = collect(link, lambda seen: any(m.code == GateState.OUTPUT_FAILED for m in seen))
+        messages = collect(link, lambda seen: GateState.OUTPUT_FAILED in seen)
         messages += collect(link, lambda seen: bool(outcomes(messages + seen)))
         assert outcomes(messages)[1] is Outcome.NOT_DRIVEN
         latched = (GateState.REJECT_NOT_DRIVEN, GateState.REJECT_UNCONFIRMED)
-        collect(link, lambda seen: any(m.code in latched for m in seen))
+        collect(link, lambda seen: any(news in latched for news in seen))
         link.reset()
         collect(link, running)
 
@@ -390,7 +393,7 @@ def test_an_unconfirmed_reject_takes_run_permit_until_reset(tmp_path):
     with GateLink.start(config) as link:
         collect(link, running)
         link.expect(1, time.monotonic_ns())
-        collect(link, lambda seen: any(message.code == GateState.REJECT_UNCONFIRMED for message in seen))
+        collect(link, lambda seen: GateState.REJECT_UNCONFIRMED in seen)
         link.reset()
         collect(link, running)
 
@@ -434,11 +437,11 @@ def test_modbus_pulses_and_a_server_that_goes_and_comes_back(plc):
         assert any(level and t_ns >= due for t_ns, level in plc.writes(ACTUATOR))
         assert plc.writes(PERMIT)[-1][1]
         plc.stop()
-        collect(link, lambda seen: any(message.code == GateState.OUTPUT_FAILED for message in seen))
+        collect(link, lambda seen: GateState.OUTPUT_FAILED in seen)
         link.expect(2, time.monotonic_ns())
         assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {2: Outcome.NOT_DRIVEN}
         plc.start()
-        collect(link, lambda seen: any(message.code == GateState.REJECT_NOT_DRIVEN for message in seen))
+        collect(link, lambda seen: GateState.REJECT_NOT_DRIVEN in seen)
         link.reset()
         collect(link, running)
         link.expect(3, time.monotonic_ns() + 50_000_000)

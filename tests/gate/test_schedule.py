@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspectd.gate.config import CAPACITY
-from inspectd.gate.messages import GateState, Outcome
+from inspectd.gate.outcome import GateState, Outcome
 from inspectd.gate.outputs.base import SAFE, Signals
 from inspectd.gate.schedule import Schedule
 from tests.gate.bench import MS, Bench, gate_config

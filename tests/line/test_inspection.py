@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from inspectd.decision import Policy
 from inspectd.errors import InferenceError, JournalError
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Outcome
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.inspection import Inspection
 from inspectd.line.ledger import Books

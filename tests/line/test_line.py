@@ -12,7 +12,7 @@ import pytest
 from inspectd.config import Config
 from inspectd.errors import CameraError, InferenceError, LineFault
 from inspectd.gate import GateLink
-from inspectd.gate.messages import GateState
+from inspectd.gate.outcome import GateState
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.line.line import Line
 from inspectd.part import Frame, MissedReason

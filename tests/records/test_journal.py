@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspectd.errors import JournalError
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Outcome
 from inspectd.part import Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
 from inspectd.records.housekeeping import Housekeeper
 from inspectd.records.journal import Journal, JournalConfig, Stages, open_for_reading

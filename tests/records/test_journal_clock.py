@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Outcome
 from inspectd.part import Part
 from inspectd.records.housekeeping import Housekeeper
 from inspectd.records.journal import Journal, JournalConfig, open_for_reading

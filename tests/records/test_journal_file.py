@@ -13,7 +13,7 @@ import pytest
 from inspectd.cli import main
 from inspectd.commands.check import _records
 from inspectd.errors import InUseError, JournalError
-from inspectd.gate.messages import Outcome
+from inspectd.gate.outcome import Outcome
 from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, open_for_reading
 from inspectd.records.summary import summarise
 from tests.records.test_journal import FAULT, PASS, STAGES, open_journal, part, rows
