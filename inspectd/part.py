@@ -6,6 +6,7 @@ unless the name says `utc`.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,7 @@ class Scores:
 class Pass:
     """The pass class, certain enough: the only verdict that may open the gate."""
 
+    word: ClassVar = "pass"
     scores: Scores
 
 
@@ -82,6 +84,7 @@ class Pass:
 class Fault:
     """A fault class, certain enough to name it."""
 
+    word: ClassVar = "fault"
     scores: Scores
 
 
@@ -89,6 +92,7 @@ class Fault:
 class Uncertain:
     """Certainty below the engine's threshold, whatever the class: unknown is not good."""
 
+    word: ClassVar = "uncertain"
     scores: Scores
 
 
@@ -96,7 +100,47 @@ class Uncertain:
 class Missed:
     """No inspection took place."""
 
+    word: ClassVar = "missed"
     reason: MissedReason
 
 
 Verdict = Pass | Fault | Uncertain | Missed
+
+
+INSPECTED = (Pass.word, Fault.word, Uncertain.word)
+"""The words for an inspected part, in the order of all tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictWords:
+    """A verdict as every record, file name, table and report writes it."""
+
+    verdict: str
+    """`pass`, `fault`, `uncertain` or `missed`."""
+    reason: str | None
+    """Of a missed part: a `MissedReason`."""
+    predicted: str | None
+    """The class with the highest score; None for a missed part."""
+
+    @property
+    def label(self) -> str:
+        """In one word: the class of a fault, the reason of a missed part, else the verdict."""
+        if self.verdict == Fault.word and self.predicted is not None:
+            return self.predicted
+        return self.reason or self.verdict
+
+
+def words(verdict: Verdict) -> VerdictWords:
+    match verdict:
+        case Missed(reason):
+            return VerdictWords(verdict.word, reason.value, None)
+        case _:
+            return VerdictWords(verdict.word, None, verdict.scores.predicted)
+
+
+def instead_of_pass(*, was_let_through: bool) -> Missed | None:
+    """What a recorded pass becomes once the gate has acted; None if it stays a pass.
+
+    A label that the gate did not let through, for whatever reason, was too late to pass.
+    """
+    return None if was_let_through else Missed(MissedReason.LATE)

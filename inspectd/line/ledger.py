@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from inspectd.errors import LineFault
-from inspectd.part import Fault, MissedReason, Pass, Uncertain, Verdict
+from inspectd.part import Fault, Pass, Uncertain, Verdict, instead_of_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ class Books:
             self._balance()
 
     def gate_acted(self, part_id: int, *, passed: bool) -> None:
-        """What the gate did with the label. A recorded pass that it did not let through counts as missed (late)."""
+        """What the gate did with the label. A recorded pass that it did not let through counts as `missed`."""
         with self._lock:
             if part_id not in self._on_the_way:
                 return
             self._on_the_way.remove(part_id)
-            if not passed:
+            if (missed := instead_of_pass(was_let_through=passed)) is not None:
                 self._passed -= 1
-                self._missed[MissedReason.LATE] += 1
+                self._missed[missed.reason] += 1
                 self._balance()
 
     def tally(self) -> Tally:

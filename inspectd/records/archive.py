@@ -13,7 +13,7 @@ import cv2
 import structlog
 from pydantic import Field
 
-from inspectd.part import Fault, Image, Missed, Part, Pass, Uncertain, Verdict
+from inspectd.part import Image, Part, Pass, Verdict, words
 from inspectd.records.archive_folder import ImageRetention, file_name, remove_unfinished
 from inspectd.section import ConfigPath, Section
 
@@ -87,7 +87,7 @@ class Archive:
             if self._config.every_nth_pass == 0 or self._passes % self._config.every_nth_pass:
                 return
         try:
-            self._waiting.put_nowait((part, _label(verdict), image))
+            self._waiting.put_nowait((part, words(verdict).label, image))
         except queue.Full:
             self.counters.dropped += 1
             self._on_lost()
@@ -128,15 +128,3 @@ class Archive:
         if time.monotonic() >= self._next_complaint_s:
             self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
             log.error("image can't be stored", error=f"{type(error).__name__}: {error}", failed=self.counters.failed)
-
-
-def _label(verdict: Verdict) -> str:
-    match verdict:
-        case Pass():
-            return "pass"
-        case Fault(scores):
-            return scores.predicted
-        case Uncertain():
-            return "uncertain"
-        case Missed(reason):
-            return reason.value

@@ -19,7 +19,7 @@ from pydantic import Field
 from inspectd.errors import JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.ownership import Claim
-from inspectd.part import Fault, Missed, Part, Pass, Scores, Uncertain, Verdict
+from inspectd.part import Missed, Part, Pass, Verdict, instead_of_pass, words
 from inspectd.records.journal_file import (
     Place,
     SetAside,
@@ -46,11 +46,11 @@ INSERT INTO parts (id, session, engine, frame_number, t_utc_ns, t_mono_ns, verdi
 VALUES (?, ?, (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-# A pass that the gate did not let through was no pass: the record follows what happened to the label.
+# `pass_becomes`: what a pass is now, with its `reason`.
 _AMEND_OUTCOME = """
 UPDATE parts SET gate_outcome = :outcome, gate_lateness_us = :lateness_us,
-    reason = CASE WHEN verdict = 'pass' AND :outcome <> 'passed' THEN 'late' ELSE reason END,
-    verdict = CASE WHEN verdict = 'pass' AND :outcome <> 'passed' THEN 'missed' ELSE verdict END
+    reason = CASE WHEN verdict = 'pass' THEN :reason ELSE reason END,
+    verdict = CASE WHEN verdict = 'pass' THEN :pass_becomes ELSE verdict END
 WHERE id = :part AND session = :session
 """
 
@@ -226,8 +226,16 @@ class Journal:
         self._notes.add(part_id, sql, record_us=record_us)
 
     def amend_outcome(self, part_id: int, outcome: Outcome, lateness_us: int) -> None:
-        """What the gate did. A recorded pass that it did not let through becomes `missed` (`late`)."""
-        self._notes.add(part_id, _AMEND_OUTCOME, outcome=outcome.name.lower(), lateness_us=lateness_us)
+        """What the gate did. A recorded pass that it did not let through becomes `missed`."""
+        missed = instead_of_pass(was_let_through=outcome.lets_through)
+        self._notes.add(
+            part_id,
+            _AMEND_OUTCOME,
+            outcome=outcome.name.lower(),
+            lateness_us=lateness_us,
+            pass_becomes=Pass.word if missed is None else missed.word,
+            reason=None if missed is None else missed.reason.value,
+        )
         if outcome is Outcome.NOT_DRIVEN:
             self._notes.add(part_id, _NOT_DRIVEN_WITHOUT_A_ROW, **now())
 
@@ -356,7 +364,8 @@ class Journal:
         )
 
     def _row(self, part: Part, verdict: Verdict, stages: Stages) -> tuple[object, ...]:
-        kind, reason, scores = _columns(verdict)
+        said = words(verdict)
+        scores = None if isinstance(verdict, Missed) else verdict.scores
         return (
             part.id,
             self._session,
@@ -364,9 +373,9 @@ class Journal:
             part.frame_number,
             part.t_trigger_utc_ns,
             part.t_trigger_ns,
-            kind,
-            reason,
-            scores.predicted if scores else None,
+            said.verdict,
+            said.reason,
+            said.predicted,
             scores.certainty if scores else None,
             json.dumps([round(value, 6) for value in scores.values]) if scores else None,
             stages.acquire_us,
@@ -375,15 +384,3 @@ class Journal:
             stages.infer_us,
             stages.verdict_us,
         )
-
-
-def _columns(verdict: Verdict) -> tuple[str, str | None, Scores | None]:
-    match verdict:
-        case Pass(scores):
-            return "pass", None, scores
-        case Fault(scores):
-            return "fault", None, scores
-        case Uncertain(scores):
-            return "uncertain", None, scores
-        case Missed(reason):
-            return "missed", reason.value, None

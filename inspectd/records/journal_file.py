@@ -11,7 +11,14 @@ import structlog
 
 from inspectd.errors import InUseError, JournalError
 from inspectd.ownership import Claim
-from inspectd.records.journal_schema import APPLICATION_ID, SCHEMA_VERSION, has_all_columns, is_new, version_of
+from inspectd.records.journal_schema import (
+    APPLICATION_ID,
+    IMPOSSIBLE,
+    SCHEMA_VERSION,
+    has_all_columns,
+    is_new,
+    version_of,
+)
 
 log = structlog.get_logger()
 
@@ -21,12 +28,6 @@ _COMPANIONS = ("", "-wal", "-shm")
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-# What the tables forbid; SQLite's own check passes over it on a read-only connection.
-_IMPOSSIBLE = """
-SELECT 1 FROM parts WHERE verdict NOT IN ('pass', 'fault', 'uncertain', 'missed')
-    OR (verdict = 'missed') <> (reason IS NOT NULL) OR (verdict <> 'missed' AND class IS NULL)
-    OR (class IS NULL) <> (certainty IS NULL) LIMIT 1
-"""
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged journal raises: even SQLite's message may quote bytes that are not text."""
 _HIGHEST_PLAUSIBLE = 10**15
@@ -153,7 +154,7 @@ def _damage(connection: sqlite3.Connection, path: Path, header: bytes) -> str | 
     connection.set_progress_handler(lambda: int(time.monotonic() > end_s), 100_000)
     try:
         (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        if finding == "ok" and connection.execute(_IMPOSSIBLE).fetchone() is not None:
+        if finding == "ok" and connection.execute(IMPOSSIBLE).fetchone() is not None:
             return "a row has values that no line writes"
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:

@@ -14,7 +14,14 @@ SCHEMA_VERSION = 2
 APPLICATION_ID = 0x1A5BEC7D
 """Says that a SQLite file is one of ours."""
 
-_TABLES = """
+_VERDICT = "verdict IN ('pass', 'fault', 'uncertain', 'missed')"
+_REASON = "(verdict = 'missed') = (reason IS NOT NULL)"
+_CLASS = "verdict = 'missed' OR class IS NOT NULL"
+_CERTAINTY = "(class IS NULL) = (certainty IS NULL)"
+IMPOSSIBLE = f"SELECT 1 FROM parts WHERE NOT (({_VERDICT}) AND ({_REASON}) AND ({_CLASS}) AND ({_CERTAINTY})) LIMIT 1"  # noqa: S608
+"""A row that the tables forbid. SQLite's own check does not look for one on a read-only connection."""
+
+_TABLES = f"""
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY,
     started_utc_ns INTEGER NOT NULL,
@@ -44,10 +51,10 @@ CREATE TABLE parts (
     frame_number INTEGER NOT NULL,
     t_utc_ns INTEGER NOT NULL,
     t_mono_ns INTEGER NOT NULL,
-    verdict TEXT NOT NULL CHECK (verdict IN ('pass', 'fault', 'uncertain', 'missed')),
-    reason TEXT CHECK ((verdict = 'missed') = (reason IS NOT NULL)),
-    class TEXT CHECK (verdict = 'missed' OR class IS NOT NULL),
-    certainty REAL CHECK ((class IS NULL) = (certainty IS NULL)),
+    verdict TEXT NOT NULL CHECK ({_VERDICT}),
+    reason TEXT CHECK ({_REASON}),
+    class TEXT CHECK ({_CLASS}),
+    certainty REAL CHECK ({_CERTAINTY}),
     scores TEXT,
     acquire_us INTEGER NOT NULL,
     queue_us INTEGER NOT NULL,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inspectd.part import Pass, Uncertain
 from inspectd.records.accounts import Accounts, Span, account, unanswered
 
 STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "record_us", "verdict_us", "gate_lateness_us")
@@ -86,19 +87,19 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
     not_driven = _rows(connection, _NOT_DRIVEN, {"since": span[0], "until": span[1]})
     to_look_for = [{**row, "why": "not driven"} for row in not_driven]
     silent = unanswered(connection, span)
-    to_look_for += [{**dict(row), "why": "the gate never answered"} for row in silent if row["verdict"] != "pass"]
+    to_look_for += [{**dict(row), "why": "the gate never answered"} for row in silent if row["verdict"] != Pass.word]
     return Summary(
         since=iso(span[0]),
         until=iso(span[1]),
         parts=verdicts.total(),
-        passed=verdicts["pass"],
+        passed=verdicts[Pass.word],
         faults=dict(map(tuple, connection.execute(count.format("class", "AND verdict = 'fault'"), span))),
-        uncertain=verdicts["uncertain"],
+        uncertain=verdicts[Uncertain.word],
         missed=dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'missed'"), span))),
         unrecorded=sum(int(str(outage["parts"])) for outage in outages),
         gate=dict(map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))),
         not_driven=sorted(to_look_for, key=lambda row: int(str(row["id"]))),
-        unconfirmed_passes=sum(row["verdict"] == "pass" for row in silent),
+        unconfirmed_passes=sum(row["verdict"] == Pass.word for row in silent),
         outages=outages,
         accounts=account(connection, span),
         latency_ms={stage.removesuffix("_us"): _percentiles(connection, stage, span) for stage in STAGES},

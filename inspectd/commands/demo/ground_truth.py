@@ -15,6 +15,7 @@ from inspectd.camera.image_files import SUFFIXES
 from inspectd.errors import ConfigError, LineFault
 from inspectd.files.csv_file import CsvRow, read_csv
 from inspectd.files.text_file import one_line, shown
+from inspectd.part import Missed, Pass, VerdictWords
 from inspectd.records.journal import open_for_reading
 
 UNKNOWN = "unknown"
@@ -48,12 +49,12 @@ class Row:
     @property
     def passed(self) -> bool:
         """Whether the label went through, as the gate says; the record's word where the gate has not spoken yet."""
-        return self.gate_outcome in ("passed", "not_driven") if self.gate_outcome else self.verdict == "pass"
+        return self.gate_outcome in ("passed", "not_driven") if self.gate_outcome else self.verdict == Pass.word
 
     @property
     def label(self) -> str:
         """What it was rejected or passed as."""
-        return (self.predicted if self.verdict == "fault" else self.reason or self.verdict) or self.verdict
+        return VerdictWords(self.verdict, self.reason, self.predicted).label
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Comparison:
 
     @property
     def missed(self) -> int:
-        return sum(row.verdict == "missed" for row, _ in self.judged)
+        return sum(row.verdict == Missed.word for row, _ in self.judged)
 
     def table(self) -> dict[str, Counter[str]]:
         """True class (or unknown kind) -> what the line took it for."""

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from inspectd.binomial import upper_bound
 from inspectd.commands.demo.ground_truth import Comparison, Row
+from inspectd.part import MissedReason, Pass, Uncertain
 from inspectd.terminal import printable
 
 _LAST_REJECTS = 8
@@ -16,11 +17,11 @@ _LAST_REJECTS = 8
 
 def live_view(rows: list[Row], parts: int) -> Group:
     """Progress, counts by verdict, and the last rejects."""
-    counts = Counter("passed" if row.verdict == "pass" else row.label for row in rows)
+    counts = Counter("passed" if row.verdict == Pass.word else row.label for row in rows)
     table = Table("verdict", "parts", title=f"{len(rows)} of {parts} labels inspected", min_width=46)
     for name, count in counts.most_common():
         table.add_row(Text(printable(name), style="green" if name == "passed" else "red"), str(count))
-    rejects = [row for row in rows if row.verdict != "pass"][-_LAST_REJECTS:]
+    rejects = [row for row in rows if row.verdict != Pass.word][-_LAST_REJECTS:]
     last = Table("part", "rejected as", "certainty", "trigger to verdict", min_width=46)
     for row in reversed(rejects):
         certainty = "-" if row.certainty is None else f"{row.certainty:.2f}"
@@ -37,11 +38,15 @@ def _truth_table(comparison: Comparison) -> Table:
     table = Table("what it was", "parts", "passed", "its class", "other fault", "uncertain", "missed")
     table.title = "what the line took each label for"
     for name, counts in comparison.table().items():
-        known = Counter({"pass": counts["pass"], "its class": counts[name]})
-        known |= {verdict: counts[verdict] for verdict in ("uncertain", "missed")}
-        known["other fault"] = counts.total() - known.total()
-        cells = ("pass", "its class", "other fault", "uncertain", "missed")
-        table.add_row(name, str(counts.total()), *(str(known[cell] or "") for cell in cells))
+        known = [
+            counts[Pass.word],
+            counts[name],
+            counts[Uncertain.word],
+            sum(counts[reason] for reason in MissedReason),
+        ]
+        passed, its_class, uncertain, missed = known
+        cells = (passed, its_class, counts.total() - sum(known), uncertain, missed)
+        table.add_row(name, str(counts.total()), *(str(cell or "") for cell in cells))
     return table
 
 

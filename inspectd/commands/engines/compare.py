@@ -17,13 +17,12 @@ from inspectd.binomial import interval, mcnemar
 from inspectd.camera.image_files import list_folders, list_photos, read_photo, remark
 from inspectd.errors import ConfigError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
-from inspectd.part import Fault, Image, Pass, Uncertain
+from inspectd.part import INSPECTED, Image, MissedReason, Pass, words
 from inspectd.terminal import console, track
 
 _ENGINES = ("A", "B")
 _SIGNIFICANT = 0.05
-_NAMES = {Pass: "pass", Fault: "fault", Uncertain: "uncertain"}
-_ENGINE_ERROR = "engine_error"
+_ENGINE_ERROR = MissedReason.ENGINE_ERROR.value
 """The line would reject the label and record it as missed."""
 
 
@@ -61,7 +60,7 @@ class Comparison:
         """Kind of error -> (errors, photos on which it could be made), of engine 0 or 1 with these classes."""
         found = {"false_accepts_faulty": (0, 0), "false_accepts_unknown": (0, 0), "false_rejects": (0, 0)}
         for label, counts in self.verdicts(engine).items():
-            n, passed = counts.total(), counts["pass"]
+            n, passed = counts.total(), counts[Pass.word]
             if label == self.pass_class:
                 kind, errors = "false_rejects", n - passed
             else:
@@ -72,7 +71,7 @@ class Comparison:
     def contest(self, *, good: bool | None = None) -> Contest:
         """On good labels, on all others, or (None) on all."""
         right = [
-            tuple((verdict == "pass") == (photo.label == self.pass_class) for verdict in photo.verdicts)
+            tuple((verdict == Pass.word) == (photo.label == self.pass_class) for verdict in photo.verdicts)
             for photo in self.judged
             if good is None or good == (photo.label == self.pass_class)
         ]
@@ -144,7 +143,7 @@ def _judge(photos: Sequence[tuple[Path, str]], engines: Sequence[Engine]) -> tup
 
 def _verdict(engine: Engine, image: Image) -> str:
     try:
-        return _NAMES[type(engine.policy.judge(engine.infer(engine.preprocess(image)).tolist()))]
+        return words(engine.policy.judge(engine.infer(engine.preprocess(image)).tolist())).verdict
     except InferenceError:
         return _ENGINE_ERROR
 
@@ -154,7 +153,7 @@ def _tables(comparison: Comparison, folders: Sequence[Path], engines: Sequence[E
         manifest = engine.manifest
         title = f"{_ENGINES[place]}: {folders[place]} ({manifest.name} {manifest.version})"
         counted = comparison.verdicts(place)
-        kinds = [*_NAMES.values(), *([_ENGINE_ERROR] if any(_ENGINE_ERROR in row for row in counted.values()) else [])]
+        kinds = [*INSPECTED, *([_ENGINE_ERROR] if any(_ENGINE_ERROR in row for row in counted.values()) else [])]
         table = Table("the label is", "photos", *kinds, title=title, title_justify="left")
         for label, row in counted.items():
             name = label if label in manifest.classes else f"unknown: {label.removeprefix('unknown_')}"

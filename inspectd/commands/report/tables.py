@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
+from inspectd.part import Uncertain, VerdictWords
 from inspectd.records.accounts import Accounts
 from inspectd.records.summary import PERCENTILES, Summary, iso
 
@@ -18,7 +19,7 @@ def tables(summary: Summary) -> list[Table]:
         "triggers": summary.triggers,
         "passed": summary.passed,
         **{f"fault: {name}": count for name, count in summary.faults.items()},
-        "uncertain": summary.uncertain,
+        Uncertain.word: summary.uncertain,
         **{f"missed: {reason}": count for reason, count in summary.missed.items()},
         "rejected without a row": summary.unrecorded,
         **({"passed, not confirmed": summary.unconfirmed_passes} if summary.unconfirmed_passes else {}),
@@ -91,9 +92,16 @@ def _not_driven_table(not_driven: list[dict[str, object]]) -> Table:
         table.add_row(
             str(label["id"]),
             iso(int(str(label["t_utc_ns"]))),
-            str(label["reason"] or label["class"] or label["verdict"]),
+            _verdict(label),
             f"{late_us / 1000:.0f} ms" if late_us else str(label["why"]),
         )
     if len(not_driven) > _LISTED:
         table.caption = f"and {len(not_driven) - _LISTED} more: --csv has them all"
     return table
+
+
+def _verdict(row: dict[str, object]) -> str:
+    verdict, reason, predicted = (row[column] for column in ("verdict", "reason", "class"))
+    return VerdictWords(
+        str(verdict), None if reason is None else str(reason), None if predicted is None else str(predicted)
+    ).label

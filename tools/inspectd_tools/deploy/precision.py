@@ -21,7 +21,7 @@ from inspectd.decision import Policy
 from inspectd.errors import EngineError
 from inspectd.inference.manifest import Arithmetic, ArithmeticName, Precision, Threshold
 from inspectd.inference.openvino import has_bf16
-from inspectd.part import Fault
+from inspectd.part import words
 from inspectd_tools.deploy.bundle import Model
 from inspectd_tools.deploy.onnx_graph import in_int8
 from inspectd_tools.deploy.predict import Judged, Network, onnx_network, openvino_network
@@ -181,7 +181,6 @@ def _judged(
 
 
 def _verdicts(judged: Judged, threshold: Threshold, settings: TrainingSettings) -> NDArray[np.str_]:
-    """The class a fault was taken for, else the kind of verdict."""
+    """The class of a fault, else the verdict."""
     policy = Policy(settings.classes, settings.pass_class, threshold.value)
-    verdicts = [policy.judge(scores) for scores in judged.scores.tolist()]
-    return np.array([v.scores.predicted if isinstance(v, Fault) else type(v).__name__ for v in verdicts])
+    return np.array([words(policy.judge(scores)).label for scores in judged.scores.tolist()])

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import EngineError, InferenceError
-from inspectd.part import Fault, Pass, Uncertain
+from inspectd.part import words
 from inspectd.terminal import track
 from inspectd_tools.data.images import Images
 from inspectd_tools.evaluation.model import Model
 from inspectd_tools.evaluation.photos import Photos
-
-VERDICTS = ("pass", "fault", "uncertain")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +68,7 @@ def _judgement(model: Model, images: Images, place: int, folder: str | None, sco
     if not np.isfinite(scores).all():
         raise EngineError(f"{path}: scores are not numbers: {scores.tolist()}")
     try:
-        verdict = None if model.policy is None else _word(model.policy.judge(scores.tolist()))
+        verdict = None if model.policy is None else words(model.policy.judge(scores.tolist())).verdict
     except InferenceError as error:
         raise EngineError(f"{path}: {error}") from error
     label = int(images.labels[place]) if folder is None else -1
@@ -109,13 +107,3 @@ def write_csv(path: Path, judgements: Sequence[Judgement], classes: Sequence[str
         for photo in judgements:
             known = (photo.path, photo.truth, photo.predicted, photo.certainty, photo.verdict or "")
             writer.writerow((*known, *photo.scores.tolist()))
-
-
-def _word(verdict: Pass | Fault | Uncertain) -> str:
-    match verdict:
-        case Pass():
-            return "pass"
-        case Fault():
-            return "fault"
-        case Uncertain():
-            return "uncertain"

@@ -8,7 +8,8 @@ from rich.console import Group
 from rich.table import Table
 
 from inspectd.binomial import interval
-from inspectd_tools.evaluation.predictions import VERDICTS, Judgement
+from inspectd.part import INSPECTED, Pass
+from inspectd_tools.evaluation.predictions import Judgement
 from inspectd_tools.metrics.rates import CONFIDENCE, Rate
 
 
@@ -26,23 +27,23 @@ def verdict_figures(judgements: Sequence[Judgement], pass_class: str) -> dict[st
     unknown = [photo for photo in judgements if photo.is_unknown]
     return {
         "by_truth": {
-            truth: {**{verdict: counts[verdict] for verdict in VERDICTS}, "n": counts.total()}
+            truth: {**{verdict: counts[verdict] for verdict in INSPECTED}, "n": counts.total()}
             for truth, counts in by_truth.items()
         },
         "false_accepts": {
-            "faulty": _rate(sum(photo.verdict == "pass" for photo in faulty), len(faulty)),
-            "unknown": _rate(sum(photo.verdict == "pass" for photo in unknown), len(unknown)),
+            "faulty": _rate(sum(photo.verdict == Pass.word for photo in faulty), len(faulty)),
+            "unknown": _rate(sum(photo.verdict == Pass.word for photo in unknown), len(unknown)),
         },
-        "false_rejects": _rate(sum(photo.verdict != "pass" for photo in good), len(good)),
+        "false_rejects": _rate(sum(photo.verdict != Pass.word for photo in good), len(good)),
     }
 
 
 def verdict_tables(figures: dict[str, Any]) -> Group:
     """For the terminal; `figures` with the threshold they hold at."""
-    verdicts = Table("truth", *VERDICTS, "passed, 95 %", title=f"verdicts at threshold {figures['threshold']:.4f}")
+    verdicts = Table("truth", *INSPECTED, "passed, 95 %", title=f"verdicts at threshold {figures['threshold']:.4f}")
     for truth, counts in figures["by_truth"].items():
-        low, high = interval(counts["pass"], counts["n"], CONFIDENCE)
-        verdicts.add_row(truth, *(str(counts[verdict]) for verdict in VERDICTS), f"{low:.2%} to {high:.2%}")
+        low, high = interval(counts[Pass.word], counts["n"], CONFIDENCE)
+        verdicts.add_row(truth, *(str(counts[verdict]) for verdict in INSPECTED), f"{low:.2%} to {high:.2%}")
     rates = Table("rate", "value")
     named = {f"false accepts: {kind} passed": rate for kind, rate in figures["false_accepts"].items()}
     for name, rate in (named | {"false rejects: good not passed": figures["false_rejects"]}).items():

@@ -39,13 +39,7 @@ class Case:
 
     @property
     def outcome(self) -> str:
-        match self.verdict:
-            case Pass():
-                return "passed"
-            case Fault():
-                return "rejected: fault"
-            case Uncertain():
-                return "rejected: uncertain"
+        return "passed" if isinstance(self.verdict, Pass) else f"rejected: {self.verdict.word}"
 
 
 def cases(test: Judged, manifest: Manifest) -> list[Case]:
