@@ -15,28 +15,36 @@ from inspectd.section import ConfigPath, Section, checked
 
 
 class WatchdogConfig(Section):
-    """When a stage counts as stalled. systemd's own WatchdogSec stands in the unit."""
+    """When a stage counts as stalled. The time after which systemd kills the line is `WatchdogSec` in the unit file."""
 
     stall_ms: float = Field(default=1000, ge=100, le=10_000)
-    """A stage (acquire, inspect, gate) without progress for this long costs run permit and systemd's watchdog its food."""
+    """If a stage (acquire, inspect, gate) makes no progress for this many milliseconds, run permit drops and the systemd
+    watchdog is no longer fed. Smaller: the belt stops sooner after a stall, but also at a short pause of a busy machine."""
     exit_after_s: float = Field(default=30, ge=5, le=600)
-    """A stage stalled for this long ends the process with code 75, for those who run it without systemd."""
+    """If a stage makes no progress for this many seconds, the process ends with exit code 70, so that whatever started it
+    can start it again. It is meant for lines that run without systemd: the unit file's `WatchdogSec` (10 s) is shorter."""
 
 
 class Config(Section):
     """Everything `inspectd run` needs to know about one line."""
 
     name: str = Field(default="line", pattern=r"^[A-Za-z0-9._-]{1,40}$")
-    """Name of this line in logs, records and reports."""
+    """Name of this line in the table of `inspectd check`: up to 40 letters, digits, dots, underscores and hyphens."""
     engine: ConfigPath
-    """Folder of the engine bundle, or a link to it that `inspectd engines activate` switches."""
+    """Folder of the engine bundle, or a link to it, which `inspectd engines activate` changes. A relative path starts at
+    the folder of the config file."""
     camera: CameraConfig
+    """The camera that takes one image per label."""
     inference: InferenceConfig = InferenceConfig()
+    """How the engine runs on this machine."""
     gate: GateConfig
+    """When and how labels are rejected."""
     journal: JournalConfig
+    """Where the verdict on every label is recorded."""
     archive: ArchiveConfig | None = None
-    """Leave out to keep no images."""
+    """Which images are kept. Leave the section out to keep none."""
     watchdog: WatchdogConfig = WatchdogConfig()
+    """When a stage counts as stalled."""
 
     @model_validator(mode="after")
     def _frames_expire_before_the_gate_acts(self) -> "Config":

@@ -39,6 +39,8 @@ class Health:
     inspect_age_ms: float
     gate_age_ms: float
     gate_state: GateState
+    images_lost: int = 0
+    """Images that the archive dropped or could not store."""
 
     def stalled(self, limit_ms: float) -> list[str]:
         """Names of the stages without progress for longer than `limit_ms`."""
@@ -133,6 +135,7 @@ class Line:
             inspect_age_ms=self._inspection.progress.age_ms(),
             gate_age_ms=self._gate_alive.age_ms(),
             gate_state=self._gate_state,
+            images_lost=self._journal.images_lost,
         )
 
     @property

@@ -117,6 +117,8 @@ class Journal:
         """Why nothing can be recorded any more, in a sentence: the line must end then."""
         self.count_triggers: Callable[[], int] | None = None
         """The line's own count of this session's labels; the report compares it with the journal's."""
+        self.images_lost = 0
+        """Images of this session that the archive dropped or could not store."""
         self._connection = connection
         self._place = place
         self._session = session
@@ -128,7 +130,6 @@ class Journal:
         """The first and the last part that could not be recorded, and how many."""
         self._last_part = next_part_id - 1
         self._accounted = 0
-        self._images_lost = 0
         self._lock = threading.Lock()
         self._notes = Notes(session)
         self._is_closing = False
@@ -246,7 +247,7 @@ class Journal:
     def image_lost(self) -> None:
         """The archive dropped an image, or could not store it."""
         with self._lock:
-            self._images_lost += 1
+            self.images_lost += 1
 
     def outage_begin(self, kind: Outage, detail: str) -> None:
         """From now on parts may be there that the line does not see (camera) or can't reject (output)."""
@@ -337,7 +338,7 @@ class Journal:
             "last": self._last_part,
             "triggers": self.count_triggers() if self.count_triggers is not None else None,
             "accounted": self._accounted,
-            "images_lost": self._images_lost,
+            "images_lost": self.images_lost,
             "notes_lost": self._notes.lost + refused,
             "ends": self._is_closing,
             **now(),

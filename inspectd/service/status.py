@@ -27,6 +27,7 @@ class StatusLine:
         return (
             f"{self._parts_per_minute():.0f} parts/min, {tally.passed} passed, {tally.rejected} rejected, "
             f"last reject {self._last_reject}, gate {health.gate_state.name.lower()}"
+            + (f", {health.images_lost} images lost" if health.images_lost else "")
         )
 
     def _parts_per_minute(self) -> float:

@@ -1,0 +1,23 @@
+import pytest
+
+from inspectd.gate.outcome import GateState
+from inspectd.line.ledger import Tally
+from inspectd.line.line import Health
+from inspectd.service.status import StatusLine
+
+TALLY = Tally(triggers=10, passed=7, faults={"crooked": 1}, uncertain=1, missed={"late": 1}, open=0)
+
+
+def health(**changes: object) -> Health:
+    return Health(True, 1, 1, 1, GateState.RUNNING, **changes)
+
+
+def test_the_status_says_what_passed_what_was_rejected_and_what_the_gate_does():
+    text = StatusLine().text(TALLY, health(), 0)
+    assert text.startswith("0 parts/min, 7 passed, 3 rejected, last reject ")
+    assert text.endswith(", gate running")
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_images_that_the_archive_dropped_are_in_the_status(lost):
+    assert StatusLine().text(TALLY, health(images_lost=lost), 0).endswith(f", gate running, {lost} images lost")
