@@ -1,4 +1,4 @@
-"""Settings of the gate: wiring, times, stops and the output."""
+"""Settings of the gate: wiring, times, stops and output."""
 
 from typing import Annotated, Literal
 
@@ -12,62 +12,79 @@ from inspectd.gate.outputs.simulated import SimulatedConfig
 from inspectd.section import Section
 
 CAPACITY = 4096
-"""Parts in flight; one more could not be scheduled."""
+"""At most so many parts are in flight; one more can't be scheduled."""
 
 OutputConfig = Annotated[SimulatedConfig | ModbusConfig | GpioConfig | CameraOutputConfig, Field(discriminator="kind")]
 
 
 class RejectShare(Section):
+    """How many rejects among the last labels are too many."""
+
     percent: float = Field(gt=0, lt=100)
+    """The belt stops when more than this share of the last `of_last` labels, in percent, was rejected."""
     of_last: int = Field(ge=10, le=10_000)
+    """The number of labels over which the share is counted; nothing stops before so many have come. Larger: short series
+    of faults are tolerated, and a lasting fault is noticed later."""
 
 
 class ConfirmationConfig(Section):
-    """The plant's answer that a reject really happened; the output names the input."""
+    """The plant's signal that a reject really happened. The section `output` names its input."""
 
     within_ms: float = Field(gt=0, le=10_000)
-    """From the begin of the pulse."""
+    """The signal must come within this many milliseconds after the begin of the pulse. Without it the belt stops."""
 
 
 class GateConfig(Section):
-    """When and how a label is thrown out."""
+    """When and how a label is rejected."""
 
     wiring: Literal["pulse_to_reject", "pulse_to_release"]
-    """pulse_to_reject: the rejector rests open, run permit stops the belt on a fault.
-    pulse_to_release: the good path opens for each passed part and rests closed; safe even with the cable cut."""
+    """`pulse_to_reject`: a pulse throws a label out, and without a pulse it passes. On a fault, run permit stops the belt.
+    `pulse_to_release`: a pulse opens the good path for one label, and without a pulse it is rejected. This is safe even
+    when the cable is cut."""
     delay_ms: float = Field(gt=0, le=60_000)
-    """From the trigger until the label is at the rejector: the deadline of every inspection."""
+    """The time in milliseconds from the trigger until the label is at the rejector. A verdict that comes later is too late,
+    and the label is rejected. Measure it on the machine: a wrong value rejects the wrong label."""
     width_ms: float = Field(gt=0, le=10_000)
-    """Length of one pulse, from when the output has acknowledged it; overlapping pulses merge. It must be shorter than
-    `pitch_ms` (pulse_to_reject), or by `close_before_ms` shorter (pulse_to_release). A pulse counts once the actuator
-    has been read back as on after half of its width."""
+    """The length of one pulse in milliseconds, from the moment when the output has acknowledged it. Overlapping pulses
+    become one. It must be shorter than `pitch_ms` (pulse_to_reject), or shorter by `close_before_ms` (pulse_to_release).
+    A pulse counts once the actuator reads back as on after half of this time. Larger: the rejector hits its label more
+    surely, but may hit the next one too."""
     pitch_ms: float | None = Field(default=None, gt=0, le=3_600_000)
-    """The shortest time between two labels. Default: known where the camera runs at a set rate; where a light barrier
-    triggers it, give it here, so that a `width_ms` or `delay_ms` that can't work is refused at start."""
+    """The shortest time in milliseconds between two labels. Where the camera runs at a set rate it is known without this
+    key. Where a light barrier triggers the camera, give it here: a `width_ms` or `delay_ms` that can't work is then
+    refused at start."""
     close_before_ms: float = Field(default=5, ge=0.5, le=1000)
-    """pulse_to_release: the path is closed this long before a label that must not pass is due. Time for the output to
-    acknowledge and be read back, and for the flap to move."""
+    """Only for pulse_to_release: the path is closed this many milliseconds before a label that must not pass is due. In
+    this time the output acknowledges and is read back, and the flap moves. Too small: the path is not proven closed in
+    time, and the label counts as not driven."""
     max_lateness_ms: float | None = Field(default=None, gt=0, le=10_000)
-    """A pulse that begins later than this after its label's due time has missed it; default: half of width_ms, so that
-    at least half of the pulse meets its label. A reject is then recorded as not driven and stops the belt until a reload
-    (SIGHUP); a release is left out."""
+    """A pulse that begins more than this many milliseconds after its label's due time has missed the label. A reject is
+    then recorded as `not_driven` and stops the belt until a reload (SIGHUP); a release is left out. Default: half of
+    `width_ms`, so that at least half of the pulse meets its label. Larger: fewer stops, but a pulse may miss its label
+    unnoticed."""
     stall_ms: float = Field(default=250, ge=50, le=5000)
-    """No permit message from the line for this long: run permit off, everything in flight rejected. A gate that does not
-    answer the line for this long, beside what it may wait for its output, is killed, and the line writes the safe state
-    in its place."""
+    """If the line sends no permit message for this many milliseconds, run permit drops and everything in flight is
+    rejected. In the other direction, a gate that does not answer the line for this long, plus the time that it may wait
+    for its output, is killed, and the line writes the safe state in its place. Smaller: the belt stops sooner after a
+    stall, but also at a short pause of a busy machine."""
     refresh_ms: float = Field(default=100, ge=10, le=1000)
-    """All outputs are read back and written at least this often."""
+    """All outputs are written and read back at least once in this many milliseconds. Smaller: a wrong output is noticed
+    sooner, and a slow device is busier."""
     heartbeat_ms: float = Field(default=500, ge=50, le=5000)
-    """Half period of the signal that tells the plant we are alive."""
+    """The heartbeat, which shows the plant that line and gate are alive, changes its level every so many milliseconds. The
+    plant must wait longer than this before it takes the line for dead."""
     realtime_priority: int = Field(default=50, ge=0, le=99)
-    """SCHED_FIFO priority of the gate's process; 0: ordinary scheduling."""
+    """The real-time priority (SCHED_FIFO) of the gate's process; 0 means ordinary scheduling. Without it, pulses may come
+    10 to 30 ms late on a busy machine."""
     stop_after_rejects: int = Field(default=0, ge=0, le=10_000)
-    """So many rejects in a row stop the belt until a reload (SIGHUP); 0: never."""
+    """The belt stops after this many rejects in a row, until a reload (SIGHUP); 0 means never."""
     stop_at_reject_share: RejectShare | None = None
-    """More rejects than this stop the belt until a reload (SIGHUP)."""
+    """The belt stops when too many of the last labels were rejected, until a reload (SIGHUP). Leave it out for never."""
     confirmation: ConfirmationConfig | None = None
-    """Commanded but not confirmed stops the belt until a reload (SIGHUP)."""
+    """A reject that the plant does not confirm stops the belt until a reload (SIGHUP). Leave it out if the plant has no
+    such signal."""
     output: OutputConfig
+    """The device that drives the rejector. `kind` says which one."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> "GateConfig":

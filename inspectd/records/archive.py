@@ -1,4 +1,5 @@
-"""Images on disk: every rejected label and every n-th passed one. Drops and counts rather than hold up the line."""
+"""Images on disk: every rejected label and every n-th passed one. If the disk is too slow, images are dropped and counted:
+the line never waits."""
 
 import os
 import queue
@@ -24,16 +25,18 @@ _COMPLAIN_EVERY_S = 60.0
 
 
 class ArchiveConfig(Section):
-    """Which images are kept, where, and how much of the disk they may take."""
+    """Which images are kept, where, and how much disk space they may take."""
 
     folder: ConfigPath
-    """One folder a day below it; files are <part id>_<verdict>.png."""
+    """The folder of the archive. It holds one folder per day, and in that one file per image: <part number>_<verdict>.png."""
     every_nth_pass: int = Field(default=0, ge=0, le=1_000_000)
-    """Keep every n-th passed label too; 0: none."""
+    """Every n-th passed label is kept too; 0 means none. Rejected labels are always kept."""
     max_gb: float = Field(default=20, gt=0, le=100_000, allow_inf_nan=False)
-    """Beyond, the images with the lowest part ids are deleted. Other files are left alone and not counted."""
+    """When the images take more than this many gigabytes, those with the lowest part numbers are deleted. Other files in the
+    folder are neither deleted nor counted."""
     max_waiting: int = Field(default=64, ge=1, le=4096)
-    """Images in memory that wait for the disk; beyond, images are dropped and counted."""
+    """At most this many images wait in memory for the disk. Further images are dropped; the report and the status line count
+    them. Larger: a slow disk loses fewer images, and the line needs more memory."""
 
 
 @dataclass(slots=True)

@@ -78,19 +78,22 @@ _LOOK_EVERY_S = 0.25
 
 
 class JournalConfig(Section):
-    """Where and how safely parts are recorded."""
+    """Where the verdict on each label is recorded, how safely, and for how long it is kept."""
 
     path: ConfigPath
-    """The SQLite file, e.g. /var/lib/inspectd/journal.sqlite."""
+    """The SQLite file of the journal, such as /var/lib/inspectd/journal.sqlite. It must be on a local disk."""
     synchronous: Literal["normal", "full"] = "normal"
-    """normal: survives any death of the process whole, may lose the last commits at power loss (parts then passed
-    without a row, inside the unseen interval). full: survives power loss too; each part waits for the disk (1-20 ms)."""
+    """How sure a record is on the disk before its label may pass. `normal`: no record is lost however the process dies, but
+    the last ones may be lost when the power fails. Labels may then have passed without a row; the report names that
+    interval. `full`: no record is lost when the power fails, but each label waits for the disk (1 to 20 ms)."""
     busy_timeout_ms: int = Field(default=20, ge=0, le=1000)
-    """How long a verdict waits for another process that has locked the journal; then the part is `record_error`."""
+    """A verdict waits at most this many milliseconds for another process that has locked the journal. After that the label
+    is rejected as `record_error`. Larger: fewer such rejects, but the labels behind it wait too."""
     keep_days: int = Field(default=365, ge=1, le=36_500)
-    """Days in which the line ran, so that no wrong clock can delete a record; older parts are deleted."""
+    """Parts that are older than this many days are deleted. Only the time during which the line ran counts, so a wrong clock
+    can't delete a record."""
     max_mb: int = Field(default=2000, ge=10, le=1_000_000)
-    """Beyond, the oldest parts are deleted. 1 million parts take about 250 MB."""
+    """When the journal is larger than this many megabytes, the oldest parts are deleted. One million parts take about 250 MB."""
 
 
 @dataclass(frozen=True, slots=True)

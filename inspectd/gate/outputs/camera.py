@@ -8,12 +8,16 @@ from inspectd.section import Section
 
 
 class CameraOutputConfig(Section):
+    """An output of the line's own Basler camera."""
+
     kind: Literal["camera"]
+    """Drive an output of the line's own camera."""
     line: str = "UserOutput1"
-    """The camera's user output for the actuator; route it to a physical line in the feature file (LineSource)."""
+    """The camera's user output for the actuator. Connect it to a physical line in the feature file (LineSource)."""
     permit_line: str | None = None
-    """A second user output for run permit, where the camera has one."""
+    """A second user output, which lets the belt run. Without it nothing stops the belt when the camera is gone."""
     active_high: bool = True
+    """Whether the outputs are high when a signal is on."""
 
     longest_wait_ms: ClassVar[float] = 0
     missing_confirmation: ClassVar[str] = "gate.output.kind 'camera' has none"

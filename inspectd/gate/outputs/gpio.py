@@ -16,18 +16,32 @@ GpioLine = Annotated[int, Field(ge=0, le=65_535)] | str
 
 
 class GpioConfig(Section):
+    """GPIO lines of this machine."""
+
     kind: Literal["gpio"]
+    """Drive GPIO lines of this machine."""
     chip: str = "/dev/gpiochip0"
+    """The GPIO chip's device file."""
     actuator_line: GpioLine
-    """Offset or name on the chip."""
+    """The line that drives the rejector (pulse_to_reject) or opens the good path (pulse_to_release), by its number or name
+    on the chip."""
     run_permit_line: GpioLine | None = None
+    """The line that lets the belt run. Without it nothing stops the belt on a fault of the line."""
     heartbeat_line: GpioLine | None = None
+    """The line that changes its level every `gate.heartbeat_ms` while the belt may run. Without it the plant can't see that
+    the line is alive."""
     confirmation_line: GpioLine | None = None
+    """The input that the plant sets when a reject has really happened. It is needed if `gate.confirmation` is set."""
     active_low: bool = False
-    """Of the three outputs: a relay board that pulls when the line is low."""
+    """Whether the three outputs are low when a signal is on, as many relay boards need it."""
     drive: Literal["push_pull", "open_drain", "open_source"] = "push_pull"
+    """The electrical kind of the outputs. With `open_drain` the line only pulls down, with `open_source` only up; a resistor
+    does the rest."""
     confirmation_active_low: bool = False
+    """Whether the confirmation input is low when a reject is confirmed."""
     confirmation_debounce_ms: float = Field(default=1, ge=0, le=100)
+    """A change of the confirmation input that lasts less than this many milliseconds is ignored. Larger: noise on the cable
+    is ignored, but a short signal may be missed."""
 
     longest_wait_ms: ClassVar[float] = 0
 

@@ -28,12 +28,13 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class CouplerWatchdog(Section):
-    """The register in which the device keeps its own output watchdog, e.g. 0x1000 (time in 100 ms) on a WAGO 750-352,
-    0x1120 (time in ms) on a Beckhoff BK9000."""
+    """The device's own output watchdog, such as register 0x1000 (time in 100 ms) on a WAGO 750-352, or 0x1120 (time in ms)
+    on a Beckhoff BK9000."""
 
     register_address: int = Field(ge=0, le=65535)
+    """The holding register that keeps the watchdog's time. `inspectd check` reads it: 0 means that the watchdog is off."""
     unit_ms: float = Field(gt=0, le=60_000)
-    """What one count of the register means."""
+    """One count of the register, in milliseconds."""
 
 
 def check_host(host: str) -> str:
@@ -48,25 +49,36 @@ def check_host(host: str) -> str:
 
 
 class ModbusConfig(Section):
+    """A bus coupler or a PLC, by Modbus TCP."""
+
     kind: Literal["modbus"]
+    """Drive coils of a Modbus TCP device."""
     host: Annotated[str, AfterValidator(check_host)]
-    """Address or name of the device."""
+    """The name or address of the device."""
     port: int = Field(default=502, ge=1, le=65535)
+    """The TCP port of the device."""
     unit: int = Field(default=1, ge=0, le=255)
+    """The Modbus unit number behind this address; most couplers ignore it."""
     actuator_coil: int = Field(ge=0, le=65535)
+    """The coil that drives the rejector (pulse_to_reject) or opens the good path (pulse_to_release)."""
     run_permit_coil: int | None = Field(default=None, ge=0, le=65535)
+    """The coil that lets the belt run. Without it nothing stops the belt on a fault of the line."""
     heartbeat_register: int | None = Field(default=None, ge=0, le=65535)
+    """The holding register that counts up every `gate.heartbeat_ms` while the belt may run. Without it the plant can't see
+    that the line is alive."""
     confirmation_input: int | None = Field(default=None, ge=0, le=65535)
-    """Discrete input that the plant sets when the reject has happened."""
+    """The discrete input that the plant sets when a reject has really happened. It is needed if `gate.confirmation` is set."""
     active_low: bool = False
-    """Of the coils."""
+    """Whether the coils are off when a signal is on."""
     timeout_ms: float = Field(default=50, ge=5, le=1000)
-    """A device that takes longer has failed: run permit off."""
+    """A device that does not answer within this many milliseconds has failed, and run permit drops. Larger: a slow device
+    is tolerated, but its answers may hold up the next pulse."""
     watchdog: CouplerWatchdog | None = None
-    """The device's own watchdog: nothing else drops run permit when line and gate die together or the cable is cut.
-    `inspectd check` demands it, or a waiver."""
+    """The device's own watchdog. Nothing else drops run permit when line and gate die together or the cable is cut, so
+    `inspectd check` demands it, or `watchdog_waiver`."""
     watchdog_waiver: str | None = Field(default=None, min_length=10, max_length=500)
-    """Who accepts a device without a watchdog, and why, e.g. "PLC program stops the belt when the heartbeat stands (JM)"."""
+    """Who accepts a device without a watchdog, and why; for example "PLC program stops the belt when the heartbeat stops
+    (JM)"."""
 
     @property
     def longest_wait_ms(self) -> float:

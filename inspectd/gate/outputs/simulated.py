@@ -11,11 +11,15 @@ from inspectd.section import ConfigPath, Section
 
 
 class SimulatedConfig(Section):
+    """No device: the signals are only written to a file."""
+
     kind: Literal["simulated"]
+    """Write the signals to a file. Nothing is rejected for real."""
     record: ConfigPath
-    """One JSON line per change of a signal: t_ns (monotonic), t_utc_ns, actuator, run_permit, heartbeat."""
+    """The file, with one JSON line per change of a signal: `t_ns` (monotonic), `t_utc_ns`, `actuator`, `run_permit`,
+    `heartbeat`."""
     confirms: bool = True
-    """Level of the simulated confirmation input while the actuator is on."""
+    """Whether the simulated plant confirms each reject."""
 
     longest_wait_ms: ClassVar[float] = 0
     missing_confirmation: ClassVar[None] = None
