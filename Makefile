@@ -1,13 +1,16 @@
 # make run    renders labels, inspects them through the emulated camera, compares with the truth
 # make test   lint, types and every test that needs no special machine
-# Both create .venv themselves. `make help` lists the rest.
+# make quick  lint, types and the unit tests, in under 2 minutes and without torch
+# Each creates .venv and installs into it what it needs. `make help` lists the rest.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LABELS := out/labels
 
-.PHONY: run test lint faults campaign mutants system benchmark clean help
+# two installations into one environment must not run at once
+.NOTPARALLEL:
+.PHONY: run test quick lint unit coverage faults campaign mutants system benchmark clean help
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
@@ -17,15 +20,30 @@ run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hard
 test: $(VENV)/test.stamp lint  ## what CI runs
 	$(BIN)/python -m pytest -q
 
-lint: $(VENV)/test.stamp
+quick: lint  ## lint, types and unit tests, without torch
+	$(BIN)/python -m pytest -q -n 4 -m "not faults and not slow" --ignore=tests/plant --ignore=tests/system
+
+lint: $(VENV)/dev.stamp  ## style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
 
-faults: $(VENV)/test.stamp  ## the fault campaign, with its table
+coverage: $(VENV)/test.stamp  ## which lines the tests run: a table, and pages in out/coverage
+	rm -rf out/coverage
+	$(BIN)/coverage run -m pytest -q -m "not faults and not system"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report
+
+unit: $(VENV)/test.stamp  ## every test but the fault campaign and the booted systemd
+	$(BIN)/python -m pytest -q -m "not faults and not system"
+
+faults: $(VENV)/dev.stamp  ## the fault campaign, with its table
 	$(BIN)/python -m pytest -m faults -v
 
-campaign: $(VENV)/test.stamp  ## 500 faults, judged by what the plant saw (17 minutes)
+campaign: $(VENV)/dev.stamp  ## 500 faults, judged by what the plant saw (17 minutes)
 	INSPECTD_ROUNDS=$${INSPECTD_ROUNDS:-500} $(BIN)/python -m pytest tests/plant/test_campaign.py -v
 
 mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its tests notice? (about 20 minutes)
@@ -34,7 +52,7 @@ mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its te
 	cd out/mutants && nice $(abspath $(BIN))/mutmut run
 	cd out/mutants && PATH=$(abspath $(BIN)):$$PATH python $(CURDIR)/tests/mutants.py $(CURDIR)/docs/mutants.md
 
-system: $(VENV)/test.stamp  ## boots a real systemd (root)
+system: $(VENV)/dev.stamp  ## boots a real systemd (root)
 	$(BIN)/python -m pytest -m system -v
 
 benchmark: $(VENV)/test.stamp  ## the line's timing on this machine
@@ -45,10 +63,15 @@ $(VENV)/run.stamp: setup.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
+$(VENV)/dev.stamp: setup.cfg
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[dev]
+	touch $@ $(VENV)/run.stamp
+
 $(VENV)/test.stamp: setup.cfg
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[train,test]
-	touch $@ $(VENV)/run.stamp
+	touch $@ $(VENV)/dev.stamp $(VENV)/run.stamp
 
 $(VENV)/mutants.stamp: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[mutants]

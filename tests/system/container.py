@@ -167,7 +167,7 @@ def _wheels() -> Path:
         half_made = CACHE / f"wheels-{os.getpid()}"
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--dest", half_made, "--only-binary=:all:",
-             "--python-version", PYTHON, f"{PROJECT}[gpio,modbus,signing]", "setuptools>=77", "wheel"],
+             "--python-version", PYTHON, f"{PROJECT}[gpio,modbus,signing]", "setuptools>=77", "setuptools-scm>=8.1", "wheel"],
             check=True,
         )  # fmt: skip
         half_made.rename(folder)
