@@ -11,6 +11,8 @@ from typing import Any
 import openvino
 import structlog
 
+from inspectd.files.atomic_write import atomic_write
+
 _KEPT = 4
 """The engine in use, the one before, and one of each in another precision."""
 _DIGEST_BYTES = 32
@@ -39,9 +41,8 @@ def keep(compiled: openvino.CompiledModel, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         network = compiled.export_model().getvalue()
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_bytes(hashlib.sha256(network).digest() + network)
-        unfinished.replace(path)
+        with atomic_write(path) as unfinished:
+            unfinished.write_bytes(hashlib.sha256(network).digest() + network)
         files = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda file: file.stat().st_mtime_ns)
         for old in files[:-_KEPT]:
             old.unlink()

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from inspectd.errors import ConfigError, EngineError
+from inspectd.files.atomic_write import atomic_write
 from inspectd.files.text_file import read_bytes
 from inspectd.inference.bundle import Bundle
 
@@ -48,10 +49,9 @@ def sign(bundle: Bundle, private: Path) -> Path:
     """Write the bundle's signature, in place of any other; returns its path. Raises ConfigError."""
     signature = _private_key(private).sign(bundle.manifest_bytes)
     path = bundle.folder / SIGNATURE
-    unfinished = path.with_name(path.name + ".part")
     try:
-        unfinished.write_bytes(signature)
-        unfinished.replace(path)
+        with atomic_write(path, flush=True) as unfinished:
+            unfinished.write_bytes(signature)
     except OSError as error:
         raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
     return path

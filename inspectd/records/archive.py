@@ -14,6 +14,7 @@ import cv2
 import structlog
 from pydantic import Field
 
+from inspectd.files.atomic_write import atomic_write
 from inspectd.part import Image, Part, Pass, Verdict, words
 from inspectd.records.archive_folder import ImageRetention, file_name, remove_unfinished
 from inspectd.section import ConfigPath, Section
@@ -114,13 +115,8 @@ class Archive:
             raise OSError("image can't be encoded")
         self._retention.make_room(len(data))
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
-        try:
+        with atomic_write(path) as unfinished:
             unfinished.write_bytes(data.tobytes())
-            unfinished.rename(path)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
         self._retention.added(len(data))
         self.counters.stored += 1
         self._on_stored(part.id, str(path))

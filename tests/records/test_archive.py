@@ -84,7 +84,7 @@ def test_a_disk_that_hangs_costs_images_and_no_time(tmp_path):
     """A FIFO nobody reads takes the place of a disk that does not answer."""
     day = tmp_path / time.strftime("%Y-%m-%d")
     day.mkdir()
-    os.mkfifo(day / "000000000_uncertain.tmp")
+    os.mkfifo(day / "000000000_uncertain.png.tmp")
     archive, _ = archive_in(tmp_path, max_waiting=4)
     archive.__enter__()
     try:
@@ -96,7 +96,7 @@ def test_a_disk_that_hangs_costs_images_and_no_time(tmp_path):
         assert time.monotonic() - before_s < 0.5
         assert archive.counters.dropped == 46
     finally:
-        reader = os.open(day / "000000000_uncertain.tmp", os.O_RDONLY | os.O_NONBLOCK)
+        reader = os.open(day / "000000000_uncertain.png.tmp", os.O_RDONLY | os.O_NONBLOCK)
         archive.__exit__(None, None, None)
         os.close(reader)
 

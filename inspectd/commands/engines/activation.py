@@ -13,13 +13,14 @@ from pathlib import Path
 
 from inspectd.config import load_config
 from inspectd.errors import ConfigError
+from inspectd.files.atomic_write import atomic_write, flush_to_disk
 from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
 
 
 def run_activate(link: Path, bundle: Path, config: Path | None) -> int:
     """Switch `link` to `bundle`. Raises EngineError if the bundle is rejected, ConfigError if the link can't be switched."""
     inference = _inference(link, config)
-    with _locked(link.parent) as descriptor:
+    with _locked(link.parent):
         current = _target(link)
         _target(_previous_of(link))
         loaded = load_bundle(bundle)
@@ -29,8 +30,8 @@ def run_activate(link: Path, bundle: Path, config: Path | None) -> int:
             return 0
         _flush(loaded.folder)
         if current is not None and link.exists():
-            _point(_previous_of(link), current, descriptor)
-        _point(link, _target_for(link, loaded.folder), descriptor)
+            _point(_previous_of(link), current)
+        _point(link, _target_for(link, loaded.folder))
     _say(link, loaded, before=current)
     return 0
 
@@ -39,7 +40,7 @@ def run_rollback(link: Path, config: Path | None) -> int:
     """Raises EngineError if the bundle before is refused, ConfigError if there is none or the link can't be switched."""
     inference = _inference(link, config)
     previous = _previous_of(link)
-    with _locked(link.parent) as descriptor:
+    with _locked(link.parent):
         current, target = _target(link), _target(previous)
         if target is None or target == current:
             raise ConfigError(
@@ -48,7 +49,7 @@ def run_rollback(link: Path, config: Path | None) -> int:
         bundle = load_bundle(previous)
         load_engine(bundle, inference)
         previous.replace(link)
-        os.fsync(descriptor)
+        flush_to_disk(link.parent)
     _say(link, bundle, before=current)
     return 0
 
@@ -72,13 +73,13 @@ def _place(link: Path) -> Path:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """A descriptor of the folder. Two commands at a time would mix their steps. Raises ConfigError for any OSError."""
+def _locked(folder: Path) -> Iterator[None]:
+    """One command at a time in this folder: two would mix their steps. Raises ConfigError for any OSError."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
+            yield
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -102,23 +103,17 @@ def _target_for(link: Path, bundle: Path) -> Path:
     return bundle.relative_to(home) if bundle.is_relative_to(home) else bundle
 
 
-def _point(link: Path, target: Path, descriptor: int) -> None:
-    unfinished = link.with_name(f".{link.name}.unfinished")
-    unfinished.unlink(missing_ok=True)  # of a command that was killed
-    unfinished.symlink_to(target)
-    unfinished.replace(link)
-    os.fsync(descriptor)
+def _point(link: Path, target: Path) -> None:
+    with atomic_write(link, flush=True) as unfinished:
+        unfinished.unlink(missing_ok=True)  # a command that was killed may have left one
+        unfinished.symlink_to(target)
 
 
 def _flush(folder: Path) -> None:
     """A bundle just copied may still be in memory only; a power cut must not leave a link to half of it."""
     for path in (folder, *folder.rglob("*")):
         if path.is_dir() or path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            flush_to_disk(path)
 
 
 def _say(link: Path, bundle: Bundle, *, before: Path | None) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from inspectd.errors import ConfigError
+from inspectd.files.atomic_write import atomic_write
 from inspectd.files.csv_file import CsvRow, read_csv
 from inspectd.files.text_file import one_line, shown
 
@@ -61,14 +62,12 @@ class DataManifest:
 def write_manifest(manifest: DataManifest, path: Path) -> None:
     """Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for photo in manifest.photos:
             name, place = manifest.names[photo.label], relative(photo.path, path.parent)
             writer.writerow((place, name, photo.label, photo.split, photo.group, photo.sha256))
-    unfinished.replace(path)
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inspectd.errors import ConfigError, InspectdError
+from inspectd.files.atomic_write import atomic_write
 from inspectd.files.csv_file import is_csv
 from inspectd.shipped import shipped
 from inspectd_tools.data.manifest import DataManifest, read_manifest, write_manifest
@@ -171,12 +172,11 @@ class Data:
         """A folder that is there is whole: it was made under another name."""
         if folder.exists():
             return
-        part = folder.with_name(folder.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.parent.mkdir(parents=True, exist_ok=True)
-        where = [part, *arguments] if verb == "render" else [arguments[0], part, *arguments[1:]]
-        _tool(tool, verb, *where)
-        part.rename(folder)
+        with atomic_write(folder) as unfinished:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            where = [unfinished, *arguments] if verb == "render" else [arguments[0], unfinished, *arguments[1:]]
+            _tool(tool, verb, *where)
 
 
 def _without(manifest: DataManifest, kind: str) -> DataManifest:

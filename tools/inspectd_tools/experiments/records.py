@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inspectd.errors import ConfigError
+from inspectd.files.atomic_write import atomic_write
 from inspectd_tools.experiments.plan import Run
 
 
@@ -45,9 +46,8 @@ class Outcome:
     def write(self, path: Path) -> None:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["figures"] = [astuple(figure) for figure in self.figures]
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(values, indent=1), encoding="utf-8")
-        part.replace(path)
+        with atomic_write(path, flush=True) as unfinished:
+            unfinished.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def read_outcome(path: Path) -> Outcome:
@@ -96,9 +96,7 @@ def figures_of(results: dict[str, Any]) -> Iterator[Figure]:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([field.name for field in fields(Row)])
         writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
-    part.replace(path)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inspectd.errors import InspectdError
+from inspectd.files.atomic_write import atomic_write
 from inspectd.terminal import progress_bar, text_column
 from inspectd_tools.data.images import Images
 from inspectd_tools.distributed import is_first, synchronise_batch_norm, wait
@@ -148,9 +149,8 @@ def save_weights(network: nn.Module, path: Path) -> None:
     tensors = {
         key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in network.state_dict().items()
     }
-    part = path.with_suffix(".part")
-    save_file(tensors, part)
-    part.replace(path)
+    with atomic_write(path, flush=True) as unfinished:
+        save_file(tensors, unfinished)
 
 
 def to_network(images: Tensor, settings: TrainingSettings) -> Tensor:
@@ -193,8 +193,8 @@ def _save_last(classifier: Classifier, optimizer: torch.optim.Optimizer, epochs:
         writer.writeheader()
         writer.writerows(rows)
     state = {"classifier": classifier.state_dict(), "optimizer": optimizer.state_dict(), "epochs": rows}
-    torch.save(state, run / f"{_LAST}.part")
-    (run / f"{_LAST}.part").replace(run / _LAST)
+    with atomic_write(run / _LAST, flush=True) as unfinished:
+        torch.save(state, unfinished)
 
 
 def _resume(classifier: Classifier, optimizer: torch.optim.Optimizer, run: Path) -> list[Epoch]:

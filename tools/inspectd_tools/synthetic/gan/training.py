@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
 from inspectd.errors import InspectdError
+from inspectd.files.atomic_write import atomic_write
 from inspectd.terminal import progress_bar, text_column
 from inspectd_tools.synthetic.gan.augment import diff_augment
 from inspectd_tools.synthetic.gan.networks import Discriminator, Generator
@@ -157,8 +158,8 @@ def _save(gan: _Gan, done: list[Epoch], run: Path) -> None:
     rows = [asdict(epoch) for epoch in done]
     (run / "epochs.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
     state = {name: part.state_dict() for name, part in gan.parts.items()}
-    torch.save(state | {"steps": gan.steps, "epochs": rows}, run / f"{_LAST}.part")
-    (run / f"{_LAST}.part").replace(run / _LAST)
+    with atomic_write(run / _LAST, flush=True) as unfinished:
+        torch.save(state | {"steps": gan.steps, "epochs": rows}, unfinished)
 
 
 def _resume(gan: _Gan, run: Path) -> list[Epoch]:
