@@ -129,3 +129,14 @@ def test_the_schema_knows_every_section():
     schema = json.loads(config_schema())
     assert {"engine", "camera", "gate", "journal", "archive", "watchdog"} <= schema["properties"].keys()
     assert schema["additionalProperties"] is False
+
+
+def test_every_key_is_described_in_sentences():
+    schema = json.loads(config_schema())
+    poor = [
+        f"{section}.{key}: {text!r}"
+        for section, values in [("Config", schema), *schema["$defs"].items()]
+        for key, value in values.get("properties", {}).items()
+        if not re.match(r"[^ ].{15,}[.!]$", text := value.get("description", ""), re.DOTALL)
+    ]
+    assert poor == []

@@ -28,13 +28,15 @@ class CameraSection(Section):
     """What every kind of camera has."""
 
     max_age_ms: float = Field(default=150, gt=0, le=60_000)
-    """An image older than this, from its trigger, is not judged (`stale_frame`)."""
+    """Age limit of an image in ms, counted from its trigger. An older image is not judged: its label is rejected as
+    `stale_frame`. Must not exceed gate.delay_ms. With a software trigger it is also the time to wait for the image, after
+    which the label is a `lost_frame`."""
     expect_every_s: float | None = Field(default=None, ge=1, le=86_400)
-    """No label for so long means that the trigger does not work (a light barrier that is blind, a cable out). Run permit
-    goes off, the report has an outage `camera`, and the camera is opened again. The image that a camera takes for that
-    without a trigger proves nothing about the trigger, so run permit stays off until a trigger gives an image (hold a label
-    before the light barrier) or somebody has looked (`systemctl reload inspectd`). Set it longer than the longest
-    pause of a belt that may run. Without it, labels go by unseen while the trigger is dead."""
+    """Time in s without a label after which the trigger counts as broken: a dirty light barrier, for example, or a loose
+    cable. Then run permit drops, the report shows an outage `camera`, and the camera is opened again. Run permit stays off
+    until a trigger gives an image (hold a label in front of the light barrier) or somebody runs `systemctl reload
+    inspectd`. Set it longer than the longest pause of the running belt. Without it, labels pass unseen while the trigger
+    is broken."""
 
     def repeats_after(self) -> int | None:
         """After how many images the same ones come again, because this camera plays files; None: never."""

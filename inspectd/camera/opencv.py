@@ -36,16 +36,23 @@ _LIVE = "rtsp_transport;tcp|fflags;nobuffer|fpsprobesize;0"
 
 
 class OpencvConfig(CameraSection):
+    """A USB or network camera that runs free. For slow lines and first trials."""
+
     kind: Literal["opencv"]
+    """A camera that OpenCV reads: USB (UVC) or network (RTSP, HTTP). It has no trigger input."""
     device: Annotated[int, Field(ge=0, le=1000)] | str
-    """0 or /dev/video0 for USB, rtsp://... or http://... for a network camera."""
+    """Which camera: 0 or /dev/video0 for a USB camera, rtsp://... or http://... for a network camera."""
     fourcc: str | None = Field(default=None, pattern=r"^[ -~]{4}$")
-    """Pixel format code, e.g. MJPG or GREY. This and all below are for USB only; as the camera likes where left out."""
+    """Pixel format code of a USB camera, such as MJPG or GREY. Without it, the camera decides."""
     width_px: int | None = Field(default=None, ge=16, le=16384)
+    """Width of the images of a USB camera in pixels. Without it, the camera decides."""
     height_px: int | None = Field(default=None, ge=16, le=16384)
+    """Height of the images of a USB camera in pixels. Without it, the camera decides."""
     rate_hz: float | None = Field(default=None, ge=1, le=1000)
+    """Images per second of a USB camera; each image is one label. Without it, the camera decides."""
     exposure_us: float | None = Field(default=None, ge=100, le=10_000_000)
-    """In steps of 100; switches the automatic exposure off."""
+    """Exposure time of a USB camera in us, in steps of 100. It switches the automatic exposure off. A longer exposure gives
+    brighter images, and more blur on a moving belt."""
 
     @model_validator(mode="after")
     def _streams_have_no_settings(self) -> "OpencvConfig":

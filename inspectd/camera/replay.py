@@ -22,12 +22,17 @@ _LONG = 1000
 
 
 class ReplayConfig(CameraSection):
+    """A folder of images or a video file in place of a camera."""
+
     kind: Literal["replay"]
+    """Plays images or a video file at a steady rate, in place of a camera."""
     source: ConfigPath
-    """A folder of images (png, bmp, jpg, tif), served in name order with its subfolders, or a video file."""
+    """Folder of images (png, bmp, jpg, tif) or a video file. The images of all subfolders are played in the order of their
+    names."""
     rate_hz: float = Field(default=10, ge=0.01, le=1000)
+    """Images per second. Each image is one label."""
     forever: bool = False
-    """Begin again after the last image; otherwise the line ends there."""
+    """true: start again after the last image. false: the line ends after the last image."""
 
     def create(self) -> "ReplayCamera":
         return ReplayCamera(self)

@@ -14,24 +14,26 @@ from inspectd.section import ConfigPath, Section
 
 
 class InferenceConfig(Section):
-    """What runs the engine's network."""
+    """How the network of the engine runs."""
 
     backend: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
-    """auto: tensorrt where the bundle has a plan that the GPU here takes, else openvino, else onnxruntime; with device
-    cuda never the CPU."""
+    """The runtime. auto: tensorrt if the bundle has a plan for this GPU, else openvino, else onnxruntime. With device cuda,
+    auto never uses the CPU."""
     threads: int = Field(default=0, ge=0, le=64)
-    """CPU threads of one inference; 0: all cores. onnxruntime takes at most one per core."""
+    """CPU threads of one inference. 0: all cores. onnxruntime allows at most one per core. Fewer threads leave CPU time
+    to other programs."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """Arithmetic. auto: what the engine's maker measured as fastest without other verdicts, where this machine can do it,
-    else fp32; of TensorRT plans the one in INT8, else that in FP16. bf16: OpenVINO on a processor that has it; int8: a bundle
-    with quantised files; a plan for fp32 and bf16 computes in FP16."""
+    """Arithmetic. auto: the precision that the bundle recommends, or fp32 if this machine can't use it; with TensorRT the
+    INT8 plan if there is one, else the FP16 plan. fp32: full precision. bf16: needs OpenVINO and a processor with bf16.
+    int8: needs a bundle with quantised files. With TensorRT, fp32 and bf16 compute in FP16."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """What onnxruntime runs on. cuda: an NVIDIA GPU, with the package onnxruntime-gpu in place of onnxruntime."""
+    """Where onnxruntime computes. cuda: an NVIDIA GPU; install the package onnxruntime-gpu in place of onnxruntime."""
     cache: ConfigPath | None = None
-    """Folder where openvino keeps what it compiled for this machine, so that the next start is faster. Leave out to compile
-    at each. Not used with `signed_by`: what is kept was signed by nobody."""
+    """Folder where openvino keeps the network as compiled for this machine, so that the next start is faster. Without it,
+    each start compiles the network. It is not used with signed_by, because the compiled network has no signature."""
     signed_by: ConfigPath | None = None
-    """Public key (Ed25519, PEM). With it only an engine runs that the key's holder has signed."""
+    """Public key file (Ed25519, PEM). With it, the line runs only engines that the holder of the key has signed. Without it,
+    the line runs any engine whose hashes are right."""
 
     @model_validator(mode="after")
     def _device_fits_backend(self) -> Self:

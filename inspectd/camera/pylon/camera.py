@@ -38,7 +38,10 @@ _SILENCE_S = 2.0
 
 
 class PylonConfig(PylonSettings):
+    """A Basler camera."""
+
     kind: Literal["pylon"]
+    """A Basler camera through the pylon SDK, or the SDK's camera emulator."""
 
     def create(self) -> "PylonCamera":
         return PylonCamera(self)

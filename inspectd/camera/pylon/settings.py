@@ -11,75 +11,98 @@ from inspectd.section import ConfigPath, Section
 
 
 class SensorRegion(Section):
-    """Part of the sensor that is read out; must fit the camera's increments."""
+    """The part of the sensor that is read out. Positions and sizes must be multiples of the camera's increments."""
 
     offset_x_px: int = Field(default=0, ge=0, le=65_535)
+    """Distance of the region from the left edge of the sensor in pixels."""
     offset_y_px: int = Field(default=0, ge=0, le=65_535)
+    """Distance of the region from the top edge of the sensor in pixels."""
     width_px: int = Field(ge=1, le=65_536)
+    """Width of the region in pixels."""
     height_px: int = Field(ge=1, le=65_536)
+    """Height of the region in pixels. Fewer rows allow a higher frame rate."""
 
 
 class FreeRun(Section):
-    """The camera takes images at its own rate; each is a part."""
+    """The camera takes images at its own rate, without a trigger. Each image is one label."""
 
     source: Literal["free_run"]
+    """The camera takes images at its own rate, without a trigger."""
     rate_hz: float | None = Field(default=None, ge=1, le=10_000)
-    """As fast as it can where left out."""
+    """Images per second. Without it, the camera runs as fast as it can."""
 
 
 class SoftwareTrigger(Section):
-    """The daemon triggers at a steady rate; a trigger without an image after `max_age_ms` is a `lost_frame`."""
+    """The daemon triggers the camera at a steady rate, for tests without a light barrier."""
 
     source: Literal["software"]
+    """The daemon triggers the camera at a steady rate. A trigger without an image after max_age_ms is a `lost_frame`."""
     rate_hz: float = Field(ge=0.01, le=1000)
+    """Triggers per second. Must not exceed the rate that exposure, region and bandwidth of the camera allow."""
 
 
 class LineTrigger(Section):
-    """A light barrier on one of the camera's inputs. A camera ignores a trigger that comes while it is still busy with the image
-    before: keep labels further apart than its resulting frame rate allows."""
+    """A light barrier on an input of the camera triggers each image.
+
+    The camera ignores a trigger while it is busy with the image before. So the time between two labels must be longer than
+    the shortest frame period of the camera.
+    """
 
     source: Literal["line"]
+    """A light barrier on an input of the camera triggers each image. The camera ignores a trigger while it is busy with the
+    image before, so the time between two labels must be longer than its shortest frame period."""
     line: str = "Line1"
+    """Input of the camera that the light barrier is connected to."""
     activation: Literal["rising", "falling"] = "rising"
+    """Edge of the input that triggers the image."""
     debounce_us: float | None = Field(default=None, ge=0, le=20_000)
-    """Shorter pulses are ignored. Edges come later by as much (an input filter on ace 2 and newer cameras)."""
+    """Pulses on the input shorter than this, in us, are ignored. Each trigger comes later by the same time. Without it, the
+    camera keeps its own setting."""
     delay_us: float = Field(default=0, ge=0, le=1_000_000)
-    """From the edge to the exposure."""
+    """Time in us from the edge of the input to the start of the exposure."""
 
 
 Trigger = FreeRun | SoftwareTrigger | LineTrigger
 
 
 class Emulator(Section):
-    """The SDK's camera emulator: everything is real but the camera."""
+    """Use the camera emulator of the pylon SDK in place of a real camera."""
 
     images: ConfigPath
-    """Folder of images (png, bmp, jpg, tif), served in name order and again from the start."""
+    """Folder of images (png, bmp, jpg, tif). They are played in the order of their names, again and again."""
 
 
 class PylonSettings(CameraSection):
-    """What can be set of a Basler camera."""
+    """The settings of a Basler camera."""
 
     serial: str | None = None
-    """Serial number as printed on the camera, in quotes."""
+    """Serial number as printed on the camera, in quotes. Without serial and user_id, the first camera found is used."""
     user_id: str | None = None
-    """Name stored in the camera, instead of its serial number. The first camera found where neither is given."""
+    """Name that is stored in the camera, in place of its serial number."""
     emulated: Emulator | None = None
+    """Use the camera emulator of the pylon SDK in place of a real camera. Without it, only real cameras are used."""
     feature_file: ConfigPath | None = None
-    """.pfs as pylon Viewer saves it; loaded first, the settings here go on top."""
+    """Settings file (.pfs) as saved by pylon Viewer. It is loaded first, then the settings of this section are applied."""
     pixel_format: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]+$")
-    """Mono8 gives grey images without conversion; colour and Bayer formats become BGR, Mono10 and up lose bits."""
+    """Pixel format of the camera, such as Mono8. Mono8 gives grey images without conversion. Colour and Bayer formats are
+    converted to BGR, and formats with more than 8 bits are reduced to 8. Without it, the camera keeps its own setting."""
     exposure_us: float | None = Field(default=None, gt=0, le=10_000_000)
+    """Exposure time in us. It switches the automatic exposure off. A longer exposure gives brighter images, and more blur on
+    a moving belt. Without it, the camera keeps its own setting."""
     gain_db: float | None = Field(default=None, ge=0, le=60)
-    """USB3 and ace 2 cameras."""
+    """Gain in dB, for USB3 and ace 2 cameras. A larger gain gives brighter images with more noise."""
     gain_raw: int | None = Field(default=None, ge=0, le=100_000)
-    """ace GigE cameras, in steps of their own."""
+    """Gain in the camera's own steps, for ace GigE cameras. A larger gain gives brighter images with more noise."""
     region: SensorRegion | None = None
+    """The part of the sensor that is read out. Without it, the camera keeps its own setting."""
     trigger: Trigger = Field(discriminator="source")
+    """What triggers each image, chosen by `source`."""
     packet_size_bytes: int | None = Field(default=None, ge=220, le=16404)
-    """GigE only; no more than the network's MTU."""
+    """Size of one network packet in bytes, for GigE cameras. It must not exceed the MTU of the network. Larger packets cost
+    less CPU time."""
     inter_packet_delay_ticks: int | None = Field(default=None, ge=0, le=1_000_000_000)
-    """GigE only; for several cameras on one network port."""
+    """Pause between two network packets in ticks of the camera, for GigE cameras. Set it where several cameras share one
+    network port."""
 
     @model_validator(mode="after")
     def _one_name_is_enough(self) -> "PylonSettings":
