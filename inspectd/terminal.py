@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 T = TypeVar("T")
@@ -21,6 +22,11 @@ class _LiteralConsole(Console):
 def console(*, stderr: bool = False) -> Console:
     """Takes no text for markup or emoji. A `rich.text.Text` is styled, everything else is literal."""
     return _LiteralConsole(markup=False, emoji=False, stderr=stderr)
+
+
+def folding_table(*headers: str, **options: Any) -> Table:
+    """A table that cuts nothing: what is too long for its column goes on in the next line."""
+    return Table(*(Column(header, overflow="fold") for header in headers), **options)
 
 
 def printable(text: str) -> str:

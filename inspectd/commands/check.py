@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.table import Table
 from rich.text import Text
 
 from inspectd.camera import Camera
@@ -27,7 +26,7 @@ from inspectd.inference import Engine, load_bundle, load_engine
 from inspectd.line.time_budget import least_budget, measure_image_ms, measure_record_ms
 from inspectd.ownership import Claim
 from inspectd.records.journal_file import claim_file, damage, real_path
-from inspectd.terminal import console
+from inspectd.terminal import console, folding_table
 
 _WATCHDOG_FIX = (
     "switch the device's watchdog on and name its register in gate.output.watchdog, "
@@ -61,7 +60,7 @@ def run(path: Path, *, pulse: bool | None = None) -> int:
         return bool(pulse)
 
     config = load_config(path)
-    table = Table("what", "", "found", "fix", title=f"{config.name}: {path}")
+    table = folding_table("what", "", "found", "fix", title=f"{config.name}: {path}")
     failed = False
     for finding in _findings(config, may_pulse):
         table.add_row(finding.what, _MARKS[finding.ok], finding.detail, finding.fix)

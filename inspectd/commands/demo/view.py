@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from rich import box
 from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -10,7 +11,7 @@ from rich.text import Text
 from inspectd.binomial import upper_bound
 from inspectd.commands.demo.ground_truth import Comparison, Row
 from inspectd.part import MissedReason, Pass, Uncertain
-from inspectd.terminal import printable
+from inspectd.terminal import folding_table, printable
 
 _LAST_REJECTS = 8
 
@@ -18,11 +19,11 @@ _LAST_REJECTS = 8
 def live_view(rows: list[Row], parts: int) -> Group:
     """Progress, counts by verdict, and the last rejects."""
     counts = Counter("passed" if row.verdict == Pass.word else row.label for row in rows)
-    table = Table("verdict", "parts", title=f"{len(rows)} of {parts} labels inspected", min_width=46)
+    table = folding_table("verdict", "parts", title=f"{len(rows)} of {parts} labels inspected", min_width=46)
     for name, count in counts.most_common():
         table.add_row(Text(printable(name), style="green" if name == "passed" else "red"), str(count))
     rejects = [row for row in rows if row.verdict != Pass.word][-_LAST_REJECTS:]
-    last = Table("part", "rejected as", "certainty", "trigger to verdict", min_width=46)
+    last = folding_table("part", "rejected as", "certainty", "trigger to verdict", min_width=46)
     for row in reversed(rejects):
         certainty = "-" if row.certainty is None else f"{row.certainty:.2f}"
         last.add_row(str(row.part), row.label, certainty, f"{row.verdict_us / 1000:.1f} ms")
@@ -35,8 +36,9 @@ def result_tables(comparison: Comparison) -> list[Table]:
 
 
 def _truth_table(comparison: Comparison) -> Table:
-    table = Table("what it was", "parts", "passed", "its class", "other fault", "uncertain", "missed")
-    table.title = "what the line took each label for"
+    headers = ("what it was", "parts", "passed", "its\nclass", "other\nfault", "uncertain", "missed")
+    # narrow: class names of 28 characters fit on one line of a terminal with 80 columns
+    table = folding_table(*headers, title="verdicts by what each label was", box=box.SIMPLE_HEAD, collapse_padding=True)
     for name, counts in comparison.table().items():
         known = [
             counts[Pass.word],
@@ -51,7 +53,7 @@ def _truth_table(comparison: Comparison) -> Table:
 
 
 def _rates(comparison: Comparison) -> Table:
-    table = Table("", "labels", "of", "share", "at most (95 % confidence)")
+    table = folding_table("", "labels", "of", "share", "at most\n(95 % confidence)")
     for name, errors, n in (
         ("false accepts: faulty labels passed", comparison.faulty_passed, comparison.faulty),
         ("unknown labels passed", comparison.unknown_passed, comparison.unknown),
@@ -64,7 +66,7 @@ def _rates(comparison: Comparison) -> Table:
 
 
 def _times(comparison: Comparison) -> Table:
-    table = Table("ms", "p50", "p99", "max")
+    table = folding_table("ms", "p50", "p99", "max")
     for name, figures in comparison.percentiles_ms().items():
         table.add_row(name, *(f"{figures[key]:.2f}" for key in ("p50", "p99", "max")))
     return table

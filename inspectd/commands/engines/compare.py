@@ -18,7 +18,7 @@ from inspectd.camera.image_files import list_folders, list_photos, read_photo, r
 from inspectd.errors import ConfigError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.part import INSPECTED, Image, MissedReason, Pass, words
-from inspectd.terminal import console, track
+from inspectd.terminal import console, folding_table, track
 
 _ENGINES = ("A", "B")
 _SIGNIFICANT = 0.05
@@ -154,17 +154,19 @@ def _tables(comparison: Comparison, folders: Sequence[Path], engines: Sequence[E
         title = f"{_ENGINES[place]}: {folders[place]} ({manifest.name} {manifest.version})"
         counted = comparison.verdicts(place)
         kinds = [*INSPECTED, *([_ENGINE_ERROR] if any(_ENGINE_ERROR in row for row in counted.values()) else [])]
-        table = Table("the label is", "photos", *kinds, title=title, title_justify="left")
+        table = folding_table("the label is", "photos", *kinds, title=title, title_justify="left")
         for label, row in counted.items():
             name = label if label in manifest.classes else f"unknown: {label.removeprefix('unknown_')}"
             table.add_row(name, str(row.total()), *(str(row[kind]) for kind in kinds))
         yield table
     errors = [comparison.errors(place, engine.manifest.classes) for place, engine in enumerate(engines)]
-    table = Table("errors", *_ENGINES, caption="with 95 % intervals (Clopper-Pearson)")
+    table = folding_table("errors", *_ENGINES, caption="with 95 % intervals (Clopper-Pearson)")
     for kind in errors[0]:
         table.add_row(kind.replace("_", " "), *(_rate(*found[kind]) for found in errors))
     yield table
-    table = Table("only one is right", *(f"only {name}" for name in _ENGINES), "p", caption="McNemar's exact test")
+    table = folding_table(
+        "only one is right", *(f"only {name}" for name in _ENGINES), "p", caption="McNemar's exact test"
+    )
     for name, contest in _contests(comparison).items():
         table.add_row(name.replace("_", " "), *map(str, contest.only), f"{contest.p_value:.2g}")
     yield table

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from inspectd.errors import ConfigError, EngineError
 from inspectd.inference import Bundle, load_bundle
-from inspectd.terminal import console, printable
+from inspectd.terminal import console, folding_table, printable
 
 
 def run(folder: Path, *, as_json: bool) -> int:
@@ -60,7 +60,7 @@ def _figures(place: Path, bundle: Bundle | EngineError) -> dict[str, object]:
 
 
 def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
-    table = Table("engine", "version", "hash", "network", "threshold", "false accepts", "false rejects")
+    table = folding_table("engine", "version", "hash", "network", "threshold", "false accepts", "false rejects")
     for place, bundle in bundles.items():
         name = f"{place.name} -> {place.readlink()}" if place.is_symlink() else place.name
         if isinstance(bundle, EngineError):

@@ -8,13 +8,14 @@ from rich.text import Text
 from inspectd.part import Uncertain, VerdictWords
 from inspectd.records.accounts import Accounts
 from inspectd.records.summary import PERCENTILES, Summary, iso
+from inspectd.terminal import folding_table
 
 _LISTED = 50
 
 
 def tables(summary: Summary) -> list[Table]:
     """The report for people."""
-    parts = Table("", "parts", "share", title=f"{summary.since} to {summary.until}", min_width=48)
+    parts = folding_table("", "parts", "share", title=f"{summary.since} to {summary.until}", min_width=48)
     rows = {
         "triggers": summary.triggers,
         "passed": summary.passed,
@@ -30,7 +31,7 @@ def tables(summary: Summary) -> list[Table]:
         parts.add_row(name, str(count), share)
     parts.caption = "the books balance" if summary.books_balance else Text("THE BOOKS DO NOT BALANCE", "red")
     findings = list(_findings(summary.accounts))
-    latency = Table("ms", *PERCENTILES, title="where the time goes", min_width=48)
+    latency = folding_table("ms", *PERCENTILES, title="where the time goes", min_width=48)
     for stage, figures in summary.latency_ms.items():
         latency.add_row(stage, *(f"{figures[name]:.2f}" if figures else "-" for name in PERCENTILES))
     wanted = [parts, latency]
@@ -65,14 +66,14 @@ def _findings(accounts: Accounts) -> Iterator[str]:
 
 
 def _findings_table(findings: list[str]) -> Table:
-    table = Table("about the records themselves", min_width=48)
+    table = folding_table("about the records themselves", min_width=48)
     for finding in findings:
         table.add_row(finding)
     return table
 
 
 def _outages_table(outages: list[dict[str, object]]) -> Table:
-    table = Table("outage", "from", "to", "parts", "detail", title="intervals without full inspection")
+    table = folding_table("outage", "from", "to", "parts", "detail", title="intervals without full inspection")
     for outage in outages:
         t_to_ns = outage["t_to_utc_ns"]
         table.add_row(
@@ -86,7 +87,7 @@ def _outages_table(outages: list[dict[str, object]]) -> Table:
 
 
 def _not_driven_table(not_driven: list[dict[str, object]]) -> Table:
-    table = Table("part", "triggered", "verdict", "reject late by", title="look for these labels")
+    table = folding_table("part", "triggered", "verdict", "reject late by", title="look for these labels")
     for label in not_driven[:_LISTED]:
         late_us = int(str(label["gate_lateness_us"] or 0))
         table.add_row(

@@ -1,7 +1,8 @@
+import pytest
 from rich.console import Console
 
 from inspectd.commands.demo.ground_truth import Comparison, Row, Truth
-from inspectd.commands.demo.view import result_tables
+from inspectd.commands.demo.view import live_view, result_tables
 from inspectd.part import MissedReason
 
 
@@ -13,8 +14,20 @@ def test_a_missed_label_is_counted_as_missed_and_not_as_another_fault():
     rows = [row(number, "missed", reason.value) for number, reason in enumerate(MissedReason)]
     rows += [row(20, "fault", None, "crooked"), row(21, "fault", None, "oil"), row(22, "uncertain", None, "oil")]
     truth = Truth("a.png", "crooked", "")
-    console = Console(width=120, record=True)
-    console.print(result_tables(Comparison([(each, truth) for each in rows], "good"))[0])
-    line = next(line for line in console.export_text().splitlines() if "crooked" in line)
-    cells = [cell.strip() for cell in line.strip("│").split("│")]
-    assert cells == ["crooked", "10", "", "1", "1", "1", "7"]
+    table = result_tables(Comparison([(each, truth) for each in rows], "good"))[0]
+    assert [next(column.cells) for column in table.columns] == ["crooked", "10", "", "1", "1", "1", "7"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "times"),
+    [("fail_label_not_fully_printed", "fail_label_not_fully_printed", 4), ("x" * 100, "x", 400)],
+)
+def test_a_terminal_of_80_columns_shows_the_whole_name_of_a_class(name, mark, times):
+    rows = [row(0, "fault", None, name), row(1, "uncertain", "low_certainty")]
+    truth = [Truth("a.png", name, ""), Truth("b.png", "unknown", name)]
+    console = Console(width=80, record=True)
+    for shown in (*result_tables(Comparison(list(zip(rows, truth, strict=True)), "good")), live_view(rows, 2)):
+        console.print(shown)
+    text = console.export_text()
+    assert "…" not in text
+    assert text.count(mark) == times
