@@ -20,7 +20,7 @@ def test_a_missed_label_is_counted_as_missed_and_not_as_another_fault():
 
 @pytest.mark.parametrize(
     ("name", "mark", "times"),
-    [("fail_label_not_fully_printed", "fail_label_not_fully_printed", 4), ("x" * 100, "x", 400)],
+    [("fail_label_not_fully_printed", "fail_label_not_fully_printed", 4), ("q" * 100, "q", 400)],
 )
 def test_a_terminal_of_80_columns_shows_the_whole_name_of_a_class(name, mark, times):
     rows = [row(0, "fault", None, name), row(1, "uncertain", "low_certainty")]
