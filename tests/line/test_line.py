@@ -89,18 +89,23 @@ class Running:
             return [dict(row) for row in connection.execute("SELECT * FROM parts ORDER BY id")]
 
 
+def gate_section(tmp_path: Path, **changes: object) -> dict[str, object]:
+    return {
+        "wiring": "pulse_to_reject",
+        "delay_ms": 100,
+        "width_ms": 1,  # or a pulse that this machine makes late takes the good label behind with it
+        "max_lateness_ms": 200,  # what is tested here is the line, whatever the machine's timing
+        "output": {"kind": "simulated", "record": str(tmp_path / "output.jsonl")},
+        **changes,
+    }
+
+
 @contextmanager
 def running(tmp_path: Path, engine: Engine, camera: Camera, /, **changes: object) -> Iterator[Running]:
     values = {
         "engine": "unused",
         "camera": {"kind": "replay", "source": "unused", "max_age_ms": 80},
-        "gate": {
-            "wiring": "pulse_to_reject",
-            "delay_ms": 100,
-            "width_ms": 1,  # or a pulse that this machine makes late takes the good label behind with it
-            "max_lateness_ms": 200,  # what is tested here is the line, whatever the machine's timing
-            "output": {"kind": "simulated", "record": str(tmp_path / "output.jsonl")},
-        },
+        "gate": gate_section(tmp_path),
         "journal": {"path": str(tmp_path / "journal.sqlite")},
         "watchdog": {"stall_ms": 300},
         **changes,
@@ -252,11 +257,23 @@ def test_a_frame_counter_that_jumps_back_is_no_inspection(tmp_path, engine):
 
 
 def test_a_frame_that_is_too_old(tmp_path, engine):
-    def old(number: int) -> Frame:
-        frame = good_frame(number)
-        return Frame(number, frame.t_trigger_ns - 90_000_000, frame.t_arrival_ns, frame.image)
+    """Its label comes 20 ms after the one before, its image only 520 ms later: no other label is near it when it is rejected."""
+    camera = Camera()
+    arrives_s = 0.0
 
-    with running(tmp_path, engine, Camera({20: old})) as run:
+    def old(number: int) -> Frame | None:
+        nonlocal arrives_s
+        arrives_s = arrives_s or time.monotonic() + 0.53
+        if time.monotonic() < arrives_s:
+            camera.script[20], camera._number = old, 20
+            return None
+        frame = good_frame(number)
+        return Frame(number, frame.t_trigger_ns - 520_000_000, frame.t_arrival_ns, frame.image)
+
+    camera.script[20] = old
+    # a busy machine has half a second for every other label, too
+    section = {"kind": "replay", "source": "unused", "max_age_ms": 500}
+    with running(tmp_path, engine, camera, camera=section, gate=gate_section(tmp_path, delay_ms=1000)) as run:
         run.until_triggers(40)
         rows = finish(run)
     assert reasons(rows) == ["stale_frame"]
