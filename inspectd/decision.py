@@ -1,7 +1,7 @@
 """From scores to a verdict: DUQ's rejection rule (van Amersfoort et al. 2020, section 3).
 
 Certainty is max_c K_c, the largest RBF kernel value to a class centroid. Below the threshold calibrated for the
-engine, or with two classes exactly alike, the part is unknown, and unknown is not good.
+engine, or if two classes have the same largest value, the part is unknown, and unknown is not good.
 """
 
 import math
@@ -25,8 +25,8 @@ class Policy:
     def judge(self, values: Sequence[float]) -> Pass | Fault | Uncertain:
         """Verdict for one part. `values`: one score in 0..1 per class, in the order of `classes`.
 
-        Raises InferenceError if the values can't be scores (wrong number, not finite, outside 0..1 by more than 0.001,
-        which rounding can do): a broken engine must not look like a certain one.
+        Raises InferenceError if the values are not scores: a wrong number of them, one that is not finite, or one outside
+        0..1 by more than 0.001 (less can come from rounding). A broken engine must not look like a certain one.
         """
         if len(values) != len(self.classes):
             raise InferenceError(f"{len(values)} scores for {len(self.classes)} classes")

@@ -1,8 +1,8 @@
 """One owner per device: a journal, an output and a camera belong to one process of this machine at a time.
 
-A claim is a socket bound to a name in Linux's abstract namespace (unix(7)). The kernel frees it when the process dies,
-however it dies, so no stale lock is ever left, and no folder needs rights. Two containers with network namespaces of their
-own do not see each other's claims.
+A claim is a socket bound to a name in Linux's abstract namespace (unix(7)). The kernel frees it when the process dies, in
+whatever way, so a stale lock is never left, and no folder needs special rights. Two containers with separate network
+namespaces do not see each other's claims.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class Claim:
     """Held until `release`, the end of the `with` block, or the end of the process."""
 
     def __init__(self, device: str, *, wait_s: float = 0) -> None:
-        """`device` names what is owned, the same in every process: "output modbus 10.0.0.7:502 unit 1 coil 0".
+        """`device` names what is owned, with the same text in every process: "output modbus 10.0.0.7:502 unit 1 coil 0".
 
         Tries for `wait_s` seconds. Raises InUseError, naming the process that owns the device.
         """
@@ -61,7 +61,7 @@ def _address(device: str) -> bytes:
 
 
 def _owner(device: str) -> str:
-    """The process that holds the claim: SO_PEERCRED of unix(7) tells who listens."""
+    """The process that holds the claim: SO_PEERCRED of unix(7) says who listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(0.2)
         try:

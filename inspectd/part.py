@@ -1,4 +1,4 @@
-"""The words everything else uses: a part (one label = one trigger), its frame, its verdict.
+"""What all other modules speak of: a part (one label, one trigger), its frame, its verdict.
 
 All `*_ns` times are `time.monotonic_ns()` (CLOCK_MONOTONIC, shared by all processes of one machine)
 unless the name says `utc`.
@@ -18,18 +18,18 @@ Image = NDArray[np.uint8]
 class MissedReason(StrEnum):
     """Why a part has no inspection."""
 
-    LOST_FRAME = "lost_frame"  # gap in the camera's frame counter, or a trigger nothing answered
+    LOST_FRAME = "lost_frame"  # a gap in the camera's frame counter, or a trigger that gave no frame
     BAD_FRAME = "bad_frame"  # incomplete buffer
-    OVERRUN = "overrun"  # queue full: the oldest gave way
-    LATE = "late"  # due passed before the verdict
-    STALE_FRAME = "stale_frame"  # too old, or the very pixels of the one before
+    OVERRUN = "overrun"  # the queue was full: the oldest image gave way
+    LATE = "late"  # the label was due before its verdict could let it pass
+    STALE_FRAME = "stale_frame"  # too old, or pixel for pixel one of the images before
     ENGINE_ERROR = "engine_error"
-    RECORD_ERROR = "record_error"  # the journal would not take the verdict
+    RECORD_ERROR = "record_error"  # the verdict could not be recorded
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the camera gave for one trigger: an image, or the reason why there is none (never both)."""
+    """What the camera gave for one trigger: either an image, or the reason why it gave none."""
 
     number: int
     """The camera's frame counter; the line turns a gap in it into `lost_frame` parts."""
@@ -40,7 +40,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         if (self.image is None) == (self.missed is None):
-            raise ValueError("a Frame holds either an image or the reason why there is none")
+            raise ValueError("a Frame needs an image or a reason (missed), and not both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the engine said: one kernel value K_c in 0..1 per class (softmax engines: the probability)."""
+    """What the engine gave: one kernel value K_c in 0..1 per class (a softmax engine: the probability)."""
 
     classes: tuple[str, ...]
     values: tuple[float, ...]
@@ -90,7 +90,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """Certainty below the engine's threshold, whatever the class: unknown is not good."""
+    """Certainty below the engine's threshold, for any class: unknown is not good."""
 
     word: ClassVar = "uncertain"
     scores: Scores

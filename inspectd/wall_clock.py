@@ -4,12 +4,12 @@ import time
 from dataclasses import dataclass
 
 _TOLERANCE_NS = 100_000_000
-"""Less is not a step: time synchronisation slows or speeds the clock by at most 0.5 ms in a second."""
+"""A smaller difference is not a step: time synchronisation changes the clock by at most 0.5 ms per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockStep:
-    """At `t_mono_ns` the wall clock, which would have shown `t_from_utc_ns`, showed `t_to_utc_ns`."""
+    """At `t_mono_ns` the wall clock showed `t_to_utc_ns`, where it should have shown `t_from_utc_ns`."""
 
     t_mono_ns: int
     t_from_utc_ns: int
@@ -21,7 +21,7 @@ class ClockStep:
 
 
 class WallClock:
-    """Remembers how far the wall clock was ahead of the monotonic clock when it was last asked."""
+    """Remembers by how much the wall clock was ahead of the monotonic clock at the last call of `step`."""
 
     def __init__(self) -> None:
         self._ahead_ns, _ = _ahead()
@@ -39,7 +39,7 @@ class WallClock:
 
 
 def _ahead() -> tuple[int, int]:
-    """ns by which the wall clock is ahead, and how much of that may come from this thread having waited meanwhile."""
+    """By how many ns the wall clock is ahead, and how many of them may come from a pause of this thread between the readings."""
     t_before_ns = time.monotonic_ns()
     utc_ns = time.time_ns()
     t_after_ns = time.monotonic_ns()

@@ -1,8 +1,8 @@
-"""The gate's own process: `python -m inspectd.gate FD CONFIG_JSON`, started by the line and by nobody else.
+"""The gate's process: `python -m inspectd.gate FD CONFIG_JSON`. Only the line starts it.
 
-Its end comes with the line's: end of file on the socket, or STOP. Signals to the whole process group (a service being
-stopped, Ctrl-C, systemd's watchdog) must not take it away from the parts that are still in flight. It ends with 0 only
-if the safe state has been written and read back.
+It ends when the line ends: at the end of file on the socket, or at STOP. It ignores signals to the whole process group (a
+stopping service, Ctrl-C, the systemd watchdog), because parts may still be in flight. Its exit code is 0 only if the safe
+state has been written and read back.
 """
 
 import gc
@@ -33,7 +33,7 @@ def main() -> int:
     config = GateConfig.model_validate_json(sys.argv[2])
     with ExitStack() as claims:
         try:
-            # the gate of a line that died has its parts in flight to finish, and to make the output safe
+            # the gate of a line that died may still finish its parts in flight and make the output safe
             for device in config.output.devices:
                 claims.enter_context(Claim(device, wait_s=config.ends_within_s))
             return _run(config, channel)
@@ -51,11 +51,11 @@ def _run(config: GateConfig, channel: socket.socket) -> int:
     try:
         if config.realtime_priority:
             _become_real_time(config.realtime_priority)
-        gc.disable()  # nothing here makes reference cycles
+        gc.disable()  # this process makes no reference cycles
         try:
             GateLoop(config, output, channel).run()
         finally:
-            channel.close()  # the line hears that nothing is in flight any more
+            channel.close()  # it tells the line that nothing is in flight any more
             make_safe(output, SAFE_WITHIN_S)
     finally:
         output.close()
@@ -67,7 +67,7 @@ def _become_real_time(priority: int) -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
         log.warning(
-            "no real-time priority: pulses may be late under load; allow it with LimitRTPRIO= or gate.realtime_priority: 0",
+            "no real-time priority: pulses may be late under load; allow it with LimitRTPRIO=, or set gate.realtime_priority: 0",
             worst_of_200_wakes_ms=round(_worst_wake_ms(), 2),
         )
 

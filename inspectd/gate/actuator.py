@@ -1,7 +1,7 @@
-"""The actuator: which pulses it owes, and what is known of it. Time is passed in, nothing is done here.
+"""The actuator: which pulses are wanted from it, and what is known about it. Time is passed in; nothing is driven here.
 
-A pulse begins when the device has acknowledged it, or at its label's due time if the actuator was on already. It lasts
-`width_ms` from there, and it counts once the actuator has been read back as on after VERIFIED_SHARE of its width.
+A pulse begins when the device has acknowledged it, or at its label's due time if the actuator is on already. It lasts
+`width_ms` from then. It counts once the actuator reads back as on after VERIFIED_SHARE of its width.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from inspectd.gate.outcome import Outcome
 
 VERIFIED_SHARE = 0.5
-"""A pulse must have been on for this share of its width, as the device itself says; a shorter one has driven nothing."""
+"""A pulse must have been on for this share of its width, by the device's own word. A shorter pulse does not count."""
 
 
 @dataclass(slots=True)
 class Pulse:
-    """One label's claim to the actuator."""
+    """The pulse for one label."""
 
     part: int
     due_ns: int
@@ -22,7 +22,7 @@ class Pulse:
     """What becomes of the label once the pulse is verified."""
     began_ns: int | None = None
     is_settled: bool = False
-    """What became of the label is known; the pulse still lasts its width."""
+    """It is known what became of the label. The pulse still lasts its width."""
 
     @property
     def lateness_ns(self) -> int:
@@ -30,42 +30,42 @@ class Pulse:
 
 
 class Actuator:
-    """Starts as off and read back, which is what opening an output guarantees."""
+    """At the start it is off and read back: opening an output guarantees that."""
 
     def __init__(self, width_ns: int) -> None:
         self.is_acknowledged_off = True
         """The device has acknowledged `off`, and nothing has been commanded since."""
         self.is_read_off = True
-        """... and it has been read back as off."""
+        """The device has acknowledged `off`, and it reads back as off."""
         self.read_off_ns = 0
-        """When it was last read back as off."""
+        """When it last read back as off."""
         self._off_since_ns = 0
         """When `off` was acknowledged, if nothing has been commanded since."""
         self._in_doubt = False
-        """A command to switch on was on its way when the device failed, and may still arrive."""
+        """When the device failed, a command to switch on was on its way. It may still arrive."""
         self._width_ns = width_ns
         self._verify_ns = round(VERIFIED_SHARE * width_ns)
         self._on_since_ns: int | None = None
         self._pulses: list[Pulse] = []
 
     def owe(self, pulse: Pulse) -> None:
-        """A label needs a pulse from its due time on; it has begun if the actuator is on already."""
+        """A label needs a pulse from its due time on. If the actuator is on already, the pulse has begun."""
         if self._on_since_ns is not None:
             pulse.began_ns = max(pulse.due_ns, self._on_since_ns)
         self._pulses.append(pulse)
 
     def wants_on(self, now_ns: int) -> bool:
-        """Pulses that are over are forgotten; one that has not been verified is never over."""
+        """Whether any pulse is left. Pulses that are over are forgotten; one that is not settled is never over."""
         self._pulses = [pulse for pulse in self._pulses if not self._is_over(pulse, now_ns)]
         return bool(self._pulses)
 
     def command(self, on: bool) -> None:
-        """`on` is about to be written: from now on the actuator may be on, whether or not an answer comes."""
+        """This level is about to be written. After `on` the actuator may be on, even if no answer comes."""
         if on:
             self.is_acknowledged_off = self.is_read_off = False
 
     def acknowledged(self, on: bool, now_ns: int) -> list[Pulse]:
-        """The device has taken the level. Answers the pulses that begin with it."""
+        """The device has acknowledged the level. Returns the pulses that begin with it."""
         if not on:
             self._on_since_ns = None
             if not self.is_acknowledged_off:
@@ -79,7 +79,7 @@ class Actuator:
         return begun
 
     def read(self, on: bool, now_ns: int) -> list[Pulse]:
-        """The device says what its actuator is now. Answers the pulses that this verifies."""
+        """The device says what its actuator is now. Returns the pulses that this verifies."""
         if not on:
             self.is_read_off = self.is_acknowledged_off and not self._in_doubt
             self.read_off_ns = now_ns
@@ -88,40 +88,40 @@ class Actuator:
         return [pulse for pulse in self._pulses if self._is_verifiable(pulse, now_ns)]
 
     def was_off(self, t_ns: int) -> bool:
-        """It was acknowledged as off at that time, and nothing has been commanded since. An answer that comes later may
-        mean that the device was later, too."""
+        """Whether `off` was acknowledged before that time, and nothing has been commanded since. If the answer came later,
+        the device may have been later too."""
         return self.is_acknowledged_off and self._off_since_ns <= t_ns
 
     def open_pulse(self, part: int) -> Pulse | None:
-        """The label's pulse, if its fate is open."""
+        """The label's pulse, if it is not settled."""
         return next((pulse for pulse in self._pulses if pulse.part == part and not pulse.is_settled), None)
 
     def drop(self, pulse: Pulse) -> None:
-        """It is of no use any more."""
+        """Forget this pulse."""
         self._pulses.remove(pulse)
 
     def wants_reading(self, now_ns: int) -> bool:
-        """A pulse waits to be verified."""
+        """Whether a pulse waits to be verified."""
         return any(self._is_verifiable(pulse, now_ns) for pulse in self._pulses)
 
     def wants_proof_of_off(self) -> bool:
-        """`off` has been acknowledged, but not been read back."""
+        """Whether `off` has been acknowledged, but not read back."""
         return self.is_acknowledged_off and not self.is_read_off and not self._in_doubt
 
     def cut(self) -> list[Pulse]:
-        """End every pulse that has begun. Answers those whose fate was open."""
+        """End every pulse that has begun. Returns those that are not settled."""
         begun = [pulse for pulse in self._pulses if pulse.began_ns is not None]
         self._pulses = [pulse for pulse in self._pulses if pulse.began_ns is None]
         return [pulse for pulse in begun if not pulse.is_settled]
 
     def drop_waiting(self, before_ns: int) -> list[Pulse]:
-        """Forget the pulses that have not begun though their label was due before `before_ns`. Answers them."""
+        """Forget the pulses that have not begun although their label was due before `before_ns`. Returns them."""
         dropped = [pulse for pulse in self._pulses if pulse.began_ns is None and pulse.due_ns < before_ns]
         self._pulses = [pulse for pulse in self._pulses if pulse not in dropped]
         return dropped
 
     def failed(self) -> list[Pulse]:
-        """The device can't be driven any more: what it was last commanded it may still be. Answers the open pulses."""
+        """The device can't be driven any more, and may still be as it was last commanded. Returns the pulses that are not settled."""
         unsettled = [pulse for pulse in self._pulses if not pulse.is_settled]
         self._pulses = []
         self._on_since_ns = None
@@ -129,11 +129,11 @@ class Actuator:
         return unsettled
 
     def works(self) -> None:
-        """The device is driven again, and nothing old can reach it any more."""
+        """The device is driven again, and no old command can reach it any more."""
         self._in_doubt = False
 
     def next_ns(self) -> list[int]:
-        """When something changes: the moments at which pulses are to be verified and end."""
+        """When pulses are to be verified, and when they end."""
         return [
             pulse.began_ns + (self._width_ns if pulse.is_settled else self._verify_ns)
             for pulse in self._pulses

@@ -100,28 +100,28 @@ class GateConfig(Section):
 
     @property
     def hung_after_ms(self) -> float:
-        """A gate that has not answered the line for so long hangs."""
+        """A gate that has not answered the line for this long hangs."""
         return self.stall_ms + self.output.longest_wait_ms
 
     @property
     def ends_within_s(self) -> float:
-        """How long a gate whose line has ended may take: what is in flight, and the safe state."""
+        """How long a gate may go on after its line has ended: until nothing is in flight, and the safe state is written."""
         return (self.delay_ms + self.width_ms) / 1000 + SAFE_WITHIN_S
 
     def fits(self, pitch_ms: float) -> None:
-        """Check that these pulses can act on single labels that follow each other by `pitch_ms`.
+        """Check that a pulse can act on a single label if labels follow each other by `pitch_ms`.
 
         Raises ValueError.
         """
         if self.wiring == "pulse_to_reject" and self.width_ms >= pitch_ms:
             raise ValueError(
                 f"gate.width_ms ({self.width_ms:g}) must be shorter than the pitch of the labels ({pitch_ms:g} ms): "
-                "the pulse for a faulty label would take the good one behind it"
+                "the pulse for a faulty label would also reject the good one behind it"
             )
         if self.wiring == "pulse_to_release" and self.width_ms + self.close_before_ms > pitch_ms:
             raise ValueError(
                 f"gate.width_ms ({self.width_ms:g}) and gate.close_before_ms ({self.close_before_ms:g}) together must not "
-                f"exceed the pitch of the labels ({pitch_ms:g} ms): the path would be open for the label behind"
+                f"exceed the pitch of the labels ({pitch_ms:g} ms): the path would still be open for the label behind"
             )
         if self.delay_ms / pitch_ms > CAPACITY:
             raise ValueError(

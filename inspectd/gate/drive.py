@@ -1,6 +1,6 @@
 """Schedule and output together: writes what the schedule wants, reads back what became of it, and tries again.
 
-Whatever goes wrong with the output, foreseen or not, is a failure of the output: run permit off, and on with it.
+Any error of the output, expected or not, counts as a failed output: run permit drops, and the gate goes on.
 """
 
 import time
@@ -16,21 +16,21 @@ log = structlog.get_logger()
 
 _CONFIRMATION_POLL_NS = 2_000_000
 _QUIET_NS = 5_000_000
-"""A refresh takes some answers of the device: it is done where nothing is due for so long, if there is such a pause ..."""
+"""A refresh needs several answers of the device. It waits for a moment when nothing is due for this long, if one comes
+between the two shares of `refresh_ms` below. At the end of that time it is done in any case."""
 _EARLIEST_SHARE, _LATEST_SHARE = 0.7, 0.9
-"""... between these shares of `refresh_ms`; at the latest of them all the same."""
 _GOOD_CHECKS = 2
-"""After a failure, the safe state must read back so often, `refresh_ms` apart, before the output counts as working:
-what was on its way to the device when the cable was cut may still arrive."""
+"""After a failure, the safe state must read back this often, `refresh_ms` apart, before the output counts as working.
+Until then, what was on its way to the device when the cable was cut may still arrive."""
 
 
 class Drive:
-    """`turn` again and again, at the latest after `wait_ns`."""
+    """Call `turn` again and again, each time at the latest after `wait_ns`."""
 
     def __init__(
         self, schedule: Schedule, output: Output, refresh_ms: float, clock_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
-        """`output` is open, so that the safe state is written."""
+        """`output` is open, so the safe state is written."""
         self._schedule = schedule
         self._output = output
         self._clock_ns = clock_ns
@@ -38,7 +38,8 @@ class Drive:
         self._written = SAFE
         self._refreshed_ns = clock_ns()
         self._refresh: list[Callable[[], None]] = []
-        """What is left of the refresh, last first: one step a turn, or a slow device would hold up a pulse by all of it."""
+        """The steps of the refresh that are left, the next one last. One step per turn: a slow device then delays a pulse by one
+        step only."""
         self._good_checks = _GOOD_CHECKS
 
     def turn(self) -> None:
@@ -57,7 +58,7 @@ class Drive:
             self._fail(error)
 
     def wait_ns(self) -> int:
-        """How long nothing is to be done, if nothing happens."""
+        """How long there is nothing to do, if nothing happens."""
         now_ns = self._clock_ns()
         if self._refresh:
             return 0
@@ -95,12 +96,12 @@ class Drive:
         on = self._output.actuator()
         self._schedule.actuator_read(on, self._clock_ns())
         if on != self._written.actuator:
-            raise OutputError(f"the actuator was commanded {self._written.actuator}, it reads back {on}")
+            raise OutputError(f"the actuator was set to {self._written.actuator}, but reads back {on}")
 
     def _read_run_permit(self) -> None:
         on = self._output.run_permit()
         if on is not None and on != self._written.run_permit:
-            raise OutputError(f"run permit was commanded {self._written.run_permit}, it reads back {on}")
+            raise OutputError(f"run permit was set to {self._written.run_permit}, but reads back {on}")
 
     def _refresh_after_ns(self, now_ns: int) -> int:
         is_busy = self._schedule.next_wake_ns(now_ns) - now_ns < _QUIET_NS
@@ -120,7 +121,7 @@ class Drive:
 
     def _try_again(self, signals: Signals) -> None:
         try:
-            self._write(signals)  # of a failed output the schedule wants neither actuator nor run permit
+            self._write(signals)  # the schedule wants the safe state of a failed output
             self._read_actuator()
             self._read_run_permit()
         except Exception as error:

@@ -23,10 +23,11 @@ log = structlog.get_logger()
 
 _START_TIMEOUT_S = 10.0
 _SEND_WITHIN_S = 0.05
-"""A burst of lost frames may fill the channel for some ms; a gate that takes nothing for this long does not listen."""
+"""Many lost frames at once may fill the channel for some ms. A gate that reads nothing for this long does not listen."""
 _BEAT_S = 0.02
 _UNANSWERED = 3
-"""Permit messages without an answer before a gate counts as hung; a machine that stood still as a whole misses one."""
+"""More permit messages than this must be unanswered before a gate counts as hung. When the whole machine stood still, one
+is unanswered."""
 
 
 class _Gone(LineFault):
@@ -34,8 +35,7 @@ class _Gone(LineFault):
 
 
 class GateLink:
-    """Its sends may come from any thread and take 50 ms at most. A gate that is gone, hangs or does not listen is a
-    LineFault."""
+    """Any thread may send; it takes 50 ms at most. LineFault is raised if the gate is gone, hangs or does not listen."""
 
     def __init__(
         self, config: GateConfig, channel: socket.socket, gate: "subprocess.Popen[bytes] | GateThread | None"
@@ -47,7 +47,7 @@ class GateLink:
         self.pid = self._process.pid if self._process is not None else None
         self._has_stopped = False
         self._devices = config.output.devices
-        """Asked for while the network is whole: a name may have to be looked up."""
+        """Read while the network works: a name may have to be looked up."""
         self._unanswered = 0
         self._asked_ns = 0
         channel.setblocking(False)
@@ -56,7 +56,7 @@ class GateLink:
     def start(cls, config: GateConfig, camera: object = None) -> "GateLink":
         """Start the gate and wait until it has opened its output.
 
-        In a process of its own; in a thread where the output hangs on the line's own camera.
+        The gate is a process; if the output is on the line's camera, it is a thread of this process.
         Raises OutputError if the output can't be opened (the gate has logged why).
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -71,14 +71,16 @@ class GateLink:
         try:
             link._wait_for_life(_START_TIMEOUT_S + config.ends_within_s)
         except LineFault as error:
-            link._channel.close()  # nothing was driven, so nothing is made safe: the output may be another line's
+            link._channel.close()  # nothing was driven, so nothing is made safe: another line may own the output
             process.kill()
             process.wait()
-            raise OutputError("the gate could not start: its output can't be opened (its log line says why)") from error
+            raise OutputError(
+                "the gate could not start: its output can't be opened (its last log line says why)"
+            ) from error
         return link
 
     def expect(self, part: int, due_ns: int) -> None:
-        """A part exists: it is rejected at `due_ns` unless `clear` comes before. Raises LineFault."""
+        """A part exists: reject it at `due_ns` unless `clear` comes before. Raises LineFault."""
         self._send(Message(Kind.EXPECT, part=part, t_ns=due_ns))
 
     def clear(self, part: int) -> None:
@@ -86,9 +88,9 @@ class GateLink:
         self._send(Message(Kind.CLEAR, part=part))
 
     def permit(self, ok: bool) -> None:
-        """The line is alive; `ok`: it sees every trigger, so the belt may run.
+        """The line is alive. `ok`: it sees every trigger, so the belt may run.
 
-        Raises LineFault; a gate that hangs (`hung_after_ms`) is killed.
+        Raises LineFault. A gate that has not answered for `hung_after_ms` is killed.
         """
         now_ns = time.monotonic_ns()
         self._send(Message(Kind.PERMIT, int(ok), t_ns=now_ns))
@@ -99,11 +101,11 @@ class GateLink:
             self._kill_if_hung(now_ns)
 
     def reset(self) -> None:
-        """An operator has looked: latched stops are forgotten. Raises LineFault."""
+        """An operator has looked: the gate forgets its latched stops. Raises LineFault."""
         self._send(Message(Kind.RESET))
 
     def wait(self, timeout_s: float) -> None:
-        """Return as soon as there is something to receive, which the gate's death is too."""
+        """Return as soon as there is something to receive, or the gate is dead."""
         select.select([self._channel], [], [], timeout_s)
 
     def receive(self) -> list[Done | GateState]:
@@ -119,7 +121,7 @@ class GateLink:
     def stop(self) -> list[Done | GateState]:
         """Let the gate finish what is in flight, and wait for that. Returns the last it says.
 
-        Raises LineFault if it takes longer than that can take, or hangs meanwhile.
+        Raises LineFault if that takes longer than it can, or if the gate hangs meanwhile.
         """
         self._send(Message(Kind.STOP))
         messages: list[Message] = []
@@ -136,12 +138,12 @@ class GateLink:
         raise LineFault("the gate has not finished what was in flight in time")
 
     def close(self) -> None:
-        """Hang up and see to it that the output is safe. Safe to call twice.
+        """Close the channel and make sure that the output is safe. May be called twice.
 
-        A gate that still runs takes it for the line's death: run permit off, everything in flight rejected; one that
-        hangs is killed. One that did not end by itself with the safe state acknowledged (killed, hung, failed) has left its
-        output as it was; then the safe state is written from here. Raises OutputError if that fails, too, and LineFault if
-        the gate ended otherwise than `stop` said.
+        For a gate that still runs, this means that the line is dead: run permit drops and everything in flight is rejected.
+        A gate that hangs is killed. If the gate was killed or failed, it may have left its output as it was; then the safe
+        state is written from here. Raises OutputError if that fails too, and LineFault if the gate did not finish what
+        `stop` asked for.
         """
         process, self._process = self._process, None
         thread, self._thread = self._thread, None
@@ -175,7 +177,7 @@ class GateLink:
                 make_safe(output, within_s=1 if has_tried else SAFE_WITHIN_S, is_open=False)
         finally:
             output.close()
-        log.warning("the gate did not end in the safe state; the line has written it in its place", exit_code=code)
+        log.warning("the gate did not end in the safe state; the line has written it instead", exit_code=code)
 
     def __enter__(self) -> Self:
         return self
@@ -193,7 +195,7 @@ class GateLink:
             raise LineFault(f"the gate has not answered for {silent_ms:.0f} ms")
 
     def _answers(self) -> bool:
-        """Whether the gate answers a permit message, or has ended. What it says beside is lost."""
+        """Whether the gate answers a permit message, or has ended. Its other messages are lost."""
         asked_ns = time.monotonic_ns()
         end_s = time.monotonic() + self._config.hung_after_ms / 1000
         try:
@@ -210,7 +212,7 @@ class GateLink:
         return False
 
     def _read(self) -> tuple[list[Message], bool]:
-        """What has come, and whether the gate's end is closed."""
+        """The messages that have come, and whether the gate's end is closed."""
         messages: list[Message] = []
         while True:
             try:

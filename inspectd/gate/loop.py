@@ -1,4 +1,4 @@
-"""The gate's event loop: one socket, one output, one schedule, microsecond timeouts."""
+"""The gate's event loop: one socket, one output, one schedule."""
 
 import select
 import socket
@@ -16,14 +16,14 @@ from inspectd.gate.schedule import Schedule
 log = structlog.get_logger()
 
 _MESSAGES_A_TURN = 64
-"""A line that talks without a pause must not keep the gate from driving."""
+"""At most so many messages per turn: a line that sends without a pause must not keep the gate from its output."""
 
 
 class GateLoop:
-    """Runs until the line says STOP or its end of the socket closes, and everything in flight has been dealt with."""
+    """Runs until the line says STOP or closes its end of the socket, and nothing is in flight any more."""
 
     def __init__(self, config: GateConfig, output: Output, channel: socket.socket) -> None:
-        """`channel`: the gate's end of a SOCK_SEQPACKET pair. `output` is open, so that the safe state is written."""
+        """`channel`: the gate's end of a SOCK_SEQPACKET pair. `output` is open, so the safe state is written."""
         self._channel = channel
         self._schedule = Schedule(config, time.monotonic_ns())
         self._drive = Drive(self._schedule, output, config.refresh_ms)
@@ -31,7 +31,7 @@ class GateLoop:
         self._line_gone = False
 
     def run(self) -> None:
-        """Leaves the output as it is: `make_safe` is the caller's."""
+        """Leaves the output as it is: the caller makes it safe."""
         self._channel.setblocking(False)
         self._send(Message(Kind.ALIVE, self._schedule.state(time.monotonic_ns())))
         while True:
@@ -84,7 +84,7 @@ class GateLoop:
                 self._stopping = True
                 self._schedule.line_stops()
             case _:
-                log.error("the line sent what only the gate sends", kind=message.kind.name)
+                log.error("the line sent a message that only the gate may send", kind=message.kind.name)
 
     def _tell(self) -> None:
         outcomes = self._schedule.take_outcomes()
@@ -99,5 +99,5 @@ class GateLoop:
         try:
             self._channel.send(message.pack())
         except (BlockingIOError, ConnectionError):
-            # A line that does not listen is a line that will stall or be gone; the gate must not wait for it.
+            # A line that does not read will stall or end; the gate must not wait for it.
             return

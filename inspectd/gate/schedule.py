@@ -1,8 +1,8 @@
-"""The gate's logic without its clock: which signals, and when. Time is passed in, nothing is done here.
+"""The gate's logic without a clock: which signals are wanted, and when. Time is passed in; nothing is driven here.
 
 Every expected part is rejected at its due time unless it has been cleared. Run permit needs a fresh permit message that says
-ok, an output that does what it is told, and no latched stop. What the output acknowledged and read back comes in
-(`acknowledged`, `actuator_read`, `output_failed`); what became of each label goes out (`take_outcomes`).
+ok, an output that does what it is told, and no latched stop. What the output acknowledged and read back comes in through
+`acknowledged`, `actuator_read` and `output_failed`. What became of each label goes out through `take_outcomes`.
 """
 
 import heapq
@@ -23,8 +23,8 @@ _NOBODY_VOUCHES = {
     GateState.REJECT_UNCONFIRMED,
     GateState.REJECT_NOT_DRIVEN,
 }
-"""In these states not even a cleared part in flight passes. A line that only says "not ok" (its camera is gone, say)
-has still inspected and recorded what it cleared."""
+"""In these states not even a cleared part in flight passes. A line that only says "not ok", because its camera is gone for
+example, has still inspected and recorded what it cleared."""
 
 
 @dataclass(slots=True, order=True)
@@ -58,8 +58,8 @@ class Schedule:
         self._fired: deque[int] = deque(maxlen=CAPACITY)
         self._outcomes: list[Done] = []
         self._rest_on_off = deque[tuple[int, int]](maxlen=CAPACITY)
-        """Labels whose outcome is right if the actuator stayed off until they were by, and when they are by (ns); it has
-        not been read since."""
+        """Labels whose outcome is only right if the actuator stayed off until they had gone by, and when that is (ns). The
+        actuator has not been read since."""
         self._unscheduled_until_ns: int | None = None
         self._permit_ns: int | None = None
         self._line_ok = False
@@ -78,7 +78,7 @@ class Schedule:
     def expect(self, part: int, due_ns: int) -> None:
         """A part exists: reject it at `due_ns` unless it is cleared before.
 
-        One more than CAPACITY can't be scheduled: it has to be looked for, and the belt stands until it has gone by.
+        One more than CAPACITY can't be scheduled: somebody must look for it, and the belt stops until it has gone by.
         """
         if len(self._dues) >= CAPACITY:
             self._unscheduled_until_ns = max(due_ns + self._width_ns, self._unscheduled_until_ns or 0)
@@ -103,7 +103,7 @@ class Schedule:
         self._permit_ns = now_ns
 
     def reset(self) -> None:
-        """An operator has looked: forget latched stops."""
+        """An operator has looked: forget the latched stops."""
         self._latched = None
         self._rejects_in_a_row = 0
         self._recent.clear()
@@ -112,18 +112,18 @@ class Schedule:
         self._line_gone = True
 
     def line_stops(self) -> None:
-        """No more permit messages are to come, and that is not a stall: what was cleared still passes."""
+        """No more permit messages will come, and that is not a stall: what was cleared still passes."""
         self._stopping = True
 
     # what the output says
 
     def acknowledged(self, signals: Signals, now_ns: int) -> None:
-        """The device has taken the signals."""
+        """The device has acknowledged the signals."""
         for pulse in self._actuator.acknowledged(signals.actuator, now_ns):
             self._begun(pulse)
 
     def actuator_read(self, on: bool, now_ns: int) -> None:
-        """The device says what its actuator is now, as it was commanded or not."""
+        """The device says what its actuator is now, whatever was commanded."""
         if on and self._actuator.is_acknowledged_off:
             self._revise()
         while not on and self._rest_on_off and self._rest_on_off[0][1] <= now_ns:
@@ -132,7 +132,7 @@ class Schedule:
             self._settle(pulse, pulse.if_driven)
 
     def output_failed(self) -> None:
-        """The device does not answer, or is not what it was commanded to be. The labels of open pulses may have gone by."""
+        """The device does not answer, or is not as it was commanded. The labels of its pulses may have gone by."""
         self._output_failed = True
         for pulse in self._actuator.failed():
             self._settle(pulse, Outcome.REJECTED_STOPPED if self._releases else Outcome.NOT_DRIVEN)
@@ -163,7 +163,7 @@ class Schedule:
         return signals
 
     def wants_actuator_read(self, now_ns: int) -> bool:
-        """The actuator is to be read back now: nothing else says that a pulse was real, or that a path is closed."""
+        """Whether to read the actuator now: only that shows that a pulse was real, or that a path is closed."""
         if self._output_failed:
             return False
         if self._actuator.wants_reading(now_ns):
@@ -196,7 +196,7 @@ class Schedule:
         return GateState.RUNNING if self._line_ok else GateState.LINE_NOT_OK
 
     def next_wake_ns(self, now_ns: int) -> int:
-        """When `step` or `wants_actuator_read` has something new to say, if nothing happens before."""
+        """When `step` or `wants_actuator_read` may give another answer, if nothing happens before."""
         times = [self._toggled_ns + self._toggle_ns, *self._actuator.next_ns()]
         if self._dues:
             times.append(self._dues[0].due_ns)
@@ -218,14 +218,14 @@ class Schedule:
         return self._confirm_by_ns is not None
 
     def is_idle(self, now_ns: int) -> bool:
-        """Nothing is in flight, and no pulse is on or owed."""
+        """Whether nothing is in flight, and no pulse is on or wanted."""
         return not self._dues and not self._actuator.wants_on(now_ns)
 
     def _act(self, label: _InFlight, now_ns: int) -> None:
         """The label is due: let it pass or reject it."""
         part, due_ns = label.part, label.due_ns
         passes = label.is_cleared and self._is_vouched_for(now_ns)
-        if self._releases:  # opened late, the good path would take in the label behind
+        if self._releases:  # a path that opens late would let the next label in too
             passes &= now_ns - due_ns <= self._max_lateness_ns and not self._output_failed
         self._count(rejected=not passes)
         if not passes:
@@ -258,15 +258,15 @@ class Schedule:
                 self._actuator.drop(pulse)
                 self._settle(pulse, Outcome.REJECTED_STOPPED)
             return
-        if is_late:  # it stays on all the same: it may still catch its label
+        if is_late:  # it stays on: it may still catch its label
             self._settle(pulse, Outcome.NOT_DRIVEN)
         if self._confirm_ns is not None and self._confirm_by_ns is None:
             self._confirm_by_ns = pulse.began_ns + self._confirm_ns
 
     def _reject_by_closed_path(self, part: int, due_ns: int, outcome: Outcome) -> None:
-        """The label is at the path: it must have been closed at its due time, and be known to be.
+        """The label is at the path: the path must have been closed at its due time, and be known to be closed.
 
-        A pulse that still waits, for a label before this one, would open it for this one.
+        A pulse that still waits for an earlier label would open the path for this one.
         """
         for pulse in (*self._actuator.cut(), *self._actuator.drop_waiting(due_ns + 1)):
             self._settle(pulse, Outcome.REJECTED_STOPPED)
@@ -278,7 +278,7 @@ class Schedule:
             self._rest_on_off.append((part, due_ns + self._close_before_ns))
 
     def _revise(self) -> None:
-        """The actuator is on, and nobody here has commanded it: who knows since when. Says again what became of labels."""
+        """The actuator is on although the gate has not commanded it, and nobody knows since when: correct what was said of labels."""
         for part, _ in self._rest_on_off:
             if self._releases:
                 self._not_driven(Done(part, Outcome.NOT_DRIVEN))
@@ -332,8 +332,8 @@ class Schedule:
         return self._actuator.wants_on(now_ns)
 
     def _closed_path_is_unproven(self, now_ns: int) -> bool:
-        """It was closed a moment ago, or a label that must not pass is near, or has just gone by, and it has not been seen
-        closed since."""
+        """The path has not been read back as closed since it was closed, or since a label that must not pass came near or
+        went by."""
         if not self._actuator.is_acknowledged_off:
             return False
         return (
@@ -346,7 +346,7 @@ class Schedule:
         )
 
     def _rejects_due(self, from_ns: int, now_ns: int) -> Iterator[int]:
-        """Due times, before `from_ns` + close_before, of parts that would not pass if they were due now."""
+        """The due times, before `from_ns` + close_before, of parts that would not pass if they were due now."""
         vouched = self._is_vouched_for(now_ns) and not self._output_failed
         places = [0]
         while places:

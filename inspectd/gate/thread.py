@@ -1,4 +1,4 @@
-"""The gate in a thread of the line's own process: where the output is on the line's own camera."""
+"""The gate in a thread of the line's process, for an output that is on the line's camera."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class GateThread:
-    """Runs from its making until the line stops it or hangs up. `channel` is the gate's end."""
+    """Runs from when it is made until the line stops it or closes the channel. `channel` is the gate's end."""
 
     def __init__(self, config: GateConfig, camera: object, channel: socket.socket) -> None:
         self._config = config
@@ -25,7 +25,7 @@ class GateThread:
         self._thread.start()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for its end. Raises OutputError if it has not ended with the safe state acknowledged."""
+        """Wait until it has ended. Raises OutputError if the safe state was not acknowledged."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise OutputError(

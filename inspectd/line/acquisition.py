@@ -22,13 +22,13 @@ log = structlog.get_logger()
 _GRAB_TIMEOUT_MS = 100.0
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _OPENING_S = 20.0
-"""A camera that is not there may take so long to say so. What takes longer hangs: the watchdog is to see it."""
+"""A camera that is not connected may take this long to say so. One that takes longer hangs, and the watchdog must see it."""
 _LARGEST_GAP = 1000
-"""More frames than this cannot be lost between two that arrived: the counter itself has jumped."""
+"""A gap in the frame counter that is larger than this is not a loss of frames: the counter itself has jumped."""
 
 
 class Acquisition:
-    """Turns frames into parts: announces each to the gate (which rejects it from then on) and queues its image."""
+    """Turns frames into parts: announces each part to the gate, which rejects it from then on, and queues its frame."""
 
     def __init__(
         self,
@@ -43,8 +43,8 @@ class Acquisition:
         expect_every_s: float | None = None,
         repeats_after: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`on_camera` is told why the camera was lost (text) and that it is back (None). `expect_every_s`,
-        `repeats_after`: as the camera's section has them."""
+        """`on_camera` gets the reason when the camera is lost, and None when it is back. `expect_every_s` and
+        `repeats_after` come from the camera's section of the config."""
         self.progress = Progress()
         self.ended = threading.Event()
         """Set when a finite source has no more images."""
@@ -61,15 +61,15 @@ class Acquisition:
         self._repeats_after = repeats_after
         self._recent: RecentImages | None = None
         self._proof_is_owed = threading.Event()
-        """Set while the camera is open, but its trigger has given nothing since it was found dead."""
+        """Set while the camera is open, but its trigger was found dead and has given no image since."""
         self._last_s = time.monotonic()
         self._opening: threading.Thread | None = None
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Until `stop` or the end of the images. Reconnects with backoff; raises only what no retry can mend.
+        """Work until `stop` or the end of the images. A lost camera is opened again, with growing pauses.
 
-        The camera stays open until `close`, because the reject output may be on it.
+        The camera stays open until `close`, because the reject output may be on it. Raises LineFault, or any bug.
         """
         try:
             for _ in self._connections():
@@ -90,13 +90,13 @@ class Acquisition:
         self._stopping.set()
 
     def close(self) -> None:
-        """Once `run` has returned. Bounded in time."""
+        """Close the camera, once `run` has returned. Bounded in time."""
         self._camera.close()
         if self._opening is not None:
             self._opening.join(CLOSE_S)
 
     def reset(self) -> None:
-        """Somebody has looked: a trigger that was found dead is trusted again, for `expect_every_s`."""
+        """An operator has looked: a trigger that was found dead is trusted again, for `expect_every_s`."""
         self._proof_is_owed.clear()
 
     def _connections(self) -> Iterator[None]:
@@ -121,13 +121,13 @@ class Acquisition:
             yield
 
     def _open(self) -> None:
-        """In a thread of its own, so that meanwhile this one shows progress and obeys `stop`."""
+        """Open the camera in another thread, so that this one shows progress and obeys `stop` meanwhile."""
         failures: list[BaseException] = []
 
         def open_camera() -> None:
             try:
                 self._camera.open()
-                if self._stopping.is_set():  # nobody waits any more
+                if self._stopping.is_set():  # nobody waits for it any more
                     self._camera.close()
             except BaseException as error:  # raised in the acquire thread, below
                 failures.append(error)
@@ -171,15 +171,16 @@ class Acquisition:
             previous = frame
 
     def _recent_images(self) -> RecentImages:
-        """A camera that is frozen is so after it was opened anew; one that plays files begins again at the first."""
+        """A frozen camera is still frozen after it was opened again, so its images are remembered. A camera that plays files
+        begins again with the first one."""
         repeats_after = self._repeats_after()
         if self._recent is None or repeats_after is not None:
             self._recent = RecentImages(repeats_after)
         return self._recent
 
     def _expect_labels(self) -> None:
-        """Raises CameraError if labels are expected and none has come for too long."""
-        if not self.delivers.is_set() and not self._proof_is_owed.is_set():  # reset: somebody has looked
+        """Raises CameraError if labels are expected and no label has come for too long."""
+        if not self.delivers.is_set() and not self._proof_is_owed.is_set():  # an operator has looked (`reset`)
             self._last_s = time.monotonic()
             self._delivers()
         if self._expect_every_s is None or self._proof_is_owed.is_set():
@@ -187,8 +188,9 @@ class Acquisition:
         if time.monotonic() - self._last_s > self._expect_every_s:
             self._proof_is_owed.set()
             raise CameraError(
-                f"no label for {self._expect_every_s:g} s, and camera.expect_every_s expects one: does the light barrier see "
-                "the labels, and is its cable in? Run permit stays off until a trigger gives an image, or until a reload (SIGHUP)"
+                f"no label has come for {self._expect_every_s:g} s (camera.expect_every_s): check that the light barrier sees "
+                "the labels and that its cable is connected. Run permit stays off until a trigger gives an image, or until a "
+                "reload (SIGHUP)"
             )
 
     def _prove_trigger(self, frame: Frame) -> None:
@@ -223,9 +225,10 @@ class Acquisition:
 
 
 def lost_between(previous: Frame, frame: Frame) -> list[Frame]:
-    """One `lost_frame` frame for each number missing between two frames; triggers are spread evenly between theirs.
+    """One `lost_frame` frame for each number that is missing between two frames. Their triggers are spread evenly.
 
-    A counter that stands still, runs backwards or leaps by more than a thousand says nothing about single parts: raises CameraError.
+    Raises CameraError if the counter stood still, ran backwards or jumped by more than 1000: it then says nothing about
+    single parts.
     """
     gap = frame.number - previous.number
     if not 0 < gap <= _LARGEST_GAP:

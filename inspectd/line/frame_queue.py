@@ -1,4 +1,4 @@
-"""The bounded queue between camera and inspection. Overflow strategy: the oldest image gives way."""
+"""The bounded queue between camera and inspection. When it is full, the oldest image gives way."""
 
 import threading
 from collections import deque
@@ -7,18 +7,18 @@ from dataclasses import replace
 from inspectd.part import Frame, MissedReason, Part
 
 _COMMIT_MS = 1.0
-"""Recording a verdict and telling the gate takes about as long, however fast the engine."""
+"""About the time for recording a verdict and telling the gate, which a fast engine does not shorten."""
 
 
 class FrameQueue:
-    """At most `depth` images wait. When one more comes, the oldest loses its image and becomes `overrun`: it keeps
-    its place, so that it is still recorded, in order, and no part is ever dropped."""
+    """At most `depth` images wait. When one more comes, the oldest part loses its image and becomes `overrun`. It keeps its
+    place, so it is still recorded, in order: a part is never dropped."""
 
     def __init__(self, depth: int) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self.depth = depth
-        """May be changed; a smaller one holds from the next image on."""
+        """May be changed at any time. A smaller depth takes effect when the next image comes."""
         self._entries: deque[tuple[Part, Frame]] = deque()
         self._images = 0
         self._changed = threading.Condition()
@@ -34,7 +34,7 @@ class FrameQueue:
             self._changed.notify()
 
     def get(self, timeout_s: float) -> tuple[Part, Frame] | None:
-        """The oldest entry, or None if nothing came within `timeout_s`."""
+        """The oldest entry, or None if nothing comes within `timeout_s`."""
         with self._changed:
             if not self._entries and not self._changed.wait_for(lambda: self._entries, timeout_s):
                 return None
@@ -55,5 +55,5 @@ class FrameQueue:
 
 
 def depth_for(deadline_ms: float, service_ms: float) -> int:
-    """How many waiting images can still be judged in time: the last one waits depth x service time (both in ms)."""
+    """How many images may wait and still be judged in time: the last one waits depth x `service_ms`."""
     return max(1, int(deadline_ms / max(service_ms, _COMMIT_MS)) - 1)

@@ -1,6 +1,6 @@
-"""The inspection worker: queue -> preprocess -> engine -> verdict -> journal -> gate. The only owner of the journal.
+"""The inspection worker: queue -> preprocess -> engine -> verdict -> journal -> gate. It alone writes the journal.
 
-The order of the last two steps is the product: a pass is recorded first, then the gate is told.
+The order of the last two steps is what the product promises: a pass is recorded first, and only then the gate is told.
 """
 
 import threading
@@ -22,12 +22,12 @@ log = structlog.get_logger()
 
 _COMPLAIN_EVERY_S = 1.0
 _WARM_EVERY_S = 0.01
-"""Idle this long, the engine gets a dummy image: an inference takes a quarter longer after 10 ms without work, two
-thirds after 60 and double after a second."""
+"""After this long without work, the engine gets a dummy image. Otherwise the next inference is slower: by a quarter after
+10 ms without work, by two thirds after 60 ms, and by a factor of two after 1 s."""
 
 
 class Inspection:
-    """Judges one part after another. Between two parts it may change its engine."""
+    """Judges one part after another. It changes its engine between two parts only."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Inspection:
         self._engine = engine
         self._next_engine: Engine | None = None
         self._proven_engine = engine
-        """The last one that judged a part; a new engine that fails on its first part gives way to it."""
+        """The last engine that judged a part. If a new engine fails on its first part, this one takes over again."""
         self._queue = queue
         self._gate = gate
         self._books = books
@@ -63,7 +63,7 @@ class Inspection:
         self._next_engine = engine
 
     def stop(self) -> None:
-        """Finish what is queued, then return from `run`."""
+        """Let `run` judge what is queued, then return."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -106,7 +106,7 @@ class Inspection:
             self._archive.offer(part, verdict, frame.image)
 
     def _judge(self, frame: Frame, now_ns: int) -> tuple[Verdict, int | None, int | None]:
-        """The verdict, and the us that preprocessing and inference took."""
+        """The verdict, and how many us preprocessing and inference took (None if they did not happen)."""
         if frame.image is None:
             return Missed(frame.missed or MissedReason.BAD_FRAME), None, None
         if now_ns - frame.t_trigger_ns > self._max_age_ns:
@@ -125,11 +125,13 @@ class Inspection:
 
     def _fall_back(self, failed: Engine) -> None:
         if failed is not self._proven_engine:
-            log.error("the new engine failed on its first part, back to the one before", engine=failed.manifest.name)
+            log.error(
+                "the new engine failed on its first part; the one before takes over again", engine=failed.manifest.name
+            )
             self._next_engine = self._proven_engine
 
     def _record(self, part: Part, verdict: Verdict, stages: Stages) -> Verdict:
-        """Commits the verdict; what can't be recorded is no pass."""
+        """Commit the verdict, and return it. A verdict that can't be recorded becomes `record_error`."""
         t_begin_ns = time.monotonic_ns()
         try:
             self._journal.append(part, verdict, stages)

@@ -1,4 +1,4 @@
-"""The books of a line: triggers = pass + fault + uncertain + missed + still open, checked at every entry."""
+"""The books of a line: triggers = pass + fault + uncertain + missed + open. This is checked at every entry."""
 
 import threading
 from collections import Counter
@@ -25,21 +25,21 @@ class Tally:
 
 
 class Books:
-    """Every part is opened once by its trigger and closed once by its verdict. Thread-safe."""
+    """Each part is opened once, by its trigger, and closed once, by its verdict. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._triggers = 0
         self._open: set[int] = set()
         self._on_the_way: set[int] = set()
-        """Parts with a recorded pass whose label has not reached the gate yet."""
+        """Parts with a recorded pass on which the gate has not acted yet."""
         self._passed = 0
         self._faults: Counter[str] = Counter()
         self._uncertain = 0
         self._missed: Counter[str] = Counter()
 
     def trigger(self, part_id: int) -> None:
-        """A part exists. Raises LineFault if it did before."""
+        """A part exists. Raises LineFault if it is open already."""
         with self._lock:
             if part_id in self._open:
                 raise LineFault(f"part {part_id} was triggered twice")
@@ -48,7 +48,7 @@ class Books:
             self._balance()
 
     def decide(self, part_id: int, verdict: Verdict) -> None:
-        """The part's verdict. Raises LineFault if it has one already or was never triggered."""
+        """The part has a verdict. Raises LineFault if it is not open: it has a verdict already, or was never triggered."""
         with self._lock:
             if part_id not in self._open:
                 raise LineFault(f"part {part_id} got a verdict but is not open")

@@ -1,7 +1,7 @@
 """The line: acquire thread -> bounded queue -> inspection thread, wired to gate, journal and archive.
 
-The line's owner (`service`) calls `beat` every few ms from the main thread: it collects what the gate did, passes the
-first error of any stage on, and tells the gate whether the line sees every trigger.
+The owner of the line (`service`) calls `beat` every few ms from the main thread. It collects what the gate did, raises the
+first error of any stage, and tells the gate whether the line sees every trigger.
 """
 
 import threading
@@ -32,7 +32,7 @@ _BEAT_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What each stage has to say for itself."""
+    """The state of each stage at one moment. Ages are ms since the stage last made progress."""
 
     camera_delivers: bool
     acquire_age_ms: float
@@ -119,9 +119,9 @@ class Line:
         return health
 
     def wait(self, duration_s: float) -> None:
-        """Until the next beat is due. Raises LineFault as soon as the gate dies: labels go by unrejected until then.
+        """Wait until the next beat is due. Raises LineFault as soon as the gate dies, because labels then pass unrejected.
 
-        The gate answers every beat, so news must not end the wait: beats would chase their own answers.
+        News from the gate does not end the wait: the gate answers every beat, so the next beat would follow at once.
         """
         end_s = time.monotonic() + duration_s
         while (left_s := end_s - time.monotonic()) > 0:
@@ -140,7 +140,7 @@ class Line:
 
     @property
     def ended(self) -> bool:
-        """A finite camera has no more images."""
+        """The camera has no more images."""
         return self._acquisition.ended.is_set()
 
     @property
@@ -148,7 +148,7 @@ class Line:
         return self._inspection.engine
 
     def swap_engine(self, engine: Engine) -> None:
-        """From the next part on. The queue holds no more images than the new engine can judge in time."""
+        """Use `engine` from the next part on. The queue then holds as many images as it can judge in time."""
         before, after = self.engine.manifest, engine.manifest
         if (before.classes, before.pass_class) != (after.classes, after.pass_class):
             log.warning("the new engine has other classes", classes=after.classes, pass_class=after.pass_class)
@@ -156,14 +156,15 @@ class Line:
         self._inspection.swap_engine(engine)
 
     def reset(self) -> None:
-        """An operator has looked: latched stops of the gate are cleared, and the camera's trigger is trusted again."""
+        """An operator has looked: the gate forgets its latched stops, and the camera's trigger is trusted again."""
         self._acquisition.reset()
         self._gate.reset()
 
     def stop(self) -> None:
-        """Run permit off, no new parts, judge what is queued, let the gate finish its dues, close the books.
+        """Drop run permit, take no new parts, judge what is queued, let the gate finish what is in flight, check the books.
 
-        Bounded in time: what hangs is left behind, and the journal then shows an unclean end."""
+        Bounded in time: a thread that hangs is left behind, and the journal then shows an unclean end. Raises LineFault.
+        """
         self._acquisition.stop()
         acquire, inspect = self._threads
         self._join(acquire)
@@ -183,7 +184,7 @@ class Line:
             raise LineFault(f"{tally.open} parts have no verdict after the line stopped")
 
     def _join(self, thread: threading.Thread) -> None:
-        """The gate goes on hearing from the line, or what it has cleared would be rejected as a stalled line's."""
+        """Meanwhile the gate gets permit messages: without them the line counts as stalled, and cleared labels are rejected."""
         end_s = time.monotonic() + self._drain_s
         while thread.is_alive() and time.monotonic() < end_s:
             self._gate.permit(False)
@@ -225,7 +226,7 @@ class Line:
         self._journal.outage_begin("camera", lost)
 
     def _guard(self, run: Callable[[], None]) -> Callable[[], None]:
-        """A stage that dies takes the line with it: the end of its process is what the gate understands best."""
+        """A stage that dies ends the line, and so its process: for the gate that is the clearest sign."""
 
         def guarded() -> None:
             try:

@@ -1,10 +1,10 @@
-"""Proof of life of one stage: when it last got something done."""
+"""Whether a stage is alive: when it last made progress."""
 
 import time
 
 
 class Progress:
-    """One thread ticks, another looks. An int is replaced, never changed, so no lock is needed."""
+    """One thread calls `tick`, another `age_ms`. No lock is needed: a new int replaces the old one at once."""
 
     def __init__(self) -> None:
         self._last_ns = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""Where the time of one label goes, from its trigger to the reject: what must fit into camera.max_age_ms and gate.delay_ms."""
+"""Where the time of one label goes, from trigger to reject. It must fit into camera.max_age_ms and gate.delay_ms."""
 
 import sqlite3
 import statistics
@@ -20,44 +20,50 @@ _COMMITS = 20
 
 @dataclass(frozen=True, slots=True)
 class TimeBudget:
-    """All in ms, of a label that waits for nothing. `period_ms`: from one label to the next; None if only the belt knows."""
+    """The times of a label that does not have to wait, in ms."""
 
     image_ms: float
-    """From the trigger until the image is here: exposure, readout, transfer."""
+    """From the trigger until the image has arrived: exposure, readout, transfer."""
     engine_ms: float
     """Preprocessing and inference."""
     slow_engine_ms: float
-    """The same for the slowest label of a hundred."""
+    """The same for the slowest of 100 labels."""
     record_ms: float
+    """One commit to the journal."""
     max_age_ms: float
+    """`camera.max_age_ms`"""
     delay_ms: float
+    """`gate.delay_ms`"""
     period_ms: float | None = None
+    """From one label to the next; None if only the belt decides."""
 
     @property
     def refusal(self) -> str | None:
-        """Why labels can't be passed in time, whatever is on them; None if they can."""
+        """Why no label can pass in time; None if labels can."""
         if self.image_ms >= self.max_age_ms:
             return (
                 f"an image comes {self.image_ms:.1f} ms after its trigger (exposure, readout, transfer), but camera.max_age_ms "
-                f"is {self.max_age_ms:g}: every label would be rejected as stale_frame; expose for a shorter time, or raise it"
+                f"is {self.max_age_ms:g}: every label would be rejected as stale_frame; shorten the exposure, or raise that key"
             )
         if self._used_ms >= self.delay_ms:
             return (
                 f"{self._sum}, but gate.delay_ms is {self.delay_ms:g}: every label would be rejected as late; use a faster "
-                "engine, another inference.threads, or more way to the rejector"
+                "engine or another inference.threads, or move the rejector farther away"
             )
         return None
 
     @property
     def warning(self) -> str | None:
-        """Why some labels will be rejected without a fault of theirs; None if none has to be."""
+        """Why some good labels will be rejected; None if there is no reason to expect it."""
         if self.period_ms is not None and self.engine_ms + self.record_ms > self.period_ms:
             return (
-                f"a label comes every {self.period_ms:.1f} ms and takes engine {self.engine_ms:.1f} + record "
-                f"{self.record_ms:.1f} ms: those that wait too long are rejected as overrun"
+                f"a label comes every {self.period_ms:.1f} ms, but takes engine {self.engine_ms:.1f} + record "
+                f"{self.record_ms:.1f} ms: labels that wait too long are rejected as overrun"
             )
         if self._used_ms - self.engine_ms + self.slow_engine_ms >= self.delay_ms:
-            return f"{self}; the slowest of 100 labels takes the engine {self.slow_engine_ms:.1f} ms and would be late"
+            return (
+                f"{self}; the slowest of 100 labels takes {self.slow_engine_ms:.1f} ms in the engine and would be late"
+            )
         return None
 
     def __str__(self) -> str:
@@ -76,7 +82,7 @@ class TimeBudget:
 
 
 def least_budget(config: Config, engine: Engine) -> TimeBudget:
-    """What is known before camera and journal are open: no label takes less."""
+    """The least that any label takes, as far as it is known before camera and journal are open."""
     return TimeBudget(
         image_ms=config.camera.known_exposure_ms(),
         engine_ms=engine.median_ms,
@@ -89,7 +95,7 @@ def least_budget(config: Config, engine: Engine) -> TimeBudget:
 
 
 def measure_image_ms(camera: Camera) -> float | None:
-    """From trigger to arrival: the median of the next labels of an open camera; None if none comes within 2 s.
+    """The median time from trigger to arrival of the next labels, with an open camera. None if no label comes within 2 s.
 
     Raises CameraError.
     """
@@ -106,7 +112,7 @@ def measure_image_ms(camera: Camera) -> float | None:
 
 
 def measure_record_ms(config: JournalConfig) -> float:
-    """One commit to a database beside the journal: the median. Raises OSError or sqlite3.Error if none can be made there."""
+    """The median time of one commit, measured with a database in the journal's folder. Raises OSError or sqlite3.Error."""
     took_ms = []
     with (
         tempfile.TemporaryDirectory(prefix=".inspectd-check-", dir=config.path.parent) as folder,

@@ -1,7 +1,7 @@
-"""Whether the journal still holds what was recorded: part numbers against rows, the line's own count against the journal's.
+"""Whether the journal still holds what was recorded: part numbers against rows, the line's count against the journal's.
 
-Part numbers go on by one from session to session. Each number is a row, or counted in a `record_error` outage, or was deleted
-by retention; any other is a lost record.
+Part numbers go up by one, also from session to session. Each number has a row, or is counted in a `record_error` outage, or
+was deleted by retention. Any other number is a lost record.
 """
 
 import sqlite3
@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 _RUNNING_NS = 5 * 10**9
-"""A running line gives a sign of life every second."""
+"""A running line writes a sign of life every second."""
 _ANSWER_NS = 120 * 10**9
 """Twice the longest `gate.delay_ms`: by then the gate has acted on every label."""
 
@@ -19,19 +19,20 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What is wrong with the records of a range, beside what they say."""
+    """How complete and how reliable the records of a range are."""
 
     lost: int
     """Part numbers without any record."""
     miscounted: list[dict[str, object]]
-    """Sessions that ended cleanly and whose line counted other labels than the journal: session, triggers, accounted."""
+    """Sessions that ended cleanly, but whose line counted another number of labels than the journal: session, triggers,
+    accounted."""
     doubtful_times: int
-    """Parts of the range that belong to a session in which the clock was set, or was behind the session before."""
+    """Parts of the range whose session has doubtful times: the clock was set, or was behind the session before."""
     doubtful_elsewhere: int
-    """The other parts of these sessions: their times say that they are not in the range, which may be wrong."""
+    """The other parts of these sessions. Their times say that they are not in the range, which may be wrong."""
     clock_steps: list[dict[str, object]]
     deleted: dict[str, int]
-    """Parts that retention has deleted so far, of any time, by the config's key."""
+    """How many parts retention has ever deleted, per config key."""
     images_lost: int
     """Images that the archive dropped or could not store, in the range's sessions."""
     notes_lost: int
@@ -39,7 +40,7 @@ class Accounts:
 
 
 def account(connection: sqlite3.Connection, span: Span) -> Accounts:
-    """Within one transaction of the caller. Raises sqlite3.Error."""
+    """The caller has begun a transaction. Raises sqlite3.Error."""
     sessions = _sessions(connection, span)
     marks = ",".join("?" * len(sessions))
     ids = [row["id"] for row in sessions]
@@ -68,7 +69,7 @@ def account(connection: sqlite3.Connection, span: Span) -> Accounts:
 
 
 def unanswered(connection: sqlite3.Connection, span: Span) -> list[sqlite3.Row]:
-    """Parts of which the gate has told nothing: the line died, or a message was lost. Labels in flight are not among them."""
+    """Parts on which the gate has not reported, because the line died or a message was lost. Labels in flight do not count."""
     return connection.execute(
         """
         SELECT parts.id, t_utc_ns, verdict, class, reason, gate_lateness_us
@@ -83,7 +84,7 @@ def unanswered(connection: sqlite3.Connection, span: Span) -> list[sqlite3.Row]:
 
 
 def _sessions(connection: sqlite3.Connection, span: Span) -> list[sqlite3.Row]:
-    """Those that touch the range by any time they ever believed in, or by any of their parts."""
+    """The sessions that touch the range, by any time that their clock ever showed, or by any of their parts."""
     return connection.execute(
         """
         WITH believed (session, t_ns) AS (

@@ -48,7 +48,7 @@ class Counters:
 
 
 class Archive:
-    """One writer thread at the lowest priority. Use as a context manager: leaving it writes what waits."""
+    """One writer thread at the lowest priority. Use it as a context manager: at the end it writes the images that wait."""
 
     def __init__(
         self,
@@ -56,7 +56,8 @@ class Archive:
         on_stored: Callable[[int, str], None],
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_stored(part_id, path)` is called from the writer thread, `on_lost()` for each image dropped or failed."""
+        """The writer thread calls `on_stored(part_id, path)`. `on_lost()` is called for each image that was dropped or could
+        not be stored, by any thread."""
         self.counters = Counters()
         self._config = config
         self._on_stored = on_stored
@@ -78,14 +79,14 @@ class Archive:
             self._waiting.put(None, timeout=1)
         except queue.Full:
             waiting = self._waiting.qsize()
-            log.warning("archive is too slow, images are left unwritten", waiting=waiting)
+            log.warning("the archive is too slow: images that still wait are not stored", waiting=waiting)
             for _ in range(waiting):
                 self._on_lost()
             return
         self._thread.join(timeout=5)
 
     def offer(self, part: Part, verdict: Verdict, image: Image) -> None:
-        """Keep the image if the retention policy wants it. Never blocks, never raises; `image` must not change later."""
+        """Store the image if the config says so. Never blocks and never raises. `image` must not be changed later."""
         if isinstance(verdict, Pass):
             self._passes += 1
             if self._config.every_nth_pass == 0 or self._passes % self._config.every_nth_pass:

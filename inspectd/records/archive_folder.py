@@ -1,6 +1,6 @@
-"""The archive's folder: one folder a day, in it <part id>_<verdict>.png. Whatever else is there belongs to somebody else.
+"""The archive's folder: one folder per day, in it <part number>_<verdict>.png. All other files belong to somebody else.
 
-Images give way in the order of their part ids: the name of a day is what the wall clock said.
+Images are deleted in the order of their part numbers, since the wall clock, which names the days, may have been wrong.
 """
 
 import heapq
@@ -25,18 +25,18 @@ _CANDIDATES = 10_000
 
 
 def file_name(part_id: int, label: str) -> str:
-    """Whatever the class is called, the name stays one name in this folder."""
+    """The image's file name. Characters of the label that could leave the folder are replaced."""
     safe = re.sub(r"[^\w.-]", "_", label)[:_LONGEST_LABEL]
     return f"{part_id:09d}_{safe}.png"
 
 
 def highest_part_id(folder: Path) -> int:
-    """Of the images that are there; 0 if there is none."""
+    """The highest part number of all images in the folder; 0 if there are no images."""
     return max((part_id for part_id, _ in _images(folder)), default=0)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """What a process that was killed has left behind. What can't be removed stays."""
+    """Delete the unfinished files of a process that was killed. Files that can't be deleted stay."""
     for entry in _files(folder):
         if _UNFINISHED.fullmatch(entry.name):
             with suppress(OSError):
@@ -51,23 +51,23 @@ class _Image:
 
 
 class ImageRetention:
-    """Keeps the images below a limit. Sizes are added up as they come; the disk is only scanned now and then."""
+    """Keeps the images below a limit. Sizes are added up as images come; the disk is scanned only every 10 minutes."""
 
     def __init__(self, folder: Path, max_gb: float) -> None:
         self._folder = folder
         self._limit = round(max_gb * 1e9)
         self._total = 0
         self._oldest: list[_Image] = []
-        """The next to give way comes last."""
+        """The next one to delete comes last."""
         self._undeletable: set[str] = set()
-        """These are not counted either: no image of today gives way for them."""
+        """They are not counted either, so that no other image is deleted in their place."""
         self._next_scan_s = 0.0
 
     def added(self, size: int) -> None:
         self._total += size
 
     def make_room(self, size: int) -> None:
-        """Delete the oldest images until `size` more bytes fit, or none is left. Never raises."""
+        """Delete the oldest images until `size` more bytes fit, or no image is left. Never raises."""
         if time.monotonic() >= self._next_scan_s:
             self._scan()
         while self._total + size > self._limit:
@@ -98,7 +98,7 @@ class ImageRetention:
             path.unlink(missing_ok=True)
         except OSError as error:
             if not self._undeletable:
-                log.warning("an old image can't be deleted: it stays, beyond archive.max_gb", error=str(error))
+                log.warning("an old image can't be deleted: the archive exceeds archive.max_gb by it", error=str(error))
             self._undeletable.add(image.path)
             return
         with suppress(OSError):
@@ -112,7 +112,7 @@ def _images(folder: Path) -> Iterator[tuple[int, "os.DirEntry[str]"]]:
 
 
 def _files(folder: Path) -> Iterator["os.DirEntry[str]"]:
-    """The regular files in the folders of days; what can't be read is passed over."""
+    """The regular files in the folders of days. What can't be read is left out."""
     for day in _entries(folder):
         if _DAY.fullmatch(day.name):
             for entry in _entries(Path(day.path)):

@@ -1,7 +1,7 @@
-"""The journal's housework, off the hot path: checkpoints and retention, in a thread with a connection of its own.
+"""The journal's housekeeping, off the hot path: checkpoints and retention, in a thread with another connection.
 
-Nothing here may make the line wait. Readers neither: while another program keeps a transaction open, the log grows (about
-10 KB per part) and is written back when that program has finished.
+It must not make the line wait, nor readers. While another program keeps a transaction open, the log grows (about 10 KB per
+part); it is written back when that program has finished.
 """
 
 import sqlite3
@@ -22,17 +22,17 @@ log = structlog.get_logger()
 _CHECKPOINT_EVERY_S = 2.0
 _RETENTION_EVERY_S = 60.0
 _WAL_LIMIT_PAGES = 2000
-"""8 MB, about 800 parts: from here on the log is to begin anew."""
+"""8 MB, about 800 parts: above this the log should begin again at its start."""
 _WAL_ALARM_PAGES = 16_000
-"""64 MB: from here on the log may begin anew even if that costs the line a wait for a slow disk."""
+"""64 MB: above this the log begins again even if the line then waits for a slow disk."""
 _TRIES = 10
 _PATIENCE_MS = 200
-"""How long a deletion waits for the line to finish a commit."""
+"""How many ms a deletion waits for a commit of the line."""
 _COMPLAIN_EVERY_S = 60.0
 
 
 class Housekeeper:
-    """Use as a context manager around the line. What fails here is logged and tried again, with a new connection."""
+    """Use it as a context manager around the line. What fails is logged and tried again, with a new connection."""
 
     def __init__(self, config: JournalConfig) -> None:
         self._config = config
@@ -54,7 +54,7 @@ class Housekeeper:
     def check(self) -> None:
         """Raises JournalError if the thread has died; never waits."""
         if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping.is_set():
-            raise JournalError("the journal's housekeeping has died: its log would grow for ever")
+            raise JournalError("the journal's housekeeping thread has died, and without it the log grows for ever")
 
     def retain(self, connection: sqlite3.Connection) -> None:
         """Delete the oldest parts beyond `keep_days` and `max_mb`, and give the space back to the disk."""
@@ -70,7 +70,9 @@ class Housekeeper:
                     connection.execute("PRAGMA synchronous = NORMAL")
                     self._work(connection)
             except Exception as error:
-                log.error("journal housekeeping failed, it is tried again", error=f"{type(error).__name__}: {error}")
+                log.error(
+                    "the journal's housekeeping failed; it is tried again", error=f"{type(error).__name__}: {error}"
+                )
                 self._stopping.wait(_CHECKPOINT_EVERY_S)
 
     def _work(self, connection: sqlite3.Connection) -> None:
@@ -83,10 +85,11 @@ class Housekeeper:
                 return
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """PASSIVE never waits for the line nor makes it wait, but the log only begins anew if no part came meanwhile.
+        """Write the log back to the database, so that it can begin again at its start.
 
-        Where one always does, RESTART holds the line up for the few pages that are left and for the disk's answer: not if
-        a reader is in the way, and not if the disk answers too slowly for a part to wait for it.
+        PASSIVE neither waits for the line nor makes it wait, but after it the log only begins again if no part came
+        meanwhile. If parts always come, RESTART is used. It makes the line wait for the last few pages and for the disk, so
+        it is not used while a reader is active, nor if the disk is too slow.
         """
         for _ in range(_TRIES):
             begin_s = time.monotonic()
@@ -111,6 +114,6 @@ class Housekeeper:
         if pages > _WAL_ALARM_PAGES and time.monotonic() >= self._next_complaint_s:
             self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
             log.warning(
-                "another program keeps reading the journal: its log grows until that ends",
+                "another program keeps reading the journal: the journal's log grows until it stops",
                 log_mb=round(pages * 4096 / 1e6),
             )

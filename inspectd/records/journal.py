@@ -1,7 +1,7 @@
 """The journal: one SQLite row per part, committed before the gate is told to let the part through.
 
-WAL mode. Every part of the line is either a row of `parts` or counted in an `outages` row; after a crash the next
-session begins by stating what interval nobody saw. The wall clock only labels rows: steps of it are rows of `clock_steps`.
+It uses WAL mode. Every part of the line is a row of `parts`, or is counted in a row of `outages`. After a crash the next
+session first records which interval was not seen. The wall clock only labels rows; its steps are rows of `clock_steps`.
 """
 
 import json
@@ -54,7 +54,7 @@ UPDATE parts SET gate_outcome = :outcome, gate_lateness_us = :lateness_us,
 WHERE id = :part AND session = :session
 """
 
-# Of a label that could not be recorded, nothing else would say that somebody must look for it.
+# The label could not be recorded, so only this row says that somebody must look for it.
 _NOT_DRIVEN_WITHOUT_A_ROW = """
 INSERT INTO outages (session, kind, t_from_utc_ns, t_to_utc_ns, t_from_mono_ns, parts, first_part, last_part, detail)
 SELECT :session, 'not_driven', :utc_ns, :utc_ns, :mono_ns, 0, :part, :part, 'not recorded, and its reject was not driven'
@@ -74,7 +74,7 @@ OUTAGES: tuple[Outage, ...] = get_args(Outage)
 
 _ALIVE_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.25
-"""No part is recorded later than this after the file was deleted, moved or replaced."""
+"""How often it is checked that the file was not deleted, moved or replaced."""
 
 
 class JournalConfig(Section):
@@ -98,7 +98,7 @@ class JournalConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Where a part's time went, in us; None for what did not happen. `verdict_us` is trigger to verdict."""
+    """Where a part's time went, in us; None for a stage that did not happen. `verdict_us` is from trigger to verdict."""
 
     acquire_us: int
     queue_us: int
@@ -108,18 +108,18 @@ class Stages:
 
 
 class Journal:
-    """The writing side. `append`, `flush`, `note_alive` and `close` belong to one thread at a time; the methods that
-    only note something (`amend_*`, `outage_*`, `image_lost`) may be called from any."""
+    """The writing side. Only one thread at a time may call `append`, `flush`, `note_alive` and `close`. Any thread may call
+    the methods that only note something: `amend_*`, `outage_*` and `image_lost`."""
 
     def __init__(
         self, connection: sqlite3.Connection, place: Place, session: int, next_part_id: int, claim: Claim | None = None
     ) -> None:
         self.next_part_id = next_part_id
-        """Part ids go on where the last session ended."""
+        """Part numbers go on where the last session ended."""
         self.failure: str | None = None
-        """Why nothing can be recorded any more, in a sentence: the line must end then."""
+        """A sentence why nothing can be recorded any more; None while all is well. The line must end if it is set."""
         self.count_triggers: Callable[[], int] | None = None
-        """The line's own count of this session's labels; the report compares it with the journal's."""
+        """How many labels the line has counted in this session. The report compares it with the journal's count."""
         self.images_lost = 0
         """Images of this session that the archive dropped or could not store."""
         self._connection = connection
@@ -142,12 +142,13 @@ class Journal:
     def open(
         cls, config: JournalConfig, *, exclusive: bool = False, first_part_id: Callable[[], int] = lambda: 1
     ) -> "Journal":
-        """Open or create the journal and begin a session, stating what interval was not seen since the last one.
+        """Open or create the journal and begin a session, which records what interval was not seen since the last one.
 
-        A damaged journal is set aside and a new one begins: with the numbers that follow those of the damaged one, where
-        they can be read, else with `first_part_id()`. `exclusive`: no other process may write it until `close`.
+        A damaged journal is set aside, and a new one begins. Its part numbers follow those of the damaged one if they can be
+        read; otherwise it begins with `first_part_id()`. `exclusive`: no other process may write it until `close`.
 
-        Raises JournalError if the file is not a journal, is of a later version or can't be written; InUseError.
+        Raises JournalError if the file is not a journal, has a later version or can't be written; InUseError if another
+        process writes it.
         """
         path = real_path(config.path)
         claim = claim_file(path) if exclusive else None
@@ -184,13 +185,15 @@ class Journal:
             ) from error
 
     def use_engine(self, name: str, sha256: str) -> None:
-        """The engine of all parts from now on."""
+        """All parts from now on are judged by this engine."""
         self._engine = (name, sha256)
         self._engine_is_known = False
 
     def append(self, part: Part, verdict: Verdict, stages: Stages) -> None:
-        """Commit one part's verdict. Raises JournalError, within `busy_timeout_ms` if the file is locked, whatever the
-        reason why it could not be recorded."""
+        """Commit one part's verdict.
+
+        Raises JournalError if it could not be recorded, for any reason; if the file is locked, within `busy_timeout_ms`.
+        """
         with self._writing():
             if not self._engine_is_known:
                 self._connection.execute("INSERT OR IGNORE INTO engines (name, hash) VALUES (?, ?)", self._engine)
@@ -212,15 +215,15 @@ class Journal:
                 pass
 
     def note_alive(self) -> None:
-        """Note, at most once a second, that the line is alive, so that an unseen interval begins there. Raises JournalError.
+        """Record, at most once a second, that the line is alive: an unseen interval would begin there. Raises JournalError.
 
-        A line that never pauses need not call it: `append` does the same.
+        A line that never pauses need not call it, since `append` does the same.
         """
         if self._alive_is_due():
             self.flush()
 
     def check(self) -> None:
-        """Raises JournalError if nothing can be recorded any more; safe in any thread, and never waits."""
+        """Raises JournalError if nothing can be recorded any more. Any thread may call it; it never waits."""
         if self.failure is not None:
             raise JournalError(self.failure)
 
@@ -264,7 +267,7 @@ class Journal:
         )
 
     def outage_end(self, kind: Outage) -> None:
-        """The outage of this kind is over; nothing happens if there was none."""
+        """The outage of this kind is over. Nothing happens if there was no outage."""
         self._notes.add(
             0,
             "UPDATE outages SET t_to_utc_ns = :utc_ns, duration_ns = :mono_ns - t_from_mono_ns "
@@ -274,10 +277,12 @@ class Journal:
         )
 
     def close(self) -> None:
-        """Everything was judged and recorded: end the session cleanly. Without it, the next session reports an unseen
-        interval. Raises JournalError if the end could not be recorded; the file is closed in any case."""
+        """Everything was judged and recorded: end the session cleanly. Otherwise the next session records an unseen interval.
+
+        Raises JournalError if the end could not be recorded; the file is closed in any case.
+        """
         for kind in OUTAGES:
-            self.outage_end(kind)  # the next session begins one of its own if it has to
+            self.outage_end(kind)  # if it goes on, the next session records it again
         self._is_closing = True
         try:
             with self._writing():
@@ -289,7 +294,7 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction that also carries what was noted for parts recorded earlier. Whatever fails is a JournalError."""
+        """One transaction, which also writes the notes for parts that were recorded earlier. Any error is a JournalError."""
         self._look()
         if (step := self._clock.step()) is not None:
             self._note_step(step)
@@ -313,7 +318,7 @@ class Journal:
         self._notes.written(noted, refused)
 
     def _look(self) -> None:
-        """Raises JournalError, from now on for ever, if the file is not the one that was opened."""
+        """Raises JournalError, now and at every later call, if the file is not the one that was opened."""
         self.check()
         if self._is_closing or time.monotonic() - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""The file under the journal: who owns it, whether it is whole, and whether it is still the one that was opened."""
+"""The journal's file: who owns it, whether it is damaged, and whether it is still the one that was opened."""
 
 import re
 import sqlite3
@@ -23,13 +23,13 @@ from inspectd.records.journal_schema import (
 log = structlog.get_logger()
 
 _CHECK_LIMIT_S = 10.0
-"""The check takes 1.2 s per million parts; a larger journal is checked as far as this goes, so that the line starts."""
+"""The check takes 1.2 s per million parts. In a very large journal it ends after this time, so that the line starts."""
 _COMPANIONS = ("", "-wal", "-shm")
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
-"""What reading a damaged journal raises: even SQLite's message may quote bytes that are not text."""
+"""What reading a damaged journal may raise: even SQLite's message may quote bytes that are not text."""
 _HIGHEST_PLAUSIBLE = 10**15
 
 
@@ -40,18 +40,20 @@ class SetAside:
     path: Path
     reason: str
     last_part: int
-    """The highest part number that can still be read in it or in others set aside before; 0 if none can."""
+    """The highest part number that can still be read, in it or in earlier ones that were set aside; 0 if there is none."""
 
 
 def real_path(path: Path) -> Path:
-    """Where the journal's data are, links followed; the folder is made if it is missing.
+    """Where the journal's data are, with links followed. A missing folder is made.
 
     Raises JournalError if that can't be a file.
     """
     try:
         real = path.resolve()
         if path.is_symlink() and not real.parent.is_dir():
-            raise JournalError(f"{path}: is a link to {real}, whose folder does not exist; is its disk mounted?")
+            raise JournalError(
+                f"{path}: is a link to {real}, whose folder does not exist; check that its disk is mounted"
+            )
         real.parent.mkdir(parents=True, exist_ok=True)
         if real.exists() and not real.is_file():
             raise JournalError(f"{path}: can't be opened: it is a folder or a device; journal.path must be a file")
@@ -61,7 +63,7 @@ def real_path(path: Path) -> Path:
 
 
 def claim_file(path: Path) -> Claim:
-    """Own the journal, under whatever name it is reached: links and mounts of one file are one journal.
+    """Own the journal. Links and mounts of one file count as one journal.
 
     Raises InUseError naming the process that writes it, JournalError if the file can't be made.
     """
@@ -73,7 +75,7 @@ def claim_file(path: Path) -> Claim:
     try:
         return Claim(f"journal {status.st_dev}:{status.st_ino}")
     except InUseError as error:
-        raise InUseError(f"{path}: {error}; a line needs a journal of its own") from error
+        raise InUseError(f"{path}: {error}; each line needs another journal") from error
 
 
 def set_damaged_aside(path: Path) -> SetAside | None:
@@ -87,16 +89,16 @@ def set_damaged_aside(path: Path) -> SetAside | None:
         if reason is None:
             return None
     elif log_file.exists() and log_file.stat().st_size:
-        reason = "the file is missing or empty, only its log (-wal) is there"
+        reason = "the file is missing or empty, and only its log (-wal) exists"
     else:
         return None
     aside = _move(path)
-    log.error("the journal is damaged: set aside, a new one begins", damage=reason, kept_as=str(aside))
+    log.error("the journal is damaged: it is set aside, and a new one begins", damage=reason, kept_as=str(aside))
     return SetAside(aside, reason, _highest_part_aside(path))
 
 
 def set_aside_before(path: Path) -> SetAside | None:
-    """What an earlier start has set aside. It may have failed, or been killed, before the new journal began."""
+    """What an earlier start has set aside. That start may have ended before the new journal began."""
     files = _files_aside(path)
     if not files:
         return None
@@ -104,11 +106,11 @@ def set_aside_before(path: Path) -> SetAside | None:
 
 
 def _files_aside(path: Path) -> list[Path]:
-    """By the moment in their names, without the companions of others."""
+    """The damaged journals that were set aside, by the time in their names, without their -wal and -shm files."""
     names = re.compile(re.escape(path.name) + r"\.damaged-\d{8}T\d{6}(-\d+)?")
     try:
         return sorted(each for each in path.parent.iterdir() if names.fullmatch(each.name) and each.is_file())
-    except OSError:  # a folder may be writable and yet not be listed
+    except OSError:  # a folder may be writable and yet not readable
         return []
 
 
@@ -118,9 +120,9 @@ def _highest_part_aside(path: Path) -> int:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with the journal; None if it is whole, as far as the check went.
+    """What is wrong with the journal; None if the check found no damage.
 
-    Raises JournalError if the file is not a journal, of a later version, or can't be read for another reason than damage.
+    Raises JournalError if the file is not a journal, has a later version, or can't be read for another reason than damage.
     """
     try:
         with path.open("rb") as file:
@@ -165,7 +167,7 @@ def _damage(connection: sqlite3.Connection, path: Path, header: bytes) -> str | 
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether the database itself is broken; a full disk or a lock is not that."""
+    """Whether the database itself is damaged. A full disk or a lock is not damage."""
     if isinstance(error, UnicodeDecodeError):
         return True
     code = getattr(error, "sqlite_errorcode", None)
@@ -179,7 +181,7 @@ def is_damage(error: BaseException) -> bool:
 
 
 def _was_ours(header: bytes) -> bool:
-    """By what is left of its application id, or by another one than none."""
+    """Whether the file was a journal, by what is left of its application id."""
     application, ours = header[68:72], APPLICATION_ID.to_bytes(4, "big")
     return sum(map(int.__eq__, application, ours)) >= 2 or (header.startswith(_MAGIC) and application != bytes(4))
 
@@ -204,7 +206,7 @@ def _move(path: Path) -> Path:
 
 
 def _highest_part(path: Path) -> int:
-    """From whatever can still be read."""
+    """The highest part number, from the tables that can still be read."""
     highest = 0
     queries = (
         "SELECT max(id) FROM parts",
@@ -224,7 +226,7 @@ def _highest_part(path: Path) -> int:
 
 
 class Place:
-    """Where the files of an open journal are. Deleted or replaced, they take every later record with them."""
+    """Where the files of an open journal are. If they are deleted or replaced, every later record is lost."""
 
     def __init__(self, path: Path) -> None:
         self._real = path.resolve()
@@ -256,7 +258,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     """
     try:
         if path.exists() and not path.is_file():
-            raise JournalError(f"{path}: is a folder or a device and no journal")
+            raise JournalError(f"{path}: is a folder or a device, not a journal")
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
         connection.row_factory = sqlite3.Row
         connection.text_factory = lambda text: text.decode(errors="replace")
@@ -268,8 +270,8 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         version = version_of(connection, path)
         if version < SCHEMA_VERSION:
             raise JournalError(
-                f"{path}: was written by an earlier version of inspectd (schema {version}); start the line with it once: "
-                "that brings it up to date and keeps its rows"
+                f"{path}: was written by an earlier version of inspectd (schema {version}); start the line with it once, "
+                "which brings it up to date and keeps its rows"
             )
     except UNREADABLE as error:
         connection.close()

@@ -1,6 +1,6 @@
-"""What the journal is told beside the verdicts, by any thread: it is written in the transaction of a later part.
+"""Notes for the journal, from any thread. They are written in the transaction of a later part.
 
-What the gate did, for example, is known after the verdict, or before it where that comes late.
+What the gate did, for example, is usually known after the verdict, but before it if the verdict is late.
 """
 
 import sqlite3
@@ -13,12 +13,12 @@ import structlog
 log = structlog.get_logger()
 
 _PENDING_LIMIT = 20_000
-"""Notes kept while nothing can be written; beyond, the oldest are lost (the verdicts themselves are not)."""
+"""How many notes are kept while nothing can be written. Above that the oldest are lost; verdicts are never lost here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A statement that is written together with, or after, the row of its part."""
+    """A statement that is written together with the row of its part, or later."""
 
     part: int
     sql: str
@@ -26,11 +26,11 @@ class Note:
 
 
 class Notes:
-    """Those of one session that wait. Thread-safe."""
+    """The notes of one session that wait. Thread-safe."""
 
     def __init__(self, session: int) -> None:
         self.lost = 0
-        """How many were dropped, or refused by the database."""
+        """How many were dropped, or rejected by the database."""
         self._session = session
         self._lock = threading.Lock()
         self._pending: list[Note] = []
@@ -39,7 +39,7 @@ class Notes:
         return bool(self._pending)
 
     def add(self, part_id: int, sql: str, **values: object) -> None:
-        """`part_id` 0: it waits for no part. `sql` may use :part and :session beside `values`."""
+        """`part_id` 0: the note waits for no part. `sql` may use :part and :session, and the names in `values`."""
         with self._lock:
             self._pending.append(Note(part_id, sql, {"part": part_id, "session": self._session, **values}))
             overflow = len(self._pending) - _PENDING_LIMIT
@@ -48,19 +48,19 @@ class Notes:
                 del self._pending[:overflow]
 
     def up_to(self, part_id: int | None) -> list[Note]:
-        """Those that need no later part than this; None: all."""
+        """The notes that wait for this part or an earlier one; None: all notes."""
         with self._lock:
             return [note for note in self._pending if part_id is None or note.part <= part_id]
 
     def write(self, connection: sqlite3.Connection, notes: Sequence[Note]) -> int:
-        """Answers how many the database refuses, whatever it is told later: these must not hold up the others.
+        """Returns how many the database rejects. It would reject them again, so they must not hold up the others.
 
         Raises sqlite3.Error.
         """
         return sum(not self._write(connection, note) for note in notes)
 
     def written(self, notes: Sequence[Note], refused: int) -> None:
-        """They are in the database, all but the refused ones."""
+        """The notes are in the database, except the `refused` ones."""
         done = set(map(id, notes))
         with self._lock:
             self.lost += refused

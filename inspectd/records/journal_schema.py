@@ -1,7 +1,7 @@
 """The journal's tables, and how a journal of an earlier version becomes one of this version.
 
-No constraint may depend on the wall clock: it can be set to anything between two commits. Every `*_utc_ns` is a label for
-people; every `*_mono_ns` is CLOCK_MONOTONIC of the session's own boot and is what durations are computed from.
+No constraint may depend on the wall clock, because it can be set to anything between two commits. Every `*_utc_ns` is a
+label for people. Every `*_mono_ns` is CLOCK_MONOTONIC since the machine was booted; durations are computed from it.
 """
 
 import sqlite3
@@ -12,7 +12,7 @@ from inspectd.errors import JournalError
 
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x1A5BEC7D
-"""Says that a SQLite file is one of ours."""
+"""Marks a SQLite file as a journal of inspectd."""
 
 _VERDICT = "verdict IN ('pass', 'fault', 'uncertain', 'missed')"
 _REASON = "(verdict = 'missed') = (reason IS NOT NULL)"
@@ -132,13 +132,13 @@ DROP TABLE outages_1;
 
 _SCHEMA = _TABLES + _OUTAGES + _SINCE_2
 _MIGRATIONS = {1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2}
-"""What makes a journal of version n one of version n + 1. Rows are kept."""
+"""Per version n: the statements that make it version n + 1. Rows are kept."""
 
 
 def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of a new file; bring those of an earlier version up to date.
+    """Make the tables of a new file, or bring those of an earlier version up to date.
 
-    Raises JournalError if the file belongs to something else or to a later version of inspectd; sqlite3.Error.
+    Raises JournalError if the file belongs to another program or to a later version of inspectd; sqlite3.Error.
     """
     if is_new(connection):
         _execute(connection, f"{_SCHEMA} PRAGMA application_id = {APPLICATION_ID};", SCHEMA_VERSION)
@@ -154,7 +154,7 @@ def is_new(connection: sqlite3.Connection) -> bool:
 
 
 def has_all_columns(connection: sqlite3.Connection) -> bool:
-    """Whether a journal of this version has the tables that it should have; of an earlier one nothing is said."""
+    """Whether a journal of this version has all tables and columns. Always true for an earlier version."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version != SCHEMA_VERSION:
         return True
@@ -171,11 +171,11 @@ def _columns(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
-    """Raises JournalError if the file is not a journal, or one that this version of inspectd does not know."""
+    """The schema version. Raises JournalError if the file is not a journal, or if its version is not known."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise JournalError(f"{path}: is a database of something else; give journal.path another file")
+        raise JournalError(f"{path}: is a database of another program; set journal.path to another file")
     if not 1 <= version <= SCHEMA_VERSION:
         raise JournalError(
             f"{path}: has schema {version}, this version of inspectd knows 1 to {SCHEMA_VERSION}; "

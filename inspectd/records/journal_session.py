@@ -1,4 +1,4 @@
-"""How a session of the journal begins: the tables, the number of the next part, and what nobody saw since the last one."""
+"""How a session of the journal begins: the tables, the number of the next part, and what was not seen since the last one."""
 
 import sqlite3
 import time
@@ -15,7 +15,7 @@ from inspectd.records.journal_schema import prepare_schema
 log = structlog.get_logger()
 
 _LOG_FILE_LIMIT = 64 * 1024 * 1024
-"""A longer log is cut to this once its rows are in the database."""
+"""A longer log file is cut to this size once its rows are in the database."""
 
 INSERT_STEP = """
 INSERT INTO clock_steps (session, after_part, t_mono_ns, t_from_utc_ns, t_to_utc_ns)
@@ -30,7 +30,7 @@ SELECT 1 + max(
 )
 """
 
-# The last part of a session may be younger than its last sign of life.
+# The last part of a session may be later than its last sign of life.
 _UNCLEAN = """
 SELECT sessions.id, max(alive_utc_ns, coalesce(parts.t_utc_ns, alive_utc_ns))
 FROM sessions LEFT JOIN parts
@@ -41,11 +41,13 @@ WHERE ended_utc_ns IS NULL AND sessions.id <> :session
 
 
 def prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
-    """Settings, and the tables. Raises JournalError for a file that is not ours."""
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; any other keeps what it has
+    """Set up the connection and the tables. Raises JournalError if the file is not a journal."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only a new file takes it
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
-        raise JournalError(f"{path}: its disk can't hold a journal (no write-ahead log); use a local disk")
+        raise JournalError(
+            f"{path}: this disk can't hold a journal, because it has no write-ahead log; use a local disk"
+        )
     connection.execute(f"PRAGMA synchronous = {synchronous.upper()}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_FILE_LIMIT}")
@@ -56,7 +58,7 @@ def prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> Non
 def begin_session(
     connection: sqlite3.Connection, aside: SetAside | None, first_part_id: Callable[[], int]
 ) -> tuple[int, int]:
-    """The new session's id, and the number of its first part. `aside`: what the first session of a journal follows."""
+    """The new session's id, and the number of its first part. `aside`: the damaged journal that a new journal follows."""
     moment = now()
     last = connection.execute("SELECT id, alive_utc_ns FROM sessions ORDER BY id DESC LIMIT 1").fetchone()
     if last is None:

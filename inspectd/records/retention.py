@@ -1,7 +1,7 @@
-"""Which parts are old enough to be deleted. No wall clock decides that: it may say any year.
+"""Which parts are old enough to be deleted. The wall clock does not decide that, because it may be wrong by years.
 
-A part's age is the time for which lines have run since, by the monotonic clock of each session. Time between two sessions
-counts for nothing, for only the wall clock knows it.
+A part's age is the time for which the line has run since, by the monotonic clock of each session. The time between two
+sessions does not count, because only the wall clock knows it.
 """
 
 import sqlite3
@@ -21,10 +21,10 @@ _Row = tuple[int, int, int, int]
 """id, session, t_utc_ns, t_mono_ns"""
 
 _BATCH = 200
-"""Parts deleted in one transaction: the line waits for the write lock less than 1 ms."""
+"""Parts deleted in one transaction: the line then waits for the write lock less than 1 ms."""
 _PAUSE_S = 0.05
 _LARGEST_ROUND = 20_000
-"""Parts that one round may delete because of their age: more than a line makes until the next."""
+"""Parts that one round may delete because of their age. It is more than a line makes until the next round."""
 _VACUUM_PAGES = 50
 _DAY_NS = 86_400 * 10**9
 
@@ -37,7 +37,7 @@ ON CONFLICT (reason) DO UPDATE SET parts = parts + excluded.parts, last_part = m
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """`ran_since_ns`: how long later sessions have run. Without a step of the clock, labels are as good as `t_mono_ns`."""
+    """`ran_since_ns`: how long later sessions have run. Without a clock step, `t_utc_ns` is as good as `t_mono_ns`."""
 
     ran_since_ns: int
     alive_utc_ns: int
@@ -52,7 +52,7 @@ class _Session:
 def retain(connection: sqlite3.Connection, config: JournalConfig, stopping: threading.Event) -> None:
     """Delete the oldest parts beyond `keep_days` and `max_mb`, and give the space back to the disk.
 
-    The last part always stays: the numbers of the next session follow it. Raises sqlite3.Error.
+    The last part always stays, because the numbers of the next session follow it. Raises sqlite3.Error.
     """
     sessions = _sessions(connection)
     limit_ns = config.keep_days * _DAY_NS

@@ -1,4 +1,4 @@
-"""What the journal says about a range of time, as figures."""
+"""What the journal says about a range of time, in figures."""
 
 import sqlite3
 import time
@@ -12,7 +12,7 @@ from inspectd.records.accounts import Accounts, Span, account, unanswered
 
 STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "record_us", "verdict_us", "gate_lateness_us")
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
-# An end before its begin is what a clock that was set leaves behind: the interval is then anywhere between the two.
+# If the clock was set, an end may be before its begin: the interval is then anywhere between the two.
 _OUTAGES = """
 SELECT kind, t_from_utc_ns, t_to_utc_ns, parts, detail, duration_ns FROM outages
 WHERE kind <> 'not_driven' AND min(t_from_utc_ns, coalesce(t_to_utc_ns, t_from_utc_ns)) < ?
@@ -32,7 +32,7 @@ WHERE t_from_utc_ns >= :since AND t_from_utc_ns < :until AND kind = 'not_driven'
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One range. `latency_ms` holds percentiles per stage; `unrecorded` parts were rejected without a row of their own."""
+    """One range. `latency_ms` holds percentiles per stage. `unrecorded` parts were rejected and have no row."""
 
     since: str
     until: str
@@ -44,10 +44,10 @@ class Summary:
     unrecorded: int
     gate: dict[str, int]
     not_driven: list[dict[str, object]]
-    """Labels to look for: their reject could not be driven, came when they had gone by, or the gate never answered. Keys:
-    columns of the journal, and `why`."""
+    """Labels to look for: their reject could not be driven, or came when they had gone by, or the gate never answered. The
+    keys are columns of the journal, and `why`."""
     unconfirmed_passes: int
-    """Of `passed`: the gate never said that it let them through, because the line died. They may have been rejected."""
+    """How many of `passed` the gate never confirmed, because the line died. These labels may have been rejected."""
     outages: list[dict[str, object]]
     accounts: Accounts
     latency_ms: dict[str, dict[str, float]]
@@ -62,13 +62,13 @@ class Summary:
 
     @property
     def books_balance(self) -> bool:
-        """triggers = pass + fault + uncertain + missed; every part number has its record; the line counted as many labels."""
+        """triggers = pass + fault + uncertain + missed, every part number has a record, and the line counted as many labels."""
         closed = self.passed + sum(self.faults.values()) + self.uncertain + sum(self.missed.values())
         return self.parts == closed and self.accounts.lost == 0 and not self.accounts.miscounted
 
 
 def summarise(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> Summary:
-    """Everything about the parts triggered in [t_from_ns, t_to_ns) (UTC) and the outages that touch it, at one moment.
+    """The parts triggered in [t_from_ns, t_to_ns) (UTC) and the outages that touch it, all read at one moment.
 
     Raises sqlite3.Error.
     """

@@ -1,4 +1,4 @@
-"""SIGHUP: read the config again and load its engine beside the running one, without holding up the line."""
+"""SIGHUP: read the config again and load its engine while the line goes on with the old one."""
 
 import threading
 from pathlib import Path
@@ -16,7 +16,7 @@ _LIVE_KEYS = {"engine", "inference"}
 
 
 class Reload:
-    """One reload in its own thread. `engine` is the new one once `done`, or None if the old one stays."""
+    """One reload, in a thread. Once it is `done`, `engine` is the new engine, or None if the old one stays."""
 
     def __init__(self, path: Path, running: Config) -> None:
         self.engine: Engine | None = None
@@ -36,9 +36,9 @@ class Reload:
             refusal = least_budget(self._running, engine).refusal
             if refusal is not None:
                 raise EngineError(f"{config.engine}: {refusal}")
-        except Exception as error:  # whatever it is, the line goes on with what it has
+        except Exception as error:  # after any error the line goes on with what it has
             reason = str(error) if isinstance(error, InspectdError) else f"{type(error).__name__}: {error}"
-            log.error("reload refused, everything stays as it was", error=reason)
+            log.error("reload refused: the line goes on with its old engine", error=reason)
             return
         restart = sorted(
             key
@@ -46,5 +46,5 @@ class Reload:
             if key not in _LIVE_KEYS and getattr(config, key) != getattr(self._running, key)
         )
         if restart:
-            log.warning("these sections changed and take effect at the next restart", sections=restart)
+            log.warning("changes in these sections take effect at the next restart", sections=restart)
         self.engine = engine

@@ -1,7 +1,8 @@
 """`inspectd run`: the daemon's main process, from config to exit code.
 
-Order of start: gate (the output is safe), engine (golden images), journal, camera, READY. Then the main thread only supervises: it beats the
-line, feeds systemd's watchdog while every stage makes progress, and handles SIGTERM (finish, exit 0) and SIGHUP (reload).
+Order of start: gate (the output is safe), engine (golden images), journal, camera, READY. Then the main thread only
+supervises: it calls `beat` of the line, feeds the systemd watchdog while every stage makes progress, and obeys SIGTERM
+(finish, exit code 0) and SIGHUP (reload).
 """
 
 import gc
@@ -33,13 +34,13 @@ log = structlog.get_logger()
 
 _BEAT_S = 0.02
 _SWITCH_INTERVAL_S = 0.0002
-"""Python's default of 5 ms lets a busy thread hold the GIL for as long as two inferences take."""
+"""With Python's default of 5 ms, a busy thread may hold the GIL for as long as two inferences take."""
 
 
 def run(path: Path) -> None:
     """Inspect until SIGTERM or the end of a finite camera.
 
-    Raises InspectdError, whose `exit_code` tells systemd whether a restart can help.
+    Raises InspectdError. Its `exit_code` tells systemd whether a restart can help.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     times = StartTimes()
@@ -47,7 +48,7 @@ def run(path: Path) -> None:
     config = load_config(path)
     times.passed("config")
     camera = config.camera.create()
-    # first of all: where line and gate died together, run permit may still be on
+    # this comes first: if line and gate died together before, run permit may still be on
     with GateLink.start(config.gate, camera) as gate:
         times.passed("gate")
         engine = _load_engine(path, config)
@@ -60,14 +61,14 @@ def run(path: Path) -> None:
             archive = None
             if config.archive is not None:
                 archive = stack.enter_context(Archive(config.archive, journal.amend_image, journal.image_lost))
-            stack.callback(gate.close)  # left first: the output is made safe before anything else is tidied
+            stack.callback(gate.close)  # called first: the output is safe before anything else is closed
             line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
             _supervise(path, config, line, requests, times, (journal.check, housekeeper.check))
         journal.close()
 
 
 def _load_engine(path: Path, config: Config) -> Engine:
-    """Raises ConfigError if no label could ever be in time with it."""
+    """Raises ConfigError if no label could be in time with this engine."""
     engine = load_engine(load_bundle(config.engine), config.inference)
     refusal = least_budget(config, engine).refusal
     if refusal is not None:
@@ -82,7 +83,7 @@ def _open_journal(config: Config) -> Journal:
 
 
 class _Requests:
-    """What the operator asked for. Handlers only set flags: nothing else is safe in them."""
+    """What the operator asked for. The signal handlers only set flags; anything else would not be safe."""
 
     def __init__(self) -> None:
         self.stop = False
@@ -106,7 +107,7 @@ def _supervise(
     times: StartTimes,
     checks: Sequence[Callable[[], None]],
 ) -> None:
-    """`checks` are asked at every beat; what they raise ends the line."""
+    """`checks` are called at every beat. An error of a check ends the line."""
     systemd = _Systemd(line, config.watchdog.stall_ms, times)
     reload: Reload | None = None
     line.start()
@@ -135,7 +136,7 @@ def _supervise(
 
 
 class _Systemd:
-    """Tells systemd what is true: READY when the camera delivers, the watchdog while every stage makes progress."""
+    """Reports to systemd: READY once the camera delivers, the watchdog while every stage makes progress, the status line."""
 
     def __init__(self, line: Line, stall_ms: float, times: StartTimes) -> None:
         self.notifier = Notifier()

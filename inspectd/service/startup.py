@@ -1,4 +1,4 @@
-"""How long the start took, stage by stage."""
+"""How long the start took, per stage."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class StartTimes:
-    """Stages in the order they were passed; the first is what came before: the interpreter and its imports."""
+    """The stages in the order in which they were passed. The first one is the start of Python and its imports."""
 
     def __init__(self) -> None:
         self._stages: dict[str, int] = {}
@@ -20,11 +20,11 @@ class StartTimes:
         self._last_s = now_s
 
     def ms(self) -> dict[str, int]:
-        """Of each stage, and in all since the process began."""
+        """The ms of each stage, and in total since the process began."""
         return self._stages | {"total_ms": round((self._last_s - self._begin_s) * 1000)}
 
 
 def _process_begin_s() -> float:
-    """On CLOCK_BOOTTIME, to 10 ms: field 22 of proc(5)'s stat; the second, the program's name, may hold blanks."""
+    """In s of CLOCK_BOOTTIME, to 10 ms: field 22 of stat in proc(5). Field 2, the program's name, may have blanks in it."""
     fields = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")

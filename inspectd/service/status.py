@@ -1,4 +1,4 @@
-"""The one line `systemctl status` shows about a running line."""
+"""The status line that `systemctl status` shows for a running line."""
 
 import time
 from collections import deque
@@ -11,7 +11,7 @@ _WINDOW_S = 60.0
 
 
 class StatusLine:
-    """Fed with the books about once a second; knows the rate of the last minute and the last reject."""
+    """Gets the books about once a second. Knows the rate of the last minute and the last reject."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()

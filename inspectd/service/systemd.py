@@ -13,9 +13,9 @@ log = structlog.get_logger()
 
 
 def watchdog_interval_s() -> float | None:
-    """How long systemd waits for `WATCHDOG=1` before it kills this process; None: it does not wait for any.
+    """How long systemd waits for `WATCHDOG=1` before it kills this process; None: it does not wait.
 
-    A child inherits the variables but is not meant: `WATCHDOG_PID` says who is (sd_watchdog_enabled(3)).
+    A child process inherits the variables, so `WATCHDOG_PID` says which process is meant (sd_watchdog_enabled(3)).
     """
     try:
         interval_us = int(os.environ.get("WATCHDOG_USEC", "0"))
@@ -26,7 +26,7 @@ def watchdog_interval_s() -> float | None:
 
 
 class Notifier:
-    """Does nothing where systemd did not start us. Never blocks: the line does not wait for whoever watches it."""
+    """Does nothing if systemd did not start this process. Never blocks: the line does not wait for those who watch it."""
 
     def __init__(self) -> None:
         self._address = _address(os.environ.get("NOTIFY_SOCKET", ""))
@@ -34,11 +34,11 @@ class Notifier:
         self._has_failed = False
 
     def ready(self) -> None:
-        """Started, or done with reloading."""
+        """The start, or a reload, is done."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """Must be followed by `ready`, whatever came of it."""
+        """A reload begins. `ready` must follow, also if the reload fails."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
@@ -68,10 +68,10 @@ class Notifier:
 
 
 def _address(name: str) -> str | None:
-    """A path, or a name in the abstract namespace (written with '@', which stands for a zero byte)."""
+    """A path, or a name in the abstract namespace: systemd writes '@' for its zero byte."""
     if name.startswith("@"):
         return "\0" + name[1:]
     if name and not name.startswith("/"):
-        log.warning("NOTIFY_SOCKET is no Unix socket, systemd will hear nothing", name=name)
+        log.warning("NOTIFY_SOCKET is not a Unix socket: nothing is reported to systemd", name=name)
         return None
     return name or None

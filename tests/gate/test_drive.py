@@ -140,8 +140,8 @@ def test_a_safe_state_that_reads_back_otherwise_does_not_count_as_working():
 @pytest.mark.parametrize(
     ("tampered", "why"),
     [
-        (Signals(run_permit=False), "run permit was commanded True, it reads back False"),
-        (Signals(actuator=True, run_permit=True), "the actuator was commanded False, it reads back True"),
+        (Signals(run_permit=False), "run permit was set to True, but reads back False"),
+        (Signals(actuator=True, run_permit=True), "the actuator was set to False, but reads back True"),
     ],
 )
 def test_a_failure_is_told_once_with_its_reason_and_so_is_its_end(tampered, why):

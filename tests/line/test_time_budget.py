@@ -34,7 +34,7 @@ def test_no_label_can_be_passed_exactly_when_it_is_refused(image_ms, engine_ms, 
 def test_a_slow_label_of_a_hundred_is_a_warning():
     budget = TimeBudget(10, 20, 95, 1, 90, 100)
     assert budget.refusal is None
-    assert "slowest of 100 labels takes the engine 95.0 ms" in str(budget.warning)
+    assert "slowest of 100 labels takes 95.0 ms in the engine" in str(budget.warning)
 
 
 def test_more_labels_than_the_engine_judges_are_a_warning():

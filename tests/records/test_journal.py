@@ -148,7 +148,7 @@ def test_locked_by_another_process_it_fails_in_time_and_counts_what_it_could_not
     ("make", "words"),
     [
         (lambda path: path.write_bytes(b"no database at all" * 100), "not a database"),
-        (lambda path: _make_other(path, 0, 0), "something else"),
+        (lambda path: _make_other(path, 0, 0), "another program"),
         (lambda path: _make_other(path, 0x1A5BEC7D, 99), "has schema 99"),
         (lambda path: path.mkdir(), "can't be opened|usable"),
     ],
@@ -354,7 +354,7 @@ def test_housekeeping_that_dies_ends_the_line(tmp_path, monkeypatch):
     journal = open_journal(path)
     with Housekeeper(JournalConfig(path=path)) as keeper:
         time.sleep(0.3)
-        with pytest.raises(JournalError, match="housekeeping has died"):
+        with pytest.raises(JournalError, match="housekeeping thread has died"):
             keeper.check()
     journal.close()
 

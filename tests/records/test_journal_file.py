@@ -277,7 +277,7 @@ def test_two_damages_in_a_second_are_both_kept(path):
     [
         (lambda path: path.mkdir(), "is a folder"),
         (lambda path: os.mkfifo(path), "is a folder or a device"),
-        (lambda path: path.symlink_to(path.parent / "nowhere" / "j.sqlite"), "is its disk mounted"),
+        (lambda path: path.symlink_to(path.parent / "nowhere" / "j.sqlite"), "check that its disk is mounted"),
         (lambda path: path.symlink_to(path), "can't be opened"),
     ],
 )

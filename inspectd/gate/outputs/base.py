@@ -1,6 +1,6 @@
-"""The output contract: the three signals a plant sees. Drivers are `simulated`, `modbus`, `camera` and `gpio`.
+"""The contract of an output: the three signals that a plant sees. Drivers: `simulated`, `modbus`, `camera`, `gpio`.
 
-An output is refreshed, never set and forgotten, and it is read back, never believed.
+An output is written again and again and read back: neither what was written once nor an answer is taken as proof.
 """
 
 import time
@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from inspectd.errors import OutputError
 
 SAFE_WITHIN_S = 10.0
-"""How long the end of a gate, clean or not, tries to leave the output safe before it says that it could not."""
+"""How long a gate that ends tries to make its output safe before it says that it could not."""
 _RETRY_S = 0.05
 
 
@@ -33,7 +33,7 @@ class Output(Protocol):
         """Take the device and write SAFE. Raises OutputError."""
 
     def write(self, signals: Signals) -> None:
-        """Drive the signals that differ from what was written last, all of them if none does or after an error.
+        """Drive the signals that differ from the last write. Drive all of them if none differs, or after an error.
 
         Bounded in time (`timeout_ms` where there is a bus). Raises OutputError if the device does not acknowledge.
         The next write after an error tries to reach the device again.
@@ -49,24 +49,24 @@ class Output(Protocol):
         """Level of the reject confirmation input. Only called where `confirmation` is configured. Raises OutputError."""
 
     def close(self) -> None:
-        """Release the device as it is. Never raises; safe to call twice."""
+        """Release the device as it is. Never raises; may be called twice."""
 
     def warnings(self) -> list[str]:
-        """What `inspectd check` should tell about an open output, e.g. signals that are not wired. Raises OutputError."""
+        """What `inspectd check` should say about an open output, such as signals that are not wired. Raises OutputError."""
 
     def problems(self) -> list[str]:
-        """What `inspectd check` must refuse on an open output, e.g. a device's watchdog that is off. Raises OutputError."""
+        """What `inspectd check` must refuse in an open output, such as a device's watchdog that is off. Raises OutputError."""
 
 
 @runtime_checkable
 class HasUserOutput(Protocol):
-    """A camera with an output line of its own. Called from the gate's thread while the camera grabs."""
+    """A camera that has an output line. The gate's thread calls it while the camera grabs."""
 
     def set_user_output(self, line: str, level: bool) -> None:
-        """Drive it and read it back. Raises CameraError."""
+        """Drive the line and read it back. Raises CameraError."""
 
     def user_output(self, line: str) -> bool:
-        """Its level as the camera has it now. Raises CameraError."""
+        """The line's level as the camera has it now. Raises CameraError."""
 
 
 def make_safe(output: Output, within_s: float, *, is_open: bool = True) -> None:
@@ -81,9 +81,9 @@ def make_safe(output: Output, within_s: float, *, is_open: bool = True) -> None:
                 output.open()
             output.write(SAFE)
             if output.actuator() or output.run_permit():
-                raise OutputError("the safe state was written, but it reads back otherwise")
+                raise OutputError("the safe state was written, but does not read back")
             return
-        except Exception as error:  # whatever it was, the plant must not be left as it is
+        except Exception as error:  # any error: the plant must not be left as it is
             output.close()
             is_open = False
             if time.monotonic() >= end_s:

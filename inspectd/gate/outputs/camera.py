@@ -1,4 +1,4 @@
-"""The reject output on the camera itself: its user output line drives the rejector. For lines without any other I/O."""
+"""The reject output on the camera: its user output line drives the rejector. For lines without any other I/O."""
 
 from typing import ClassVar, Literal
 
@@ -22,7 +22,7 @@ class CameraOutputConfig(Section):
     longest_wait_ms: ClassVar[float] = 0
     missing_confirmation: ClassVar[str] = "gate.output.kind 'camera' has none"
     devices: ClassVar[list[str]] = []
-    """What one process owns at a time: the camera is owned as such."""
+    """Nothing beside the camera, which the line owns."""
 
     def create(self, camera: object) -> "CameraOutput":
         if not isinstance(camera, HasUserOutput):
@@ -31,7 +31,7 @@ class CameraOutputConfig(Section):
 
 
 class CameraOutput:
-    """Lives in the line's process, in the gate's thread."""
+    """Used in the line's process, by the gate's thread."""
 
     def __init__(self, config: CameraOutputConfig, camera: HasUserOutput) -> None:
         self._config = config
@@ -58,7 +58,7 @@ class CameraOutput:
         raise OutputError("a camera output has no confirmation input")
 
     def close(self) -> None:
-        """The camera is the line's to close."""
+        """The line closes the camera."""
 
     def _level(self, line: str) -> bool:
         try:
@@ -67,7 +67,9 @@ class CameraOutput:
             raise OutputError(f"camera output: {error}") from error
 
     def warnings(self) -> list[str]:
-        notes = ["the camera output shares the line's process: pulses are some ms less exact than from other outputs"]
+        notes = [
+            "the camera output shares the line's process: its pulses may be some ms later than those of other outputs"
+        ]
         if self._config.permit_line is None:
             notes.append(
                 "run permit is not wired: nothing stops the belt when the camera is gone; prefer pulse_to_release"

@@ -1,4 +1,4 @@
-"""The reject output on GPIO lines of the machine itself, through the kernel's character device (libgpiod v2)."""
+"""The reject output on GPIO lines of this machine, through the kernel's character device (libgpiod v2)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -51,7 +51,7 @@ class GpioConfig(Section):
 
     @property
     def devices(self) -> list[str]:
-        """What one process owns at a time; the kernel sees to it, too."""
+        """What one process owns at a time; the kernel enforces it too."""
         return [f"output gpio {Path(self.chip).resolve()} line {self.actuator_line}"]
 
     def create(self, _: object) -> "GpioOutput":
@@ -59,8 +59,8 @@ class GpioConfig(Section):
 
 
 class GpioOutput:
-    """Holds its lines exclusively. When the process dies the kernel releases them; what the pin then does depends on
-    the controller, so wire the safe state with a pull resistor."""
+    """Owns its lines exclusively. When the process dies, the kernel releases them. What a pin then does depends on the
+    controller, so wire the safe state with a pull resistor."""
 
     def __init__(self, config: GpioConfig) -> None:
         self._config = config

@@ -1,9 +1,9 @@
-"""The reject output on a Modbus TCP device: a bus coupler's coils, or a PLC's.
+"""The reject output on a Modbus TCP device: the coils of a bus coupler or a PLC.
 
-A pulse costs two writes (function 5) and up to two reads (function 1); every refresh reads and writes all signals. The
-heartbeat register counts, so that a plant can distinguish a living line from a frozen one.
+A pulse takes two writes (function 5) and up to two reads (function 1). Every refresh reads and writes all signals. The
+heartbeat register counts, so a plant can distinguish a living line from a frozen one.
 
-When line and gate die together (power, kernel, OOM), only the device's own watchdog can let the outputs fall.
+When line and gate die together (power, kernel, out of memory), only the device's own watchdog can switch the outputs off.
 """
 
 import logging
@@ -82,7 +82,7 @@ class ModbusConfig(Section):
 
     @property
     def longest_wait_ms(self) -> float:
-        """One turn of the gate on a device that has failed: a new connection and two answers."""
+        """One turn of the gate with a device that has failed: a new connection and two answers."""
         return 3 * self.timeout_ms
 
     @property
@@ -107,7 +107,7 @@ class ModbusConfig(Section):
 
 @cache
 def _address(host: str) -> str:
-    """Looked up once: while the network is cut, so may be the name server, and no answer takes 10 s or longer.
+    """Looked up once: when the network is cut, the name server may be cut off too, and a look-up then takes 10 s or longer.
 
     Raises OSError.
     """
@@ -210,8 +210,8 @@ class ModbusOutput:
         return bool(answer.bits[0])
 
     def _ask(self, function: str, *args: Any, **kwargs: Any) -> Any:
-        """An error ends the connection: a late answer must not be taken for the next one's. A connection that the device
-        has ended (some do now and then) is made anew once; what the device has forgotten meanwhile reads back otherwise."""
+        """An error ends the connection: a late answer must not be taken for the answer to the next question. Some devices
+        end a connection now and then; it is then made anew once. What the device forgot meanwhile does not read back."""
         try:
             answer = self._ask_once(function, *args, **kwargs)
         except ConnectionError:
@@ -222,7 +222,7 @@ class ModbusOutput:
                 raise OutputError(f"{self._name}: {function} {args[0]}: {error}") from error
         if answer.isError():
             self.close()
-            raise OutputError(f"{self._name}: {function} {args[0]} is refused: {answer}")
+            raise OutputError(f"{self._name}: {function} {args[0]} was refused: {answer}")
         return answer
 
     def _ask_once(self, function: str, *args: Any, **kwargs: Any) -> Any:
@@ -245,7 +245,7 @@ class ModbusOutput:
             from pymodbus.client import ModbusTcpClient
         except ImportError as error:
             raise OutputError("gate.output.kind 'modbus' needs pymodbus: pip install inspectd[modbus]") from error
-        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it says in lines of its own what the errors say
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it would log again what the errors say
         try:
             address = _address(self._config.host)
         except OSError as error:
@@ -258,7 +258,7 @@ class ModbusOutput:
         if not is_connected:
             raise OutputError(f"{self._name}: no answer within {self._config.timeout_ms:g} ms")
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # closed, it is reset: what a cut cable has held back must not reach the device when nobody wants it any more
+        # closing it resets it: what a cut cable holds back must not reach the device later
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._client = client
 

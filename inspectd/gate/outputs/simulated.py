@@ -1,4 +1,4 @@
-"""An output that only writes down what it would have done: for demo and tests, and for a line's first days in parallel."""
+"""An output that only writes to a file what it would have done: for the demo, tests, and trials beside a running line."""
 
 import json
 import os
