@@ -1,4 +1,4 @@
-"""A page of small images, each with two lines of text below."""
+"""A page of small images with two lines of text below each."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +21,9 @@ Colour = tuple[int, int, int]
 
 
 def write_contact_sheet(path: Path, tiles: Sequence[tuple[Path | Image, tuple[str, str], Colour]]) -> None:
-    """`tiles`: image or its file, two lines of text, BGR colour of the first. Files that can't be read are left blank.
+    """Write a sheet of `tiles`: an image or its file, two lines of text, BGR colour of the first line.
 
-    Raises OSError if the sheet can't be written.
+    The place of a file that can't be read stays white. Raises OSError if the sheet can't be written.
     """
     drawn = [_tile(*tile) for tile in tiles]
     blank = np.full((_TILE_PX[1] + _CAPTION_PX, _TILE_PX[0], 3), 255, np.uint8)

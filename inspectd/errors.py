@@ -1,55 +1,55 @@
-"""Every error the daemon raises on purpose, with the exit code it ends in.
+"""Every error that the daemon raises on purpose, with the exit code of the process that it ends.
 
-Exit codes follow sysexits(3). 78 (bad configuration or engine) is the one systemd does not restart after;
-every other end is worth another try.
+Exit codes follow sysexits(3). systemd does not restart the service after 78 (wrong configuration or engine), because the
+next start would fail in the same way. After every other code it does.
 """
 
 
 class InspectdError(Exception):
-    """Base of all errors below. `exit_code` is what the process ends with if nobody handles it."""
+    """Base of all errors below. `exit_code`: exit code of the process if nobody handles the error."""
 
     exit_code = 70
 
 
 class ConfigError(InspectdError):
-    """The config file can't be used as written; the message names file, key, value and what is allowed."""
+    """A file or an option can't be used as written. The message names file, key, value and what is allowed."""
 
     exit_code = 78
 
 
 class EngineError(InspectdError):
-    """An engine bundle is refused at load (wrong hash, golden images differ, unknown format)."""
+    """An engine bundle is rejected when it is loaded: wrong hash, other scores of golden images, unknown format."""
 
     exit_code = 78
 
 
 class InferenceError(InspectdError):
-    """One inference failed or gave scores that are no scores; that part becomes `engine_error`."""
+    """One inference failed or gave invalid scores. The part becomes `engine_error`."""
 
 
 class CameraError(InspectdError):
-    """The camera is gone or refuses a setting; the line retries with backoff, run permit dropped."""
+    """The camera is not available or rejects a setting. The line drops run permit and tries again, with longer and longer pauses."""
 
     exit_code = 75
 
 
 class OutputError(InspectdError):
-    """The reject output can't be driven or does not read back what was written; run permit is dropped."""
+    """The reject output can't be driven, or reads back another state than was written. Run permit drops."""
 
     exit_code = 75
 
 
 class InUseError(InspectdError):
-    """A journal, output or camera belongs to another running process; the message names it."""
+    """Another running process uses the journal, output or camera. The message names the process."""
 
     exit_code = 75
 
 
 class JournalError(InspectdError):
-    """A verdict could not be recorded, so the part may not pass; it becomes `record_error`."""
+    """A verdict could not be recorded, so the part must not pass. It becomes `record_error`."""
 
     exit_code = 74
 
 
 class LineFault(InspectdError):
-    """The line can no longer vouch for its parts (books don't balance, gate process gone)."""
+    """The line can no longer account for its parts: the counts do not add up, or the gate process has ended."""

@@ -16,16 +16,16 @@ from inspectd.redaction import redacted
 
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _WAITING = 1000
-"""Lines kept while nobody reads them."""
+"""Lines that are kept while nobody reads them."""
 _LAST_WORDS_S = 0.5
-"""How long the end of the process waits for a reader of its last lines."""
+"""Time that the end of the process waits for a reader of its last lines."""
 
 
 def configure_logs(*, drop: bool = False) -> None:
-    """Send structlog's events to stderr. Only state changes are logged; parts are in the journal database.
+    """Send structlog's events to stderr. Only changes of state are logged; parts are in the journal database.
 
-    `drop`: for processes that must not wait for whoever reads their log. A thread of its own writes; while nobody reads,
-    the lines beyond the first thousand are dropped and counted.
+    `drop`: for a process that must not wait for the reader of its log. A separate thread writes the lines. While nobody
+    reads, it keeps the first thousand lines, and drops and counts the others.
     """
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -35,7 +35,7 @@ def configure_logs(*, drop: bool = False) -> None:
         _redact,
     ]
     if sys.stderr.isatty():
-        # not the pretty tracebacks, which show the values of all variables: the config's passwords among them
+        # the pretty tracebacks show the values of all variables, also the passwords of the config
         processors.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
     else:
         processors.append(structlog.processors.JSONRenderer())
@@ -47,27 +47,27 @@ def configure_logs(*, drop: bool = False) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # asked for at each event: whoever replaces sys.stderr afterwards must not leave a logger on a closed file
+        # looked up at each event, because sys.stderr may be replaced later, and the old one closed
         logger_factory=lambda: dropping or structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
 
 def last_words(text: str) -> None:
-    """Say why the process ends, after what is still to be logged, and without waiting for ever for a reader."""
+    """Log why the process ends, after all earlier lines. Waits only a limited time for a reader."""
     structlog.get_config()["logger_factory"]().msg(redacted(text))
     flush_logs()
 
 
 def flush_logs() -> None:
-    """Give the last lines some time to be read; a process that ends by `os._exit` must ask for it."""
+    """Give the last lines some time to be read. A process that ends by `os._exit` must call this."""
     logger = structlog.get_config()["logger_factory"]()
     if isinstance(logger, _DroppingLogger):
         logger.flush()
 
 
 class _DroppingLogger:
-    """What structlog calls to write a line: never blocks."""
+    """Writes lines for structlog and never blocks."""
 
     def __init__(self) -> None:
         self._lines: queue.Queue[str] = queue.Queue(_WAITING)
@@ -93,7 +93,7 @@ class _DroppingLogger:
             line = self._lines.get()
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                line += f"\n{dropped} log lines were dropped: nobody read them"
+                line += f"\n{dropped} log lines were dropped because nobody read them"
             _write_to_stderr(line)
             self._lines.task_done()
 
@@ -104,14 +104,14 @@ def _write_to_stderr(line: str) -> None:
         while data:
             data = data[os.write(sys.stderr.fileno(), data) :]
     except (OSError, ValueError):
-        return  # a log that can't be written must not end what it tells of
+        return  # a log that can't be written must not stop the line
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Also what nobody foresaw, such as the text of a library's exception."""
+    """Every value, also the text of a library's exception."""
     return {key: redacted(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _prefix_priority(_: WrappedLogger, method: str, line: str) -> str:
-    """sd-daemon(3): a line that begins with <N> has that syslog priority, so `journalctl -p err` works."""
+    """Begin a line with <N>, its syslog priority (sd-daemon(3)), so that `journalctl -p err` works."""
     return f"<{_PRIORITY.get(method, 6)}>{line}"

@@ -1,4 +1,4 @@
-"""What is printed for people. Names and paths come out as they are: `[v2]` is not a style, and no control character gets through."""
+"""Print for people. Names and paths are printed literally: `[v2]` is not a style, and control characters are escaped."""
 
 import io
 import os
@@ -20,7 +20,7 @@ class _LiteralConsole(Console):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Takes no text for markup or emoji. A `rich.text.Text` is styled, everything else is literal."""
+    """A console that prints text literally, without markup or emoji. Only a `rich.text.Text` has a style."""
     return _LiteralConsole(markup=False, emoji=False, stderr=stderr)
 
 
@@ -30,19 +30,19 @@ def folding_table(*headers: str, **options: Any) -> Table:
 
 
 def printable(text: str) -> str:
-    """`text` with escapes for what a terminal would obey or can't show; line ends stay."""
+    """`text` with escapes for characters that control a terminal or can't be shown. Line ends stay."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def text_column(template: str) -> ProgressColumn:
-    """Of a progress bar, such as `{task.description}`, literally."""
+    """A column of a progress bar, such as `{task.description}`, printed literally."""
     return TextColumn(template, markup=False)
 
 
 def progress_bar(*more: ProgressColumn, transient: bool = False, stderr: bool = False) -> Progress:
-    """Description, bar, how many of how many, time left, and then `more`."""
+    """A progress bar: description, bar, number done and total, time left, and then the columns `more`."""
     columns = (text_column("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *more)
     return Progress(*columns, console=console(stderr=stderr), transient=transient)
 
@@ -50,29 +50,29 @@ def progress_bar(*more: ProgressColumn, transient: bool = False, stderr: bool = 
 def track(
     items: Iterable[T], description: str, total: float | None = None, *, transient: bool = False, stderr: bool = False
 ) -> Iterator[T]:
-    """The items, with a bar of how far they are."""
+    """The items, with a progress bar."""
     with progress_bar(transient=transient, stderr=stderr) as progress:
         yield from progress.track(items, total, description=printable(description))
 
 
 def print_error(program: str, error: Exception) -> None:
-    """The last words of a command, on standard error."""
+    """Print the error that ends a command to standard error."""
     print(f"{program}: {printable(str(error))}", file=sys.stderr, flush=True)
 
 
 def print_any_text() -> None:
-    """Let `print` escape what standard output can't encode, such as a file name that is not UTF-8, rather than fail."""
+    """Let `print` escape what standard output can't encode, such as a file name that is not UTF-8. Otherwise it would fail."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def print_no_more() -> None:
-    """What is still to be printed goes nowhere: standard output can't be written."""
+    """Discard all further output, because standard output can't be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def open_missing_streams() -> None:
-    """Whoever started us may have closed standard input, output or error: the next file or socket would take its place."""
+    """Open standard input, output and error where they are closed. Otherwise the next file or socket would get their number."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)

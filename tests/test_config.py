@@ -66,8 +66,8 @@ def test_paths_are_relative_to_the_file(tmp_path):
         (changed(name="a/b"), ["name", "a/b"]),
         (changed(journal={}), ["journal.path", "missing"]),
         ("a: [", ["is not valid YAML", "line 1"]),
-        ("", ["must hold keys", "NoneType"]),
-        ("- 1", ["must hold keys", "list"]),
+        ("", ["must contain keys", "NoneType"]),
+        ("- 1", ["must contain keys", "list"]),
         ("engine: !!python/object/apply:os.system ['true']", ["is not valid YAML"]),
     ],
 )

@@ -38,7 +38,7 @@ def test_what_was_dropped_is_counted_and_the_last_lines_are_written():
         lines = log.read().splitlines()
     assert chatter.wait(timeout=10) == 0
     assert '"number": 0' in lines[0]
-    assert any("log lines were dropped: nobody read them" in line for line in lines)
+    assert any("log lines were dropped because nobody read them" in line for line in lines)
     chatter.stdout.close()
 
 

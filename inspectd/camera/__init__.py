@@ -1,4 +1,4 @@
-"""Cameras. A new kind is one module with a `Section` that has `kind` and `create()`, and its name in the union here."""
+"""Cameras. To add a kind, write one module with a `Section` that has `kind` and `create()`, and add it to the union here."""
 
 from typing import Annotated
 

@@ -1,9 +1,9 @@
 """The camera contract: open, grab, close. Drivers are `pylon`, `replay` and `opencv`.
 
-A driver delivers `Frame`s in the order of their triggers, one per call. It never raises for a bad or missing
-image of a known trigger (that is a `Frame` with `missed` set); it raises `CameraError` when the device itself
-is gone or refuses a setting, and for whatever else its SDK raises. `grab` and `close` return within a bounded time whatever
-the hardware does. A driver is used from one thread at a time, except where it says otherwise.
+A driver delivers one `Frame` per call, in the order of the triggers. A bad or missing image of a known trigger is a
+`Frame` with `missed` set, not an exception. The driver raises `CameraError` when the device is not available or rejects a
+setting, and for every exception of its SDK. `grab` and `close` return within a limited time, whatever the hardware does.
+One thread at a time uses a driver, except where the driver says otherwise.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from inspectd.part import Frame
 from inspectd.section import Section
 
 CLOSE_S = 3.0
-"""`close` returns within this time; what hangs is left behind."""
+"""`close` returns within this time. It leaves a thread that hangs behind."""
 
 
 class EndOfImages(Exception):
-    """A finite source has no more images. No error: the line finishes what it has and stops."""
+    """A finite source has no more images. This is not an error: the line finishes its parts and stops."""
 
 
 class CameraSection(Section):
-    """What every kind of camera has."""
+    """Settings of every kind of camera."""
 
     max_age_ms: float = Field(default=150, gt=0, le=60_000)
     """Age limit of an image in ms, counted from its trigger. An older image is not judged: its label is rejected as
@@ -39,43 +39,44 @@ class CameraSection(Section):
     is broken."""
 
     def repeats_after(self) -> int | None:
-        """After how many images the same ones come again, because this camera plays files; None: never."""
+        """Number of images after which the same ones come again, for a camera that plays files; None: never."""
         return None
 
     def known_exposure_ms(self) -> float:
-        """No image comes sooner after its trigger, as far as the config says."""
+        """Shortest time from a trigger to its image that the config implies."""
         return 0.0
 
     def known_period_ms(self) -> float | None:
-        """From one label to the next, if the config says so."""
+        """Time from one label to the next; None if the config does not say."""
         return None
 
 
 class Camera(Protocol):
     def open(self) -> None:
-        """Connect, apply every setting and read it back, prove with one image that the camera delivers
-        (hardware-triggered cameras: one untriggered image), then start acquisition. Frame numbers start anew.
+        """Connect, apply every setting and read it back, check that the camera delivers an image, then start.
 
-        Raises CameraError: not found, a setting refused or read back differently (names setting, value, allowed), an
-        exposure so long that no image is young enough to be judged. Raises InUseError: another process has the camera.
+        A camera with a hardware trigger takes the test image without a trigger. Frame numbers start at 0 again.
+        Raises CameraError: camera not found; a setting rejected or read back with another value (names setting, value and
+        what is allowed); an exposure so long that every image would be too old. Raises InUseError: another process uses the
+        camera.
         """
 
     def grab(self, timeout_ms: float) -> Frame | None:
         """The next frame, or None if nothing was triggered within `timeout_ms`.
 
-        With a software trigger the driver fires it on its own clock (`trigger.rate_hz`) and stamps
-        `t_trigger_ns` before firing; an unanswered trigger is a `lost_frame` frame. The image of a frame is the
-        caller's: no later grab changes it. Where all images of a camera have one size, one of another size is a `bad_frame`.
-        Raises CameraError if the device is gone, EndOfImages if a finite source has no more.
+        With a software trigger, the driver triggers by its own clock (`trigger.rate_hz`) and takes `t_trigger_ns` before it
+        triggers. A trigger without an answer is a `lost_frame`. The caller owns the image: no later grab changes it. Where
+        all images of a camera have one size, an image of another size is a `bad_frame`.
+        Raises CameraError if the device is not available, EndOfImages if a finite source has no more images.
         """
 
     def close(self) -> None:
-        """Release the device. Bounded in time, safe to call twice and after an error."""
+        """Release the device within CLOSE_S. Safe to call twice and after an error."""
 
 
 @contextmanager
 def camera_errors(name: str) -> Iterator[None]:
-    """Whatever an SDK raises becomes a CameraError of the camera `name`, which opening it again may mend."""
+    """Turn every exception of an SDK into a CameraError of the camera `name`. Opening the camera again may help."""
     try:
         yield
     except (InspectdError, EndOfImages):

@@ -3,18 +3,18 @@
 import time
 
 _DRIFT = 200e-6
-"""Two crystals of the cheap kind (100 ppm) running apart."""
+"""Largest drift between two cheap crystals of 100 ppm each."""
 
 
 class TriggerClock:
-    """A steady rate without drift. The first slot is now; a slot missed by a whole period is skipped, not caught up."""
+    """A steady rate without drift. The first slot is now. A slot that is late by a whole period is skipped."""
 
     def __init__(self, rate_hz: float) -> None:
         self._period_ns = round(1e9 / rate_hz)
         self._slot_ns = time.monotonic_ns()
 
     def wait(self, timeout_ms: float) -> bool:
-        """Sleep until the next slot; False if it is further away than `timeout_ms`, which is then slept instead."""
+        """Sleep until the next slot. If it is further away than `timeout_ms`, sleep for `timeout_ms` and return False."""
         now_ns = time.monotonic_ns()
         self._slot_ns = upcoming_slot(self._slot_ns, self._period_ns, now_ns)
         left_ns = self._slot_ns - now_ns
@@ -27,7 +27,7 @@ class TriggerClock:
 
 
 def upcoming_slot(slot_ns: int, period_ns: int, now_ns: int) -> int:
-    """`slot_ns` if it is less than a period past, otherwise the first slot of its grid that is not past."""
+    """`slot_ns` if it is late by less than a period, otherwise the next slot of its grid that is not in the past."""
     late_ns = now_ns - slot_ns
     if late_ns < period_ns:
         return slot_ns
@@ -37,10 +37,10 @@ def upcoming_slot(slot_ns: int, period_ns: int, now_ns: int) -> int:
 class CameraClock:
     """Host time of camera timestamps by a minimum filter.
 
-    Arrival minus timestamp is the offset of the two clocks plus the delay of that frame. Delays vary, but only
-    upwards, so the smallest difference seen is the best estimate. It is let rise by 200 ppm, because crystals drift
-    and an old minimum must not hold for ever. The smallest delay itself (readout, transfer) stays in the result as a
-    constant, less `latency_ns`, which is the part of it that is known (exposure, trigger delay).
+    Arrival minus timestamp is the offset of the two clocks plus the delay of that frame. A delay is never shorter than
+    readout and transfer, so the smallest difference seen is the best estimate of the offset. The estimate may rise by
+    200 ppm, because crystals drift. The smallest delay stays in the result as a constant, except `latency_ns`, the part of
+    the delay that is known (exposure, trigger delay).
     """
 
     def __init__(self, tick_hz: int, latency_ns: int = 0) -> None:
@@ -53,7 +53,7 @@ class CameraClock:
     def to_host_ns(self, ticks: int, arrival_ns: int) -> int:
         """When the frame was triggered, in host monotonic ns; never later than `arrival_ns` - latency.
 
-        0 ticks mean that the camera has no clock. A clock that runs backwards has been reset: the filter starts anew.
+        `ticks` 0: the camera has no clock. After a clock that went back, the filter starts again.
         """
         if ticks == 0:
             return arrival_ns - self._latency_ns

@@ -1,7 +1,7 @@
-"""Photos in files: which files of a folder are photos, and what is in one. The line, training and all tools use this.
+"""Photos in files: which files of a folder are photos, and how to read one. The line, training and all tools use this.
 
-A photo is what a camera could have given: 8 bits a value, grey or RGB, opaque, whole, one picture in the file. Anything
-else is refused rather than guessed at: pixels of 12 bits in a file of 16 would be read as black.
+A photo is an image as a camera gives it: 8 bits per value, grey or RGB, opaque, complete, one per file. Everything else is an
+error. For example, 12-bit pixels in a 16-bit file would look black.
 """
 
 import os
@@ -22,15 +22,15 @@ log = structlog.get_logger()
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 _OTHER_PICTURES = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".pgm", ".ppm", ".raw", ".webp"})
-"""Probably photos, but in a format that is not read: said, so that nobody believes they were used."""
+"""Probably photos, but in formats that are not read. They are reported, so that nobody believes they were used."""
 _NO_PHOTOS = frozenset(
     {"#recycle", "#snapshot", "$recycle.bin", "__macosx", "lost+found", "system volume information", "thumbnails"}
 )
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "La", "RGBa"})
-"""Of Pillow: grey or RGB. Palette and 1 bit are the same, written shorter."""
+"""Pillow's modes for grey or RGB. Palettes and 1-bit images are shorter forms of these."""
 
-# as many pixels as OpenCV takes; Pillow refuses twice as many as it is told here
+# as many pixels as OpenCV allows; Pillow rejects twice this number
 PIL.Image.MAX_IMAGE_PIXELS = 2**29
 
 
@@ -38,16 +38,16 @@ PIL.Image.MAX_IMAGE_PIXELS = 2**29
 class Listing:
     found: list[Path]
     passed_over: list[Path]
-    """Hidden files and folders, pictures in other formats, links that lead nowhere, linked subfolders."""
+    """Hidden files and folders, pictures in other formats, broken links, linked subfolders."""
 
 
 def remark(passed_over: Sequence[Path]) -> str:
-    """One sentence about what is passed over."""
-    return f"{len(passed_over)} file(s) or folder(s) are not taken for photos, for example {passed_over[0]}"
+    """One sentence about files and folders that are not used."""
+    return f"{len(passed_over)} file(s) or folder(s) are not used as photos, for example {passed_over[0]}"
 
 
 def list_photos(folder: Path) -> Listing:
-    """All photos in `folder` and its subfolders, by name. Raises ConfigError if the folder can't be read."""
+    """All photos in `folder` and its subfolders, in the order of their names. Raises ConfigError if it can't be read."""
     photos: list[Path] = []
     passed_over: list[Path] = []
     try:
@@ -68,9 +68,10 @@ def list_photos(folder: Path) -> Listing:
 
 
 def list_folders(root: Path) -> Listing:
-    """Folders of photos in `root`, by name; links to folders too, since somebody has set these on purpose.
+    """Folders of photos in `root`, in the order of their names, with links to folders.
 
-    Raises ConfigError if it can't be read."""
+    Raises ConfigError if `root` can't be read.
+    """
     try:
         folders = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError as error:
@@ -80,7 +81,7 @@ def list_folders(root: Path) -> Listing:
 
 
 def photos_to_play(folder: Path) -> list[Path]:
-    """In the order in which a camera shows them. Raises CameraError if there is none."""
+    """All photos of a folder in the order in which a camera plays them. Raises CameraError if there is none."""
     try:
         listing = list_photos(folder)
     except ConfigError as error:
@@ -88,17 +89,17 @@ def photos_to_play(folder: Path) -> list[Path]:
     if listing.passed_over:
         log.warning(remark(listing.passed_over))
     if not listing.found:
-        raise CameraError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))})")
+        raise CameraError(f"{folder}: contains no image ({', '.join(sorted(SUFFIXES))})")
     return listing.found
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a folder of this name holds no photos: hidden, a recycle bin, or thumbnails that a program or NAS keeps."""
+    """Whether a folder of this name is ignored: it is hidden, a recycle bin, or has thumbnails of a program or NAS."""
     return name.startswith((".", "@")) or name.lower() in _NO_PHOTOS
 
 
 def read_photo(path: Path) -> Image:
-    """(h, w) grey or (h, w, 3) BGR uint8, turned upright as its EXIF data says. Raises ConfigError naming file and reason."""
+    """(h, w) grey or (h, w, 3) BGR uint8, turned upright by its EXIF data. Raises ConfigError naming file and reason."""
     return decode_photo(read_bytes(path), path)
 
 
@@ -111,19 +112,19 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_photo(data: bytes, path: Path) -> Image:
-    """As `read_photo`; `data` is what the file at `path` holds."""
+    """As `read_photo`, for `data` that was read from the file at `path`."""
     try:
-        # from memory: from a file, OpenCV fills up a JPEG that is cut short
+        # from memory: when OpenCV reads a file, it fills in the missing part of a JPEG
         image: Image | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:  # an empty file, or more pixels than OpenCV takes
+    except cv2.error:  # an empty file, or more pixels than OpenCV allows
         image = None
     problem = _problem(data) if image is not None else None
     if image is None or problem == "":
-        raise ConfigError(f"{path}: is not an image that can be read: must be BMP, JPEG, PNG or TIFF, and whole")
+        raise ConfigError(f"{path}: is not an image that can be read; it must be a complete BMP, JPEG, PNG or TIFF")
     if image.dtype != np.uint8:
         raise ConfigError(
-            f"{path}: has {8 * image.dtype.itemsize} bits a value, must have 8: how many of them the camera used can't be "
-            "known from the file; convert it"
+            f"{path}: has {8 * image.dtype.itemsize} bits per value, must have 8; convert it: the file does not say how "
+            "many bits the camera used"
         )
     if problem is not None:
         raise ConfigError(f"{path}: {problem}")
@@ -131,17 +132,17 @@ def decode_photo(data: bytes, path: Path) -> Image:
 
 
 def _problem(data: bytes) -> str | None:
-    """Why an image that can be decoded is not a photo; "" if its format is none of ours."""
+    """Why an image that can be decoded is not a photo; "" if its format is not supported, None if it is a photo."""
     try:
         with PIL.Image.open(BytesIO(data), formats=_FORMATS) as header:
             pages = 1 if header.format == "MPO" else getattr(header, "n_frames", 1)  # MPO: a JPEG with previews
             if pages > 1:
-                return f"holds {pages} pictures, must hold one: save each in a file of its own"
+                return f"contains {pages} pictures, must contain one: save each in a separate file"
             if header.mode not in _MODES:
                 return f"is stored as {header.mode}, must be grey or RGB: convert it"
             if header.has_transparency_data and np.asarray(header.convert("RGBA"))[..., 3].min() < 255:
-                return "has transparent pixels, and a camera gives none: save it without transparency"
-    except Exception:  # Pillow's readers raise errors of many kinds
+                return "has transparent pixels; save it without transparency"
+    except Exception:  # Pillow's readers raise many kinds of errors
         return ""
     return None
 

@@ -1,8 +1,7 @@
 """Cameras that OpenCV reads: USB (UVC) by index or device path, network cameras by RTSP or HTTP URL. Free running.
 
-Such a camera has no trigger and no frame counter of its own: images that it or the network drops can't be noticed. A stream
-that changes its size later is scaled by FFmpeg to the size of its first image.
-For slow lines and first trials.
+Such a camera has no trigger and no frame counter, so nobody notices images that the camera or the network drops. If a stream
+changes its size, FFmpeg scales the images to the size of the first one. For slow lines and first trials.
 """
 
 import hashlib
@@ -28,11 +27,11 @@ log = structlog.get_logger()
 
 _OPEN_S = 10.0
 _SILENCE_S = 2.5
-"""Less than a closing camera is waited for: FFmpeg can't be interrupted while it waits for a stream."""
+"""Shorter than CLOSE_S, because FFmpeg can't be interrupted while it waits for a stream."""
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _FFMPEG_LOG, _QUIET = "OPENCV_FFMPEG_LOGLEVEL", "-8"
 _LIVE = "rtsp_transport;tcp|fflags;nobuffer|fpsprobesize;0"
-"""FFmpeg holds back the first images of a stream to guess its frame rate, and all later ones come late by as much."""
+"""Without these options, FFmpeg holds the first images back to guess the frame rate, and all later images are late."""
 
 
 class OpencvConfig(CameraSection):
@@ -57,7 +56,9 @@ class OpencvConfig(CameraSection):
     @model_validator(mode="after")
     def _streams_have_no_settings(self) -> "OpencvConfig":
         if self.is_stream and self.settings():
-            raise ValueError("a network camera is set on its own web page: give device and max_age_ms only")
+            raise ValueError(
+                "a network camera has its settings on its own web page; allowed are device, max_age_ms and expect_every_s"
+            )
         return self
 
     def known_exposure_ms(self) -> float:
@@ -72,22 +73,22 @@ class OpencvConfig(CameraSection):
 
     @property
     def title(self) -> str:
-        """The camera in every text: without the secrets of its URL."""
+        """Name of the camera in messages, without the secrets of its URL."""
         return redacted(f"camera.device {self.device}")
 
     @property
     def resolved(self) -> str:
-        """The same for all names of one device."""
+        """One name per device, however the config names it."""
         if isinstance(self.device, int):
             return f"/dev/video{self.device}"
         if not self.is_stream:
             return redacted(os.path.realpath(self.device))
-        # recorders tell their channels apart by what is redacted; so short a mark of it gives no password away
+        # a recorder may distinguish its channels only by what is redacted; so short a hash reveals no password
         mark = hashlib.sha256(self.device.encode()).hexdigest()[:4]
         return f"{redacted(self.device)} ({mark})"
 
     def settings(self) -> list[tuple[str, int, float]]:
-        """(name, OpenCV property, value) in the order that cameras want."""
+        """(name, OpenCV property, value) in the order that cameras need."""
         wanted = [
             ("fourcc", cv2.CAP_PROP_FOURCC, self.fourcc and cv2.VideoWriter.fourcc(*self.fourcc)),
             ("width_px", cv2.CAP_PROP_FRAME_WIDTH, self.width_px),
@@ -104,7 +105,7 @@ class OpencvConfig(CameraSection):
 
 
 class OpencvCamera:
-    """A thread of its own reads and keeps the latest image only, so that a read that hangs can't hang the line."""
+    """A separate thread reads and keeps only the latest image, so that a read that hangs can't block the line."""
 
     def __init__(self, config: OpencvConfig) -> None:
         self._config = config
@@ -124,7 +125,7 @@ class OpencvCamera:
             raise
 
     def grab(self, timeout_ms: float) -> Frame | None:
-        """As the contract says. A gap in the numbers are images that came while nobody asked for one."""
+        """As in the contract. A gap in the numbers means images that came while nobody asked for one."""
         if self._reader is None or self._size is None:
             raise CameraError(f"{self._config.title}: not open")
         frame = self._reader.take(timeout_ms / 1000)
@@ -151,7 +152,7 @@ class OpencvCamera:
 
 
 class _Reader:
-    """Owns the device: nothing else touches it, so nothing else can hang on it."""
+    """Owns the device. Only its thread uses the device, so only that thread can hang."""
 
     def __init__(self, config: OpencvConfig) -> None:
         self._config = config
@@ -166,7 +167,7 @@ class _Reader:
         self._thread.start()
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The latest frame, once; None if none came in time. Raises the CameraError that ended the reading."""
+        """The latest frame, once; None if no frame came in time. Raises the CameraError that ended the reading."""
         with self._changed:
             self._changed.wait_for(lambda: self._latest or self._failure, timeout_s)
             if self._latest is None and self._failure is not None:
@@ -188,12 +189,12 @@ class _Reader:
             self._changed.notify_all()
         self._thread.join(CLOSE_S)
         if self._thread.is_alive():
-            log.error("camera does not close and is left behind", camera=self._config.title)
+            log.error("camera does not close; its thread is left behind", camera=self._config.title)
 
     def _run(self) -> None:
         try:
             self._read_on(_connect(self._config))
-        except Exception as error:  # what ends the reading is raised by the next `take`
+        except Exception as error:  # the next `take` raises it
             kind = "" if isinstance(error, CameraError) else f"{type(error).__name__}: "
             with self._changed:
                 self._failure = CameraError(redacted(f"{self._config.title}: {kind}{error}"))
@@ -205,7 +206,7 @@ class _Reader:
             while not self._stopping.is_set():
                 is_read, image = capture.read()
                 if not is_read:
-                    raise CameraError("gone, or its stream has ended")
+                    raise CameraError("not available any more, or its stream has ended")
                 self._publish(image)
         finally:
             capture.release()
@@ -225,7 +226,7 @@ def apply(capture: cv2.VideoCapture, settings: list[tuple[str, int, float]]) -> 
         capture.set(prop, wanted)
         got = capture.get(prop)
         if not math.isclose(got, wanted, rel_tol=0.01):
-            raise CameraError(f"{name}: {_text(prop, wanted)} was set, the camera says {_text(prop, got)}")
+            raise CameraError(f"{name}: {_text(prop, wanted)} was set, but the camera reports {_text(prop, got)}")
 
 
 def _connect(config: OpencvConfig) -> cv2.VideoCapture:
@@ -233,16 +234,16 @@ def _connect(config: OpencvConfig) -> cv2.VideoCapture:
         options = {
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(_OPEN_S * 1000),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(_SILENCE_S * 1000),
-            cv2.CAP_PROP_N_THREADS: 1,  # more would hold back as many images
+            cv2.CAP_PROP_N_THREADS: 1,  # more threads would hold back more images
         }
-        os.environ.setdefault(_FFMPEG_LOG, _QUIET)  # it would quote URLs with their passwords
+        os.environ.setdefault(_FFMPEG_LOG, _QUIET)  # it would print URLs with their passwords
         os.environ[_OPTIONS] = _LIVE
         try:
             capture = cv2.VideoCapture(
                 config.device, cv2.CAP_FFMPEG, [each for pair in options.items() for each in pair]
             )
         finally:
-            del os.environ[_OPTIONS]  # files read with these options lose their first image
+            del os.environ[_OPTIONS]  # video files that are read with these options lose their first image
     else:
         capture = cv2.VideoCapture(config.device, cv2.CAP_V4L2)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)

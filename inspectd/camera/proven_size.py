@@ -1,4 +1,4 @@
-"""All images of a camera have the size of the one that it was opened with."""
+"""All images of a camera must have the size of its first image."""
 
 import structlog
 
@@ -8,10 +8,10 @@ log = structlog.get_logger()
 
 
 class ProvenSize:
-    """An image of another size shows another scene, or a part of it, and is not an inspection."""
+    """Checks the size of each image. An image of another size shows another scene and must not be judged."""
 
     def __init__(self, camera: str, image: Image) -> None:
-        """`camera` names it in the log; `image` is the one that proved that it delivers."""
+        """`camera`: name in the log. `image`: the image that the camera was opened with."""
         self._camera = camera
         self._shape = image.shape
         self._has_warned = False
@@ -21,5 +21,7 @@ class ProvenSize:
             return True
         if not self._has_warned:
             self._has_warned = True
-            log.warning("image of another size", camera=self._camera, found=image.shape, at_open=self._shape)
+            log.warning(
+                "image has another size than at the start", camera=self._camera, found=image.shape, at_open=self._shape
+            )
         return False

@@ -1,4 +1,4 @@
-"""A folder of images or a video file instead of a camera, at a steady rate."""
+"""A folder of images or a video file in place of a camera, at a steady rate."""
 
 import time
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class ReplayConfig(CameraSection):
 
 
 class ReplayCamera:
-    """An image is decoded before its trigger, so that decoding is no part of its age."""
+    """Plays images. Each image is decoded before its trigger, so that its age does not include the decoding."""
 
     def __init__(self, config: ReplayConfig) -> None:
         self._config = config
@@ -86,7 +86,7 @@ class ReplayCamera:
             raise EndOfImages
 
     def _all(self) -> Iterator[Image | None]:
-        """None for a file that is not a photo as a camera gives it: its part exists all the same."""
+        """All images; None for a file that can't be used. Its part exists all the same."""
         source = self._config.source
         photos = [] if source.is_file() else photos_to_play(source)
         while True:
@@ -104,7 +104,7 @@ def _image(path: Path) -> Image | None:
 
 
 def _length(video: Path) -> int | None:
-    """In images, by looking; None for a long one."""
+    """Number of images, by reading them; None for a long video."""
     capture = cv2.VideoCapture(str(video))
     try:
         return next((place for place in range(_LONG) if not capture.grab()), None)
@@ -117,7 +117,7 @@ def _frames(video: Path) -> Iterator[Image]:
     try:
         is_read, image = capture.read()
         if not is_read:
-            raise CameraError(f"{video}: no video that can be read")
+            raise CameraError(f"{video}: is not a video that can be read")
         while is_read:
             yield image
             is_read, image = capture.read()

@@ -1,4 +1,4 @@
-"""Tables that a person saved: with a spreadsheet's byte order mark, line ends, semicolons or tabs, or without."""
+"""CSV tables as spreadsheets save them: commas, semicolons or tabs, any line ends, with or without a byte order mark."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ _SEPARATORS = ",;\t"
 @dataclass(frozen=True, slots=True)
 class CsvRow:
     line: int
-    """In the file, from 1; of a row over several lines the last."""
+    """Number of the line in the file, from 1. For a row over several lines, its last line."""
     cells: dict[str, str]
 
     def __getitem__(self, column: str) -> str:
@@ -24,7 +24,7 @@ class CsvRow:
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[CsvRow]:
-    """The rows of a file that has at least these columns. Rows that are empty throughout are left out.
+    """The rows of a file that has at least these columns, without empty rows.
 
     Raises ConfigError naming file, line, and what is allowed.
     """
@@ -45,7 +45,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[CsvRow]:
             if not any(cells):
                 continue
             if len(cells) != len(names):
-                raise ConfigError(f"{path}: line {line}: has {len(cells)} cells, the first line has {len(names)}")
+                raise ConfigError(f"{path}: line {line}: has {len(cells)} cells, but the first line has {len(names)}")
             rows.append(CsvRow(line, dict(zip(names, cells, strict=True))))
     except csv.Error as error:
         raise ConfigError(
@@ -58,7 +58,7 @@ def _check_names(path: Path, names: Sequence[str], columns: Sequence[str]) -> No
     missing = [column for column in columns if column not in names]
     if missing:
         raise ConfigError(
-            f"{path}: must have the columns {', '.join(columns)}; {', '.join(missing)} missing, has {shown(names)}"
+            f"{path}: must have the columns {', '.join(columns)}; {', '.join(missing)} missing; it has {shown(names)}"
         )
     twice = [name for name in columns if names.count(name) > 1]
     if twice:
@@ -66,5 +66,5 @@ def _check_names(path: Path, names: Sequence[str], columns: Sequence[str]) -> No
 
 
 def is_csv(path: Path) -> bool:
-    """By its name, as people and Windows write it."""
+    """Whether the name of a file ends in .csv, in small or capital letters."""
     return path.suffix.lower() == ".csv"

@@ -1,4 +1,4 @@
-"""JSON that a person wrote: no key twice, no number beyond what all parts of the project take."""
+"""JSON that a person wrote. A key that occurs twice is an error, and so is a number too large for a part of the project."""
 
 import json
 import math
@@ -11,18 +11,18 @@ from inspectd.files.yaml_file import MAX_DEPTH, MAX_INTEGER
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The keys of a file. Raises ConfigError."""
+    """The keys of a file and their values. Raises ConfigError."""
     try:
         values = parse_json(read_text(path))
     except ValueError as error:
         raise ConfigError(f"{path}: is not valid JSON: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold an object, got {type(values).__name__}")
+        raise ConfigError(f"{path}: must contain an object, not {type(values).__name__}")
     return values
 
 
 def parse_json(text: str) -> Any:
-    """Raises ValueError that says what is wrong."""
+    """The value of a JSON text. Raises ValueError that says what is wrong."""
     try:
         values = json.loads(
             text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float
@@ -50,7 +50,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"the key {shown(key)} is given twice")
+            raise ValueError(f"the key {shown(key)} occurs twice")
         values[key] = value
     return values
 

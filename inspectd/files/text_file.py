@@ -1,4 +1,4 @@
-"""A file that a person wrote: its text, or a sentence that says why it can't be read. Never hangs, never fills the memory."""
+"""Read a file that a person wrote, or say in a sentence why it can't be read. It never waits, and never fills the memory."""
 
 import codecs
 import os
@@ -19,7 +19,7 @@ _CONTROLS = re.compile("[^\t\n\r -~\x85\xa0-\U0010ffff]")
 
 class _Repr(reprlib.Repr):
     def repr_str(self, x: str, level: int) -> str:
-        return super().repr_str(redacted(x), level)  # before it is cut, which could leave a password without its mark
+        return super().repr_str(redacted(x), level)  # before it is cut: half a URL would not be recognised
 
 
 _shown = _Repr()
@@ -28,21 +28,21 @@ _shown.maxlevel = 2
 
 
 def shown(value: object) -> str:
-    """`value` as an error shows it: one line of printable characters, however long, nested or odd it is."""
+    """`value` as an error message shows it: one short line of printable characters."""
     return one_line(_shown.repr(value))
 
 
 def one_line(text: str) -> str:
-    """`text` without what a terminal would obey, and of a length that can be read."""
+    """`text` on one line, shortened, with control characters escaped."""
     if not text.isprintable():
         text = text.encode("unicode_escape").decode("ascii")
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 100]} ... {text[-95:]}"
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """Raises ConfigError: missing, not allowed, not a regular file, or larger than `max_bytes`."""
+    """The bytes of a file. Raises ConfigError: missing, not allowed, not a regular file, or larger than `max_bytes`."""
     try:
-        # a named pipe without a writer would hold up the opening for ever
+        # opening a named pipe without a writer would wait for ever
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -61,12 +61,12 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """UTF-8, with or without a byte order mark, or UTF-16 with one, as spreadsheets save it. Raises ConfigError."""
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as spreadsheets save it. Raises ConfigError."""
     return decoded(path, read_bytes(path, max_bytes))
 
 
 def decoded(path: Path, data: bytes) -> str:
-    """As `read_text`, of bytes that were read already. Raises ConfigError."""
+    """As `read_text`, for `data` that was read from the file at `path`. Raises ConfigError."""
     encoding = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -75,15 +75,14 @@ def decoded(path: Path, data: bytes) -> str:
         raise ConfigError(f"{path}: line {line} is not UTF-8 text; save the file as UTF-8") from error
     if control := _CONTROLS.search(text):
         line = text.count("\n", 0, control.start()) + 1
-        raise ConfigError(f"{path}: line {line} holds the control character {control[0]!a}; only text is allowed")
+        raise ConfigError(f"{path}: line {line} contains the control character {control[0]!a}; only text is allowed")
     return text
 
 
 def refuse_odd(text: str) -> None:
-    """No name, path or sentence of a file may hold a control character, a line end or half of a surrogate pair.
-
-    Raises ValueError.
-    """
+    """Raises ValueError if a name, path or sentence contains a control character, a line end or half of a surrogate pair."""
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise ValueError(f"{shown(text)} can't be read: it holds the character {character!a}, only text is allowed")
+            raise ValueError(
+                f"{shown(text)} can't be read: it contains the character {character!a}; only text is allowed"
+            )

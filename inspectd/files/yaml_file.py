@@ -1,6 +1,6 @@
-"""YAML that a person wrote. What YAML would take for something else than it looks like is refused, not guessed.
+"""YAML that a person wrote. A value that YAML reads in a surprising way is an error.
 
-YAML reads `on` as a switch, `12:30` as 750, `010` as 8, `2026-02-30` as a date, and the last of two equal keys.
+YAML reads `on` as true, `12:30` as 750, `010` as 8 and `2026-02-30` as a date, and of two equal keys it takes the last.
 """
 
 import re
@@ -16,36 +16,36 @@ from inspectd.redaction import redacted
 
 MAX_DEPTH = 32
 _MAX_VALUES = 200_000
-"""Of a file with every alias written out."""
+"""Limit for a file, where every alias counts as all that it stands for."""
 MAX_INTEGER = 2**53
-"""What a float holds exactly, and JSON and SQLite take."""
+"""The largest integer that a float holds exactly, and that JSON and SQLite accept."""
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|\.inf)|\.nan")
-"""What is not a finite number is refused where one is wanted, by key."""
+"""Infinity and NaN are accepted here. The section that the key belongs to rejects them, and names the key."""
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
 _TOO_DEEP = f"more than {MAX_DEPTH} levels deep"
 
 
 def read_yaml(path: Path, example: str) -> dict[str, Any]:
-    """The keys of a file; `example` names some that it must hold. Raises ConfigError."""
+    """The keys of a file and their values. `example` names some of its keys, for the error message. Raises ConfigError."""
     return yaml_keys(path, read_bytes(path, MAX_BYTES), example)
 
 
 def yaml_keys(path: Path, data: bytes, example: str) -> dict[str, Any]:
-    """As `read_yaml`; `data` is what the file at `path` holds. Raises ConfigError."""
+    """As `read_yaml`, for `data` that was read from the file at `path`. Raises ConfigError."""
     text = decoded(path, data)
     try:
         values = parse_yaml(text)
     except ValueError as error:
         raise ConfigError(f"{path}: is not valid YAML: {redacted(str(error))}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold keys such as {example}, got {type(values).__name__}")
+        raise ConfigError(f"{path}: must contain keys such as {example}, not {type(values).__name__}")
     return values
 
 
 def dump_yaml(values: dict[str, Any]) -> str:
-    """What `read_yaml` reads as `values`."""
+    """YAML text that `read_yaml` reads as `values`."""
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False))
 
 
@@ -67,7 +67,7 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Finds the values, and what YAML 1.1 takes each for."""
+    """Finds the values and their YAML 1.1 types."""
 
     _depth = 0
 
@@ -84,12 +84,12 @@ class _Dumper(yaml.SafeDumper):
     pass
 
 
-for _kind in (_Loader, _Dumper):  # YAML 1.1 takes a number with an exponent and no point for text
+for _kind in (_Loader, _Dumper):  # YAML 1.1 reads a number with an exponent but no point as text
     _kind.add_implicit_resolver(_TAG + "float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
 
 
 class _Values:
-    """What the nodes of one document stand for, each alias as what it names, as long as that is not too much."""
+    """The values of one document, with aliases replaced by what they stand for, up to a limit."""
 
     def __init__(self) -> None:
         self._left = _MAX_VALUES
@@ -98,7 +98,7 @@ class _Values:
         """Raises MarkedYAMLError."""
         self._left -= 1
         if self._left < 0:
-            raise _refusal(node, keys, f"aliases stand for more than {_MAX_VALUES} values")
+            raise _refusal(node, keys, f"with its aliases, the file has more than {_MAX_VALUES} values")
         if len(keys) > MAX_DEPTH:
             raise _refusal(node, keys[:3], _TOO_DEEP)
         kind = node.tag.removeprefix(_TAG)
@@ -120,7 +120,7 @@ class _Values:
         for key_node, value_node in node.value:
             key, line = self._key(key_node, keys), key_node.start_mark.line + 1
             if key in lines:
-                raise _refusal(key_node, keys, f"the key {shown(key)} is given twice, first in line {lines[key]}")
+                raise _refusal(key_node, keys, f"the key {shown(key)} occurs twice, first in line {lines[key]}")
             lines[key] = line
             value = self.of(value_node, (*keys, key))
             if key_node.tag != _MERGE:
@@ -154,32 +154,32 @@ def _text(value: str) -> str:
 def _boolean(value: str) -> bool:
     if value not in ("true", "false"):
         raise ValueError(
-            f"{shown(value)} is a switch to YAML: write true or false, or put it in quotes if text is meant"
+            f"{shown(value)} means true or false in YAML: write true or false, or put it in quotes if it is text"
         )
     return value == "true"
 
 
 def _integer(value: str) -> int:
     if not _INTEGER.fullmatch(value):
-        raise ValueError(f"{shown(value)}: write a number in plain digits, or put it in quotes if text is meant")
+        raise ValueError(f"{shown(value)}: write a number in plain digits, or put it in quotes if it is text")
     if len(value) > 20 or abs(int(value, 0)) > MAX_INTEGER:
-        raise ValueError(f"{shown(value)}: numbers up to {MAX_INTEGER} are allowed; put it in quotes if text is meant")
+        raise ValueError(f"{shown(value)}: numbers up to {MAX_INTEGER} are allowed; put it in quotes if it is text")
     return int(value, 0)
 
 
 def _float(value: str) -> float:
     if not _FLOAT.fullmatch(value):
-        raise ValueError(f"{shown(value)}: write a number in plain digits, or put it in quotes if text is meant")
+        raise ValueError(f"{shown(value)}: write a number in plain digits, or put it in quotes if it is text")
     return float(value.replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _null(value: str) -> None:
     if value not in ("", "~", "null"):
-        raise ValueError(f"{shown(value)}: write null, or put it in quotes if text is meant")
+        raise ValueError(f"{shown(value)}: write null, or put it in quotes if it is text")
 
 
 def _date(value: str) -> None:
-    raise ValueError(f"{shown(value)} is a date to YAML: put it in quotes")
+    raise ValueError(f"{shown(value)} is a date in YAML: put it in quotes")
 
 
 _SCALARS: dict[str, Callable[[str], Any]] = {

@@ -77,7 +77,7 @@ def test_what_damage_does_is_said_in_one_sentence(folder: Path, name: str) -> No
         path.write_bytes(damaged)
         message = refusal(folder)
         assert len(message.splitlines()) == 1
-        assert any(word in message for word in ("cut short", "SHA-256 differs", "must hold keys"))
+        assert any(word in message for word in ("cut short", "SHA-256 differs", "must contain keys"))
 
 
 def test_no_folder_at_all_is_refused(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_without_names_no_order_loads_that_would_pass_a_fault(tmp_path: Path) ->
         (lambda values: values["head"].update(length_scale=0.0), "length_scale"),
         (lambda values: values["head"].update(length_scale=float("inf")), "length_scale"),
         (lambda values: values.update({"pass_class": "other"}), "'other' is none of"),
-        (lambda values: values.update(classes=["a/b", *values["classes"][1:]]), "'a/b' holds a slash"),
+        (lambda values: values.update(classes=["a/b", *values["classes"][1:]]), "'a/b' contains a slash"),
         (lambda values: values.update(classes=["=x", *values["classes"][1:]]), "'=x' begins with '='"),
         (lambda values: values["input"].update(channels=True), "channels"),
         (lambda values: values.update(format=True), "format"),

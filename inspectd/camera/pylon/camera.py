@@ -51,10 +51,10 @@ class PylonConfig(PylonSettings):
 
 
 class PylonCamera:
-    """`set_user_output` may be called from any thread; all else from one.
+    """Any thread may call `set_user_output` and `user_output`; one thread calls all other methods.
 
-    What the host has no buffer for is a gap in the frame numbers. `t_trigger_ns` of free-running and line-triggered
-    cameras is when the exposure began (less `delay_us`) plus a constant: the fastest readout and transfer seen.
+    An image for which the host has no buffer is a gap in the frame numbers. Without a software trigger, `t_trigger_ns` is the
+    start of the exposure minus `delay_us`, plus a constant: the fastest readout and transfer seen.
     """
 
     def __init__(self, config: PylonConfig) -> None:
@@ -77,7 +77,7 @@ class PylonCamera:
 
     @property
     def instant_camera(self) -> Any:
-        """The SDK's own object while open, for what has no setting here; None otherwise."""
+        """The SDK's own object, for features without a setting here; None while the camera is closed."""
         return self._camera
 
     def open(self) -> None:
@@ -113,19 +113,19 @@ class PylonCamera:
         claim, self._claim = self._claim, None
         links, self._links = self._links, None
         if camera is not None:
-            # the SDK may hang on a camera whose cable was pulled
+            # the SDK may hang when the cable of a camera was pulled
             worker = threading.Thread(target=self._close, args=(camera, outputs), name="pylon-close", daemon=True)
             worker.start()
             worker.join(CLOSE_S)
             if worker.is_alive():
-                log.error("camera does not close and is left behind", camera=self._name)
+                log.error("camera does not close; its thread is left behind", camera=self._name)
         if claim is not None:
             claim.release()
         if links is not None:
             links.cleanup()
 
     def set_user_output(self, line: str, level: bool) -> None:
-        """Drive a user output (e.g. UserOutput1) and read it back. Raises CameraError."""
+        """Set a user output (such as UserOutput1) and read it back. Raises CameraError."""
         outputs = self._outputs
         if outputs is None:
             raise CameraError(f"{self._name}: not open")
@@ -133,7 +133,7 @@ class PylonCamera:
             outputs.set(line, level)
 
     def user_output(self, line: str) -> bool:
-        """A user output's level as the camera has it now. Raises CameraError."""
+        """Level of a user output as the camera reports it now. Raises CameraError."""
         outputs = self._outputs
         if outputs is None:
             raise CameraError(f"{self._name}: not open")
@@ -141,7 +141,7 @@ class PylonCamera:
             return outputs.get(line)
 
     def _connect(self) -> Any:
-        """Real cameras never stand in for emulated ones, nor the other way round."""
+        """Open the camera that the config names. An emulated camera is never used for a real one, or the other way round."""
         if self._config.emulated is not None:
             os.environ.setdefault(emulator.ENABLED_BY, "1")
         factory = self._sdk.TlFactory.GetInstance()
@@ -161,7 +161,7 @@ class PylonCamera:
             camera.Open()
             return camera
         others = ", ".join(device.GetFriendlyName() for device in found) or "none"
-        raise CameraError(f"{self._name}: not found; cameras that answer: {others}")
+        raise CameraError(f"{self._name}: not found; cameras found: {others}")
 
     def _configure(self, nodes: Nodes) -> None:
         if self._config.feature_file is not None:
@@ -178,7 +178,7 @@ class PylonCamera:
         return converter
 
     def _prove_that_it_delivers(self) -> None:
-        """One whole image, then stopped: frames begin anew (the emulator, too, begins again at its first file)."""
+        """Take one complete image, then stop: frame numbers, and the emulator's files, start again."""
         self._camera.StartGrabbing(self._sdk.GrabStrategy_OneByOne)
         for _ in range(_PROBES):
             if isinstance(self._config.trigger, SoftwareTrigger):
@@ -192,7 +192,7 @@ class PylonCamera:
                     self._camera.StopGrabbing()
                     return
                 problem = result.ErrorDescription
-        raise CameraError(f"{self._name}: connected, but {_PROBES} images in a row came broken: {problem}")
+        raise CameraError(f"{self._name}: connected, but {_PROBES} images in a row were incomplete: {problem}")
 
     def _start(self, nodes: Nodes) -> None:
         trigger = self._config.trigger
@@ -217,10 +217,12 @@ class PylonCamera:
         self._outputs = _UserOutputs(nodes)
 
     def _grab_triggered(self, clock: TriggerClock, timeout_ms: float) -> Frame | None:
-        """One trigger, one answer: an image that may belong to an earlier trigger is never taken for this one's."""
+        """Trigger once and wait for one image. An image that may belong to an earlier trigger is never used for this one."""
         self._await_ready()
         if self._camera.RetrieveResult(0, self._sdk.TimeoutHandling_Return).IsValid():
-            raise CameraError(f"{self._name}: an image came that no trigger asked for (a burst or an auto function?)")
+            raise CameraError(
+                f"{self._name}: an image came without a trigger; check bursts and automatic functions of the camera"
+            )
         if not clock.wait(timeout_ms):
             return None
         number, self._triggers = self._triggers, self._triggers + 1
@@ -242,12 +244,12 @@ class PylonCamera:
                 self._raise_if_gone()
                 return None
             self._last_s = t_arrival_ns / 1e9
-            # the timestamp of a broken frame may be broken, too
+            # the timestamp of an incomplete frame may be wrong, too
             ticks = result.TimeStamp if result.GrabSucceeded() else 0
             t_trigger_ns = self._camera_clock.to_host_ns(ticks, t_arrival_ns)
             try:
                 number = self._counter.number(result.BlockID, ticks * 1_000_000_000 // self._tick_hz if ticks else None)
-            except CameraError as error:  # it is a label all the same; the next grab raises
+            except CameraError as error:  # the frame is a label all the same; the next grab raises the error
                 self._failure = CameraError(f"{self._name}: {error}")
                 return Frame(self._counter.last + 1, t_trigger_ns, t_arrival_ns, None, MissedReason.BAD_FRAME)
             return self._frame(result, number, t_trigger_ns, t_arrival_ns)
@@ -262,7 +264,7 @@ class PylonCamera:
         return Frame(number, t_trigger_ns, t_arrival_ns, image)
 
     def _image(self, result: Any) -> Image:
-        """A copy of the buffer (9 us for 640x480), which the camera fills again once released."""
+        """A copy of the buffer (9 us for 640x480), because the camera fills the buffer again."""
         if result.PixelType in (self._sdk.PixelType_Mono8, self._sdk.PixelType_BGR8packed):
             image: Image = result.Array
         else:
@@ -270,16 +272,16 @@ class PylonCamera:
         return image
 
     def _await_ready(self) -> None:
-        """A camera still busy ignores a trigger without a word."""
+        """Wait until the camera accepts a trigger. A busy camera ignores triggers without an error."""
         if self._camera.CanWaitForFrameTriggerReady():
             self._camera.WaitForFrameTriggerReady(round(self._config.max_age_ms), self._sdk.TimeoutHandling_Return)
 
     def _raise_if_gone(self) -> None:
-        """Polled, because the SDK's removal callbacks do not always come."""
+        """Raises CameraError. This is polled, because the SDK does not always call its removal callbacks."""
         if self._camera.IsCameraDeviceRemoved() or not self._camera.IsGrabbing():
-            raise CameraError(f"{self._name}: has been removed or has stopped")
+            raise CameraError(f"{self._name}: was removed or has stopped")
         if time.monotonic() - self._last_s > self._silence_limit_s:
-            raise CameraError(f"{self._name}: runs free, but sent no image for {self._silence_limit_s:.1f} s")
+            raise CameraError(f"{self._name}: runs free, but has sent no image for {self._silence_limit_s:.1f} s")
 
     def _close(self, camera: Any, outputs: "_UserOutputs | None") -> None:
         try:
@@ -307,7 +309,7 @@ class PylonCamera:
 
 
 class _UserOutputs:
-    """Selector and value are two nodes, so one caller at a time; and none while the camera closes."""
+    """One caller at a time, because selector and value are two nodes. No caller while the camera closes."""
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes: Nodes | None = nodes

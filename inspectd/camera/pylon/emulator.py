@@ -1,4 +1,4 @@
-"""Basler's camera emulator, fed from a folder: SDK, nodes and grab engine are real, only the camera is not."""
+"""Basler's camera emulator with the images of a folder. SDK, nodes and grab engine are the real ones."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,25 +23,25 @@ _UPRIGHT = 1
 
 
 def serve(folder: Path, nodes: Nodes) -> TemporaryDirectory[str]:
-    """Have the emulator play the folder's images at the size of the first one, in name order, again and again; each
-    start of the acquisition begins at the first. It reads them from the folder returned, which must be kept as long.
+    """Let the emulator play the images of `folder` in the order of their names, again and again.
 
-    The emulator cuts what is larger, fills up what is cut short, and knows neither EXIF nor palettes. So what can't be
-    used or has another size than the first becomes a broken image (`bad_frame`), and the rest is shown as it is read here.
-    Raises CameraError if there is no image.
+    Each start of the acquisition begins with the first image. The emulator reads the images from the temporary folder that
+    is returned; keep it while the emulator runs. The emulator itself would cut larger images, fill in incomplete ones, and
+    ignore EXIF data and palettes. So an image that can't be used, or has another size than the first one, becomes a
+    `bad_frame`, and all others are played as `read_photo` reads them. Raises CameraError if there is no image.
     """
     files = photos_to_play(folder)
     with ThreadPoolExecutor() as pool:
         sizes = list(pool.map(_size, files))
     size = next((size for size in sizes if size is not None), None)
     if size is None:
-        raise CameraError(f"{folder}: no image there can be used")
+        raise CameraError(f"{folder}: contains no image that can be used")
     shown = TemporaryDirectory(prefix="inspectd-emulator-")
-    for number, (path, found) in enumerate(zip(files, sizes, strict=True)):  # the emulator orders names in its own way
+    for number, (path, found) in enumerate(zip(files, sizes, strict=True)):  # the emulator sorts names in its own way
         _show(path, Path(shown.name) / f"{number:06}{path.suffix}", is_fit=found == size)
     unfit = [path.name for path, found in zip(files, sizes, strict=True) if found not in (size, None)]
     if unfit:
-        log.warning("images of another size than the first are not inspection", files=len(unfit), first=unfit[0])
+        log.warning("images with another size than the first become bad frames", files=len(unfit), first=unfit[0])
     height, width = size
     nodes.set("TestImageSelector", "Off")
     nodes.set("ImageFilename", shown.name)
@@ -54,7 +54,7 @@ def serve(folder: Path, nodes: Nodes) -> TemporaryDirectory[str]:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """Height and width as it is to be seen; None if it can't be used."""
+    """Height and width of the upright image; None if it can't be used."""
     try:
         image = read_photo(path)
     except ConfigError as error:
@@ -71,7 +71,7 @@ def _show(path: Path, shown: Path, *, is_fit: bool) -> None:
     else:
         shown.write_bytes(
             cv2.imencode(".png", read_photo(path))[1].tobytes()
-        )  # the emulator goes by content, not by name
+        )  # the emulator reads the format from the content, not from the name
 
 
 def _is_plain(path: Path) -> bool:

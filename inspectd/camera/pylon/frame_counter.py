@@ -1,23 +1,23 @@
-"""Frame numbers that only grow, from the block IDs a Basler camera counts its frames with."""
+"""Frame numbers that only grow, from the block IDs that a Basler camera gives its frames."""
 
 from inspectd.errors import CameraError
 
 _GIGE_WRAP = 65_535
-"""GigE Vision counts 1..65535 and then 1 again; USB3 Vision and extended IDs use 64 bits."""
+"""GigE Vision counts from 1 to 65535 and then starts at 1 again. USB3 Vision and extended IDs use 64 bits."""
 _NO_ID = 2**64 - 1
 _JITTER = 0.1
-"""Two images may be closer by this share of the shortest period: rates that cameras report are rounded."""
+"""Two images may be closer than the shortest period by this share, because cameras report rounded rates."""
 
 
 class FrameCounter:
-    """A gap in the numbers is a gap in the IDs, i.e. frames the camera took and the host never got.
+    """A gap in the numbers is a gap in the IDs: frames that the camera took and the host never received.
 
-    A camera that starts anew counts anew, too. Its first ID must neither become labels that never were nor hide some, so
-    no gap is believed that is larger than the camera's own clock allows.
+    A camera that restarts counts from the start again. Its first ID must not look like lost frames, or hide lost frames. So a
+    gap that is larger than the camera's own clock allows is an error.
     """
 
     def __init__(self, shortest_period_ns: float = 0) -> None:
-        """`shortest_period_ns`: the camera never takes two images closer together; 0 if that is unknown."""
+        """`shortest_period_ns`: shortest time between two images of the camera; 0 if it is unknown."""
         self._shortest_ns = shortest_period_ns * (1 - _JITTER)
         self._epoch = 0
         self._last_id = 0
@@ -27,15 +27,15 @@ class FrameCounter:
 
     @property
     def last(self) -> int:
-        """The last number given; -1 before the first."""
+        """The last frame number; -1 before the first frame."""
         return self._number
 
     def number(self, block_id: int, t_camera_ns: int | None = None) -> int:
-        """Number of the frame with this ID, which the camera took at `t_camera_ns` of its own clock (None: not known).
+        """Number of the frame with this ID. `t_camera_ns`: time of the frame by the camera's clock; None: unknown.
 
-        A frame that lost its ID comes right after the one before it. A counter that goes down has wrapped around if it is
-        a 16-bit one and no frame is missing, or if the missing ones fit into the time that has passed.
-        Raises CameraError for any other step back, and for more missing frames than fit.
+        A frame without an ID gets the next number. A counter that goes down has wrapped around if it has 16 bits and no
+        frame is missing, or if the missing frames fit into the time that has passed.
+        Raises CameraError for any other step back, and for more missing frames than fit into the time.
         """
         if block_id == _NO_ID:
             self._number += 1
@@ -50,7 +50,7 @@ class FrameCounter:
             self._epoch += _GIGE_WRAP
         elif self._fits(number, t_camera_ns) is False:
             raise CameraError(
-                f"the frame counter went from {self._last_id} to {block_id}, which is faster than the camera can take images"
+                f"the frame counter went from {self._last_id} to {block_id}, faster than the camera can take images"
             )
         self._last_id, self._number = block_id, number
         if t_camera_ns is not None:
@@ -58,14 +58,14 @@ class FrameCounter:
         return number
 
     def _has_wrapped(self, block_id: int, number: int, t_camera_ns: int | None) -> bool:
-        if block_id < 1 or self._last_id > _GIGE_WRAP:  # no 16-bit counter
+        if block_id < 1 or self._last_id > _GIGE_WRAP:  # not a 16-bit counter
             return False
         if number - self._number == 1:
             return True
         return self._fits(number, t_camera_ns) is True
 
     def _fits(self, number: int, t_camera_ns: int | None) -> bool | None:
-        """Whether the camera had the time for so many frames since the last one with a time; None if nobody knows."""
+        """Whether the camera had time for these frames since the last frame with a known time; None if it is unknown."""
         if self._timed is None or t_camera_ns is None or not self._shortest_ns:
             return None
         last_number, last_ns = self._timed

@@ -1,4 +1,4 @@
-"""GenICam nodes of a Basler camera: set by one name, whatever the camera family calls them, and read back."""
+"""GenICam nodes of a Basler camera. One name per setting for all camera families; each value is read back."""
 
 import re
 from collections.abc import Iterator
@@ -20,27 +20,27 @@ _NAMES = {
     "packet_size_bytes": ("GevSCPSPacketSize",),
     "inter_packet_delay_ticks": ("GevSCPD",),
 }
-"""Names before SFNC 2.0 (ace GigE) first: the camera emulator has both and obeys those. A setting that is not
-listed goes by the node's own name."""
+"""Node names of each setting. Names before SFNC 2.0 (ace GigE) come first, because the camera emulator has both and obeys
+those. A setting that is not listed has the name of its node."""
 
 
 class Nodes:
-    """Nodes are looked up at each use: none may outlive the device."""
+    """Looks nodes up at each use, because no node may exist longer than its device."""
 
     def __init__(self, camera: Any) -> None:
         """`camera`: an open pylon InstantCamera."""
         self._camera = camera
 
     def get(self, setting: str) -> Any:
-        """Its value, or None if this camera has no such setting."""
+        """Value of a setting; None if this camera does not have it."""
         _, node = self._find(setting)
         return None if node is None else node.GetValue()
 
     def set(self, setting: str, wanted: float | str) -> None:
         """Set and read back.
 
-        Raises CameraError naming node, wanted and found value and what is allowed: if the camera lacks the setting,
-        refuses the value, or takes another one that differs by more than the node's increment (1 % where it has none).
+        Raises CameraError if the camera does not have the setting, rejects the value, or reports a value that differs by more
+        than the increment of the node (1 % if it has none). The error names node, both values and what is allowed.
         """
         from pypylon import genicam
 
@@ -53,20 +53,20 @@ class Nodes:
             node.GetNode().InvalidateNode()
             got = node.GetValue()
         except genicam.GenericException as error:
-            raise CameraError(f"{title}: {wanted} refused; {_allowed(node)} ({brief(error)})") from error
+            raise CameraError(f"{title}: {wanted} was rejected; {_allowed(node)} ({brief(error)})") from error
         if not _agrees(wanted, got, _increment(node)):
-            raise CameraError(f"{title}: {wanted} was set, the camera says {got}; {_allowed(node)}")
+            raise CameraError(f"{title}: {wanted} was set, but the camera reports {got}; {_allowed(node)}")
 
     def offer(self, setting: str, wanted: float | str) -> None:
-        """Set it if this camera has the setting and lets it be written now."""
+        """Set a setting if this camera has it and it can be written now."""
         _, node = self._find(setting)
         if node is not None and node.IsWritable():
             self.set(setting, wanted)
 
     def demand(self, setting: str, wanted: float | str, otherwise: str) -> None:
-        """Set it if this camera has the setting. `otherwise` says what the camera does with another value.
+        """Set a setting if this camera has it. `otherwise`: what the camera would do with another value.
 
-        Raises CameraError: the camera keeps another value.
+        Raises CameraError if the camera keeps another value.
         """
         from pypylon import genicam
 
@@ -79,10 +79,10 @@ class Nodes:
                 node.GetNode().InvalidateNode()
         got = node.GetValue()
         if got != wanted:
-            raise CameraError(f"{setting} is {got} and must be {wanted}, or {otherwise}; {_allowed(node)}")
+            raise CameraError(f"{setting} is {got} and must be {wanted}; otherwise {otherwise}; {_allowed(node)}")
 
     def each(self, selector: str) -> Iterator[None]:
-        """Select each value in turn, and the first selection again at the end. Without such a selector: one turn."""
+        """Select each value of a selector in turn, and restore it at the end. Without the selector: one turn."""
         node = self._find(selector)[1] if selector else None
         if node is None:
             yield
@@ -94,13 +94,13 @@ class Nodes:
         node.SetValue(before)
 
     def raise_to_maximum(self, setting: str) -> None:
-        """The same, with the largest value allowed."""
+        """Set a setting to its largest value, if this camera has it and it can be written now."""
         _, node = self._find(setting)
         if node is not None and node.IsWritable():
             node.SetValue(node.GetMax())
 
     def load(self, feature_file: Path) -> None:
-        """Set all nodes as a .pfs file has them. Raises CameraError: no such file, or a node it names is refused."""
+        """Set all nodes of a .pfs file. Raises CameraError: the file does not exist, or the camera rejects a node."""
         from pypylon import genicam, pylon
 
         try:
@@ -118,7 +118,7 @@ class Nodes:
 
 
 def brief(error: Exception) -> str:
-    """What the SDK says, without where in its source it says so."""
+    """The message of an SDK error, without the place in the SDK's source."""
     return re.split(r"\s*: \w+ thrown", str(error))[0].rstrip(".")
 
 

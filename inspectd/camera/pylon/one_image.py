@@ -1,7 +1,7 @@
-"""What a Basler camera must be set to so that each trigger gives exactly one real image.
+"""Settings with which a Basler camera gives exactly one real image per trigger.
 
-A feature file, a user set or whoever had the camera before may have set it otherwise, and no SDK call reports that: the camera
-just delivers fewer images, more images, or none of the sensor. So each node of this table is set after the feature file.
+A feature file, a user set or another program may have changed them, and no SDK call reports it: the camera just delivers
+fewer images, more images, or test images. So each node of this table is set after the feature file.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from inspectd.camera.pylon.nodes import Nodes
 _SECOND_TRIGGER = "it would wait for a second trigger"
 _TEST_IMAGE = "it would send test images instead of what the sensor sees"
 _SEQUENCER = "it would change its settings from image to image"
-_NO_PIXELS = "it would send something else than plain pixels"
+_NO_PIXELS = "it would not send plain pixels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,13 @@ class Demand:
     node: str
     wanted: str | int | bool
     otherwise: str
-    """What the camera does with another value."""
+    """What the camera would do with another value."""
     of_each: str = ""
-    """A selector: the node exists once for each of its values."""
+    """A selector node. The node exists once per value of the selector."""
 
 
 DEMANDS = (
-    # a running sequencer locks most other nodes, so it comes first
+    # first, because a running sequencer locks most other nodes
     Demand("SequencerMode", "Off", _SEQUENCER),
     Demand("SequencerConfigurationMode", "Off", _SEQUENCER),
     Demand("SequenceEnable", False, _SEQUENCER),
@@ -44,13 +44,13 @@ DEMANDS = (
     Demand("GenDCStreamingMode", "Off", _NO_PIXELS),
     Demand("EventNotification", "Off", "it would send messages that nobody reads", of_each="EventSelector"),
 )
-"""In the order in which they are set. `SequenceEnable` is the older name."""
+"""In the order in which they are set. `SequenceEnable` is an older name of SequencerMode."""
 
 
 def demand_one_image_per_trigger(nodes: Nodes) -> None:
-    """Set every node of the table that the camera has; where it can't be written now it must have that value already.
+    """Set every node of the table that the camera has. A node that can't be written now must have the right value already.
 
-    Raises CameraError naming node, the value found, the value needed and why.
+    Raises CameraError naming the node, its value, the value needed, and why.
     """
     for demand in DEMANDS:
         for _ in nodes.each(demand.of_each):

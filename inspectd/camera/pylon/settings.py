@@ -1,4 +1,4 @@
-"""What can be set of a Basler camera, and how it is set."""
+"""The settings of a Basler camera, and how they are applied."""
 
 from typing import Literal
 
@@ -114,7 +114,7 @@ class PylonSettings(CameraSection):
 
     @property
     def delay_us(self) -> float:
-        """From the trigger to the exposure."""
+        """Time from the trigger to the exposure."""
         return self.trigger.delay_us if isinstance(self.trigger, LineTrigger) else 0.0
 
     def known_exposure_ms(self) -> float:
@@ -126,25 +126,25 @@ class PylonSettings(CameraSection):
 
 
 def check_age(settings: PylonSettings, nodes: Nodes) -> None:
-    """Raises CameraError if every image is too old to be judged when the exposure that the camera really has ends."""
+    """Raises CameraError if the camera's real exposure is so long that every image is too old to be judged."""
     exposure_us, delay_us = longest_exposure_us(nodes), settings.delay_us
     if exposure_us + delay_us >= settings.max_age_ms * 1000:
         delay = f" and waits {delay_us:g} us after the trigger" if delay_us else ""
         raise CameraError(
             f"the camera exposes for {exposure_us:g} us{delay}, but camera.max_age_ms is {settings.max_age_ms:g} "
-            f"({settings.max_age_ms * 1000:g} us): every image would be too old to be judged; expose for a shorter time "
-            "(camera.exposure_us) or raise it"
+            f"({settings.max_age_ms * 1000:g} us): every image would be too old to be judged; lower camera.exposure_us "
+            "or raise camera.max_age_ms"
         )
 
 
 def longest_exposure_us(nodes: Nodes) -> float:
-    """What an automatic exposure may go up to; the exposure itself where it is fixed. 0 if the camera does not say."""
+    """Upper limit of an automatic exposure, or the fixed exposure; 0 if the camera does not report it."""
     limit_us = nodes.get("longest_exposure_us") if _has_automatic_exposure(nodes) else None
     return float(limit_us or nodes.get("exposure_us") or 0)
 
 
 def shortest_period_ns(nodes: Nodes) -> float:
-    """Two images are never closer together; 0 if that is not known, or may change with an automatic exposure."""
+    """Shortest time between two images; 0 if it is unknown or may change with an automatic exposure."""
     rate_hz = nodes.get("resulting_rate_hz")
     return 0 if rate_hz is None or _has_automatic_exposure(nodes) else 1e9 / rate_hz
 
@@ -154,9 +154,9 @@ def _has_automatic_exposure(nodes: Nodes) -> bool:
 
 
 def apply(settings: PylonSettings, nodes: Nodes) -> None:
-    """Set all that goes on top of the feature file, each value read back.
+    """Apply the settings after the feature file, and read each value back.
 
-    Raises CameraError naming what the camera does not have or take.
+    Raises CameraError naming a setting that the camera does not have, or a value that it rejects.
     """
     if settings.pixel_format is not None:
         nodes.set("PixelFormat", settings.pixel_format)
@@ -184,7 +184,7 @@ def _set_region(nodes: Nodes, region: SensorRegion) -> None:
 
 
 def _set_trigger(nodes: Nodes, trigger: Trigger) -> None:
-    """All but a line's TriggerMode, which is switched on when the camera has shown that it delivers. Every trigger is off."""
+    """All but TriggerMode for a line trigger: that is switched on after the test image. At the start, every trigger is off."""
     nodes.set("TriggerSelector", "FrameStart")
     if isinstance(trigger, FreeRun):
         if trigger.rate_hz is not None:
@@ -192,7 +192,7 @@ def _set_trigger(nodes: Nodes, trigger: Trigger) -> None:
             nodes.set("rate_hz", trigger.rate_hz)
             _check_rate(nodes, trigger.rate_hz)
         return
-    nodes.raise_to_maximum("rate_hz")  # where the limit can't be switched off
+    nodes.raise_to_maximum("rate_hz")  # for cameras whose limit can't be switched off
     nodes.offer("AcquisitionFrameRateEnable", False)
     if isinstance(trigger, SoftwareTrigger):
         _check_rate(nodes, trigger.rate_hz)
@@ -204,7 +204,7 @@ def _set_trigger(nodes: Nodes, trigger: Trigger) -> None:
     nodes.set("TriggerActivation", "RisingEdge" if trigger.activation == "rising" else "FallingEdge")
     nodes.set("delay_us", trigger.delay_us)
     nodes.set("LineSelector", trigger.line)
-    nodes.demand("LineMode", "Input", "no light barrier could trigger it")
+    nodes.demand("LineMode", "Input", "no light barrier can trigger it")
     if trigger.debounce_us is not None:
         nodes.set("debounce_us", trigger.debounce_us)
 
@@ -213,5 +213,5 @@ def _check_rate(nodes: Nodes, wanted_hz: float) -> None:
     allowed_hz = nodes.get("resulting_rate_hz")
     if allowed_hz is not None and allowed_hz < 0.99 * wanted_hz:
         raise CameraError(
-            f"camera.trigger.rate_hz: {wanted_hz:g} wanted, exposure, region and bandwidth allow {allowed_hz:.1f}"
+            f"camera.trigger.rate_hz: {wanted_hz:g} is not allowed: exposure, region and bandwidth allow up to {allowed_hz:.1f}"
         )

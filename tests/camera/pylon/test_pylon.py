@@ -65,7 +65,7 @@ def test_the_table_covers_every_trigger_and_leaves_nothing_wrong():
 def test_a_node_that_can_not_be_written_and_is_wrong_is_named():
     with (
         emulated() as nodes,
-        pytest.raises(CameraError, match=r"SensorWidth is 4096 and must be 1, or it sees nothing"),
+        pytest.raises(CameraError, match=r"SensorWidth is 4096 and must be 1; otherwise it sees nothing"),
     ):
         nodes.demand("SensorWidth", 1, "it sees nothing")
 
