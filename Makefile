@@ -50,7 +50,7 @@ mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its te
 	rm -rf out/mutants && mkdir -p out/mutants
 	ln -s $(CURDIR)/inspectd $(CURDIR)/tools/inspectd_tools $(CURDIR)/tests $(CURDIR)/pyproject.toml out/mutants
 	cd out/mutants && nice $(abspath $(BIN))/mutmut run
-	cd out/mutants && PATH=$(abspath $(BIN)):$$PATH python $(CURDIR)/tests/mutants.py $(CURDIR)/docs/mutants.md
+	cd out/mutants && PATH=$(abspath $(BIN)):$$PATH python $(CURDIR)/tests/mutants.py $(CURDIR)/docs/development/mutants.md
 
 system: $(VENV)/dev.stamp  ## boots a real systemd (root)
 	$(BIN)/python -m pytest -m system -v

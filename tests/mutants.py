@@ -1,4 +1,4 @@
-"""What `make mutants` found: figures of each module, and the survivors that docs/mutants.md does not explain.
+"""What `make mutants` found: figures of each module, and the survivors that docs/development/mutants.md does not explain.
 
 Started in the folder of `mutmut run`, with that list as argument. Exit code 1 if a survivor is not explained, or if a
 mutant that is explained does not survive any more. A module is left out whose mutants have not all been tried.

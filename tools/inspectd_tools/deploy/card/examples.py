@@ -45,7 +45,7 @@ def write_examples(
 ) -> None:
     """A JPEG of photo and map side by side. Raises OSError.
 
-    By saliency, which applies to every network and was the map to believe most where maps were checked (docs/explanations.md).
+    By saliency, which applies to every network and was the map to believe most where maps were checked (docs/results/explanations.md).
     """
     photos = [_seen(case, test, settings) for _, case in chosen]
     explanations = list(explain(network, METHODS["saliency_map"], photos))

@@ -1,0 +1,42 @@
+"""Reference of the journal's tables, from the SQL that makes them."""
+
+import re
+from collections.abc import Iterator
+
+from inspectd.records import journal_schema
+from prose import code, prose, table
+
+_HEAD = f"""# Journal
+
+The journal is one SQLite file (`journal.path`), schema version {journal_schema.SCHEMA_VERSION}. Only the daemon writes it.
+Any program may read it while the line runs, for example with `sqlite3 -readonly`; `inspectd report --csv` and `--json` need
+no SQL. Keep a read short: while it lasts, the journal's log file grows.
+
+- Every `*_utc_ns` is a wall-clock time in nanoseconds since 1970. It is a label for people; the wall clock can be set.
+- Every `*_mono_ns` is a time of the monotonic clock, in nanoseconds since this machine was started. Durations are computed from these.
+- Every `*_us` is a duration in microseconds.
+
+Journals of earlier versions are brought up to date when the line opens them. No row is lost by that.
+"""
+
+_TABLE = re.compile(r"CREATE TABLE (\w+) \((?: *-- *(.*))?\n(.*?)\n\) STRICT;", re.DOTALL)
+_COLUMN = re.compile(r"^ *(\w+) (INTEGER|TEXT|REAL)([^\n]*?),?(?: *-- *([^\n]*))?$", re.MULTILINE)
+
+
+def page() -> str:
+    return "\n\n".join([_HEAD, *_tables(journal_schema._SCHEMA)]) + "\n"
+
+
+def _tables(sql: str) -> Iterator[str]:
+    for name, about, columns in _TABLE.findall(sql):
+        rows = [
+            (code(column), kind, prose(meaning), "" if _may_be_empty(rule) else "no")
+            for column, kind, rule, meaning in _COLUMN.findall(columns)
+        ]
+        yield f"## {name}"
+        yield prose(about)
+        yield table(["column", "type", "meaning", "may be empty"], [(*row[:3], row[3] or "yes") for row in rows])
+
+
+def _may_be_empty(rule: str) -> bool:
+    return "NOT NULL" not in rule and "PRIMARY KEY" not in rule

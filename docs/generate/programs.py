@@ -1,0 +1,59 @@
+"""The project's programs and their argument parsers."""
+
+import argparse
+import configparser
+import contextlib
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """`name`: as an installed command; None where it is only a script. `script`: as in a clone; None for `inspectd`."""
+
+    module: str
+    name: str | None
+    script: str | None
+
+    @property
+    def title(self) -> str:
+        return self.name or f"python {self.script}"
+
+    def parser(self) -> argparse.ArgumentParser:
+        with _argv0(self.title):
+            made: argparse.ArgumentParser = importlib.import_module(self.module).parser()
+        made.prog = self.title
+        return made
+
+
+def programs() -> list[Program]:
+    """`inspectd` first, then the others by name."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options.entry_points"]["console_scripts"].strip().splitlines()
+    installed = {module.strip().split(":")[0]: name.strip() for name, module in (line.split("=") for line in lines)}
+    scripts = {}
+    for path in sorted((ROOT / "tools").glob("*.py")):
+        found = re.search(r"^from (\S+) import main", path.read_text(), re.MULTILINE)
+        if found:
+            scripts[found.group(1)] = f"tools/{path.name}"
+    found_programs = [
+        Program(module, installed.get(module), scripts.get(module)) for module in dict.fromkeys([*installed, *scripts])
+    ]
+    return sorted(found_programs, key=lambda program: (program.name != "inspectd", program.title))
+
+
+@contextlib.contextmanager
+def _argv0(name: str) -> Iterator[None]:
+    """argparse takes the name of a program, and of its verbs, from here."""
+    before, sys.argv[0] = sys.argv[0], name
+    try:
+        yield
+    finally:
+        sys.argv[0] = before

@@ -1,0 +1,109 @@
+"""The drawing of the daemon's rooms: each box a package, each arrow an import, computed from the code."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[2] / "inspectd"
+_WORDS = "part, errors, files ..."
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 168, 40, 24, 52
+
+Rooms = dict[str, set[str]]
+
+
+def drawing() -> str:
+    """SVG. Arrows point from the room that imports to the one that is imported; those that follow from others are left out."""
+    rooms = _rooms()
+    levels = _levels(rooms)
+    rows: dict[int, list[str]] = defaultdict(list)
+    for room in sorted(rooms):
+        rows[levels[room]].append(room)
+    width = max(len(row) for row in rows.values()) * (_WIDTH + _GAP_X) + _GAP_X
+    height = len(rows) * (_HEIGHT + _GAP_Y) + _GAP_Y
+    at = {}
+    for level, row in rows.items():
+        left = (width - len(row) * (_WIDTH + _GAP_X) + _GAP_X) / 2
+        for place, room in enumerate(row):
+            at[room] = (left + place * (_WIDTH + _GAP_X), (len(rows) - 1 - level) * (_HEIGHT + _GAP_Y) + _GAP_Y / 2)
+    arrows = [_arrow(at[room], at[other]) for room, others in sorted(_reduced(rooms).items()) for other in sorted(others)]
+    boxes = [_box(room, *at[room]) for room in sorted(rooms)]
+    return "\n".join([_SVG.format(width=width, height=height), *arrows, *boxes, "</svg>\n"])
+
+
+_SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">
+<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">
+<path d="M0 0 L8 4 L0 8 z" fill="#607d8b"/></marker></defs>
+<rect width="100%" height="100%" fill="#ffffff"/>"""
+
+
+def _box(room: str, x: float, y: float) -> str:
+    return (
+        f'<rect x="{x:g}" y="{y:g}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" fill="#e8eaf6" stroke="#3f51b5"/>'
+        f'<text x="{x + _WIDTH / 2:g}" y="{y + _HEIGHT / 2 + 5:g}" text-anchor="middle" fill="#1a237e">{room}</text>'
+    )
+
+
+def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
+    x1, y1, x2, y2 = start[0] + _WIDTH / 2, start[1] + _HEIGHT, end[0] + _WIDTH / 2, end[1]
+    bend = (y2 - y1) / 2
+    return (
+        f'<path d="M{x1:g} {y1:g} C{x1:g} {y1 + bend:g} {x2:g} {y2 - bend:g} {x2:g} {y2 - 1:g}" fill="none" '
+        'stroke="#90a4ae" marker-end="url(#head)"/>'
+    )
+
+
+def _rooms() -> Rooms:
+    """Packages, and modules beside them, with what they import. What uses nothing else is one box: the words."""
+    rooms: Rooms = defaultdict(set)
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        room = _room(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
+        if room:
+            rooms[room] |= {other for name in _imports(path) if (other := _room(tuple(name.split(".")))) not in ("", room)}
+    words = {room for room in rooms if not (_PACKAGE / room).is_dir()} | {"files"}
+    while more := {room for room in words if not rooms[room] <= words}:
+        words -= more
+    others: Rooms = {_WORDS: set()}
+    for room in rooms.keys() - words:
+        others[room] = {_WORDS if other in words else other for other in rooms[room]}
+    return others
+
+
+def _room(parts: tuple[str, ...]) -> str:
+    return "" if len(parts) < 2 or parts[1].startswith("__") else parts[1]
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("inspectd"):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.startswith("inspectd."))
+
+
+def _levels(rooms: Rooms) -> dict[str, int]:
+    """How many arrows are below a room, on the longest way down. A circle is an error."""
+    levels: dict[str, int] = {}
+
+    def level(room: str, above: tuple[str, ...] = ()) -> int:
+        if room in above:
+            raise ValueError(f"rooms import each other: {' -> '.join((*above, room))}")
+        if room not in levels:
+            levels[room] = 1 + max((level(other, (*above, room)) for other in rooms[room]), default=-1)
+        return levels[room]
+
+    for room in list(rooms):
+        level(room)
+    return levels
+
+
+def _reduced(rooms: Rooms) -> Rooms:
+    """Without the arrows that another way through the rooms already shows."""
+
+    def below(room: str) -> set[str]:
+        return {each for other in rooms[room] for each in (other, *below(other))}
+
+    return {
+        room: {other for other in others if not any(other in below(between) for between in others if between != other)}
+        for room, others in rooms.items()
+    }
