@@ -10,7 +10,7 @@ LABELS := out/labels
 
 # two installations into one environment must not run at once
 .NOTPARALLEL:
-.PHONY: run test quick lint unit coverage faults campaign mutants system benchmark clean help
+.PHONY: run test quick lint unit coverage docs faults campaign mutants system benchmark clean help
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
@@ -39,6 +39,9 @@ coverage: $(VENV)/test.stamp  ## which lines the tests run: a table, and pages i
 
 unit: $(VENV)/test.stamp  ## every test but the fault campaign and the booted systemd
 	$(BIN)/python -m pytest -q -m "not faults and not system"
+
+docs: $(VENV)/docs.stamp  ## build the documentation site into out/docs; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 faults: $(VENV)/dev.stamp  ## the fault campaign, with its table
 	$(BIN)/python -m pytest -m faults -v
@@ -75,6 +78,10 @@ $(VENV)/test.stamp: setup.cfg
 
 $(VENV)/mutants.stamp: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[mutants]
+	touch $@
+
+$(VENV)/docs.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[docs]
 	touch $@
 
 clean:

@@ -30,7 +30,9 @@ def _parser(parser: argparse.ArgumentParser, name: str, level: int) -> Iterator[
     if parser.description:
         yield paragraphs(parser.description)
     yield f"```text\n{parser.format_usage().strip()}\n```"
-    rows = [_row(parser, action) for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"]
+    rows = [
+        _row(parser, action) for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"
+    ]
     if rows:
         yield table(["argument", "meaning", "default"], rows)
     if parser.epilog:

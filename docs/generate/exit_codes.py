@@ -3,8 +3,9 @@
 import inspect
 from collections.abc import Iterator
 
-from inspectd.errors import InspectdError
 from prose import code, paragraphs, prose, table
+
+from inspectd.errors import InspectdError
 
 _HEAD = """# Exit codes
 

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from inspectd.records import journal_schema
 from prose import code, prose, table
+
+from inspectd.records import journal_schema
 
 _HEAD = f"""# Journal
 

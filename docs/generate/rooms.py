@@ -26,7 +26,9 @@ def drawing() -> str:
         left = (width - len(row) * (_WIDTH + _GAP_X) + _GAP_X) / 2
         for place, room in enumerate(row):
             at[room] = (left + place * (_WIDTH + _GAP_X), (len(rows) - 1 - level) * (_HEIGHT + _GAP_Y) + _GAP_Y / 2)
-    arrows = [_arrow(at[room], at[other]) for room, others in sorted(_reduced(rooms).items()) for other in sorted(others)]
+    arrows = [
+        _arrow(at[room], at[other]) for room, others in sorted(_reduced(rooms).items()) for other in sorted(others)
+    ]
     boxes = [_box(room, *at[room]) for room in sorted(rooms)]
     return "\n".join([_SVG.format(width=width, height=height), *arrows, *boxes, "</svg>\n"])
 
@@ -59,7 +61,9 @@ def _rooms() -> Rooms:
     for path in sorted(_PACKAGE.rglob("*.py")):
         room = _room(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
         if room:
-            rooms[room] |= {other for name in _imports(path) if (other := _room(tuple(name.split(".")))) not in ("", room)}
+            rooms[room] |= {
+                other for name in _imports(path) if (other := _room(tuple(name.split(".")))) not in ("", room)
+            }
     words = {room for room in rooms if not (_PACKAGE / room).is_dir()} | {"files"}
     while more := {room for room in words if not rooms[room] <= words}:
         words -= more

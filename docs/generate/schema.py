@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from prose import code, paragraphs, prose, table
+from pydantic import BaseModel
+
 from inspectd.config import Config
 from inspectd.inference.manifest import Manifest
 from inspectd_tools.experiments.config import Experiment
 from inspectd_tools.settings import TrainingSettings
-from prose import code, paragraphs, prose, table
-from pydantic import BaseModel
 
 _UNITS = {
     "ms": "ms", "us": "µs", "s": "s", "px": "px", "hz": "Hz", "gb": "GB", "mb": "MB", "days": "days",

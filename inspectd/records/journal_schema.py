@@ -22,83 +22,83 @@ IMPOSSIBLE = f"SELECT 1 FROM parts WHERE NOT (({_VERDICT}) AND ({_REASON}) AND (
 """A row that the tables forbid. SQLite's own check does not look for one on a read-only connection."""
 
 _TABLES = f"""
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY,
-    started_utc_ns INTEGER NOT NULL,
-    alive_utc_ns INTEGER NOT NULL,
-    ended_utc_ns INTEGER,
-    started_mono_ns INTEGER NOT NULL DEFAULT 0,
-    alive_mono_ns INTEGER NOT NULL DEFAULT 0,
-    clock_steps INTEGER NOT NULL DEFAULT 0,
-    first_part INTEGER,
-    last_part INTEGER,
-    triggers INTEGER,
-    accounted INTEGER NOT NULL DEFAULT 0,
-    images_lost INTEGER NOT NULL DEFAULT 0,
-    notes_lost INTEGER NOT NULL DEFAULT 0,
-    ended_cleanly INTEGER NOT NULL DEFAULT 0
+CREATE TABLE sessions (  -- one run of the line, from start to end
+    id INTEGER PRIMARY KEY,  -- number of the session
+    started_utc_ns INTEGER NOT NULL,  -- when it began
+    alive_utc_ns INTEGER NOT NULL,  -- when it last wrote, at most a second ago while it runs
+    ended_utc_ns INTEGER,  -- when it ended; empty while it runs, and if it did not end cleanly
+    started_mono_ns INTEGER NOT NULL DEFAULT 0,  -- when it began
+    alive_mono_ns INTEGER NOT NULL DEFAULT 0,  -- when it last wrote
+    clock_steps INTEGER NOT NULL DEFAULT 0,  -- how often the wall clock was set meanwhile
+    first_part INTEGER,  -- its first part
+    last_part INTEGER,  -- its last part so far
+    triggers INTEGER,  -- labels by the line's own count
+    accounted INTEGER NOT NULL DEFAULT 0,  -- parts that the journal has recorded or counted as not recorded; differs from `triggers` if something was lost
+    images_lost INTEGER NOT NULL DEFAULT 0,  -- images that the archive dropped or could not store
+    notes_lost INTEGER NOT NULL DEFAULT 0,  -- outcomes, durations or image names that could not be recorded
+    ended_cleanly INTEGER NOT NULL DEFAULT 0  -- 1: every label had its verdict at the end
 ) STRICT;
-CREATE TABLE engines (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    hash TEXT NOT NULL,
+CREATE TABLE engines (  -- engines that have judged parts
+    id INTEGER PRIMARY KEY,  -- number of the engine
+    name TEXT NOT NULL,  -- its name, from `engine.yaml`
+    hash TEXT NOT NULL,  -- SHA-256 of the bundle's manifest
     UNIQUE (name, hash)
 ) STRICT;
-CREATE TABLE parts (
-    id INTEGER PRIMARY KEY,
-    session INTEGER NOT NULL REFERENCES sessions (id),
-    engine INTEGER NOT NULL REFERENCES engines (id),
-    frame_number INTEGER NOT NULL,
-    t_utc_ns INTEGER NOT NULL,
-    t_mono_ns INTEGER NOT NULL,
-    verdict TEXT NOT NULL CHECK ({_VERDICT}),
-    reason TEXT CHECK ({_REASON}),
-    class TEXT CHECK ({_CLASS}),
-    certainty REAL CHECK ({_CERTAINTY}),
-    scores TEXT,
-    acquire_us INTEGER NOT NULL,
-    queue_us INTEGER NOT NULL,
-    preprocess_us INTEGER,
-    infer_us INTEGER,
-    record_us INTEGER,
-    verdict_us INTEGER NOT NULL,
-    gate_outcome TEXT,
-    gate_lateness_us INTEGER,
-    image TEXT
+CREATE TABLE parts (  -- one row per label
+    id INTEGER PRIMARY KEY,  -- part number; goes on over all sessions
+    session INTEGER NOT NULL REFERENCES sessions (id),  -- its session
+    engine INTEGER NOT NULL REFERENCES engines (id),  -- the engine in use
+    frame_number INTEGER NOT NULL,  -- the camera's frame counter
+    t_utc_ns INTEGER NOT NULL,  -- time of the trigger
+    t_mono_ns INTEGER NOT NULL,  -- time of the trigger
+    verdict TEXT NOT NULL CHECK ({_VERDICT}),  -- `pass`, `fault`, `uncertain` or `missed`
+    reason TEXT CHECK ({_REASON}),  -- why it was missed
+    class TEXT CHECK ({_CLASS}),  -- the class with the highest score
+    certainty REAL CHECK ({_CERTAINTY}),  -- the highest score
+    scores TEXT,  -- scores of all classes, as JSON
+    acquire_us INTEGER NOT NULL,  -- trigger to arrival of the image
+    queue_us INTEGER NOT NULL,  -- time in the queue
+    preprocess_us INTEGER,  -- preprocessing
+    infer_us INTEGER,  -- inference
+    record_us INTEGER,  -- commit
+    verdict_us INTEGER NOT NULL,  -- trigger to verdict
+    gate_outcome TEXT,  -- what the gate did: `passed`, `rejected`, `rejected_late`, `rejected_stopped`, `rejected_with_other` or `not_driven`
+    gate_lateness_us INTEGER,  -- begin of the pulse minus due time
+    image TEXT  -- the archived image
 ) STRICT;
 CREATE INDEX parts_by_time ON parts (t_utc_ns);
 """
 
 _OUTAGES = """
-CREATE TABLE outages (
-    id INTEGER PRIMARY KEY,
-    session INTEGER NOT NULL REFERENCES sessions (id),
-    kind TEXT NOT NULL,
-    t_from_utc_ns INTEGER NOT NULL,
-    t_to_utc_ns INTEGER,
-    parts INTEGER NOT NULL,
-    detail TEXT NOT NULL,
-    t_from_mono_ns INTEGER,
-    duration_ns INTEGER,
-    first_part INTEGER,
-    last_part INTEGER
+CREATE TABLE outages (  -- intervals without full inspection
+    id INTEGER PRIMARY KEY,  -- number of the outage
+    session INTEGER NOT NULL REFERENCES sessions (id),  -- the session that noted it
+    kind TEXT NOT NULL,  -- `camera`, `output`, `record_error`, `not_driven` or `unseen`
+    t_from_utc_ns INTEGER NOT NULL,  -- begin
+    t_to_utc_ns INTEGER,  -- end; empty while it lasts
+    parts INTEGER NOT NULL,  -- parts without a row of their own
+    detail TEXT NOT NULL,  -- the cause, in a sentence
+    t_from_mono_ns INTEGER,  -- begin
+    duration_ns INTEGER,  -- how long it lasted
+    first_part INTEGER,  -- first part concerned
+    last_part INTEGER  -- last part concerned
 ) STRICT;
 """
 
 _SINCE_2 = """
-CREATE TABLE clock_steps (
-    id INTEGER PRIMARY KEY,
-    session INTEGER NOT NULL REFERENCES sessions (id),
-    after_part INTEGER NOT NULL,
-    t_mono_ns INTEGER NOT NULL,
-    t_from_utc_ns INTEGER NOT NULL,
-    t_to_utc_ns INTEGER NOT NULL
+CREATE TABLE clock_steps (  -- times when the wall clock was set
+    id INTEGER PRIMARY KEY,  -- number of the step
+    session INTEGER NOT NULL REFERENCES sessions (id),  -- its session
+    after_part INTEGER NOT NULL,  -- the last part before it
+    t_mono_ns INTEGER NOT NULL,  -- when
+    t_from_utc_ns INTEGER NOT NULL,  -- wall time before
+    t_to_utc_ns INTEGER NOT NULL  -- wall time after
 ) STRICT;
-CREATE TABLE deletions (
-    reason TEXT PRIMARY KEY,
-    parts INTEGER NOT NULL,
-    last_part INTEGER NOT NULL,
-    t_utc_ns INTEGER NOT NULL
+CREATE TABLE deletions (  -- parts that retention has deleted
+    reason TEXT PRIMARY KEY,  -- `keep_days` or `max_mb`
+    parts INTEGER NOT NULL,  -- how many so far
+    last_part INTEGER NOT NULL,  -- the highest part number deleted
+    t_utc_ns INTEGER NOT NULL  -- when last
 ) STRICT;
 """
 
