@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from functools import cache
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
@@ -55,11 +56,19 @@ def test_commands_are_accepted(block: Block, monkeypatch: pytest.MonkeyPatch, tm
         if (found := _program(command)) is not None:
             program, arguments = found
             if "--version" not in arguments:
-                program.parser().parse_args(arguments)
+                _parser(program).parse_args(arguments)
         elif command.startswith("make "):
             assert re.search(rf"^{command.split()[1]}:", _makefiles(), re.MULTILINE), command
         else:
             assert command.startswith(_OTHERS), f"{command}: not a program of the project"
+
+
+@cache
+def _parser(program: Program) -> argparse.ArgumentParser:
+    try:
+        return program.parser()
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{program.title} needs {error.name}: pip install -e '.[train]'")
 
 
 def _refuse(parser: argparse.ArgumentParser, message: str) -> None:
@@ -70,6 +79,7 @@ def _makefiles() -> str:
     return (ROOT / "Makefile").read_text() + (ROOT / "systemd" / "install.mk").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", _RUNNING, ids=lambda page: page[0].page)
 def test_blocks_that_can_run_do(page: list[Block], tmp_path: Path) -> None:
     if any(block.is_slow for block in page) and find_spec("torch") is None:

@@ -98,6 +98,7 @@ def test_the_readme_is_short_and_its_links_work() -> None:
         assert (ROOT / link).exists(), link
 
 
+@pytest.mark.slow
 def test_the_site_builds_and_fetches_nothing(tmp_path: Path) -> None:
     """Strict: a broken link or anchor, or a page that is not in the navigation, is an error."""
     if find_spec("material") is None:
