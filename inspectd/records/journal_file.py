@@ -50,6 +50,8 @@ def real_path(path: Path) -> Path:
     """
     try:
         real = path.resolve()
+        if real.is_symlink():  # Python 3.13 raises nothing for it
+            raise JournalError(f"{path}: can't be opened: its links lead in a circle")
         if path.is_symlink() and not real.parent.is_dir():
             raise JournalError(
                 f"{path}: is a link to {real}, whose folder does not exist; check that its disk is mounted"
