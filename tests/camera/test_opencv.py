@@ -11,6 +11,8 @@ from inspectd.part import MissedReason
 from tests.camera.mjpeg_peer import MjpegPeer
 from tests.camera.pictures import create_camera, noise
 
+pytestmark = pytest.mark.realtime
+
 LOGIN, SECRETS = "operator:s3c/r@t@", ("operator", "s3c", "r@t", "t0ken")
 QUERY = "?channel=1&auth=t0ken"
 

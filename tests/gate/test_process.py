@@ -19,6 +19,8 @@ from inspectd.ownership import Claim
 from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
 
+pytestmark = pytest.mark.realtime
+
 
 def record(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]

@@ -15,6 +15,8 @@ import pytest
 
 from inspectd.shipped import shipped
 
+pytestmark = pytest.mark.realtime
+
 PROJECT = Path(__file__).resolve().parents[2]
 TAG = "9.8.7"
 FALLBACK = "0.2.0.dev0"

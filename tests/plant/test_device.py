@@ -9,6 +9,8 @@ import pytest
 from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.plant.record import Record
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture
 def plc(tmp_path):

@@ -16,6 +16,8 @@ from inspectd.service.reload import Reload
 from tests.factories import make_toy_bundle
 from tests.faults.plant import Plant
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture
 def plant(tmp_path: Path) -> Iterator[Plant]:

@@ -22,6 +22,8 @@ from inspectd.errors import CameraError
 from inspectd.part import MissedReason
 from tests.camera.pictures import create_camera, noise, place_of, pylon_config, write
 
+pytestmark = pytest.mark.realtime
+
 WRONG: dict[str, Any] = {
     "AcquisitionMode": "SingleFrame",
     "TriggerMode": "On",

@@ -26,6 +26,8 @@ from inspectd.inference import load_bundle
 from inspectd.records.journal import open_for_reading
 from tests.factories import edit_manifest, make_toy_bundle, toy_image
 
+pytestmark = pytest.mark.realtime
+
 CUT_OFF = """
 import os, signal, sys
 from inspectd.cli import main
