@@ -66,6 +66,21 @@ def flush_logs() -> None:
         logger.flush()
 
 
+class Throttle:
+    """Lets at most one log line through per `every_s` seconds. For one thread."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._next_s = 0.0
+
+    def is_open(self, now_s: float) -> bool:
+        """Whether to log now, in monotonic seconds. After a yes it is closed for `every_s`."""
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._every_s
+        return True
+
+
 class _DroppingLogger:
     """Writes lines for structlog and never blocks."""
 

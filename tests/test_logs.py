@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from inspectd.logs import Throttle
+
 _CHATTER = (
     "import sys, time\n"
     "from inspectd.logs import configure_logs, last_words\n"
@@ -77,3 +79,11 @@ def test_what_nobody_foresaw_gives_no_password_away(is_terminal):
     assert text.count("no answer from rtsp://***@camera/1") == 3
     assert "s3cr3t@" not in text
     assert "op:s3cr3t" not in text
+
+
+def test_a_throttle_lets_one_line_through_per_interval():
+    throttle = Throttle(every_s=2)
+    assert [throttle.is_open(now_s) for now_s in (5, 5.5, 6.9, 7, 8.9, 30, 31.9)] == [
+        *(True, False, False, True),
+        *(False, True, False),
+    ]

@@ -24,7 +24,8 @@ log = structlog.get_logger()
 _START_TIMEOUT_S = 10.0
 _SEND_WITHIN_S = 0.05
 """Many lost frames at once may fill the channel for some ms. A gate that reads nothing for this long does not listen."""
-_BEAT_S = 0.02
+BEAT_S = 0.02
+"""How often the line sends a permit message."""
 _UNANSWERED = 3
 """More permit messages than this must be unanswered before a gate counts as hung. When the whole machine stood still, one
 is unanswered."""
@@ -127,7 +128,7 @@ class GateLink:
         messages: list[Message] = []
         end_s = time.monotonic() + self._config.ends_within_s + self._config.stall_ms / 1000
         while time.monotonic() < end_s:
-            self.wait(_BEAT_S)
+            self.wait(BEAT_S)
             received, has_ended = self._read()
             messages += received
             if has_ended:
@@ -205,7 +206,7 @@ class GateLink:
         except LineFault:
             return False
         while time.monotonic() < end_s:
-            self.wait(_BEAT_S)
+            self.wait(BEAT_S)
             messages, has_ended = self._read()
             if has_ended or any(each.kind is Kind.ALIVE and each.t_ns >= asked_ns for each in messages):
                 return True

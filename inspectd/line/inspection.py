@@ -14,6 +14,7 @@ from inspectd.inference import Engine
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.ledger import Books
 from inspectd.line.liveness import Progress
+from inspectd.logs import Throttle
 from inspectd.part import Frame, Missed, MissedReason, Part, Pass, Verdict
 from inspectd.records.archive import Archive
 from inspectd.records.journal import Journal, Stages
@@ -52,7 +53,7 @@ class Inspection:
         self._archive = archive
         self._max_age_ns = round(max_age_ms * 1e6)
         self._stopping = threading.Event()
-        self._next_complaint_s = 0.0
+        self._idle_failures = Throttle(_COMPLAIN_EVERY_S)
 
     @property
     def engine(self) -> Engine:
@@ -151,6 +152,5 @@ class Inspection:
             self._journal.note_alive()
             self._journal.flush()
         except JournalError as error:
-            if time.monotonic() >= self._next_complaint_s:
-                self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
+            if self._idle_failures.is_open(time.monotonic()):
                 log.warning("journal can't be written while idle", error=str(error))

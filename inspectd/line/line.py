@@ -15,6 +15,7 @@ from inspectd.camera import Camera
 from inspectd.config import Config
 from inspectd.errors import LineFault
 from inspectd.gate import GateLink
+from inspectd.gate.link import BEAT_S
 from inspectd.gate.outcome import Done, GateState
 from inspectd.inference import Engine
 from inspectd.line.acquisition import Acquisition
@@ -26,8 +27,6 @@ from inspectd.records.archive import Archive
 from inspectd.records.journal import Journal
 
 log = structlog.get_logger()
-
-_BEAT_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +187,7 @@ class Line:
         end_s = time.monotonic() + self._drain_s
         while thread.is_alive() and time.monotonic() < end_s:
             self._gate.permit(False)
-            thread.join(_BEAT_S)
+            thread.join(BEAT_S)
             self._hear_gate()
 
     def _hear_gate(self) -> None:

@@ -15,6 +15,7 @@ import structlog
 from pydantic import Field
 
 from inspectd.files.atomic_write import atomic_write
+from inspectd.logs import Throttle
 from inspectd.part import Image, Part, Pass, Verdict, words
 from inspectd.records.archive_folder import ImageRetention, file_name, remove_unfinished
 from inspectd.section import ConfigPath, Section
@@ -22,7 +23,6 @@ from inspectd.section import ConfigPath, Section
 log = structlog.get_logger()
 
 _LOWEST_PRIORITY = 19
-_COMPLAIN_EVERY_S = 60.0
 
 
 class ArchiveConfig(Section):
@@ -64,7 +64,7 @@ class Archive:
         self._on_lost = on_lost
         self._passes = 0
         self._waiting: queue.Queue[tuple[Part, str, Image] | None] = queue.Queue(config.max_waiting)
-        self._next_complaint_s = 0.0
+        self._failures = Throttle(every_s=60)
         self._retention = ImageRetention(config.folder, config.max_gb)
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
 
@@ -125,6 +125,5 @@ class Archive:
     def _complain(self, error: Exception) -> None:
         self.counters.failed += 1
         self._on_lost()
-        if time.monotonic() >= self._next_complaint_s:
-            self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
+        if self._failures.is_open(time.monotonic()):
             log.error("image can't be stored", error=f"{type(error).__name__}: {error}", failed=self.counters.failed)

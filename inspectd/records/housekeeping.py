@@ -14,6 +14,7 @@ from typing import Self
 import structlog
 
 from inspectd.errors import JournalError
+from inspectd.logs import Throttle
 from inspectd.records.journal import JournalConfig
 from inspectd.records.retention import retain
 
@@ -28,7 +29,6 @@ _WAL_ALARM_PAGES = 16_000
 _TRIES = 10
 _PATIENCE_MS = 200
 """How many ms a deletion waits for a commit of the line."""
-_COMPLAIN_EVERY_S = 60.0
 
 
 class Housekeeper:
@@ -38,7 +38,7 @@ class Housekeeper:
         self._config = config
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-        self._next_complaint_s = 0.0
+        self._long_log = Throttle(every_s=60)
         self._next_retention_s = 0.0
 
     def __enter__(self) -> Self:
@@ -111,8 +111,7 @@ class Housekeeper:
         return int(pages), int(written)
 
     def _complain(self, pages: int) -> None:
-        if pages > _WAL_ALARM_PAGES and time.monotonic() >= self._next_complaint_s:
-            self._next_complaint_s = time.monotonic() + _COMPLAIN_EVERY_S
+        if pages > _WAL_ALARM_PAGES and self._long_log.is_open(time.monotonic()):
             log.warning(
                 "another program keeps reading the journal: the journal's log grows until it stops",
                 log_mb=round(pages * 4096 / 1e6),

@@ -18,6 +18,7 @@ import structlog
 from inspectd.config import Config, load_config
 from inspectd.errors import ConfigError, LineFault
 from inspectd.gate import GateLink
+from inspectd.gate.link import BEAT_S
 from inspectd.inference import Engine, load_bundle, load_engine
 from inspectd.line.line import Health, Line
 from inspectd.line.time_budget import least_budget
@@ -32,7 +33,6 @@ from inspectd.service.systemd import Notifier
 
 log = structlog.get_logger()
 
-_BEAT_S = 0.02
 _SWITCH_INTERVAL_S = 0.0002
 """With Python's default of 5 ms, a busy thread may hold the GIL for as long as two inferences take."""
 
@@ -128,7 +128,7 @@ def _supervise(
                 line.swap_engine(reload.engine)
             systemd.notifier.ready()
             reload = None
-        line.wait(_BEAT_S)
+        line.wait(BEAT_S)
     log.info("stopping", reason="asked to" if requests.stop else "the camera has no more images")
     systemd.notifier.stopping()
     line.stop()
