@@ -21,7 +21,7 @@ test: $(VENV)/test.stamp lint  ## what CI runs
 	$(BIN)/python -m pytest -q
 
 quick: lint  ## lint, types and unit tests, without torch
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not realtime and not faults and not system"
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not slow and not faults and not system"
 
 lint: $(VENV)/dev.stamp  ## style, types and import contracts
 	$(BIN)/ruff check .

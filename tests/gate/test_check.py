@@ -18,7 +18,7 @@ from inspectd.ownership import Claim
 from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.factories import make_toy_bundle, toy_image
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.slow
 
 WATCHDOG_REGISTER = 0x1120
 

@@ -19,7 +19,7 @@ from inspectd.ownership import Claim
 from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.slow
 
 
 def record(path: Path) -> list[dict[str, object]]:

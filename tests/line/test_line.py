@@ -19,7 +19,7 @@ from inspectd.part import Frame, MissedReason
 from inspectd.records.journal import Journal, open_for_reading
 from tests.factories import make_toy_bundle, toy_image
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.slow
 
 KINDS = ("no_fail", "fail_label_half_printed", "no_fail")
 

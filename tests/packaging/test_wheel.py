@@ -15,7 +15,7 @@ import pytest
 
 from inspectd.shipped import shipped
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).resolve().parents[2]
 TAG = "9.8.7"

@@ -9,7 +9,7 @@ import pytest
 from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 from tests.plant.record import Record
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

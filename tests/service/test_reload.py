@@ -16,7 +16,7 @@ from inspectd.service.reload import Reload
 from tests.factories import make_toy_bundle
 from tests.faults.plant import Plant
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from inspectd.inference import load_bundle
 from inspectd.records.journal import open_for_reading
 from tests.factories import edit_manifest, make_toy_bundle, toy_image
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.slow
 
 CUT_OFF = """
 import os, signal, sys
