@@ -20,7 +20,7 @@ no SQL. Keep a read short: while it lasts, the journal's log file grows.
 Journals of earlier versions are brought up to date when the line opens them. No row is lost by that.
 """
 
-_TABLE = re.compile(r"CREATE TABLE (\w+) \((?: *-- *(.*))?\n(.*?)\n\) STRICT;", re.DOTALL)
+_TABLE = re.compile(r"CREATE TABLE (\w+) \((?: *-- *([^\n]*))?\n(.*?)\n\) STRICT;", re.DOTALL)
 _COLUMN = re.compile(r"^ *(\w+) (INTEGER|TEXT|REAL)([^\n]*?),?(?: *-- *([^\n]*))?$", re.MULTILINE)
 
 

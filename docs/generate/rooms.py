@@ -7,7 +7,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[2] / "inspectd"
 _WORDS = "part, errors, files ..."
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 168, 40, 24, 52
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 168, 36, 40, 40
 
 Rooms = dict[str, set[str]]
 
@@ -15,25 +15,36 @@ Rooms = dict[str, set[str]]
 def drawing() -> str:
     """SVG. Arrows point from the room that imports to the one that is imported; those that follow from others are left out."""
     rooms = _rooms()
-    levels = _levels(rooms)
-    rows: dict[int, list[str]] = defaultdict(list)
-    for room in sorted(rooms):
-        rows[levels[room]].append(room)
-    width = max(len(row) for row in rows.values()) * (_WIDTH + _GAP_X) + _GAP_X
-    height = len(rows) * (_HEIGHT + _GAP_Y) + _GAP_Y
+    arrows = _reduced(rooms)
+    rows = _rows(arrows, _levels(rooms))
+    width = max(map(len, rows)) * (_WIDTH + _GAP_X) + _GAP_X
     at = {}
-    for level, row in rows.items():
+    for number, row in enumerate(rows):
         left = (width - len(row) * (_WIDTH + _GAP_X) + _GAP_X) / 2
         for place, room in enumerate(row):
-            at[room] = (left + place * (_WIDTH + _GAP_X), (len(rows) - 1 - level) * (_HEIGHT + _GAP_Y) + _GAP_Y / 2)
-    arrows = [
-        _arrow(at[room], at[other]) for room, others in sorted(_reduced(rooms).items()) for other in sorted(others)
-    ]
+            at[room] = (left + place * (_WIDTH + _GAP_X), number * (_HEIGHT + _GAP_Y) + _GAP_X)
+    height = len(rows) * (_HEIGHT + _GAP_Y)
+    lines = [_arrow(at[room], at[other]) for room in sorted(arrows) for other in sorted(arrows[room])]
     boxes = [_box(room, *at[room]) for room in sorted(rooms)]
-    return "\n".join([_SVG.format(width=width, height=height), *arrows, *boxes, "</svg>\n"])
+    return "\n".join([_SVG.format(width=width, height=height), *lines, *boxes, "</svg>\n"])
 
 
-_SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">
+def _rows(arrows: Rooms, levels: dict[str, int]) -> list[list[str]]:
+    """From top to bottom; in a row a room is below those that import it, so that few arrows cross."""
+    place = dict.fromkeys(arrows, 0.0)
+    rows = []
+    for level in range(max(levels.values()), -1, -1):
+        row = [room for room in sorted(levels) if levels[room] == level]
+        for room in row:
+            above = [place[other] for other in arrows if room in arrows[other]]
+            place[room] = sum(above) / len(above) if above else 0.0
+        row.sort(key=lambda room: place[room])
+        place |= {room: number - (len(row) - 1) / 2 for number, room in enumerate(row)}
+        rows.append(row)
+    return rows
+
+
+_SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">
 <defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">
 <path d="M0 0 L8 4 L0 8 z" fill="#607d8b"/></marker></defs>
 <rect width="100%" height="100%" fill="#ffffff"/>"""

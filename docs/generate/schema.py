@@ -99,7 +99,7 @@ def _row(schema: Schema, name: str, key: Schema, is_required: bool) -> tuple[str
         prose(_meaning(schema, key)),
         _type(schema, key),
         _UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else "",
-        "the section's own" if isinstance(key.get("default"), dict) else default,
+        "see below" if isinstance(key.get("default"), dict) else default,
         _allowed(key),
     )
 
