@@ -9,7 +9,7 @@ from prose import code, paragraphs, prose, table
 _HEAD = """# Command line
 
 Each program has a name once it is installed, such as `inspectd-train`. In a clone it is also a script, such as
-`python tools/train.py`. Both take the same arguments. `--help` prints what stands here.
+`python tools/train.py`. Both take the same arguments. `--help` prints the same.
 """
 
 

@@ -1,6 +1,8 @@
 """The mkdocs hook: adds the pages that are generated from the code, each time the site is built."""
 
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import command_line
@@ -14,6 +16,18 @@ from mkdocs.structure.files import File, Files
 _ROOT = Path(__file__).resolve().parents[2]
 _ENGINE = _ROOT / "engines" / "filter-label"
 
+
+def _root_page(name: str) -> str:
+    """A page that stands in the repository's root, with its links as they are from `docs/development`."""
+    text = (_ROOT / name).read_text()
+    return re.sub(r"\]\((?:docs/)?([\w/.-]+?)\.md", _link, text)
+
+
+def _link(match: re.Match[str]) -> str:
+    path = match.group(1)
+    return f"](../{path}.md" if "/" in path else f"]({path.lower()}.md"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "reference/command-line.md": command_line.page,
     "reference/line-config.md": schema.line_config,
@@ -22,6 +36,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/engine-bundle.md": schema.engine_bundle,
     "reference/journal.md": journal.page,
     "reference/exit-codes.md": exit_codes.page,
+    "development/contributing.md": partial(_root_page, "CONTRIBUTING.md"),
+    "development/changelog.md": partial(_root_page, "CHANGELOG.md"),
+    "development/security.md": partial(_root_page, "SECURITY.md"),
     "development/rooms.svg": rooms.drawing,
     "results/shipped-engine/card.md": (_ENGINE / "card.md").read_text,
 }

@@ -1,0 +1,46 @@
+"""The generated reference pages are complete."""
+
+import re
+import sqlite3
+import sys
+
+from inspectd.records.journal_schema import prepare_schema
+from tests.docs.pages import DOCS, ROOT
+
+sys.path.append(str(DOCS / "generate"))
+import journal  # type: ignore[import-not-found]
+import programs  # type: ignore[import-not-found]
+import rooms  # type: ignore[import-not-found]
+import schema  # type: ignore[import-not-found]
+
+_ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \|", re.MULTILINE)
+
+
+def test_every_column_of_the_journal_has_a_meaning() -> None:
+    connection = sqlite3.connect(":memory:")
+    prepare_schema(connection, ROOT / "journal.sqlite")
+    expected = connection.execute(
+        "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns "
+        "WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%'"
+    ).fetchall()
+    described = []
+    for section in journal.page().split("\n## ")[1:]:
+        table, _, rows = section.partition("\n")
+        described += [(table, column) for column, _, meaning in _ROW.findall(rows) if meaning]
+    assert sorted(described) == sorted(expected)
+
+
+def test_every_key_of_a_line_has_a_meaning() -> None:
+    rows = _ROW.findall(schema.line_config())
+    assert len(rows) > 100
+    assert [key for key, meaning, _ in rows if not meaning and key not in ("kind", "source")] == []
+
+
+def test_every_program_is_found() -> None:
+    found = {program.script for program in programs.programs()} - {None}
+    assert found == {f"tools/{path.name}" for path in (ROOT / "tools").glob("*.py")}
+
+
+def test_no_two_rooms_import_each_other() -> None:
+    for room in ("camera", "gate", "inference", "line", "records", "service", "commands"):
+        assert f">{room}</text>" in rooms.drawing()
