@@ -1,4 +1,4 @@
-"""Engine bundles: check one, load it, run it. A new backend is one module and its name in `base` and `manifest`."""
+"""Engine bundles: check, load and run one. To add a backend, write one module and add its name to `base` and `manifest`."""
 
 from inspectd.inference.base import InferenceConfig
 from inspectd.inference.bundle import Bundle, load_bundle, write_manifest

@@ -1,7 +1,7 @@
-"""The backend contract: a loaded model that turns one preprocessed image into one kernel value per class.
+"""The backend contract: a loaded model that computes one score per class from one preprocessed image.
 
-A backend is one module here, named as in `InferenceConfig.backend`, with `load(bundle, config) -> Backend`. The module
-is imported when its backend is wanted. Whatever its runtime raises may pass through; the engine wraps it.
+A backend is one module here, named as in `InferenceConfig.backend`, with `load(bundle, config) -> Backend`. The module is
+imported only when its backend is used. It may let the exceptions of its runtime through; the engine handles them.
 """
 
 from typing import Literal, NamedTuple, Protocol, Self
@@ -46,9 +46,9 @@ class InferenceConfig(Section):
 
 class TensorType(NamedTuple):
     dtype: str
-    """NumPy's name."""
+    """Name of the type in NumPy."""
     shape: tuple[int, ...]
-    """A free batch dimension counts as 1, any other free one as -1."""
+    """A free batch dimension is 1, any other free dimension is -1."""
 
 
 class Backend(Protocol):
@@ -56,8 +56,8 @@ class Backend(Protocol):
     outputs: list[TensorType]
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(1, C, H, W) uint8 -> (1, K) float32 scores, which stay as they are at the next call. Used from one
-        thread at a time. `batch` has the one input's dtype and shape and is contiguous."""
+        """(1, C, H, W) uint8 -> (1, K) float32 scores, which the next call does not change. One thread at a time.
+        `batch` is contiguous and has the dtype and shape of the input."""
 
     def warm(self, batch: NDArray[np.uint8]) -> None:
-        """Keep the hardware at work with an inference for nobody. May return before it is done; `infer` comes first."""
+        """Run an inference whose result nobody uses, to keep the hardware fast. May return before its end; `infer` has priority."""

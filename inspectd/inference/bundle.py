@@ -1,7 +1,7 @@
-"""An engine bundle on disk: `engine.yaml`, and files that are what it says they are.
+"""An engine bundle on disk: `engine.yaml`, and the files that it lists with their SHA-256.
 
-The last line of `engine.yaml` is a comment with the SHA-256 of all lines above it, so that a damaged threshold is
-noticed as surely as damaged weights.
+The last line of `engine.yaml`, the seal, is a comment with the SHA-256 of all lines above it. So a damaged threshold is
+noticed like damaged weights.
 """
 
 import hashlib
@@ -24,25 +24,25 @@ class Bundle:
     """A checked bundle."""
 
     folder: Path
-    """Where it really lies: a link that is switched meanwhile changes nothing."""
+    """The real folder: switching a link to it changes nothing here."""
     manifest: Manifest
     manifest_bytes: bytes
     """`engine.yaml` as it was read; it lists the SHA-256 of every other file."""
 
     @property
     def hash(self) -> str:
-        """SHA-256 of `engine.yaml`, which stands for the whole bundle."""
+        """SHA-256 of `engine.yaml`, which identifies the whole bundle."""
         return hashlib.sha256(self.manifest_bytes).hexdigest()
 
     def read(self, file: ModelFile | GoldenImage) -> bytes:
-        """The very bytes whose SHA-256 was compared. Raises EngineError."""
+        """The bytes of a file, after a check of their SHA-256. Raises EngineError."""
         data = _read(self.folder, file.path, _MAX_FILE_BYTES)
         if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise EngineError(f"{self.folder / file.path}: is not the file engine.yaml lists: SHA-256 differs")
+            raise EngineError(f"{self.folder / file.path}: is not the file that engine.yaml lists: its SHA-256 differs")
         return data
 
     def model_file(self, backend: str, suffix: str, precision: str) -> ModelFile:
-        """The one file of `backend` with this suffix; a quantised one for int8 only. Raises EngineError."""
+        """The only file of `backend` with this suffix. Quantised files are used for int8 only. Raises EngineError."""
         wanted = [
             file
             for file in self.manifest.files
@@ -54,13 +54,13 @@ class Bundle:
             listed = ", ".join(f"{file.path} ({file.precision})" for file in self.manifest.files)
             raise EngineError(
                 f"{self.folder / _MANIFEST}: {backend} at {precision} needs exactly one {suffix} file, "
-                f"{len(wanted)} are listed: {listed}"
+                f"but {len(wanted)} of the listed files fit: {listed}"
             )
         return wanted[0]
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read and check a bundle: manifest, seal, and the place, kind and SHA-256 of every listed file.
+    """Read and check a bundle: manifest, seal, and the path and SHA-256 of every listed file.
 
     Raises EngineError naming the file and what is wrong with it.
     """
@@ -79,13 +79,13 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `engine.yaml`, sealed. The listed files must be in place before anybody loads it."""
+    """Write `engine.yaml` with its seal. Write the files that it lists before."""
     text = dump_yaml(manifest.model_dump(mode="json"))
     (folder / _MANIFEST).write_bytes(seal(text.encode()))
 
 
 def seal(lines: bytes) -> bytes:
-    """`lines` with the comment that names their SHA-256."""
+    """`lines` with the comment that contains their SHA-256."""
     return lines + b"# sha256: %s\n" % hashlib.sha256(lines).hexdigest().encode()
 
 
@@ -93,7 +93,7 @@ def _check_seal(path: Path, data: bytes) -> None:
     lines = data[: data.rstrip(b"\n").rfind(b"\n") + 1]
     if seal(lines) != data:
         raise EngineError(
-            f"{path}: damaged, cut short or changed by hand: its last line is not '# sha256: ' of the lines above"
+            f"{path}: is damaged, cut short or changed by hand: its last line is not '# sha256: ' with the SHA-256 of the lines above"
         )
 
 
@@ -109,9 +109,9 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes:
     try:
         root, real = folder.resolve(strict=True), path.resolve(strict=True)
         if not real.is_relative_to(root):
-            raise EngineError(f"{path}: leads out of the bundle, to {real}")
+            raise EngineError(f"{path}: points outside the bundle, to {real}")
         if not real.is_file():
-            raise EngineError(f"{path}: is no regular file")
+            raise EngineError(f"{path}: is not a regular file")
         with real.open("rb") as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
@@ -127,11 +127,13 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
     try:
         return yaml_keys(path, data, "'format' and 'name'")
     except ConfigError as error:
-        _check_seal(path, data)  # what was cut short is better called so
+        _check_seal(path, data)  # for a file that was cut short, the seal gives the better message
         raise EngineError(str(error)) from error
 
 
 def _refuse_newer_format(path: Path, values: dict[str, Any]) -> None:
     version = values.get("format")
     if isinstance(version, int) and version > FORMAT:
-        raise EngineError(f"{path}: has format {version}, this inspectd reads up to format {FORMAT}: update inspectd")
+        raise EngineError(
+            f"{path}: has format {version}, but this inspectd reads formats up to {FORMAT}: update inspectd"
+        )

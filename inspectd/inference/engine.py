@@ -1,4 +1,4 @@
-"""A loaded engine: it has answered the golden images as training recorded, is warm, and knows how long it takes."""
+"""A loaded engine. It has given the recorded scores for all golden images, and its speed has been measured."""
 
 import importlib
 import time
@@ -24,10 +24,10 @@ log = structlog.get_logger()
 
 
 class Engine:
-    """Used from one thread at a time. `service_ms`, `median_ms`: p99 and median of preprocess + infer, measured at load."""
+    """One thread at a time. `service_ms`, `median_ms`: p99 and median time of preprocess + infer, measured at load."""
 
     def __init__(self, bundle: Bundle, backend: Backend, backend_name: str, precision: ArithmeticName = "fp32") -> None:
-        """Raises EngineError if the model's signature or its answers are not the manifest's."""
+        """Raises EngineError if inputs, outputs or scores of the model differ from the manifest."""
         self.manifest = bundle.manifest
         self.hash = bundle.hash
         self.backend_name = backend_name
@@ -51,7 +51,7 @@ class Engine:
         try:
             return preprocess(image, self.manifest.input)
         except (ValueError, cv2.error) as error:
-            raise InferenceError(f"image can't be preprocessed: {error}") from error
+            raise InferenceError(f"the image can't be preprocessed: {error}") from error
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(1, C, H, W) uint8 -> (K,) float32, one score per class. Raises InferenceError."""
@@ -62,12 +62,12 @@ class Engine:
             scores: NDArray[np.float32] = self._backend.infer(np.ascontiguousarray(batch))[0]
         except InferenceError:
             raise
-        except Exception as error:  # each runtime has exceptions of its own; none may stop the line as a surprise
+        except Exception as error:  # each runtime has its own kinds of exceptions; none may stop the line
             raise InferenceError(f"{self.backend_name}: {error}") from error
         return scores
 
     def warm(self) -> None:
-        """One inference for nobody, so that the next real one is as fast as on a busy line. Raises InferenceError."""
+        """Run an inference whose result nobody uses, so that the next one is as fast as on a busy line. Raises InferenceError."""
         try:
             self._backend.warm(self._warm_batch)
         except Exception as error:
@@ -77,8 +77,8 @@ class Engine:
         inputs, outputs = [self._input], [TensorType("float32", (1, len(self.manifest.classes)))]
         if self._backend.inputs != inputs or self._backend.outputs != outputs:
             raise EngineError(
-                f"{bundle.folder}: engine.yaml means a model with {_types(inputs)} -> {_types(outputs)}, "
-                f"the {self.backend_name} file has {_types(self._backend.inputs)} -> {_types(self._backend.outputs)}"
+                f"{bundle.folder}: engine.yaml describes a model with {_types(inputs)} -> {_types(outputs)}, "
+                f"but the {self.backend_name} file has {_types(self._backend.inputs)} -> {_types(self._backend.outputs)}"
             )
 
     def _check_golden(self, bundle: Bundle, golden: GoldenImage, recorded: tuple[float, ...]) -> Image:
@@ -92,10 +92,10 @@ class Engine:
             raise EngineError(f"{path}: {error}") from error
         tolerance = self.manifest.golden_tolerance
         for name, expected, got in zip(self.manifest.classes, recorded, scores.tolist(), strict=True):
-            if not abs(got - expected) <= tolerance:  # so written, NaN differs from everything
+            if not abs(got - expected) <= tolerance:  # written in this way, NaN is an error
                 raise EngineError(
-                    f"{path}: {self.backend_name} scores {name} {got:.4f}, training recorded {expected:.4f} "
-                    f"(at most {tolerance:g} apart)"
+                    f"{path}: {self.backend_name} gives {name} the score {got:.4f}, but training recorded {expected:.4f}; "
+                    f"a difference of up to {tolerance:g} is allowed"
                 )
         return image
 
@@ -107,15 +107,15 @@ class Engine:
                 self.infer(self.preprocess(images[run % len(images)]))
                 took_ms.append((time.monotonic_ns() - begin_ns) / 1e6)
         except InferenceError as error:
-            raise EngineError(f"{self.manifest.name}: fails while warming up: {error}") from error
+            raise EngineError(f"{self.manifest.name}: an inference failed while warming up: {error}") from error
         return took_ms[_WARM_UP_RUNS:]
 
 
 def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
-    """Load the bundle's model, compare every golden image with what training recorded, warm up.
+    """Load the model of the bundle, compare the scores of all golden images with those of training, and warm up.
 
-    Raises EngineError: not signed though `config.signed_by` demands it, no such backend here, a file it can't load,
-    other inputs and outputs, other scores. Raises ConfigError if `config.signed_by` can't be used.
+    Raises EngineError: the signature that `config.signed_by` demands is missing or wrong, the backend is not available, a
+    file can't be loaded, or inputs, outputs or scores differ. Raises ConfigError if `config.signed_by` can't be used.
     """
     if config.signed_by is not None:
         from inspectd.inference.signature import check_signature
@@ -130,14 +130,14 @@ def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
         except EngineError as error:
             if has == {"tensorrt"}:
                 raise EngineError(
-                    f"{bundle.folder}: holds nothing but TensorRT plans, and these can't be used here: {error}"
+                    f"{bundle.folder}: contains only TensorRT plans, which can't be used on this machine: {error}"
                 ) from error
-            log.warning("tensorrt can't be used, another backend takes over", reason=str(error))
+            log.warning("tensorrt can't be used; another backend is used", reason=str(error))
     return _load(bundle, config, "openvino" if "openvino" in has and config.device == "cpu" else "onnxruntime")
 
 
 def _load(bundle: Bundle, config: InferenceConfig, name: str) -> Engine:
-    """`auto` precision: what the bundle recommends, and fp32 where that can't be used."""
+    """With `auto` precision: as the bundle recommends, or fp32 if that can't be used."""
     if config.precision != "auto":
         return _load_at(config.precision, bundle, config, name)
     recommended = bundle.manifest.recommended_on(name)
@@ -145,7 +145,7 @@ def _load(bundle: Bundle, config: InferenceConfig, name: str) -> Engine:
         try:
             return _load_at(recommended, bundle, config, name)
         except EngineError as error:
-            log.warning(f"{recommended} is recommended but can't be used, fp32 takes over", reason=str(error))
+            log.warning(f"{recommended} is recommended but can't be used; fp32 is used", reason=str(error))
     return _load_at("fp32", bundle, config, name)
 
 
@@ -155,9 +155,9 @@ def _load_at(precision: Precision, bundle: Bundle, config: InferenceConfig, name
         backend: Backend = importlib.import_module(f"inspectd.inference.{name}").load(bundle, config)
     except EngineError:
         raise
-    except Exception as error:  # each runtime has exceptions of its own
+    except Exception as error:  # each runtime has its own kinds of exceptions
         raise EngineError(f"{bundle.folder}: {name} can't load it: {error}") from error
-    if name == "tensorrt":  # FP16 is held to fp32's scores, INT8 has ranges that the CPU's has not
+    if name == "tensorrt":  # FP16 must give the scores of fp32; INT8 has other ranges than on the CPU
         return Engine(bundle, backend, name, "tensorrt-int8" if precision == "int8" else "fp32")
     return Engine(bundle, backend, name, precision)
 

@@ -1,4 +1,4 @@
-"""`engine.yaml`: what an engine bundle says about itself. Written by the tools, checked by the daemon."""
+"""`engine.yaml`, the description of an engine bundle. The tools write it and the daemon checks it."""
 
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -12,13 +12,14 @@ from inspectd.inference.preprocess import InputSpec, Share
 from inspectd.section import Section
 
 FORMAT: Final = 3
-"""Version of this file's layout; a bundle of a newer one is refused. 2 added what is optional below; 3 names the class of each golden score."""
+"""Version of the layout of this file. Bundles with a newer version are rejected. 2 added the optional keys below; 3 added the
+class names to the golden scores."""
 
 Precision = Literal["fp32", "bf16", "int8"]
-"""What `inference.precision` asks for. A TensorRT plan has FP16 for fp32 and for bf16."""
+"""Values of `inference.precision`. A TensorRT plan uses FP16 for fp32 and for bf16."""
 
 ArithmeticName = Literal["fp32", "bf16", "int8", "tensorrt-int8"]
-"""What an engine has a threshold for: INT8 of a TensorRT plan has other ranges than that of the CPU."""
+"""Arithmetics with their own threshold. INT8 in a TensorRT plan has other ranges than INT8 on the CPU."""
 
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
@@ -39,7 +40,7 @@ BundlePath = Annotated[str, AfterValidator(_inside_the_bundle)]
 Score = Annotated[float, Field(allow_inf_nan=True)]
 
 GoldenScores = dict[ClassName, Score] | tuple[Score, ...]
-"""What training recorded for a golden image: class -> score. Up to format 2 without names, in the order of `classes`."""
+"""Scores of a golden image that training recorded: class -> score. Up to format 2: scores in the order of `classes`."""
 
 
 class DuqHead(Section):
@@ -53,55 +54,56 @@ class SoftmaxHead(Section):
 
 
 class Passed(Section):
-    """Of the calibration images of one fault class or one kind of unknown."""
+    """How many calibration images of one fault class, or of one kind of unknown, pass."""
 
     passed: Count
     n: Count
     bound: Share
-    """Upper bound of the share that passes, at the threshold's confidence, each kind for itself."""
+    """Upper bound of the share that passes, at the confidence of the threshold, for this kind alone."""
 
 
 class Threshold(Section):
-    """The certainty below which a part is rejected as unknown, and how it was chosen."""
+    """The certainty below which a part is rejected as unknown, and how this value was chosen."""
 
     value: float = Field(gt=0, le=1)
     method: str
-    """One sentence, e.g. 'lowest threshold with no false accept on the calibration set'."""
+    """One sentence, such as 'lowest threshold with no false accept on the calibration set'."""
     calibration_fingerprint: Sha256
-    """Of the calibration set's file hashes, in order."""
+    """SHA-256 over the hashes of the calibration files, in their order."""
     n_good: Count
     n_bad: Count
-    """Faulty and unknown calibration images."""
+    """Number of faulty and unknown calibration images."""
     false_accept_bound: Share
-    """Upper bound of the share of faulty or unknown labels passed ..."""
+    """Upper bound of the share of faulty or unknown labels that pass, at `confidence` (Clopper-Pearson). It is valid if the
+    line's images are like the calibration images."""
     confidence: Share
-    """... at this confidence (Clopper-Pearson), if the line's images are like the calibration set's."""
+    """Confidence of all bounds here, such as 0.95."""
     false_reject_rate: Share
-    """Share of good calibration images below the threshold or taken for faulty."""
+    """Share of good calibration images that are below the threshold or classified as faulty."""
     alpha: Share
-    """The bound asked for: at most this share of the faulty labels, and of the unknown ones if some were shown, passes. It was fixed before the
-    threshold was chosen, which makes it the promise; the other bounds describe."""
+    """The guaranteed bound: at most this share of the faulty labels passes, and at most this share of the unknown ones if the
+    calibration set has some. It was fixed before the threshold was chosen; the other bounds were measured afterwards."""
     false_accepts: dict[ClassName, Passed]
-    """By fault class and kind of unknown."""
+    """For each fault class and each kind of unknown."""
     false_reject_interval: tuple[Share, Share]
     """Clopper-Pearson, two-sided, at `confidence`."""
 
 
 class ModelFile(Section):
-    """One file of a backend's model; a backend that needs several (OpenVINO .xml + .bin) lists each."""
+    """One file of a model. If a backend needs several files (OpenVINO: .xml and .bin), each is listed."""
 
     path: BundlePath
     sha256: Sha256
     backend: Literal["onnxruntime", "openvino", "tensorrt"]
     precision: Literal["fp32", "fp16", "bf16", "int8"]
-    """Of the stored weights."""
+    """Precision of the stored weights."""
 
 
 class GoldenImage(Section):
-    """A camera image with the scores training recorded for it; re-run at each load."""
+    """A camera image with the scores that training recorded. At each load, the scores are computed again and compared."""
 
     path: BundlePath
-    """golden/<class or kind of unknown that it shows>.png"""
+    """golden/<class or kind of unknown>.png, by what the image shows."""
     sha256: Sha256
     scores: GoldenScores
 
@@ -111,11 +113,11 @@ class GoldenImage(Section):
 
 
 class Arithmetic(Section):
-    """In another arithmetic than fp32 an engine's certainties are others, so it has a threshold and golden scores of its own."""
+    """Threshold and golden scores for another arithmetic than fp32, which gives other certainties."""
 
     threshold: Threshold
     golden_scores: tuple[GoldenScores, ...]
-    """Of the golden images, in their order."""
+    """Scores of the golden images, in their order."""
 
 
 class Manifest(Section):
@@ -126,7 +128,7 @@ class Manifest(Section):
     git_commit: str
     architecture: str
     classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=1000)]
-    """In the order of the scores: the only source of class indices."""
+    """In the order of the scores. This is the only source of class indices."""
     pass_class: str
     input: InputSpec
     head: Annotated[DuqHead | SoftmaxHead, Field(discriminator="kind")]
@@ -134,20 +136,23 @@ class Manifest(Section):
     files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
     golden: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
     golden_tolerance: float = Field(gt=0, le=0.1)
-    """Largest allowed difference of any score of a golden image."""
+    """Largest difference allowed for a score of a golden image."""
     precisions: dict[Literal["bf16", "int8", "tensorrt-int8"], Arithmetic] = Field(default_factory=dict)
-    """What the engine computes in beside fp32; what is not here is held to fp32's threshold and golden scores."""
+    """The other arithmetics of this engine. One that is not listed uses the threshold and golden scores of fp32."""
     recommended: Precision = "fp32"
-    """The fastest, where it was built, of those whose verdicts are fp32's: what `inference.precision: auto` takes."""
+    """The precision for `inference.precision: auto`: the fastest one, on the machine that built the bundle, that gives the same
+    verdicts as fp32."""
     training: dict[str, Any]
-    """Provenance: experiment, data fingerprint, metrics."""
+    """Provenance: training settings, fingerprint of the data, metrics."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "Manifest":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a name occurs twice")
         if self.pass_class not in self.classes:
-            raise ValueError(f"pass_class: {shown(self.pass_class)} is none of {', '.join(self.classes)}")
+            raise ValueError(
+                f"pass_class: {shown(self.pass_class)} is not one of the classes {', '.join(self.classes)}"
+            )
         for golden in self.golden:
             self._check_scores(golden.scores, f"golden: {golden.path} has")
         for name, arithmetic in self.precisions.items():
@@ -173,24 +178,24 @@ class Manifest(Section):
         if isinstance(scores, dict) and set(scores) != set(self.classes):
             raise ValueError(f"{what} scores for {', '.join(scores)}, the classes are {', '.join(self.classes)}")
         values = scores.values() if isinstance(scores, dict) else scores
-        if not all(abs(value) < 1e6 for value in values):  # so written, NaN is none either
-            raise ValueError(f"{what} scores that are not numbers: {shown(list(values))}")
+        if not all(abs(value) < 1e6 for value in values):  # written in this way, NaN is an error too
+            raise ValueError(f"{what} scores that are not finite numbers: {shown(list(values))}")
         if self.format >= 3 and not isinstance(scores, dict):
-            raise ValueError(f"{what} scores without the names of their classes, which format 3 must give")
+            raise ValueError(f"{what} scores without class names; format 3 must have them")
 
     def _check_that_no_fault_passes(self, precision: ArithmeticName) -> None:
-        """Scores without names fit classes in any order: that the image of a fault would pass shows that it is another one."""
+        """Raises ValueError if the golden image of a fault would pass: then the order of the classes is wrong."""
         threshold = self.threshold_at(precision).value
         for golden, scores in zip(self.golden, self.golden_scores_at(precision), strict=True):
             highest = max(scores)
             taken_for = self.classes[scores.index(highest)]
             if golden.shows in self.classes and golden.shows != taken_for == self.pass_class and highest >= threshold:
                 raise ValueError(
-                    f"golden: {golden.path} would pass as {self.pass_class}: the order of classes is not the network's"
+                    f"golden: {golden.path} would pass as {self.pass_class}: the order of the classes differs from that of the network"
                 )
 
     def recommended_on(self, backend: str) -> Precision:
-        """What `inference.precision: auto` takes there if it can; a plan in INT8 was asked for by name."""
+        """The precision for `inference.precision: auto` with this backend. A bundle has an INT8 plan only on request."""
         if backend == "tensorrt":
             plans = {file.precision for file in self.files if file.backend == backend}
             return "int8" if "int8" in plans else "fp32"
@@ -201,7 +206,7 @@ class Manifest(Section):
         return own.threshold if own else self.threshold
 
     def golden_scores_at(self, precision: ArithmeticName) -> tuple[tuple[float, ...], ...]:
-        """Of each golden image, in the order of `classes`."""
+        """Scores of each golden image, in the order of `classes`."""
         own = self.precisions.get(precision) if precision != "fp32" else None
         recorded = own.golden_scores if own else tuple(golden.scores for golden in self.golden)
         return tuple(

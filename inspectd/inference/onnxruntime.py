@@ -1,4 +1,7 @@
-"""ONNX Runtime, on the CPU or with CUDA. The latter has not run so far: at each load the golden images decide."""
+"""ONNX Runtime, on the CPU or with CUDA.
+
+CUDA is not tested so far: at each load, the golden images check its results.
+"""
 
 import os
 
@@ -12,7 +15,7 @@ from inspectd.inference.bundle import Bundle
 
 _PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
     "cpu": ("CPUExecutionProvider", {}),
-    # TF32 would round what training recorded to ten bits
+    # TF32 would round to ten bits, and the scores would differ from those of training
     "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
 }
 
@@ -20,31 +23,31 @@ _PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
 def load(bundle: Bundle, config: InferenceConfig) -> "OnnxRuntime":
     if config.precision == "bf16":
         raise EngineError(
-            "inference.precision 'bf16': onnxruntime has none; use 'fp32', or backend 'openvino' on the CPU"
+            "inference.precision: 'bf16' is not available with onnxruntime; use 'fp32', or backend 'openvino' on the CPU"
         )
     provider = _PROVIDERS[config.device]
     if provider[0] not in onnxruntime.get_available_providers():
         raise EngineError(
-            f"inference.device 'cuda': this onnxruntime {onnxruntime.__version__} has no CUDA, only "
+            f"inference.device: 'cuda' is not available: this onnxruntime {onnxruntime.__version__} has only "
             f"{', '.join(onnxruntime.get_available_providers())}; pip uninstall onnxruntime, pip install onnxruntime-gpu"
         )
     cores = len(os.sched_getaffinity(0))
-    if config.threads > cores:  # they spin and wait for each other: 8 on 2 cores take 20 times as long, 64 never end
+    if config.threads > cores:  # threads wait for each other: 8 on 2 cores take 20 times as long, 64 never finish
         raise EngineError(
-            f"inference.threads: {config.threads} is more than the {cores} cores here; onnxruntime is allowed 0 (all) to {cores}"
+            f"inference.threads: {config.threads} is not allowed: this machine has {cores} cores; with onnxruntime, 0 (all) to {cores} are allowed"
         )
     model = bundle.read(bundle.model_file("onnxruntime", ".onnx", config.precision))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = config.threads
     options.log_severity_level = 3
-    # workers spin inside an inference, which keeps it fast, but not between two: the camera and the gate need the cores
+    # workers spin during an inference, which makes it fast, but not between two: camera and gate need the cores
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    # weights kept beside the file would load unchecked, from wherever the process was started
+    # weights in a separate file would be loaded without a check, from the current folder
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")
     session = onnxruntime.InferenceSession(model, options, providers=[provider])
-    if session.get_providers()[0] != provider[0]:  # it goes on with the CPU and a line in its log
+    if session.get_providers()[0] != provider[0]:  # it would go on with the CPU and only log it
         raise EngineError(
-            "inference.device 'cuda': no usable NVIDIA GPU, or not the CUDA and cuDNN it wants; see above"
+            "inference.device: 'cuda' is not available: no usable NVIDIA GPU, or wrong versions of CUDA and cuDNN; see the lines above"
         )
     return OnnxRuntime(session)
 

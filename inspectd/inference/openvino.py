@@ -16,33 +16,36 @@ from inspectd.inference.bundle import Bundle
 
 @cache
 def core() -> openvino.Core:
-    """One for the process, and for ever: a core that goes takes the stack for signal handlers with it that it has given
-    the thread which first compiled with it. If another thread lets go of it, or cores go in another order than they came,
-    the next signal ends the process with SIGSEGV (seen with 2026.4)."""
+    """The one core of the process, which is never released.
+
+    A core gives the thread that first compiles with it a stack for signal handlers, and frees that stack at its end. If another
+    thread releases the core, or several cores end in another order, the next signal ends the process with SIGSEGV (seen with
+    2026.4).
+    """
     return openvino.Core()
 
 
 @cache
 def has_bf16() -> bool:
-    """Whether this processor computes in bf16; where it does not, bf16 is emulated and slower than fp32."""
+    """Whether this processor has bf16 arithmetic. Otherwise bf16 is emulated and slower than fp32."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def load(bundle: Bundle, config: InferenceConfig) -> "OpenVino":
     if config.precision == "bf16" and not has_bf16():
         raise EngineError(
-            f"inference.precision 'bf16': {core().get_property('CPU', 'FULL_DEVICE_NAME')} has no bf16 arithmetic; "
-            "'fp32' is allowed, and 'int8' with a quantised bundle"
+            f"inference.precision: 'bf16' is not available on {core().get_property('CPU', 'FULL_DEVICE_NAME')}; "
+            "use 'fp32', or 'int8' with a quantised bundle"
         )
     network = bundle.read(bundle.model_file("openvino", ".xml", config.precision))
     weights = bundle.read(bundle.model_file("openvino", ".bin", config.precision))
     settings = {
-        "PERFORMANCE_HINT": "LATENCY",  # which also pins the threads to cores
+        "PERFORMANCE_HINT": "LATENCY",  # also pins the threads to cores
         "INFERENCE_NUM_THREADS": config.threads,
-        # without the hint a processor with bf16 uses it, and scores differ from those training recorded
+        # without it, a processor with bf16 uses bf16, and the scores differ from those of training
         "INFERENCE_PRECISION_HINT": "bf16" if config.precision == "bf16" else "f32",
     }
-    # what is kept was signed by nobody
+    # a compiled network has no signature
     if config.cache is None or config.signed_by is not None:
         return OpenVino(_compile(network, weights, settings))
     path = compiled.place(config.cache, core(), settings, network, weights)
@@ -65,7 +68,7 @@ def _compile(network: bytes, weights: bytes, settings: dict[str, Any]) -> openvi
 
 
 class OpenVino:
-    """The batch is written straight into a request's input tensor, a third of the time of passing arrays."""
+    """Writes the batch into the input tensor of a request, which takes a third of the time of passing an array."""
 
     def __init__(self, model: openvino.CompiledModel) -> None:
         self.inputs = [_tensor_type(port) for port in model.inputs]
@@ -77,8 +80,8 @@ class OpenVino:
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._is_warming:
             self._is_warming = False
-            self._warming.cancel()  # takes effect between two layers
-            with contextlib.suppress(RuntimeError):  # says that it was cancelled
+            self._warming.cancel()  # it stops between two layers
+            with contextlib.suppress(RuntimeError):  # the error says that it was cancelled
                 self._warming.wait()
         self._request.get_input_tensor().data[:] = batch
         self._request.infer()

@@ -1,7 +1,8 @@
-"""Networks compiled by OpenVINO for this machine, kept from one start to the next.
+"""Networks as compiled by OpenVINO for this machine, kept for the next start.
 
-A file is the SHA-256 of what follows, then what OpenVINO exported. Its name is the SHA-256 of all it was made of, so a
-changed engine, setting, processor or OpenVINO finds none. OpenVINO's own cache would take a flipped byte for weights.
+A file contains the SHA-256 of its data, then the data that OpenVINO exported. Its name is the SHA-256 of everything that it
+was made from, so it is not found after a change of engine, setting, processor or OpenVINO version. OpenVINO's own cache
+does not notice damaged files.
 """
 
 import hashlib
@@ -14,14 +15,14 @@ import structlog
 from inspectd.files.atomic_write import atomic_write
 
 _KEPT = 4
-"""The engine in use, the one before, and one of each in another precision."""
+"""The engine in use and the engine before it, each in two precisions."""
 _DIGEST_BYTES = 32
 
 log = structlog.get_logger()
 
 
 def find(core: openvino.Core, path: Path, settings: dict[str, Any]) -> openvino.CompiledModel | None:
-    """None where nothing is kept, or what is there is damaged or can't be used."""
+    """The kept network; None if there is none, or if it is damaged or can't be used."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -29,15 +30,15 @@ def find(core: openvino.Core, path: Path, settings: dict[str, Any]) -> openvino.
     digest, network = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
     try:
         if hashlib.sha256(network).digest() != digest:
-            raise ValueError("damaged: SHA-256 differs")
+            raise ValueError("it is damaged: its SHA-256 differs")
         return core.import_model(network, "CPU", settings)
-    except Exception as error:  # OpenVINO has exceptions of its own
-        log.warning("compiled network can't be used, it is compiled again", file=str(path), reason=str(error))
+    except Exception as error:  # OpenVINO raises its own kinds of exceptions
+        log.warning("the kept network can't be used and is compiled again", file=str(path), reason=str(error))
         return None
 
 
 def keep(compiled: openvino.CompiledModel, path: Path) -> None:
-    """Written whole or not at all; a folder that can't be written costs no more than time."""
+    """Keep a compiled network. If the folder can't be written, the next start only takes longer."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         network = compiled.export_model().getvalue()
@@ -47,11 +48,11 @@ def keep(compiled: openvino.CompiledModel, path: Path) -> None:
         for old in files[:-_KEPT]:
             old.unlink()
     except OSError as error:
-        log.warning("compiled network can't be kept, each start compiles it", file=str(path), reason=str(error))
+        log.warning("the compiled network can't be kept, so each start compiles it", file=str(path), reason=str(error))
 
 
 def place(folder: Path, core: openvino.Core, settings: dict[str, Any], *files: bytes) -> Path:
-    """Where the network of these model files is kept, compiled with these settings on this machine."""
+    """File for the network of these model files, compiled with these settings on this machine."""
     machine = (openvino.__version__, core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(settings.items()))
     digests = [hashlib.sha256(data).hexdigest() for data in (repr(machine).encode(), *files)]
     return folder / f"{hashlib.sha256(''.join(digests).encode()).hexdigest()}.openvino"

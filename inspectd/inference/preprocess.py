@@ -1,4 +1,4 @@
-"""The one preprocessing of camera images, used by training, calibration and the line alike."""
+"""The preprocessing of camera images. Training, calibration and the line all use this one."""
 
 from typing import Annotated, Literal, Self
 
@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Region(Section):
-    """Region of interest in shares of the image, so that it holds for any resolution."""
+    """Region of interest as shares of the image, so that it fits any resolution."""
 
     left: Share = 0.0
     top: Share = 0.0
@@ -31,19 +31,19 @@ class Region(Section):
 
 
 class InputSpec(Section):
-    """What the network sees of a camera image."""
+    """The part and the size of a camera image that the network gets."""
 
     width: int = Field(ge=16, le=4096)
-    """px"""
+    """In pixels."""
     height: int = Field(ge=16, le=4096)
-    """px"""
+    """In pixels."""
     channels: Annotated[Literal[1, 3], BeforeValidator(not_a_switch)]
     """1: grey; 3: RGB."""
     region: Region = Region()
     resize: Literal["area", "linear"] = "area"
-    """The region is stretched to width x height; choose them in the region's aspect ratio."""
+    """How the region is resized to width x height. Choose these with the aspect ratio of the region."""
     mean: tuple[Share, ...]
-    """Per channel, of values in 0..1. The exported graph holds it; here for the record."""
+    """Per channel, for values from 0 to 1. The exported graph contains it; here it is only recorded."""
     std: tuple[Annotated[float, Field(gt=0, le=1000)], ...]
 
     @model_validator(mode="after")
@@ -79,7 +79,7 @@ def preprocess(image: Image, spec: InputSpec) -> NDArray[np.uint8]:
 
 
 def to_grey(image: Image) -> Image:
-    """(h, w) or (h, w, 3) BGR uint8 -> (h, w) uint8. File decoders weigh the colours in other ways, so this alone is used."""
+    """(h, w) or (h, w, 3) BGR uint8 -> (h, w) uint8. Always use this: file decoders weight the colours differently."""
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 

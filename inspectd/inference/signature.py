@@ -1,7 +1,7 @@
-"""Who answers for a bundle: an Ed25519 signature (RFC 8032) of `engine.yaml`, which lists the SHA-256 of every other file.
+"""The signature of a bundle: Ed25519 (RFC 8032) over `engine.yaml`, which lists the SHA-256 of every other file.
 
-Keys are PEM files and the signature is its bare 64 bytes, so that OpenSSL can make and check all three. Imported only
-where a signature is made or asked for: the package is in the extra `signing`.
+Keys are PEM files and a signature is 64 raw bytes, so OpenSSL can make and check all of them. This module is imported only
+where it is needed, because its library is in the extra `signing`.
 """
 
 import os
@@ -34,7 +34,7 @@ def check_signature(bundle: Bundle, public: Path) -> None:
     key = _public_key(public)
     path = bundle.folder / SIGNATURE
     if not os.path.lexists(path):
-        raise EngineError(f"{bundle.folder}: is not signed; only what the key {public} has signed is allowed")
+        raise EngineError(f"{bundle.folder}: is not signed; only engines signed by the key {public} are allowed")
     try:
         signature = read_bytes(path)
     except ConfigError as error:
@@ -42,11 +42,11 @@ def check_signature(bundle: Bundle, public: Path) -> None:
     try:
         key.verify(signature, bundle.manifest_bytes)
     except InvalidSignature as error:
-        raise EngineError(f"{path}: is no signature of this engine.yaml by the key {public}") from error
+        raise EngineError(f"{path}: is not a signature of this engine.yaml by the key {public}") from error
 
 
 def sign(bundle: Bundle, private: Path) -> Path:
-    """Write the bundle's signature, in place of any other; returns its path. Raises ConfigError."""
+    """Write the signature of the bundle and return its path. Replaces an older signature. Raises ConfigError."""
     signature = _private_key(private).sign(bundle.manifest_bytes)
     path = bundle.folder / SIGNATURE
     try:
@@ -58,10 +58,10 @@ def sign(bundle: Bundle, private: Path) -> Path:
 
 
 def write_keys(private: Path, public: Path) -> None:
-    """A new pair, the private key for its owner's eyes only. Raises ConfigError, also if a file exists."""
+    """Write a new pair of keys. Only the owner can read the private key. Raises ConfigError, also if a file exists."""
     for path in (private, public):
         if os.path.lexists(path):
-            raise ConfigError(f"{path}: exists; a key is never overwritten")
+            raise ConfigError(f"{path}: exists; a key is never overwritten: give a new name")
     key = Ed25519PrivateKey.generate()
     _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
     _write(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), mode=0o644)
@@ -71,9 +71,11 @@ def _public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(read_bytes(path))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path}: is no public key in PEM format; `inspectd engines keygen` makes a pair") from error
+        raise ConfigError(
+            f"{path}: is not a public key in PEM format; `inspectd engines keygen` makes a pair"
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(f"{path}: holds a key of kind {type(key).__name__}; Ed25519 is allowed")
+        raise ConfigError(f"{path}: contains a key of kind {type(key).__name__}; only Ed25519 is allowed")
     return key
 
 
@@ -81,11 +83,13 @@ def _private_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(read_bytes(path), password=None)
     except TypeError as error:
-        raise ConfigError(f"{path}: is encrypted; give it decrypted: openssl pkey -in {path} -out ...") from error
+        raise ConfigError(f"{path}: is encrypted; decrypt it first: openssl pkey -in {path} -out ...") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path}: is no private key in PEM format; `inspectd engines keygen` makes a pair") from error
+        raise ConfigError(
+            f"{path}: is not a private key in PEM format; `inspectd engines keygen` makes a pair"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path}: holds a key of kind {type(key).__name__}; Ed25519 is allowed")
+        raise ConfigError(f"{path}: contains a key of kind {type(key).__name__}; only Ed25519 is allowed")
     return key
 
 

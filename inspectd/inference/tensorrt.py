@@ -1,7 +1,7 @@
 """TensorRT, or TensorRT for RTX, on an NVIDIA GPU.
 
-Not run so far: written against TensorRT for RTX 1.7 and pycuda 2026.1 on machines without a GPU. At each load the
-golden images decide whether a GPU's answers may be used.
+Not tested on a GPU so far: it was written for TensorRT for RTX 1.7 and pycuda 2026.1 on machines without a GPU. At each load,
+the golden images check the results of the GPU.
 """
 
 import importlib
@@ -17,14 +17,19 @@ from inspectd.inference.bundle import Bundle
 
 
 def load(bundle: Bundle, config: InferenceConfig) -> "TensorRt":
-    """Takes the first plan that this GPU can run: a plan fixes GPU, library version and precision. In INT8 for int8 alone."""
+    """Load the first plan that this GPU can run. A plan is for one kind of GPU, one library version and one precision.
+
+    INT8 plans are used only for precision int8. Raises EngineError.
+    """
     wanted = config.precision == "int8"
     plans = [
         file for file in bundle.manifest.files if file.backend == "tensorrt" and (file.precision == "int8") == wanted
     ]
     if not plans:
         kind = "INT8" if wanted else "FP16"
-        raise EngineError(f"{bundle.folder}: has no tensorrt plan in {kind}; build one on this machine's kind of GPU")
+        raise EngineError(
+            f"{bundle.folder}: has no tensorrt plan in {kind}; build one on a machine with the same kind of GPU"
+        )
     libraries = _libraries()
     cuda, context = _gpu()
     context.push()
@@ -43,16 +48,16 @@ def load(bundle: Bundle, config: InferenceConfig) -> "TensorRt":
     gpu = cuda.Device(0)
     capability = ".".join(map(str, gpu.compute_capability()))
     raise EngineError(
-        f"{bundle.folder}: built for another GPU or library: {versions} on {gpu.name()} (compute capability {capability}) "
-        f"takes none of {paths}; build one here"
+        f"{bundle.folder}: its plans are for another GPU or library: {versions} on {gpu.name()} (compute capability {capability}) "
+        f"can't load {paths}; build a plan on this machine"
     )
 
 
 class TensorRt:
-    """One execution context and one stream; page-locked buffers on the host, one of each on the GPU."""
+    """One execution context and one stream. Input and output have a page-locked buffer on the host and one on the GPU."""
 
     def __init__(self, library: ModuleType, runtime: Any, engine: Any, cuda: ModuleType, context: Any) -> None:
-        """`context` is current. Every part of the chain runtime - engine - execution must outlive the next."""
+        """`context` must be current. The runtime must exist longer than the engine, and the engine longer than the execution."""
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         modes = {name: engine.get_tensor_mode(name) for name in names}
         input_names = [name for name in names if modes[name] == library.TensorIOMode.INPUT]
@@ -60,7 +65,7 @@ class TensorRt:
         self.inputs = [_tensor_type(library, engine, name) for name in input_names]
         self.outputs = [_tensor_type(library, engine, name) for name in output_names]
         if len(input_names) != 1 or len(output_names) != 1:
-            raise EngineError(f"a plan needs one input and one output, has {input_names} and {output_names}")
+            raise EngineError(f"a plan must have one input and one output, but has {input_names} and {output_names}")
         self._runtime, self._engine = runtime, engine
         self._cuda, self._context = cuda, context
         self._execution = engine.create_execution_context()
@@ -74,7 +79,7 @@ class TensorRt:
         self._execution.set_tensor_address(output_names[0], int(self._device_output))
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self._context.push()  # loaded in one thread, used in another
+        self._context.push()  # one thread loads the plan, another uses it
         try:
             self._host_input[:] = batch
             self._cuda.memcpy_htod_async(self._device_input, self._host_input, self._stream)
@@ -92,7 +97,7 @@ class TensorRt:
 
 
 def _libraries() -> list[ModuleType]:
-    """Both read only their own plans; a machine may have either or both."""
+    """The installed libraries. Each reads only its own plans. Raises EngineError if there is none."""
     found = []
     for name in ("tensorrt", "tensorrt_rtx"):
         try:
@@ -105,7 +110,7 @@ def _libraries() -> list[ModuleType]:
 
 
 def _gpu() -> tuple[ModuleType, Any]:
-    """pycuda's driver module and the first GPU's primary context."""
+    """pycuda's driver module, and the primary context of the first GPU. Raises EngineError."""
     try:
         cuda = importlib.import_module("pycuda.driver")
     except ImportError as error:

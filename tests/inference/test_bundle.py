@@ -126,7 +126,7 @@ def test_a_link_out_of_the_bundle_is_refused(folder: Path, link: str) -> None:
     (folder / link).symlink_to(outside)
     message = refusal(folder)
     assert link in message
-    assert "leads out of the bundle" in message
+    assert "points outside the bundle" in message
 
 
 def test_a_link_within_the_bundle_is_fine(folder: Path) -> None:
@@ -162,7 +162,7 @@ def test_only_regular_files_count(folder: Path, name: str, make: Callable[[Path]
 def test_a_newer_format_is_refused_with_what_to_do(folder: Path) -> None:
     edit_manifest(folder, lambda values: values.update(format=FORMAT + 1, files="arranged in ways yet unknown"))
     assert refusal(folder).endswith(
-        f"has format {FORMAT + 1}, this inspectd reads up to format {FORMAT}: update inspectd"
+        f"has format {FORMAT + 1}, but this inspectd reads formats up to {FORMAT}: update inspectd"
     )
 
 
@@ -179,7 +179,7 @@ def test_an_oversized_manifest_is_not_parsed(folder: Path) -> None:
             "threshold.value: 1.5 is not allowed: must be less than or equal to 1",
         ),
         (lambda values: values["threshold"].update(value=float("nan")), "threshold.value"),
-        (lambda values: values.update({"pass_class": "good"}), "'good' is none of"),
+        (lambda values: values.update({"pass_class": "good"}), "'good' is not one of"),
         (lambda values: values.update(classes=["no_fail", "no_fail"]), "a name occurs twice"),
         (lambda values: values.pop("golden"), "golden: missing"),
         (lambda values: values.update(golden=[]), "golden"),

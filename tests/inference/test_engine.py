@@ -191,7 +191,7 @@ def test_other_scores_than_training_recorded_are_refused(folder: Path, backend: 
     edit_manifest(folder, lambda values: values["golden"][3]["scores"].__setitem__(2, 0.25))
     message = refusal(folder, backend)
     assert "golden/no_fail.png" in message
-    assert f"{backend} scores fail_label_not_fully_printed 0.0000, training recorded 0.2500" in message
+    assert f"{backend} gives fail_label_not_fully_printed the score 0.0000, but training recorded 0.2500" in message
 
 
 def test_a_recorded_nan_agrees_with_nothing(folder: Path, backend: BackendName) -> None:
@@ -234,7 +234,7 @@ def test_a_golden_file_that_is_no_camera_image_is_refused(folder: Path, backend:
 )
 def test_a_model_for_another_input_is_refused(folder: Path, backend: BackendName, setting: dict[str, Any]) -> None:
     edit_manifest(folder, lambda values: values["input"].update(setting))
-    assert "engine.yaml means a model with uint8 (1, " in refusal(folder, backend)
+    assert "engine.yaml describes a model with uint8 (1, " in refusal(folder, backend)
 
 
 def test_a_model_for_another_number_of_classes_is_refused(folder: Path, backend: BackendName) -> None:
@@ -244,7 +244,7 @@ def test_a_model_for_another_number_of_classes_is_refused(folder: Path, backend:
             golden["scores"].append(0.0)
 
     edit_manifest(folder, add_a_class)
-    assert "float32 (1, 5), the" in refusal(folder, backend)
+    assert "float32 (1, 5), but the" in refusal(folder, backend)
 
 
 def test_a_model_that_takes_floats_is_refused(folder: Path, backend: BackendName) -> None:
@@ -336,7 +336,7 @@ def test_cuda_without_it_is_said_clearly(folder: Path) -> None:
         pytest.skip("this onnxruntime has CUDA")
     for backend in ("onnxruntime", "auto"):  # never the CPU where a GPU was asked for
         message = refusal(folder, backend, device="cuda")
-        assert "has no CUDA, only" in message
+        assert "inference.device: 'cuda' is not available" in message
         assert "pip install onnxruntime-gpu" in message
     with pytest.raises(ValidationError, match="device 'cuda' needs backend 'onnxruntime', 'tensorrt' or 'auto'"):
         InferenceConfig(backend="openvino", device="cuda")
@@ -459,7 +459,7 @@ def test_auto_prefers_openvino_and_takes_what_is_there(folder: Path) -> None:
     assert load_engine(load_bundle(folder), InferenceConfig()).backend_name == "openvino"
     only_onnx = make_toy_bundle(folder.parent / "onnx", backends=["onnxruntime"])
     assert load_engine(load_bundle(only_onnx), InferenceConfig()).backend_name == "onnxruntime"
-    assert "openvino at fp32 needs exactly one .xml file, 0 are listed: model.onnx" in refusal(only_onnx, "openvino")
+    assert "openvino at fp32 needs exactly one .xml file, but 0 of the listed files fit: model.onnx" in refusal(only_onnx, "openvino")
 
 
 def test_the_region_of_interest_is_what_the_network_sees(folder: Path, backend: BackendName) -> None:

@@ -71,14 +71,14 @@ def test_what_was_compiled_before_is_signed_by_nobody(signed: Path, keys: tuple[
 
 
 def test_an_unsigned_one_does_not(folder: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"{folder}: is not signed; only what the key {keys[1]} has signed" in refusal(folder, keys[1])
+    assert f"{folder}: is not signed; only engines signed by the key {keys[1]}" in refusal(folder, keys[1])
     assert engines("verify", folder, "--key", keys[1]) == 78
     assert "is not signed" in capsys.readouterr().err
 
 
 def test_another_holders_signature_does_not_count(signed: Path, tmp_path: Path) -> None:
     engines("keygen", tmp_path / "other.pem", tmp_path / "other-public.pem")
-    assert "engine.yaml.sig: is no signature of this engine.yaml" in refusal(signed, tmp_path / "other-public.pem")
+    assert "engine.yaml.sig: is not a signature of this engine.yaml" in refusal(signed, tmp_path / "other-public.pem")
     engines("sign", signed, "--key", tmp_path / "other.pem")
     load(signed, tmp_path / "other-public.pem")
 
@@ -89,7 +89,7 @@ def test_no_damaged_signature_counts(signed: Path, keys: tuple[Path, Path]) -> N
     flipped = [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in range(len(whole))]
     for damaged in (b"", whole[:-1], whole + b"\n", whole + whole, bytes(64), *flipped):
         path.write_bytes(damaged)
-        assert "is no signature" in refusal(signed, keys[1])
+        assert "is not a signature" in refusal(signed, keys[1])
     path.unlink()
     path.mkdir()
     assert "can't be read" in refusal(signed, keys[1])
@@ -108,7 +108,7 @@ def test_a_change_that_is_sealed_anew_is_whole_but_not_signed(
 ) -> None:
     edit_manifest(signed, edit)
     load_bundle(signed)
-    assert "is no signature" in refusal(signed, keys[1])
+    assert "is not a signature" in refusal(signed, keys[1])
 
 
 def test_other_weights_under_a_signed_manifest_are_refused(signed: Path, keys: tuple[Path, Path]) -> None:
@@ -165,17 +165,17 @@ def test_keys_of_another_kind_are_named(
     rsa, encrypted = tmp_path / "rsa.pem", tmp_path / "encrypted.pem"
     openssl("genpkey", "-algorithm", "RSA", "-out", str(rsa))
     openssl("pkey", "-in", str(keys[0]), "-aes256", "-passout", "pass:secret", "-out", str(encrypted))
-    for key, said in ((rsa, "Ed25519 is allowed"), (encrypted, "is encrypted"), (keys[1], "is no private key")):
+    for key, said in ((rsa, "only Ed25519 is allowed"), (encrypted, "is encrypted"), (keys[1], "is not a private key")):
         assert engines("sign", folder, "--key", key) == 78
         assert f"{key}: " in (message := capsys.readouterr().err)
         assert said in message
     openssl("pkey", "-in", str(rsa), "-pubout", "-out", str(tmp_path / "rsa-public.pem"))
-    with pytest.raises(ConfigError, match="Ed25519 is allowed"):
+    with pytest.raises(ConfigError, match="only Ed25519 is allowed"):
         load(folder, tmp_path / "rsa-public.pem")
 
 
 def test_a_public_key_that_is_none(signed: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"private\.pem: is no public key"):
+    with pytest.raises(ConfigError, match=r"private\.pem: is not a public key"):
         load(signed, keys[0])
     with pytest.raises(ConfigError, match=r"nowhere\.pem: can't be read: No such file"):
         load(signed, tmp_path / "nowhere.pem")
@@ -249,8 +249,13 @@ def reloaded(config: Path) -> Any:
 
 
 def test_check_says_whether_the_engine_is_signed(
-    config: Path, folder: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    config: Path,
+    folder: Path,
+    keys: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     assert main(["check", "--config", str(config)]) == 1
     assert "is not signed" in " ".join(capsys.readouterr().out.split())
     engines("sign", folder, "--key", keys[0])
