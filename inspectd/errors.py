@@ -52,4 +52,4 @@ class JournalError(InspectdError):
 
 
 class LineFault(InspectdError):
-    """The line can no longer account for its parts: the counts do not add up, or the gate process has ended."""
+    """The line can no longer account for its parts: the books do not balance, or the gate process has ended."""

@@ -181,17 +181,17 @@ def test_demo_compares_by_name(line, labels, tmp_path, change, camera):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda labels: (labels / "003.png").unlink(), "names images that are not there: 003.png"),
-        (lambda labels: rewrite(labels, [*truth_of(labels), truth_of(labels)[5]]), "names images twice: 004.png"),
+        (lambda labels: (labels / "003.png").unlink(), "lists images that do not exist: 003.png"),
+        (lambda labels: rewrite(labels, [*truth_of(labels), truth_of(labels)[5]]), "lists images twice: 004.png"),
         (lambda labels: rewrite(labels, [*truth_of(labels), "003.png"]), "line 42: has 1 cells"),
         (lambda labels: rewrite(labels, [*truth_of(labels)[:-1], "039.png,no_fial,"]), "line 41: class: 'no_fial'"),
         (
             lambda labels: rewrite(labels, [*truth_of(labels), "truth.csv,no_fail,"]),
             "line 42: file: 'truth.csv' must be a",
         ),
-        (lambda labels: rewrite(labels, [*truth_of(labels), f"{'x' * 999}.png,no_fail,"]), "are not there"),
+        (lambda labels: rewrite(labels, [*truth_of(labels), f"{'x' * 999}.png,no_fail,"]), "do not exist"),
         (lambda labels: rewrite(labels, ["file;kind"]), "must have the columns file, class; class missing"),
-        (lambda labels: rewrite(labels, truth_of(labels)[:1]), "names no image"),
+        (lambda labels: rewrite(labels, truth_of(labels)[:1]), "lists no image"),
         (lambda labels: (labels / "truth.csv").write_bytes(b"file,class\n\xff,no_fail\n"), "line 2 is not UTF-8 text"),
     ],
 )
@@ -205,7 +205,7 @@ def test_demo_refuses_a_truth_that_it_can_not_compare_with(line, labels, tmp_pat
 def test_demo_leaves_other_peoples_files_alone(line, labels, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "images" / "mine.png"), toy_image("no_fail"))
     assert main(["demo", str(labels), "--config", write(line), "--out", str(tmp_path)]) == 78
-    assert "images: holds files of something else" in capsys.readouterr().err
+    assert "images: contains files that are not from the demo" in capsys.readouterr().err
     assert (tmp_path / "images" / "mine.png").is_file()
 
 

@@ -1,6 +1,6 @@
-"""`inspectd check`: looks at everything a line needs, one row each, with a fix for what fails.
+"""`inspectd check`: checks everything that a line needs, and prints one row per check, with a fix for each failure.
 
-Camera and output have one owner at a time: what the running line owns is said to be in use, and left alone.
+A camera or output that a running line uses is reported as in use and not touched.
 """
 
 import os
@@ -29,15 +29,15 @@ from inspectd.records.journal_file import claim_file, damage, real_path
 from inspectd.terminal import console, folding_table
 
 _WATCHDOG_FIX = (
-    "switch the device's watchdog on and name its register in gate.output.watchdog, "
-    "or say in gate.output.watchdog_waiver who accepts that, and why"
+    "switch the watchdog of the device on and name its register in gate.output.watchdog, "
+    "or write in gate.output.watchdog_waiver who accepts that there is none, and why"
 )
 _MARKS = {True: Text("ok", "green"), False: Text("FAIL", "red"), None: Text("warn", "yellow")}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`ok` None: works, but the engineer should know."""
+    """One row of the table. `ok` None: it works, but the engineer should know something."""
 
     what: str
     ok: bool | None
@@ -46,9 +46,9 @@ class Finding:
 
 
 def run(path: Path, *, pulse: bool | None = None) -> int:
-    """Print the table; exit code 0 if nothing failed, 1 otherwise. Raises ConfigError if the config can't be used.
+    """Print the table. Returns exit code 0 if nothing failed, else 1. Raises ConfigError if the config can't be used.
 
-    `pulse`: whether to pulse the actuator; None asks, where there is a terminal to ask at.
+    `pulse`: whether to pulse the actuator. None: ask, if there is a terminal.
     """
 
     def may_pulse(question: str) -> bool:
@@ -70,7 +70,7 @@ def run(path: Path, *, pulse: bool | None = None) -> int:
 
 
 def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Finding]:
-    yield Finding("config", True, "every key known, every value allowed")
+    yield Finding("config", True, "every key is known and every value is allowed")
     engine = _load_engine(config)
     yield engine if isinstance(engine, Finding) else _engine(config, engine)
     camera = config.camera.create()
@@ -80,7 +80,7 @@ def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Find
         if isinstance(engine, Engine) and found.ok is not False:
             yield _time_budget(config, engine, camera if found.ok else None)
         if found.ok is None and config.gate.output.kind == "camera":
-            yield Finding("output", None, "on the camera that is in use: not touched", found.fix)
+            yield Finding("output", None, "is on the camera that is in use: not checked", found.fix)
         else:
             yield from _output(config, camera, may_pulse)
     finally:
@@ -102,7 +102,7 @@ def _load_engine(config: Config) -> Engine | Finding:
             "engine",
             False,
             str(error),
-            "build or copy the bundle again, or go back: `inspectd engines --help`",
+            "build or copy the bundle again, or go back to the one before: `inspectd engines rollback`",
         )
 
 
@@ -112,8 +112,8 @@ def _engine(config: Config, engine: Engine) -> Finding:
     return Finding(
         "engine",
         True,
-        f"{manifest.name} {manifest.version} on {engine.backend_name}: {checked} and {len(manifest.golden)} golden images agree, "
-        f"{engine.service_ms:.1f} ms a label",
+        f"{manifest.name} {manifest.version} on {engine.backend_name}: {checked} and {len(manifest.golden)} golden images are right, "
+        f"{engine.service_ms:.1f} ms per label",
     )
 
 
@@ -127,27 +127,27 @@ def _camera(camera: Camera) -> Finding:
             "camera",
             False,
             str(error),
-            "is it powered, on this network or USB port, and is the service stopped?",
+            "check that it has power, is connected to this network or USB port, and that no other program uses it",
         )
-    return Finding("camera", True, "every setting applied and read back, one image delivered")
+    return Finding("camera", True, "every setting was applied and read back, and one image came")
 
 
 def _time_budget(config: Config, engine: Engine, camera: Camera | None) -> Finding:
-    """`camera`: open, or None if it can't be asked."""
+    """`camera`: an open camera; None if it can't be used now."""
     budget = least_budget(config, engine)
     notes = []
     try:
         image_ms = None if camera is None else measure_image_ms(camera)
     except CameraError as error:
-        return Finding("time budget", False, str(error), "the camera delivered at first: look at its cable and power")
+        return Finding("time budget", False, str(error), "the camera worked at first: check its cable and power")
     if image_ms is None:
-        notes.append("no label came by: the image's time is what the config says of the exposure")
+        notes.append("no label came: the time of an image is estimated from the exposure in the config")
     else:
         budget = replace(budget, image_ms=max(budget.image_ms, image_ms))
     try:
         budget = replace(budget, record_ms=measure_record_ms(config.journal))
     except (OSError, sqlite3.Error):
-        notes.append("the time to record was not measured")
+        notes.append("the time for recording was not measured")
     detail = budget.refusal or budget.warning or str(budget)
     ok = False if budget.refusal else None if budget.warning else True
     return Finding("time budget", ok, "; ".join([detail, *notes]))
@@ -160,26 +160,28 @@ def _output(config: Config, camera: Camera, may_pulse: Callable[[str], bool]) ->
             for device in config.gate.output.devices:
                 stack.enter_context(Claim(device))
         except InUseError as error:
-            yield Finding("output", None, f"{error}: not touched", "stop the service to check it")
+            yield Finding("output", None, f"{error}: not checked", "stop the line to check it: systemctl stop inspectd")
             return
         stack.callback(output.close)
         try:
             output.open()
             make_safe(output, within_s=1)
-            yield Finding("output", True, f"{config.gate.output.kind}: reachable, safe state written and read back")
+            yield Finding(
+                "output", True, f"{config.gate.output.kind}: reachable; the safe state was written and read back"
+            )
             for problem in output.problems():
                 yield Finding("output", False, problem, _WATCHDOG_FIX)
             for warning in output.warnings():
                 yield Finding("output", None, warning)
             yield _actuator(output, config.gate.width_ms, may_pulse)
         except OutputError as error:
-            yield Finding("output", False, str(error), "check address, wiring and rights")
+            yield Finding("output", False, str(error), "check address, wiring and access rights")
 
 
 def _actuator(output: Output, width_ms: float, may_pulse: Callable[[str], bool]) -> Finding:
     """Raises OutputError."""
-    if not may_pulse(f"Pulse the actuator for {width_ms:g} ms now? It moves: hands off. [y/N] "):
-        return Finding("actuator", None, "not tried: whether it moves is not known", "inspectd check --pulse")
+    if not may_pulse(f"Pulse the actuator for {width_ms:g} ms now? It moves: keep your hands away. [y/N] "):
+        return Finding("actuator", None, "not tried, so it is not known whether it moves", "inspectd check --pulse")
     with _signals_as_errors():
         try:
             output.write(Signals(actuator=True))
@@ -188,15 +190,15 @@ def _actuator(output: Output, width_ms: float, may_pulse: Callable[[str], bool])
         finally:
             make_safe(output, within_s=SAFE_WITHIN_S)
     if was_on:
-        return Finding("actuator", True, f"read back as on after {width_ms:g} ms, and as off again; did it move?")
+        return Finding("actuator", True, f"read back as on for {width_ms:g} ms, then as off; did it move?")
     return Finding(
-        "actuator", False, "was switched on and reads back as off", "does a program of the PLC write the same coil?"
+        "actuator", False, "was switched on but reads back as off", "check that no PLC program writes the same coil"
     )
 
 
 @contextmanager
 def _signals_as_errors() -> Iterator[None]:
-    """Whoever ends this process or its terminal meanwhile must not leave the actuator on."""
+    """Turn SIGTERM and SIGHUP into SystemExit, so that the actuator is switched off when the process is ended."""
 
     def end(number: int, _: object) -> None:
         sys.exit(128 + number)
@@ -210,12 +212,12 @@ def _signals_as_errors() -> Iterator[None]:
 
 
 def _belt(config: Config) -> Iterator[Finding]:
-    """What the gate's times mean for labels on the belt."""
+    """What the times of the gate mean for labels on the belt."""
     if config.gate.wiring == "pulse_to_reject" and config.gate.stall_ms >= config.gate.delay_ms:
         yield Finding(
             "stall",
             None,
-            f"labels that come while the line stalls go by up to {config.gate.stall_ms - config.gate.delay_ms:g} ms before "
+            f"while the line stalls, labels can pass for up to {config.gate.stall_ms - config.gate.delay_ms:g} ms before "
             "run permit drops",
             "set gate.stall_ms below gate.delay_ms",
         )
@@ -223,7 +225,7 @@ def _belt(config: Config) -> Iterator[Finding]:
         yield Finding(
             "pitch",
             None,
-            "the shortest time between two labels is not known: pulses may be too long for it",
+            "the shortest time between two labels is not known, so pulses may be too long",
             "set gate.pitch_ms",
         )
 
@@ -234,7 +236,7 @@ def _real_time(config: Config) -> Finding:
         return Finding(
             "real time",
             None,
-            "switched off: pulses may be tens of ms late under load",
+            "is switched off: under load, pulses may be tens of ms late",
             "set gate.realtime_priority: 50",
         )
     allowed, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
@@ -243,29 +245,29 @@ def _real_time(config: Config) -> Finding:
     return Finding(
         "real time",
         False,
-        f"SCHED_FIFO {wanted} wanted, the limit is {allowed}: pulses may be tens of ms late under load",
-        "run it from the systemd unit (LimitRTPRIO=), or raise rtprio in /etc/security/limits.conf",
+        f"the gate needs SCHED_FIFO {wanted}, but the limit is {allowed}: under load, pulses may be tens of ms late",
+        "run the line from the systemd unit (LimitRTPRIO=), or raise rtprio in /etc/security/limits.conf",
     )
 
 
 def _records(path: Path) -> Finding:
     try:
         if not path.exists() and not path.is_symlink():
-            return Finding("records", True, f"{path}: none yet, the line makes it")
+            return Finding("records", True, f"{path}: does not exist yet; the line creates it")
         real = real_path(path)
         claim_file(real).release()
         found = damage(real) if real.stat().st_size else None
     except InUseError as error:
-        return Finding("records", True, f"{error}; not checked any further")
+        return Finding("records", True, f"{error}; not checked further")
     except JournalError as error:
-        return Finding("records", False, str(error), "move the file away, or give journal.path another one")
+        return Finding("records", False, str(error), "move the file away, or set journal.path to another file")
     except OSError as error:
-        fix = f"run this as the service's user, and let it into the folder: namei -l {path.parent}"
+        fix = f"run this command as the user of the service, and give that user access to the folder: namei -l {path.parent}"
         return Finding("records", False, f"{path}: can't be read: {error.strerror}", fix)
     if found is not None:
-        fix = "nothing: the line sets the file aside when it starts, begins a new one and reports it"
+        fix = "none needed: when the line starts, it sets the file aside, starts a new one and reports it"
         return Finding("records", None, f"{path} is damaged: {found}", fix)
-    return Finding("records", True, f"{path}: whole, and no line writes it now")
+    return Finding("records", True, f"{path}: not damaged, and no line uses it now")
 
 
 def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
@@ -275,24 +277,24 @@ def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
         return Finding(
             what,
             False,
-            f"{folder} can't be written by this user",
-            f"chown it, or set {what}'s folder elsewhere",
+            f"this user can't write to {folder}",
+            f"change the owner of the folder (chown), or choose another folder for the {what}",
         )
     if free_gb < wanted_gb:
         return Finding(
             what,
             False,
-            f"{free_gb:.1f} GB free, {wanted_gb:.1f} GB may be used",
-            "free some space or lower the limit in the config",
+            f"{free_gb:.1f} GB are free, but the {what} may use {wanted_gb:.1f} GB",
+            "free some space, or lower the limit in the config",
         )
-    return Finding(what, True, f"{folder}: {free_gb:.0f} GB free of {wanted_gb:.1f} GB that may be used")
+    return Finding(what, True, f"{folder}: {free_gb:.0f} GB are free; the {what} may use {wanted_gb:.1f} GB")
 
 
 def _clock() -> Finding:
     fix = "enable time synchronisation: timedatectl set-ntp true"
     timedatectl = shutil.which("timedatectl")
     if timedatectl is None:
-        return Finding("clock", None, f"{time.strftime('%F %T %Z')}; whether it is synchronised can't be told", fix)
+        return Finding("clock", None, f"{time.strftime('%F %T %Z')}; whether it is synchronised is not known", fix)
     try:
         answer = subprocess.run(
             [timedatectl, "show", "--property=NTPSynchronized", "--value"],
@@ -305,4 +307,4 @@ def _clock() -> Finding:
         return Finding("clock", None, f"{time.strftime('%F %T %Z')}; timedatectl does not answer: {error}", fix)
     if answer == "yes":
         return Finding("clock", True, f"{time.strftime('%F %T %Z')}, synchronised")
-    return Finding("clock", None, f"{time.strftime('%F %T %Z')}, not synchronised: records may bear wrong times", fix)
+    return Finding("clock", None, f"{time.strftime('%F %T %Z')}, not synchronised: records may have wrong times", fix)

@@ -83,7 +83,7 @@ def test_the_actuator_is_pulsed_only_when_asked_for(plc, output, check):
     assert not any(level for _, level in plc.writes(0))
     code, text = check(output, "--pulse")
     assert code == 0, text
-    assert "read back as on after 20 ms, and as off again" in text
+    assert "read back as on for 20 ms, then as off" in text
     assert [level for _, level in plc.writes(0) if level] == [True]
     assert not plc.coil(0)
 
@@ -157,7 +157,7 @@ def test_an_output_on_a_camera_that_is_in_use_is_left_alone(check, monkeypatch):
         {"kind": "camera"},
         camera={"kind": "pylon", "trigger": {"source": "free_run"}, "exposure_us": 400, "max_age_ms": 90},
     )
-    assert "on the camera that is in use: not touched" in text, text
+    assert "is on the camera that is in use: not checked" in text, text
     assert code == 0, text
 
 

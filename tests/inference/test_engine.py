@@ -459,7 +459,9 @@ def test_auto_prefers_openvino_and_takes_what_is_there(folder: Path) -> None:
     assert load_engine(load_bundle(folder), InferenceConfig()).backend_name == "openvino"
     only_onnx = make_toy_bundle(folder.parent / "onnx", backends=["onnxruntime"])
     assert load_engine(load_bundle(only_onnx), InferenceConfig()).backend_name == "onnxruntime"
-    assert "openvino at fp32 needs exactly one .xml file, but 0 of the listed files fit: model.onnx" in refusal(only_onnx, "openvino")
+    assert "openvino at fp32 needs exactly one .xml file, but 0 of the listed files fit: model.onnx" in refusal(
+        only_onnx, "openvino"
+    )
 
 
 def test_the_region_of_interest_is_what_the_network_sees(folder: Path, backend: BackendName) -> None:

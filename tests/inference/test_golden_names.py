@@ -40,7 +40,9 @@ def test_without_names_no_order_loads_that_would_pass_a_fault(tmp_path: Path) ->
     load(folder)
     for order in (order for order in ORDERS if order[-1] != "no_fail"):
         edit_manifest(folder, lambda values, order=order: values.update(classes=list(order)))
-        with pytest.raises(EngineError, match="would pass as no_fail: the order of the classes differs from that of the network"):
+        with pytest.raises(
+            EngineError, match="would pass as no_fail: the order of the classes differs from that of the network"
+        ):
             load_bundle(folder)
 
 

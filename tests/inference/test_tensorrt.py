@@ -43,7 +43,9 @@ def test_auto_falls_back_to_the_cpu_but_not_to_nothing(folder: Path) -> None:
         values["files"] = [file for file in values["files"] if file["backend"] == "tensorrt"]
 
     edit_manifest(folder, keep_the_plan_only)
-    with pytest.raises(EngineError, match=f"{folder}: contains only TensorRT plans, which can't be used on this machine"):
+    with pytest.raises(
+        EngineError, match=f"{folder}: contains only TensorRT plans, which can't be used on this machine"
+    ):
         load_engine(load_bundle(folder), InferenceConfig())
 
 

@@ -136,6 +136,6 @@ def test_check_beside_a_running_line_says_so_and_goes_on(line, capsys):
     said = row(out, "camera")
     assert "warn" in said.split(" time budget ")[0]
     assert "in use by the running line (process " in said
-    assert "no label came by" in row(out, "time budget")
+    assert "no label came" in row(out, "time budget")
     assert " output " in out
     assert "s3cret" not in out

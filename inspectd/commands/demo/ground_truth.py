@@ -1,4 +1,4 @@
-"""What the line did with each label against what the label really was."""
+"""Compare the verdicts of the line with the truth."""
 
 import json
 import os
@@ -23,7 +23,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One row of `truth.csv`: `label_class` is a class of the engine or `unknown`, then `kind` says which."""
+    """One row of `truth.csv`. `label_class` is a class of the engine or `unknown`; `kind` is the kind of unknown."""
 
     file: str
     label_class: str
@@ -32,7 +32,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One part as the journal has it."""
+    """One part in the journal."""
 
     part: int
     frame_number: int
@@ -48,12 +48,12 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether the label went through, as the gate says; the record's word where the gate has not spoken yet."""
+        """Whether the label passed: by the outcome at the gate, or by the verdict while there is no outcome."""
         return self.gate_outcome in ("passed", "not_driven") if self.gate_outcome else self.verdict == Pass.word
 
     @property
     def label(self) -> str:
-        """What it was rejected or passed as."""
+        """The class or reason of the verdict."""
         return VerdictWords(self.verdict, self.reason, self.predicted).label
 
 
@@ -93,7 +93,7 @@ class Comparison:
         return sum(row.verdict == Missed.word for row, _ in self.judged)
 
     def table(self) -> dict[str, Counter[str]]:
-        """True class (or unknown kind) -> what the line took it for."""
+        """True class or kind of unknown -> number of labels per verdict."""
         rows: dict[str, Counter[str]] = {}
         for row, truth in self.judged:
             name = f"{UNKNOWN}: {truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
@@ -101,7 +101,7 @@ class Comparison:
         return dict(sorted(rows.items(), key=lambda item: (item[0].startswith(UNKNOWN), item[0])))
 
     def percentiles_ms(self) -> dict[str, dict[str, float]]:
-        """p50, p99 and maximum of trigger to verdict and of pulse lateness."""
+        """p50, p99 and maximum of the time from trigger to verdict, and of the pulse lateness."""
         times = {
             "trigger to verdict": [row.verdict_us for row, _ in self.judged],
             "pulse lateness": [
@@ -134,23 +134,23 @@ class Comparison:
 
 
 def read_truth(folder: Path, classes: Sequence[str]) -> list[Truth]:
-    """`truth.csv`, by file name; each class is one of `classes` or `unknown`. Raises ConfigError naming line and value."""
+    """Rows of `truth.csv` by file name. A class must be one of `classes` or `unknown`. Raises ConfigError naming line and value."""
     path = folder / "truth.csv"
     try:
         rows = [_truth(row, f"{path}: line {row.line}", classes) for row in read_csv(path, ("file", "class"))]
     except ConfigError as error:
         raise ConfigError(
-            f"{error}; no truth to compare with: `python tools/synthesize.py render --help` makes some"
+            f"{error}; the demo compares verdicts with this file; `python tools/synthesize.py render` makes images with one"
         ) from error
     names = Counter(row.file for row in rows)
     twice = [name for name, count in names.items() if count > 1]
     gone = [name for name in names if not os.path.isfile(folder / name)]  # noqa: PTH113 - no error, however odd the name
     if not rows:
-        raise ConfigError(f"{path}: names no image")
+        raise ConfigError(f"{path}: lists no image")
     if twice:
-        raise ConfigError(f"{path}: names images twice: {one_line(', '.join(twice[:3]))}")
+        raise ConfigError(f"{path}: lists images twice: {one_line(', '.join(twice[:3]))}")
     if gone:
-        raise ConfigError(f"{path}: names images that are not there: {one_line(', '.join(gone[:3]))}")
+        raise ConfigError(f"{path}: lists images that do not exist: {one_line(', '.join(gone[:3]))}")
     return sorted(rows, key=lambda row: row.file)
 
 
@@ -164,13 +164,13 @@ def _truth(row: CsvRow, where: str, classes: Sequence[str]) -> Truth:
 
 
 def read_rows(journal: Path) -> list[Row]:
-    """All parts of a journal, oldest first. Raises JournalError if it is none, sqlite3.Error if it can't be read now."""
+    """All parts of a journal, oldest first. Raises JournalError if it is not a journal, sqlite3.Error if it can't be read now."""
     with closing(open_for_reading(journal)) as connection:
         return [_row(row) for row in connection.execute("SELECT * FROM parts ORDER BY id")]
 
 
 def compare(rows: list[Row], truth: list[Truth], pass_class: str) -> Comparison:
-    """Frame n of the camera is image n of `truth`. Frames beyond the last one (the camera begins anew) don't count.
+    """Pair frame n of the camera with image n of `truth`. Frames after the last image do not count: the camera started again.
 
     Raises LineFault if an image of `truth` has no part.
     """

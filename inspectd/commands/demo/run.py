@@ -1,6 +1,6 @@
-"""`inspectd demo`: the real daemon, on images whose truth is known, with a live view and an honest end.
+"""`inspectd demo`: run the real daemon on images with known truth, show it live, and compare verdicts with the truth.
 
-The daemon runs as its own process, exactly as under systemd; this one only reads its journal.
+The daemon is a separate process, as under systemd. This process only reads its journal.
 """
 
 import json
@@ -28,27 +28,28 @@ from inspectd.terminal import console
 
 _POLL_S = 0.25
 _SILENCE_S = 30.0
-"""A daemon that records nothing new for this long has failed."""
+"""If the daemon records nothing for this time, it has failed."""
 _SHEET = 60
 _RED, _ORANGE = (0, 0, 200), (0, 140, 255)
 
 
 def run(config_path: Path, folder: Path, out: Path) -> int:
-    """Run the line of `config_path` over the images that `folder`/truth.csv names, by name, and compare.
+    """Run the line of `config_path` on the images that `folder`/truth.csv lists, in the order of their names, and compare.
 
     Writes `line.yaml`, links to the images, the journal, the archive, `summary.json` and `rejects.png` to `out`.
-    Returns 1 if a faulty label was passed. Raises ConfigError for a folder without truth, LineFault if the daemon fails
-    or nobody can say which image a part showed.
+    Returns 1 if a faulty label was passed. Raises ConfigError if the folder has no truth, LineFault if the daemon fails or if
+    it is not known which image a part showed.
     """
     manifest = load_bundle(load_config(config_path).engine).manifest
     truth = read_truth(folder, manifest.classes)
     journal = out / "journal.sqlite"
     if journal.exists():
-        raise ConfigError(f"{journal} holds an earlier run; remove {out} or give another --out")
+        raise ConfigError(f"{journal}: is from an earlier run; remove {out} or give another --out")
     others = sorted({*list_photos(folder).found} - {folder / entry.file for entry in truth})
     if others:
         print(
-            f"inspectd: {len(others)} photo(s) are not in truth.csv, for example {others[0]}; left out", file=sys.stderr
+            f"inspectd: {len(others)} photo(s) are not in truth.csv and are not used, for example {others[0]}",
+            file=sys.stderr,
         )
     line = _place(config_path, _link(folder, truth, out / "images"), out)
     _inspect(line, journal, len(truth))
@@ -60,11 +61,11 @@ def run(config_path: Path, folder: Path, out: Path) -> int:
 
 
 def _link(folder: Path, truth: list[Truth], links: Path) -> Path:
-    """The images that the camera is to show, and no others, numbered as their truth. Raises ConfigError."""
+    """Make links to the images that the camera shall play, numbered in the order of `truth`. Raises ConfigError."""
     links.mkdir(parents=True, exist_ok=True)
     for path in links.iterdir():
         if not path.is_symlink():
-            raise ConfigError(f"{links}: holds files of something else; give another --out")
+            raise ConfigError(f"{links}: contains files that are not from the demo; give another --out")
         path.unlink()
     for number, entry in enumerate(truth):
         path = folder / entry.file
@@ -73,18 +74,18 @@ def _link(folder: Path, truth: list[Truth], links: Path) -> Path:
 
 
 def _refuse_new_begin(rows: list[Row], camera: CameraConfig) -> None:
-    """After a trigger that nothing answers, the emulator begins again at its first image, and the numbers go on."""
+    """Raises LineFault if a frame was lost: then the emulator starts again at its first image, but the numbers go on."""
     if isinstance(camera, PylonConfig) and camera.trigger.source == "software":
         for row in rows:
             if row.reason == MissedReason.LOST_FRAME:
                 raise LineFault(
-                    f"part {row.part}: the emulated camera lost a frame, and nobody can say which image the parts after it "
-                    "showed; try again, at a lower rate_hz or with 'kind: replay'"
+                    f"part {row.part}: the emulated camera lost a frame, so it is not known which image the parts after it "
+                    "showed; try again with a lower camera.trigger.rate_hz or with camera.kind: replay"
                 )
 
 
 def _place(config_path: Path, folder: Path, out: Path) -> Path:
-    """A copy of the line config with images, records and archive where this run wants them."""
+    """Write a copy of the line config with other paths for images, journal and archive. Raises ConfigError."""
     values = read_yaml(config_path, "'camera' and 'gate'")
     if values["camera"]["kind"] == "replay":
         values["camera"] |= {"source": str(folder.resolve()), "forever": False}
@@ -92,7 +93,7 @@ def _place(config_path: Path, folder: Path, out: Path) -> Path:
         values["camera"]["emulated"]["images"] = str(folder.resolve())
     else:
         raise ConfigError(
-            f"{config_path}: camera: serves no folder; give it 'kind: replay', or 'kind: pylon' with 'emulated'"
+            f"{config_path}: camera: can't play a folder; use 'kind: replay', or 'kind: pylon' with 'emulated'"
         )
     values["engine"] = str((config_path.parent / values["engine"]).resolve())
     values["gate"]["output"]["record"] = str(out.resolve() / "output.jsonl")
@@ -114,11 +115,11 @@ def _inspect(line: Path, journal: Path, parts: int) -> None:
             daemon.send_signal(signal.SIGTERM)
             code = daemon.wait(timeout=30)
     if code != 0:
-        raise LineFault(f"the daemon ended with exit code {code}; its last words are in {log}")
+        raise LineFault(f"the daemon ended with exit code {code}; see its log {log}")
 
 
 def _watch(daemon: subprocess.Popen[bytes], journal: Path, parts: int) -> None:
-    """Returns when the daemon has judged `parts` parts, or has ended."""
+    """Return when the daemon has judged `parts` parts or has ended. Raises LineFault if it records nothing."""
     judged, since = 0, time.monotonic()
     with Live(live_view([], parts), console=console(), refresh_per_second=4) as live:
         while daemon.poll() is None:
@@ -129,14 +130,16 @@ def _watch(daemon: subprocess.Popen[bytes], journal: Path, parts: int) -> None:
             if len(rows) > judged:
                 judged, since = len(rows), time.monotonic()
             if time.monotonic() - since > _SILENCE_S:
-                raise LineFault(f"the daemon has recorded nothing for {_SILENCE_S:g} s, {judged} of {parts} parts done")
+                raise LineFault(
+                    f"the daemon has recorded nothing for {_SILENCE_S:g} s; {judged} of {parts} parts are done"
+                )
             time.sleep(_POLL_S)
 
 
 def _rows_so_far(journal: Path) -> list[Row]:
     try:
         return read_rows(journal)
-    except (JournalError, sqlite3.OperationalError):  # the daemon has not made it yet
+    except (JournalError, sqlite3.OperationalError):  # the daemon has not created it yet
         return []
 
 

@@ -31,7 +31,7 @@ def live_view(rows: list[Row], parts: int) -> Group:
 
 
 def result_tables(comparison: Comparison) -> list[Table]:
-    """The end of a demo: truth against verdict, the three rates that count, and the times."""
+    """The end of a demo: verdicts by truth, error rates, and times."""
     return [_truth_table(comparison), _rates(comparison), _times(comparison)]
 
 

@@ -1,8 +1,8 @@
-"""`inspectd engines activate` and `rollback`: which bundle a line's link points to, and which it pointed to before.
+"""`inspectd engines activate` and `rollback`: switch the link that names the engine of a line, and switch it back.
 
-LINK.previous, a link beside LINK, remembers the bundle before. All changes are renames, which a reader and a power cut
-see whole or not at all. `activate` sets LINK.previous before LINK, `rollback` renames LINK.previous to LINK: wherever
-either is cut off, LINK points to the old engine or the new one, and the way back to the old one is not lost.
+LINK.previous, a link beside LINK, remembers the bundle before. Every change is a rename, so a reader and a power cut see
+the old link or the new one. `activate` sets LINK.previous before LINK, and `rollback` renames LINK.previous to LINK. If
+either is interrupted, LINK points to the old engine or the new one, and going back to the old one is still possible.
 """
 
 import fcntl
@@ -37,14 +37,17 @@ def run_activate(link: Path, bundle: Path, config: Path | None) -> int:
 
 
 def run_rollback(link: Path, config: Path | None) -> int:
-    """Raises EngineError if the bundle before is refused, ConfigError if there is none or the link can't be switched."""
+    """Switch `link` back to the bundle before.
+
+    Raises EngineError if that bundle is rejected, ConfigError if there is none or the link can't be switched.
+    """
     inference = _inference(link, config)
     previous = _previous_of(link)
     with _locked(link.parent):
         current, target = _target(link), _target(previous)
         if target is None or target == current:
             raise ConfigError(
-                f"{link}: nothing to go back to: there is no {previous.name} beside it that points elsewhere"
+                f"{link}: there is no bundle to go back to: {previous.name} is missing or points to the same bundle"
             )
         bundle = load_bundle(previous)
         load_engine(bundle, inference)
@@ -63,12 +66,12 @@ def _inference(link: Path, path: Path | None) -> InferenceConfig:
         return InferenceConfig()
     config = load_config(path)
     if _place(config.engine) != _place(link):
-        raise ConfigError(f"{path}: engine: is {config.engine}, not {link}: this line would not notice")
+        raise ConfigError(f"{path}: engine: is {config.engine}, not {link}: this line does not use the link")
     return config.inference
 
 
 def _place(link: Path) -> Path:
-    """Where the link itself lies, whatever links its folder was reached through."""
+    """Path of the link itself, with all links in the path to its folder resolved."""
     return link.parent.resolve() / link.name
 
 
@@ -87,18 +90,18 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _target(link: Path) -> Path | None:
-    """As written in the link; None if nothing is there. Raises ConfigError for anything that is no link."""
+    """Target as written in the link; None if there is no link. Raises ConfigError if it is not a link."""
     if link.is_symlink():
         return link.readlink()
     if link.exists():
         raise ConfigError(
-            f"{link}: is no symbolic link, so it is not replaced; move it to a name with its version first"
+            f"{link}: is not a symbolic link, so it is not replaced; first rename it, for example to a name with its version"
         )
     return None
 
 
 def _target_for(link: Path, bundle: Path) -> Path:
-    """Relative beside or below the link, so that the whole folder can be moved."""
+    """A relative path if the bundle is in the folder of the link or below it, so that the folder can be moved."""
     home = link.parent.resolve()
     return bundle.relative_to(home) if bundle.is_relative_to(home) else bundle
 
@@ -110,7 +113,7 @@ def _point(link: Path, target: Path) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """A bundle just copied may still be in memory only; a power cut must not leave a link to half of it."""
+    """Write the bundle to the disk: after a power cut, the link must not point to half a bundle."""
     for path in (folder, *folder.rglob("*")):
         if path.is_dir() or path.is_file():
             flush_to_disk(path)
@@ -119,4 +122,4 @@ def _flush(folder: Path) -> None:
 def _say(link: Path, bundle: Bundle, *, before: Path | None) -> None:
     manifest = bundle.manifest
     print(f"{link} -> {link.readlink()} ({manifest.name} {manifest.version}); before: {before or 'nothing'}")
-    print("`systemctl reload inspectd` makes the line use it")
+    print("run `systemctl reload inspectd`, so that the line uses it")

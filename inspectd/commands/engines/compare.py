@@ -1,7 +1,7 @@
-"""`inspectd engines compare`: two engines on the same labelled photos, and whether the photos tell which is better.
+"""`inspectd engines compare`: run two engines on the same labelled photos, and say whether one is better.
 
-A verdict is right if it passes a good label, or does not pass any other. The difference is judged by McNemar's exact
-test on the photos where only one engine is right.
+A verdict is right if it passes a good label, or rejects any other label. McNemar's exact test compares the engines on the
+photos where only one of them is right.
 """
 
 import json
@@ -28,7 +28,7 @@ _ENGINE_ERROR = MissedReason.ENGINE_ERROR.value
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One photo: the folder it lies in, and what each engine said of it."""
+    """One photo: its folder, and the verdict of each engine."""
 
     label: str
     verdicts: tuple[str, str]
@@ -37,7 +37,7 @@ class Judged:
 @dataclass(frozen=True, slots=True)
 class Contest:
     only: tuple[int, int]
-    """Photos that only A, and only B, judged right."""
+    """Number of photos where only A is right, and where only B is right."""
 
     @property
     def p_value(self) -> float:
@@ -50,14 +50,14 @@ class Comparison:
     pass_class: str
 
     def verdicts(self, engine: int) -> dict[str, Counter[str]]:
-        """Folder -> how often engine 0 or 1 said what."""
+        """Folder -> number of photos per verdict of engine 0 or 1."""
         counts: dict[str, Counter[str]] = {}
         for photo in self.judged:
             counts.setdefault(photo.label, Counter())[photo.verdicts[engine]] += 1
         return counts
 
     def errors(self, engine: int, classes: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-        """Kind of error -> (errors, photos on which it could be made), of engine 0 or 1 with these classes."""
+        """Kind of error -> (errors, photos where it was possible), for engine 0 or 1 with these classes."""
         found = {"false_accepts_faulty": (0, 0), "false_accepts_unknown": (0, 0), "false_rejects": (0, 0)}
         for label, counts in self.verdicts(engine).items():
             n, passed = counts.total(), counts[Pass.word]
@@ -69,7 +69,7 @@ class Comparison:
         return found
 
     def contest(self, *, good: bool | None = None) -> Contest:
-        """On good labels, on all others, or (None) on all."""
+        """Compare on good labels (True), on all others (False), or on all (None)."""
         right = [
             tuple((verdict == Pass.word) == (photo.label == self.pass_class) for verdict in photo.verdicts)
             for photo in self.judged
@@ -81,10 +81,10 @@ class Comparison:
         """One plain sentence."""
         contest, bad = self.contest(), self.contest(good=False)
         if contest.only == (0, 0):
-            return "Both engines are right on the same photos: these don't tell which is better."
-        chance = f"two equally good ones differ this much or more with probability {contest.p_value:.2g}"
+            return "Both engines are right on the same photos, which do not show that one is better."
+        chance = f"two equally good engines differ this much or more with probability {contest.p_value:.2g}"
         if contest.p_value >= _SIGNIFICANT:
-            return f"These photos don't tell which engine is better: {chance}."
+            return f"These photos do not show that one engine is better: {chance}."
         better = contest.only.index(max(contest.only))
         worse = 1 - better
         but = ", but passes more labels that must not pass" if bad.only[better] < bad.only[worse] else ""
@@ -92,7 +92,10 @@ class Comparison:
 
 
 def run(a: Path, b: Path, data: Path, *, as_json: bool) -> int:
-    """Raises EngineError if a bundle is refused, ConfigError if the photos can't be used or don't fit both engines."""
+    """Compare bundles `a` and `b` on the folder `data`.
+
+    Raises EngineError if a bundle is rejected, ConfigError if the photos can't be used or do not fit both engines.
+    """
     folders = (a, b)
     engines = tuple(load_engine(load_bundle(folder), InferenceConfig()) for folder in folders)
     pass_class = _common_pass_class(engines)
@@ -110,7 +113,7 @@ def run(a: Path, b: Path, data: Path, *, as_json: bool) -> int:
 def _common_pass_class(engines: Sequence[Engine]) -> str:
     a, b = (engine.manifest.pass_class for engine in engines)
     if a != b:
-        raise ConfigError(f"A passes {a!r}, B passes {b!r}: no photo is labelled for both")
+        raise ConfigError(f"the pass class of A is {a!r} and that of B is {b!r}; both must have the same")
     return a
 
 
@@ -182,7 +185,7 @@ def _contests(comparison: Comparison) -> dict[str, Contest]:
 
 def _rate(errors: int, n: int) -> str:
     if n == 0:
-        return "no photo"
+        return "no photos"
     low, high = interval(errors, n)
     return f"{errors} of {n}: {errors / n:.2%} ({low:.2%} to {high:.2%})"
 

@@ -12,7 +12,7 @@ from inspectd.terminal import console, folding_table, printable
 
 
 def run(folder: Path, *, as_json: bool) -> int:
-    """Print one row per bundle; exit code 1 if one is refused or none is there. Raises ConfigError if it can't be read."""
+    """Print one row per bundle. Exit code 1 if there is none or one is rejected. Raises ConfigError if `folder` can't be read."""
     try:
         places = sorted(path.parent for path in folder.glob("*/engine.yaml"))
     except OSError as error:
@@ -23,7 +23,7 @@ def run(folder: Path, *, as_json: bool) -> int:
     elif bundles:
         console().print(_table(bundles))
     if not bundles:
-        console(stderr=True).print(f"no engine bundle (a folder with an engine.yaml) in {folder}")
+        console(stderr=True).print(f"{folder}: contains no engine bundle, which is a folder with an engine.yaml")
     return int(not bundles or any(isinstance(bundle, EngineError) for bundle in bundles.values()))
 
 
@@ -64,7 +64,7 @@ def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
     for place, bundle in bundles.items():
         name = f"{place.name} -> {place.readlink()}" if place.is_symlink() else place.name
         if isinstance(bundle, EngineError):
-            table.add_row(name, Text(printable(f"refused: {bundle}"), "red"))
+            table.add_row(name, Text(printable(f"rejected: {bundle}"), "red"))
             continue
         manifest = bundle.manifest
         threshold = manifest.threshold_at(manifest.recommended)

@@ -6,16 +6,18 @@ from inspectd.inference import load_bundle
 
 
 def run_keygen(private: Path, public: Path) -> int:
-    """Raises ConfigError."""
+    """Write a new pair of keys. Raises ConfigError."""
     from inspectd.inference.signature import write_keys
 
     write_keys(private, public)
-    print(f"{private}: signs engines; keep it off the lines\n{public}: goes to the lines, as `inference.signed_by`")
+    print(
+        f"{private}: the private key, which signs engines; do not copy it to a line\n{public}: the public key; copy it to the lines and name it in `inference.signed_by`"
+    )
     return 0
 
 
 def run_sign(bundle: Path, key: Path) -> int:
-    """Raises EngineError if the bundle is not whole, ConfigError if the key can't be used or nothing can be written."""
+    """Sign `bundle`. Raises EngineError if it is damaged, ConfigError if the key can't be used or the signature not written."""
     from inspectd.inference.signature import sign
 
     print(f"{sign(load_bundle(bundle), key)}: written")
@@ -23,7 +25,7 @@ def run_sign(bundle: Path, key: Path) -> int:
 
 
 def run_verify(bundle: Path, key: Path) -> int:
-    """Raises EngineError if the bundle is not whole or not signed by the key, ConfigError if the key can't be used."""
+    """Check `bundle`. Raises EngineError if it is damaged or not signed by the key, ConfigError if the key can't be used."""
     from inspectd.inference.signature import check_signature
 
     loaded = load_bundle(bundle)

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
         "example:\n  inspectd report --config /etc/inspectd/line.yaml --last 8h\n\n"
-        "exit code 1 if the counts of the range do not add up"
+        "exit code 1 if the books of the range do not balance"
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config", type=Path, metavar="FILE", help="the line's YAML file; its journal is read")

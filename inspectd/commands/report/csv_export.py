@@ -1,4 +1,4 @@
-"""Every part of a range as CSV: for spreadsheets and for a recall."""
+"""Every part of a range as CSV, for spreadsheets and recalls."""
 
 import csv
 import sqlite3
@@ -8,9 +8,9 @@ from inspectd.records.accounts import Span
 
 _PAGE = 1000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A spreadsheet takes a text that begins with one of these for a formula (OWASP: CSV injection)."""
+"""Spreadsheets read a text that begins with one of these as a formula (OWASP: CSV injection)."""
 
-# The plus keeps SQLite from the index by time: it would sort the whole range again for every page.
+# With the plus, SQLite does not use the index by time: it would sort the whole range again for every page.
 _SELECT_PAGE = """
 SELECT parts.*, engines.name AS engine_name, engines.hash AS engine_hash FROM parts
 LEFT JOIN engines ON engines.id = parts.engine
@@ -19,7 +19,7 @@ WHERE parts.id > ? AND parts.id <= ? AND +t_utc_ns >= ? AND +t_utc_ns < ? ORDER 
 
 
 def write_csv(connection: sqlite3.Connection, span: Span, file: TextIO) -> None:
-    """One row per part, by part number. Nothing is held open in the journal while `file` makes us wait.
+    """Write one row per part, by part number. No query of the journal stays open while writing to `file` waits.
 
     Raises sqlite3.Error.
     """

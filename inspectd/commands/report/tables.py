@@ -1,4 +1,4 @@
-"""The report for people, as tables."""
+"""The report as tables."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ _LISTED = 50
 
 
 def tables(summary: Summary) -> list[Table]:
-    """The report for people."""
+    """All tables of the report, in their order."""
     parts = folding_table("", "parts", "share", title=f"{summary.since} to {summary.until}", min_width=48)
     rows = {
         "triggers": summary.triggers,
@@ -31,7 +31,7 @@ def tables(summary: Summary) -> list[Table]:
         parts.add_row(name, str(count), share)
     parts.caption = "the books balance" if summary.books_balance else Text("THE BOOKS DO NOT BALANCE", "red")
     findings = list(_findings(summary.accounts))
-    latency = folding_table("ms", *PERCENTILES, title="where the time goes", min_width=48)
+    latency = folding_table("ms", *PERCENTILES, title="time per stage", min_width=48)
     for stage, figures in summary.latency_ms.items():
         latency.add_row(stage, *(f"{figures[name]:.2f}" if figures else "-" for name in PERCENTILES))
     wanted = [parts, latency]
@@ -48,17 +48,17 @@ def _findings(accounts: Accounts) -> Iterator[str]:
     if accounts.lost:
         yield f"{accounts.lost} part numbers have no record: rows were deleted or lost"
     for each in accounts.miscounted:
-        yield f"session {each['session']}: the line counted {each['triggers']} labels, the journal {each['accounted']}"
+        yield f"session {each['session']}: the line counted {each['triggers']} labels, but the journal has {each['accounted']}"
     if accounts.doubtful_times or accounts.doubtful_elsewhere:
         yield (
             f"{accounts.doubtful_times} parts of this range have doubtful times, and {accounts.doubtful_elsewhere} parts "
-            "outside it may belong to it: the clock was wrong or was set"
+            "outside it may belong to it, because the clock was wrong or was set"
         )
     for step in accounts.clock_steps[:_LISTED]:
         t_from_ns, t_to_ns = int(str(step["t_from_utc_ns"])), int(str(step["t_to_utc_ns"]))
         yield f"the clock was set from {iso(t_from_ns)} to {iso(t_to_ns)}, after part {step['after_part']}"
     for reason, count in accounts.deleted.items():
-        yield f"{count} of the oldest parts were deleted so far because of journal.{reason}"
+        yield f"{count} of the oldest parts have been deleted because of journal.{reason}"
     if accounts.images_lost:
         yield f"{accounts.images_lost} images were dropped or could not be stored"
     if accounts.notes_lost:
@@ -66,14 +66,14 @@ def _findings(accounts: Accounts) -> Iterator[str]:
 
 
 def _findings_table(findings: list[str]) -> Table:
-    table = folding_table("about the records themselves", min_width=48)
+    table = folding_table("problems of the records", min_width=48)
     for finding in findings:
         table.add_row(finding)
     return table
 
 
 def _outages_table(outages: list[dict[str, object]]) -> Table:
-    table = folding_table("outage", "from", "to", "parts", "detail", title="intervals without full inspection")
+    table = folding_table("outage", "from", "to", "parts", "detail", title="times without full inspection")
     for outage in outages:
         t_to_ns = outage["t_to_utc_ns"]
         table.add_row(
@@ -97,7 +97,7 @@ def _not_driven_table(not_driven: list[dict[str, object]]) -> Table:
             f"{late_us / 1000:.0f} ms" if late_us else str(label["why"]),
         )
     if len(not_driven) > _LISTED:
-        table.caption = f"and {len(not_driven) - _LISTED} more: --csv has them all"
+        table.caption = f"and {len(not_driven) - _LISTED} more: --csv lists all"
     return table
 
 

@@ -87,7 +87,7 @@ def test_one_step_back_is_remembered_and_no_more(home: Path, capsys: pytest.Capt
     link = home / "toy"
     engines("activate", link, home / "toy-1.0.0")
     assert engines("rollback", link) == 78
-    assert "nothing to go back to" in capsys.readouterr().err
+    assert "there is no bundle to go back to" in capsys.readouterr().err
     for number in (1, 2):
         engines("activate", link, home / f"toy-1.{number}.0")
     assert engines("rollback", link) == 0
@@ -176,7 +176,7 @@ def test_only_links_are_replaced(
 ) -> None:
     make(home / name)
     assert engines("activate", home / "toy", home / "toy-1.0.0") == 78
-    assert f"{home / name}: is no symbolic link" in capsys.readouterr().err
+    assert f"{home / name}: is not a symbolic link" in capsys.readouterr().err
     assert not (home / name).is_symlink()
 
 

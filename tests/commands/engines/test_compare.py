@@ -130,7 +130,7 @@ def test_engines_that_pass_different_classes_are_not_compared(
     other = make_toy_bundle(tmp_path / "toy", backends=["onnxruntime"])
     edit_manifest(other, lambda values: values.update({"pass_class": "fail_label_half_printed"}))
     assert main(["engines", "compare", str(strict), str(other), "--data", str(photos)]) == 78
-    assert "A passes 'no_fail', B passes 'fail_label_half_printed'" in capsys.readouterr().err
+    assert "the pass class of A is 'no_fail' and that of B is 'fail_label_half_printed'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ BOTH_RIGHT = photos_with("no_fail", ("pass", "pass"), 5)
     ("judged", "said"),
     [
         (BOTH_RIGHT, "Both engines are right on the same photos"),
-        (photos_with("no_fail", ("pass", "fault"), 5), "don't tell which engine is better"),
+        (photos_with("no_fail", ("pass", "fault"), 5), "do not show that one engine is better"),
         (photos_with("no_fail", ("pass", "fault"), 6), "A is right more often than B: "),
         (photos_with("no_fail", ("uncertain", "pass"), 9), "B is right more often than A: "),
         (photos_with("fail", ("pass", "uncertain"), 9), "B is right more often than A: "),
