@@ -114,9 +114,8 @@ class Drive:
         self._refreshed_ns = self._clock_ns()
         self._schedule.output_failed()
         if was_working:
-            self._refreshed_ns -= (
-                self._refresh_ns
-            )  # a device that only does something else may still take run permit off
+            # try at once: a device that refused something else may still switch run permit off
+            self._refreshed_ns -= self._refresh_ns
             log.error("output failed: run permit off", error=f"{error}" or type(error).__name__)
 
     def _try_again(self, signals: Signals) -> None:

@@ -1,4 +1,4 @@
-"""A plant to break things in: toy labels, the real daemon, and the physical truth from the simulated output's record."""
+"""A plant in which things are broken: toy labels, the real daemon, and what really happened, from the output's record."""
 
 import bisect
 import json
@@ -31,7 +31,7 @@ class Outage:
 
 
 class Plant:
-    """One line in a folder of its own."""
+    """One line, in a separate folder."""
 
     def __init__(self, folder: Path, *, images: int = 120, rate_hz: float = 50, **changes: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ class Plant:
         return self.daemon.wait(timeout=30)
 
     def kill(self) -> None:
-        """As the kernel does it, and wait until the gate, which outlives the line, has finished."""
+        """Kill the line as the kernel does, and wait until the gate, which lives longer, has finished."""
         assert self.daemon is not None
         gate = self.gate_pid()
         self.daemon.kill()
@@ -137,9 +137,9 @@ class Plant:
         return [row["gate_outcome"] for row in self.rows()]
 
     def assert_no_bad_label_passed(self) -> None:
-        """By what the plant saw: with run permit on and no reject pulse at its due time, a label went through.
+        """By what the plant saw: a label went through if run permit was on and there was no reject pulse at its due time.
 
-        No software rejects in time on a machine that stands still: then the gate must have said which label to look for.
+        On a machine that stands still, no software can reject in time. The gate must then say which label to look for.
         """
         truth = _Signals(self.record)
         passed, sought = 0, self.sought() | self.unanswered()
@@ -153,16 +153,16 @@ class Plant:
         assert len(self.sought()) < passed / 10, "the gate is hardly ever in time"
 
     def sought(self) -> set[int]:
-        """Parts whose reject came too late, as the gate says: the line may be dead by then."""
+        """Parts whose reject came too late, by the gate's log: the line may be dead by then."""
         lines = (line for line in self.log_text().splitlines() if "look for this label" in line)
         return {json.loads(line)["part"] for line in lines}
 
     def unanswered(self) -> set[int]:
-        """Parts of which a gate that was killed never said what became of them; the report lists them."""
+        """Parts whose outcome a killed gate never reported; the report lists them."""
         return {row["id"] for row in self.rows() if row["gate_outcome"] is None}
 
     def assert_books_balance(self) -> None:
-        """Ids go on without a gap, but for parts that one outage counts or a new session reports as unseen."""
+        """Part numbers have no gap, except for parts that an outage counts or a new session reports as unseen."""
         rows = self.rows()
         missing = rows[-1]["id"] - rows[0]["id"] + 1 - len(rows)
         counted = sum(outage.parts for outage in self.outages())
@@ -182,7 +182,7 @@ class _Signals:
         self._times = [change["t_ns"] for change in self._changes]
 
     def lets_through(self, due_ns: int) -> bool:
-        """A rejector needs its pulse at the label, give or take the few ms in which the label is before it."""
+        """A rejector needs its pulse during the few ms in which the label is in front of it."""
         window = [self._at(due_ns + offset * 1_000_000) for offset in range(WIDTH_MS + 1)]
         return all(change["run_permit"] and not change["actuator"] for change in window)
 

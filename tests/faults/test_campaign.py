@@ -75,7 +75,7 @@ def test_line_killed_at_50_random_moments(plant):
 
 
 def test_gate_killed(plant):
-    """At five moments: labels already on their way to the rejector have nobody else who remembers them."""
+    """At five moments. Only the gate knows the labels that are already on their way to the rejector."""
     for moment_s in random.Random(7).choices(range(5, 60, 5), k=5):
         plant.start(until_parts=20)
         time.sleep(moment_s / 1000)
@@ -91,7 +91,7 @@ def test_gate_killed(plant):
 
 
 def test_gate_that_stands_still(plant):
-    """For longer than a pulse is late without harm: the belt stops, the label is named, an operator's reload goes on."""
+    """For so long that a pulse is too late: the belt stops, the label is named, and a reload by the operator goes on."""
     plant.start(until_parts=60)
     gate = plant.gate_pid()
     os.kill(gate, signal.SIGSTOP)
@@ -129,7 +129,7 @@ def test_journal_locked_by_another_process(plant):
 
 @pytest.mark.parametrize("harm", ["deleted", "moved", "folder moved", "replaced"])
 def test_journal_gone_while_the_line_runs(plant, harm):
-    """Labels must not go on passing while their rows are in a file that nobody can open."""
+    """Labels must not pass while their rows go to a file that nobody can open."""
     plant.start(until_parts=60)
     folder = plant.journal.parent
     match harm:

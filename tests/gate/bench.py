@@ -1,4 +1,4 @@
-"""A gate without processes: the real schedule and drive, on a device and a clock of our own."""
+"""A gate without processes: the real schedule and drive, on a simulated device and clock."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,24 +25,24 @@ def gate_config(**changes: object) -> GateConfig:
 
 @dataclass
 class Device:
-    """The plant's end of an output: what its coils really were, and when."""
+    """The plant's side of an output: what its coils really were, and when."""
 
     now_ns: int = 0
     signals: Signals = SAFE
     history: list[tuple[int, Signals]] = field(default_factory=lambda: [(-1, SAFE)])
     answers: bool = True
-    """False: the cable is cut; nothing is applied and nothing answered."""
+    """False: the cable is cut. Nothing is applied, and no answer comes."""
     acknowledges: bool = True
     """False: the next writes are applied, and the answer is lost."""
     drives_actuator: bool = True
-    """False: the actuator's coil is acknowledged and never set."""
+    """False: a write to the actuator's coil is acknowledged, but the coil is not set."""
     held: Signals | None = None
     """What was written while the cable was cut: it arrives when the network delivers it."""
     confirms: bool = True
     rise_ns: int = 0
     """How long a write takes."""
     written: Signals | None = None
-    """What the driver wrote last: of a change it writes only what has changed, as the Modbus driver does."""
+    """What the driver wrote last. Like the Modbus driver, it only writes the signals that have changed."""
 
     def clock_ns(self) -> int:
         return self.now_ns

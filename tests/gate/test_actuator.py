@@ -1,4 +1,4 @@
-"""What is known of an actuator and of its pulses, moment by moment."""
+"""What is known about an actuator and its pulses, moment by moment."""
 
 import pytest
 
@@ -82,7 +82,7 @@ def test_off_is_known_from_its_acknowledgement_and_seen_when_it_is_read(actuator
     switched_on(actuator, 1000)
     assert not actuator.was_off(5000)
     assert not actuator.wants_proof_of_off()
-    actuator.read(False, 1010)  # somebody else's doing: it may be on again at any time
+    actuator.read(False, 1010)  # somebody else switched it: it may be on again at any time
     assert not actuator.is_read_off
     assert actuator.acknowledged(False, 1100) == []
     assert actuator.is_acknowledged_off

@@ -1,4 +1,4 @@
-"""What `inspectd check` says of the output, judged by the coils of a Modbus device."""
+"""What `inspectd check` says about the output, compared with the coils of a Modbus device."""
 
 import os
 import signal

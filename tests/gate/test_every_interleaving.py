@@ -1,8 +1,8 @@
-"""A small gate, explored exhaustively: two labels, eight ticks, and any two things (`INSPECTD_DISTURBANCES`) that can
-happen, at any ticks.
+"""Every story of a small gate: two labels, eight ticks, and any two disturbances (`INSPECTD_DISTURBANCES`) at any ticks.
 
-Real schedule and drive, on a device of our own. After each turn the plant's side is judged: no label that was not cleared
-meets an open path unsought, no reject counts that was not driven, and run permit is never given without inspection.
+Schedule and drive are real, the device is simulated. After each turn the plant's side is judged. A label that was not cleared
+never meets an open path, unless the gate says that somebody must look for it. A reject only counts if it was driven. Run
+permit is never on without inspection.
 """
 
 import os
@@ -23,7 +23,7 @@ STALL_MS = 50
 
 
 class Story(Bench):
-    """A bench that knows what the line did, so that it can be judged."""
+    """A bench that remembers what the line did, to judge the gate by it."""
 
     def __init__(self, wiring: str, cleared: tuple[int, ...]) -> None:
         super().__init__(wiring=wiring, width_ms=WIDTH_MS, close_before_ms=1, stall_ms=STALL_MS, refresh_ms=10)
@@ -55,13 +55,13 @@ class Story(Bench):
         self.looked_at = len(self.done)
 
     def held_arrives(self) -> None:
-        """Reset connections see to it that nothing arrives once the output works again."""
+        """Connections are reset, so nothing arrives once the output works again."""
         if self.device.held is not None and self.schedule.state(self.device.now_ns) is GateState.OUTPUT_FAILED:
             self.device.apply(self.device.held)
         self.device.held = None
 
     def tick(self) -> None:
-        """Judge what the device was told in it."""
+        """One turn; judge what the device was told meanwhile."""
         begun_ns, before = self.device.now_ns, len(self.device.history)
         stopped = any(done.outcome is Outcome.NOT_DRIVEN for done in self.done[self.looked_at :])
         inspected = (

@@ -1,4 +1,4 @@
-"""The gate's event loop in this process: a real socket and clock, and an output that is a list of what it was told."""
+"""The gate's event loop in this process: a real socket and clock, and an output that is a list of its commands."""
 
 import socket
 import threading
@@ -203,7 +203,7 @@ def test_an_idle_gate_sleeps():
         begun_s = time.process_time()
         time.sleep(0.5)
         assert time.process_time() - begun_s < 0.25
-    # and while it waits for the last label of a line that has hung up
+    # and while it waits for the last label of a line that has closed the channel
     with running() as line:
         line.beat()
         line.say(Kind.EXPECT, part=1, t_ns=time.monotonic_ns() + 500 * MS)

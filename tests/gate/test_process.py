@@ -1,4 +1,4 @@
-"""The gate as a process of its own, judged by the record of the simulated output and of a real Modbus plc."""
+"""The gate as a process, judged by the record of the simulated output and by a Modbus PLC."""
 
 import json
 import os
@@ -30,7 +30,7 @@ News = list[Done | GateState]
 
 
 def collect(link: GateLink, wanted: Callable[[News], bool], ok: bool = True) -> News:
-    """Beats the gate until what it says is enough."""
+    """Sends permit messages until the gate has said what is wanted."""
     messages: News = []
     end = time.monotonic() + 10
     while not wanted(messages):
@@ -233,7 +233,7 @@ def test_a_gate_that_dies_while_it_finishes_is_no_clean_stop(plc):
 
 
 class CameraWithOutputs:
-    """A camera's user outputs that take some time, and fail while `is_away`."""
+    """The user outputs of a camera. They are slow, and fail while `is_away`."""
 
     def __init__(self) -> None:
         self.levels = {"UserOutput1": False, "UserOutput2": False}

@@ -1,4 +1,4 @@
-"""What the gate does with labels, judged by what the device's actuator and run permit really were."""
+"""What the gate does with labels, judged by the real levels of the device's actuator and run permit."""
 
 import itertools
 
@@ -471,7 +471,7 @@ def test_a_path_that_is_or_may_be_open_at_a_reject_is_a_label_to_look_for(fault)
 
 
 class ReadTimes:
-    """When the actuator was read back, in ms; the refresh is too far away to be among them."""
+    """When the actuator was read back, in ms. The refresh comes too late to be among them."""
 
     def __init__(self, bench: Bench) -> None:
         self.ms: list[float] = []
@@ -761,7 +761,7 @@ def test_whatever_happens_no_part_passes_uncleared_and_each_has_one_outcome(stor
 
 
 def judge(device, wiring, due_ns, outcome, is_cleared):
-    """By what the actuator was: no label passes uncleared unless the gate says that it must be looked for."""
+    """By the actuator's levels: no uncleared label passes, unless the gate says that somebody must look for it."""
     if wiring == "pulse_to_reject":
         was_driven = device.on_ns(due_ns, due_ns + 40 * MS) >= 2 * MS
         if outcome is Outcome.REJECTED:
@@ -777,7 +777,7 @@ def judge(device, wiring, due_ns, outcome, is_cleared):
 
 @pytest.mark.parametrize(("stood_until_ms", "outcome"), [(145, Outcome.REJECTED_WITH_OTHER), (200, Outcome.PASSED)])
 def test_a_good_label_that_had_gone_by_before_a_late_pulse_has_passed(stood_until_ms, outcome):
-    """A gate that stood still: the pulse that it owes the label before can only meet a label that is still there."""
+    """The gate stood still: its late pulse for the label before can only hit a label that is still there."""
     config = gate_config(width_ms=20)
     schedule = Schedule(config, 0)
     schedule.permit(True, 0)

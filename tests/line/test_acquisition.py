@@ -37,7 +37,7 @@ def test_a_counter_that_makes_no_sense_is_a_camera_fault(number):
 
 
 class Camera:
-    """Gives `images` one after the other, then what `silence` gives: nothing, unless it raises."""
+    """Gives `images` one after the other, then the result of `silence`: nothing, unless it raises."""
 
     def __init__(self, images: list[Image], opens: Callable[[], None] = lambda: None) -> None:
         self.images = images
@@ -116,7 +116,7 @@ def test_two_buffers_in_turn_are_no_inspection():
 
 @pytest.mark.parametrize("fails", [frame(7, 10**15), CameraError("gone")])
 def test_a_frozen_camera_is_frozen_after_it_was_opened_anew(fails):
-    """Its counter may stand still, too, so that it is opened anew after every image."""
+    """Its counter may stand still too, so that it is opened again after every image."""
     (image,) = noise(1, 8, 8)
     frozen = replace(frame(7, 10**15), image=image)
     entries = Plant(Script(frozen, fails, frozen, fails, frozen)).run()
@@ -198,7 +198,7 @@ def test_a_camera_that_takes_long_to_open_shows_progress_and_lets_the_line_stop(
         assert time.monotonic() - stop_s < 1
         released.set()
     assert run.said == []
-    assert camera.closed >= 2  # what opened after all was closed again
+    assert camera.closed >= 2  # the camera that opened in the end was closed again
 
 
 def test_the_camera_stays_open_until_the_gate_has_finished():
@@ -213,9 +213,9 @@ def test_the_camera_stays_open_until_the_gate_has_finished():
 
 
 class Script:
-    """A camera that does what its script says: give a frame or nothing, or raise. At its end there are no more images.
+    """A camera that follows a script: it gives a frame, gives nothing, or raises. After the script it has no more images.
 
-    `openings`: what raises at the first times it is opened.
+    `openings`: the errors of the first attempts to open it.
     """
 
     def __init__(self, *script: Frame | BaseException | None, openings: Sequence[BaseException] = ()) -> None:
@@ -244,7 +244,7 @@ class Script:
 
 
 class Plant:
-    """Runs a script to its end, and holds what came of it."""
+    """Runs a script to its end, and keeps the results."""
 
     def __init__(self, camera: Script, first_part_id: int = 41, **changes: object) -> None:
         self.camera = camera
@@ -385,7 +385,7 @@ def test_what_no_retry_can_mend_ends_the_stage_and_closes_the_camera():
     with pytest.raises(ZeroDivisionError, match="a bug"):
         plant.acquisition.run()
     assert not plant.acquisition.delivers.is_set()
-    assert plant.camera.closed == 1  # the reject output may be on it, and is not safe yet
+    assert plant.camera.closed == 1  # the reject output may be on the camera, and is not safe yet
     plant.acquisition.close()
     assert plant.camera.closed == 2
 

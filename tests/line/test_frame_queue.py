@@ -90,7 +90,7 @@ def test_the_last_one_in_the_queue_can_still_be_judged_in_time(deadline_ms, serv
 
 @pytest.mark.parametrize(
     ("deadline_ms", "service_ms", "depth"),
-    # three images of 10 ms each are judged in 30 ms: one is in the works, two wait
+    # three images of 10 ms each are judged in 30 ms: one is being judged, two wait
     [(30, 10, 2), (39.9, 10, 2), (40, 10, 3), (29.9, 10, 1), (20, 10, 1), (5, 10, 1), (30, 1, 29), (30, 0.1, 29)],
 )
 def test_depth_at_its_boundaries(deadline_ms, service_ms, depth):

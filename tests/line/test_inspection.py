@@ -1,4 +1,4 @@
-"""The inspection worker with a real queue, books and journal; engine, clock and gate do as each test says."""
+"""The inspection worker with a real queue, books and journal. Each test controls engine, clock and gate."""
 
 import sqlite3
 import time
@@ -26,7 +26,7 @@ MAX_AGE_NS = 80_000_000
 
 
 class Clock:
-    """Stands still but for what takes time."""
+    """Stands still, except while something takes time."""
 
     def __init__(self) -> None:
         self.now_ns = 10**12
@@ -98,7 +98,7 @@ class Archive:
 
 
 class Bench:
-    """An inspection worker, and all that it works with."""
+    """An inspection worker, and everything that it uses."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
@@ -126,7 +126,7 @@ class Bench:
         )
 
     def put(self, scores=GOOD, *, missed: MissedReason | None = None, age_ns: int = 0, due_in_ns: int = 10**12) -> int:
-        """A part that was triggered `age_ns` ago and whose image came a third of that later. Returns its id."""
+        """A part that was triggered `age_ns` ago; its image came after a third of that time. Returns its id."""
         self._parts += 1
         t_trigger_ns = self.clock.now_ns - age_ns
         image = None if missed else np.array([[round(100 * score) for score in scores]], np.uint8)
@@ -138,7 +138,7 @@ class Bench:
         return part.id
 
     def inspect(self) -> list[sqlite3.Row]:
-        """Judges all that is queued; the journal's rows of parts."""
+        """Judges everything in the queue. Returns the journal's rows of parts."""
         self.inspection.stop()
         self.inspection.run()
         self.journal.flush()
@@ -319,7 +319,7 @@ def test_a_line_without_archive_works_as_well(bench):
 
 
 def idle(bench: Bench, times: int, and_then: Callable[[], None] = lambda: None) -> None:
-    """Runs with an empty queue until the engine has been kept warm so many times."""
+    """Runs with an empty queue until the engine has been kept warm this many times."""
 
     def warmed() -> None:
         if bench.engine.warmed == times:

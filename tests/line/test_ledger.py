@@ -68,7 +68,7 @@ def books_with(*verdicts: Verdict) -> Books:
     ids=["trigger", "decide", "withdraw"],
 )
 def test_a_lost_update_is_noticed_at_the_next_entry(count, step, entry):
-    """No caller can do this; a bug or a damaged memory can."""
+    """No caller can do this, but a bug or damaged memory can."""
     books = books_with(Pass(SCORES), Pass(SCORES), Uncertain(SCORES))
     setattr(books, count, getattr(books, count) + step)
     with pytest.raises(LineFault, match=r"the books don't balance: \d triggers, \d closed, \d open"):

@@ -39,7 +39,7 @@ class Camera:
     def grab(self, timeout_ms: float) -> Frame | None:
         time.sleep(0.01)
         number, self._number = self._number, self._number + 1
-        # each entry is used once: the camera comes back well
+        # each entry is used once: after that the camera works again
         return self.script.pop(number, good_frame)(number)
 
     def close(self) -> None:
@@ -95,8 +95,8 @@ def gate_section(tmp_path: Path, **changes: object) -> dict[str, object]:
     return {
         "wiring": "pulse_to_reject",
         "delay_ms": 100,
-        "width_ms": 1,  # or a pulse that this machine makes late takes the good label behind with it
-        "max_lateness_ms": 200,  # what is tested here is the line, whatever the machine's timing
+        "width_ms": 1,  # otherwise a pulse that is late on this machine also rejects the good label behind it
+        "max_lateness_ms": 200,  # these tests are about the line, not about the timing of this machine
         "output": {"kind": "simulated", "record": str(tmp_path / "output.jsonl")},
         **changes,
     }
@@ -161,7 +161,7 @@ def test_the_gates_answers_do_not_hurry_the_next_beat(tmp_path, engine):
 
 def test_a_gap_in_the_frame_counter(tmp_path, engine):
     camera = Camera()
-    # the three lost labels come by like all others
+    # the three lost labels come past like all others
     camera.script[20] = lambda number: setattr(camera, "_number", 24) or time.sleep(0.03) or good_frame(23)
     with running(tmp_path, engine, camera) as run:
         run.until_triggers(60)
@@ -236,7 +236,7 @@ def test_a_trigger_that_dies_stops_the_belt_until_it_gives_an_image(tmp_path, en
         camera.is_blind = True
         run.until(lambda: camera.opened == 2)
         run.until(lambda: run.line.health().gate_state is GateState.LINE_NOT_OK)
-        end_s = time.monotonic() + 1.5  # an image without a trigger, as opening takes one, brings nothing back
+        end_s = time.monotonic() + 1.5  # opening takes an image without a trigger, which does not bring run permit back
         run.until(lambda: states.append(run.line.health().gate_state) or time.monotonic() > end_s)
         assert set(states) == {GateState.LINE_NOT_OK}
         camera.is_blind = False
@@ -348,7 +348,7 @@ def test_a_new_engine_that_fails_on_its_first_part_gives_way(tmp_path, engine):
 
 
 def test_a_slower_engine_gets_a_shorter_queue(tmp_path, engine):
-    """At the old one's depth all its labels would be too old before their turn came."""
+    """With the depth for the old engine, all its labels would be too old before their turn."""
     slow = FailingEngine(engine, lambda: time.sleep(0.03))
     slow.service_ms = 30
     with running(tmp_path, engine, Camera()) as run:

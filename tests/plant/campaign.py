@@ -1,6 +1,6 @@
-"""The campaign: many faults on running lines of every allowed kind, judged by the plant's coils alone.
+"""The campaign: many faults on running lines of every allowed kind, judged only by the plant's coils.
 
-A round is one fault. A line lives through several rounds and is started again where it ends; then all its labels are judged.
+A round is one fault. A line goes through several rounds and is started again if it ends. Then all its labels are judged.
 """
 
 import time
@@ -22,7 +22,7 @@ ROUNDS_OF_A_LINE = 10
 _CLOSE_BEFORE_MS = 5.0
 """Default of gate.close_before_ms."""
 _OTHERS_MS = 250.0
-"""What the machine's other work may add to a stated time."""
+"""How much later than stated things may happen because of other work on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Campaign:
 
     @property
     def failures(self) -> list[str]:
-        """Everything that must not be, with its evidence."""
+        """Everything that must not happen, with its evidence."""
         kinds = self.tallies.values()
         found = [text for tally in kinds for text in (*tally.violations, *tally.untrue, *tally.too_slow)]
         return found + self.wrongly_accepted + self.stuck

@@ -1,7 +1,6 @@
 """The faults of the campaign: each breaks one thing of a running line and returns when it is over.
 
-A fault that takes the inspection away says when, and how soon run permit must be off at the plant's coil: the times that
-README.md states.
+A fault that stops the inspection says when it did, and how soon run permit must be off at the plant's coil.
 """
 
 import signal
@@ -53,7 +52,7 @@ class Setting:
         return self.random.choice(choices)
 
     def seconds(self, low: float, high: float) -> float:
-        """Short ones as often as long ones."""
+        """Short times are as frequent as long ones."""
         return float(low * (high / low) ** self.random.random())
 
 
@@ -156,7 +155,7 @@ def gate_killed_in_a_cut(on: Setting) -> list[Loss]:
 
 
 def both_killed(on: Setting) -> list[Loss]:
-    """So that neither can do anything for the other: only the coupler's watchdog is left, where there is one."""
+    """Neither can help the other: only the coupler's watchdog is left, if there is one."""
     on.line.signal_line(signal.SIGSTOP)
     on.line.signal_gate(signal.SIGSTOP)
     on.line.signal_gate(signal.SIGKILL)
@@ -179,7 +178,7 @@ def reload(on: Setting) -> list[Loss]:
 
 
 def camera_gone(on: Setting) -> list[Loss]:
-    """What is left of the images can't be read any more, and then the camera can't be opened."""
+    """The images that are left can't be read any more, and then the camera can't be opened."""
     aside = on.line.images.with_name("aside")
     on.line.images.rename(aside)
     time.sleep(on.seconds(0.1, 2))

@@ -1,4 +1,4 @@
-"""The real daemon against the plant's device, over several lives; and every label it had to deal with."""
+"""The real daemon with the plant's device, over several starts, and every label that it had to deal with."""
 
 import json
 import os
@@ -28,11 +28,11 @@ _IMAGES = 211
 
 
 class Refused(Exception):
-    """The daemon did not take its config (78); says what it logged."""
+    """The daemon refused its config (78). The message is its log."""
 
 
 class StandsStill(Exception):
-    """The line does not run again though nothing is broken any more; says what it logged."""
+    """The line does not run again although nothing is broken any more. The message is its log."""
 
 
 class Labels:
@@ -197,7 +197,7 @@ class Line:
         return None
 
     def stop(self) -> None:
-        """As an operator does; nothing of it is expected but that it ends."""
+        """As an operator does. Only its end is expected."""
         self.signal_line(signal.SIGTERM)
         self.wait_for_end(20)
 
@@ -213,7 +213,7 @@ class Line:
     # the labels
 
     def all_labels(self, permit: Level) -> list[Label]:
-        """Those with a row and those that nobody inspected."""
+        """The labels with a row, and those that nobody inspected."""
         listed = self._listed_by_report()
         labels: list[Label] = []
         rows = self._query("SELECT * FROM parts ORDER BY id")
@@ -236,8 +236,8 @@ class Line:
         )
 
     def _never_inspected(self, life: Life, rows: list[sqlite3.Row], named: set[int], permit: Level) -> Iterator[Label]:
-        """Labels come at the pitch whether somebody looks or not: behind the last row until the belt stands still, and
-        while the line's process stood still. What is due after that, a camera would have kept for it."""
+        """Labels come at the pitch even if nobody looks: after the last row until the belt stops, and while the line's
+        process stood still. A camera would have kept the images of those that are due later."""
         outages = self._query("SELECT * FROM outages")
         for row, following in zip(rows, [*rows[1:], None], strict=bool(rows)):
             t_from_ns = row["t_mono_ns"]

@@ -1,4 +1,4 @@
-"""The second fault campaign believes only the plant: coils as an independent device recorded them, against the rendered truth.
+"""The second fault campaign trusts only the plant: coils as an independent device recorded them, and the rendered truth.
 
 `make campaign` runs its long form and prints the table. The short form takes the same rounds from two lines.
 """

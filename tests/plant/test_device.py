@@ -1,4 +1,4 @@
-"""The plant's own device: what it records is what it did, or every judgement from it is worth nothing."""
+"""The plant's device: it records what it did. All judgements of the campaign depend on that."""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""The judge itself: what must be a violation is one, and what must not is none."""
+"""The judge: it finds each violation, and only violations."""
 
 import json
 

@@ -1,7 +1,7 @@
 """What became of each label at the rejector, from the plant's coils and the truth alone.
 
-The journal is believed in one thing: which image was taken when. Whether a label was good is known by whoever rendered it;
-whether it went through, by what the coils did. What the record and the log say only decides who looks for it.
+The journal is trusted in one point: which image was taken when. Whether a label was good is known from rendering it.
+Whether it went through is known from the coils. Record and log only decide whether somebody looks for it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ ACTUATOR, PERMIT, HEARTBEAT = 0, 1, 2
 
 _EDGE_NS = 1_000_000
 _NOT_LET_THROUGH = {"rejected_late", "rejected_stopped", "rejected_with_other"}
-"""What the gate says of a recorded pass that it threw out all the same."""
+"""The outcomes of a recorded pass that the gate rejected all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class Label:
 
     @property
     def may_pass(self) -> bool:
-        """It is good and a pass was recorded, though the gate may have thrown it out."""
+        """It is good and a pass was recorded, although the gate may have rejected it."""
         was_passed = self.verdict == "pass" or (self.verdict == "missed" and self.outcome in _NOT_LET_THROUGH)
         return self.is_good and was_passed
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A label and what the rejector did. Neither is true where the belt stood still."""
+    """A label and what the rejector did. If the belt stood still, it neither passed nor was rejected."""
 
     label: Label
     passed: bool
@@ -65,7 +65,7 @@ class Judged:
 
 
 class Judge:
-    """Applies the rejector's physics to the plant's record; every doubt counts against the line.
+    """Applies the physics of the rejector to the plant's record. In doubt it decides against the line.
 
     The belt stands still while run permit is off. `pulse_to_reject`: a label is rejected by a pulse that is on at some time
     in [due, due + max_lateness] and then for at least half of the width; one that may pass is taken if the actuator is on

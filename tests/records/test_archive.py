@@ -1,4 +1,4 @@
-"""Images on disk: what is kept, what is given up, and that the line never waits for any of it."""
+"""Images on disk: what is kept, what is dropped, and that the line never waits for it."""
 
 import os
 import subprocess
@@ -81,7 +81,7 @@ def test_what_lies_there_already_counts_too(tmp_path):
 
 
 def test_a_disk_that_hangs_costs_images_and_no_time(tmp_path):
-    """A FIFO nobody reads takes the place of a disk that does not answer."""
+    """A FIFO that nobody reads stands for a disk that does not answer."""
     day = tmp_path / time.strftime("%Y-%m-%d")
     day.mkdir()
     os.mkfifo(day / "000000000_uncertain.png.tmp")
@@ -151,7 +151,7 @@ def put_foreign(day: Path, kind: str) -> None:
     ],
 )
 def test_what_others_leave_in_the_folder_never_stops_the_archive(tmp_path, kind):
-    """It stays there, and the oldest images give way all the same."""
+    """It stays there, and the oldest images are still deleted."""
     day = fill_old_day(tmp_path)
     put_foreign(day, kind)
     (tmp_path / "2026-01-02").write_text("a file named as a day")

@@ -1,4 +1,4 @@
-"""The journal keeps what it acknowledged, says what it could not, and gives way to nobody silently."""
+"""The journal keeps what it has acknowledged, and says what it could not record."""
 
 import signal
 import sqlite3
@@ -172,7 +172,7 @@ def _make_other(path, application, version):
 @settings(max_examples=40)
 @given(st.lists(st.tuples(VERDICTS, st.sampled_from([*Outcome, None]), st.booleans()), max_size=40))
 def test_whatever_happens_the_books_of_the_journal_balance(tmp_path_factory, story):
-    """Each part is a row or counted in an outage; nothing the gate refused stays a pass."""
+    """Each part is a row, or is counted in an outage. A part that the gate did not let through does not stay a pass."""
     path = tmp_path_factory.mktemp("story") / "journal.sqlite"
     journal = open_journal(path)
     for number, (verdict, outcome, is_recorded) in enumerate(story, 1):
@@ -249,7 +249,7 @@ def test_reading_does_not_hold_up_writing(tmp_path):
     ],
 )
 def test_whatever_the_reason_a_verdict_that_cannot_be_recorded_is_a_journal_error(tmp_path, scores):
-    """The stage lives on, and so do the notes that were waiting."""
+    """The stage goes on, and the notes that waited are kept."""
     path = tmp_path / "journal.sqlite"
     journal = open_journal(path)
     journal.append(part(1), FAULT, STAGES)
@@ -301,7 +301,7 @@ def test_a_session_only_amends_its_own_parts(tmp_path):
 
 
 def test_a_reader_that_takes_its_time_costs_no_label(tmp_path, monkeypatch):
-    """A backup or a report whose output nobody takes: the log grows, and is written back when the reader has gone."""
+    """A backup, or a report whose output nobody reads: the log grows, and is written back when the reader has gone."""
     monkeypatch.setattr("inspectd.records.housekeeping._CHECKPOINT_EVERY_S", 0.02)
     monkeypatch.setattr("inspectd.records.housekeeping._WAL_LIMIT_PAGES", 100)
     path = tmp_path / "journal.sqlite"

@@ -1,4 +1,4 @@
-"""The wall clock may be set to anything between two calls: nothing is lost, nothing is refused, nothing is deleted."""
+"""The wall clock may be set to anything between two calls: nothing is lost, rejected or deleted."""
 
 import sqlite3
 import time
@@ -48,7 +48,7 @@ def retain(path: Path, **limits: int) -> None:
 
 
 class JournalStory(RuleBasedStateMachine):
-    """A journal with a wall clock that steps at random, killed and begun anew, against a model of what it must hold."""
+    """A journal that is killed and opened again, with a wall clock that steps at random, against a model of its contents."""
 
     @initialize()
     def begin(self) -> None:
@@ -218,7 +218,7 @@ def test_a_report_of_the_last_day_shows_what_a_machine_without_clock_did_not_see
 
 
 def test_age_is_the_time_that_lines_have_run(tmp_path):
-    """Three sessions of ten hours by the monotonic clock: what was made in the first is 20 to 30 hours old."""
+    """Three sessions of ten hours by the monotonic clock: parts of the first one are 20 to 30 hours old."""
     path = tmp_path / "journal.sqlite"
     for session in range(3):
         journal = open_journal(path)

@@ -1,4 +1,4 @@
-"""The file under the journal: damaged, replaced, owned by another, or of an earlier version."""
+"""The journal's file: damaged, replaced, owned by another process, or of an earlier version."""
 
 import os
 import random
@@ -67,7 +67,7 @@ def _replace_folder(path: Path) -> None:
     ],
 )
 def test_a_journal_that_is_gone_records_nothing_any_more(path, harm):
-    """Within half a second, whether or not a part comes first, and a clean end is none."""
+    """Noticed within half a second, with or without another part. The end is then not clean."""
     journal = fill(path, 5)
     harm(path)
     time.sleep(0.5)
@@ -109,7 +109,7 @@ def test_a_journal_has_one_owner_under_whatever_name(path, how):
     with pytest.raises(InUseError, match=f"process {os.getpid()}"):
         Journal.open(JournalConfig(path=other), exclusive=True)
     first.close()
-    if how != "hard":  # which would have a log of its own
+    if how != "hard":  # a new file would have another log
         Journal.open(JournalConfig(path=other), exclusive=True).close()
 
 
@@ -122,10 +122,10 @@ def test_a_refused_start_gives_the_journal_free(path):
 
 
 def _check_after_damage(path: Path, recorded: int) -> None:
-    """The line starts: with the old rows, or with a new journal, the old file kept beside it and named in the report."""
+    """The line starts, either with the old rows or with a new journal. The report then names the old file, which is kept."""
     try:
         journal = open_journal(path)
-    except JournalError:  # refused in words: whose file or which version it is can't be told any more
+    except JournalError:  # refused with a reason: nobody can say any more whose file it is, or which version
         return
     journal.append(part(journal.next_part_id), PASS, STAGES)
     journal.close()
@@ -141,7 +141,7 @@ def _check_after_damage(path: Path, recorded: int) -> None:
 
 
 def test_flipped_bits_never_go_unnoticed_nor_stop_the_line(tmp_path):
-    """What is not found is what no check of SQLite can find: another number in an intact row."""
+    """Only one kind of damage is not found, which no check of SQLite can find: another number in an intact row."""
     pattern = tmp_path / "pattern" / "journal.sqlite"
     fill(pattern, 400).close()
     content, moments = pattern.read_bytes(), random.Random(18)
@@ -171,7 +171,7 @@ def test_a_file_cut_short(path, cut):
 
 @pytest.mark.parametrize("is_cut", [True, False])
 def test_a_damaged_log_costs_rows_but_is_no_end(path, is_cut):
-    """What the log has lost is inside the unseen interval."""
+    """The rows that were lost with the log are inside the unseen interval."""
     journal = fill(path, 200)
     log = path.with_name("journal.sqlite-wal")
     kept = path.read_bytes(), log.read_bytes()
@@ -192,7 +192,7 @@ def test_a_damaged_log_costs_rows_but_is_no_end(path, is_cut):
 
 @pytest.mark.parametrize("leaves_empty_file", [True, False])
 def test_a_log_without_its_file_is_kept(path, leaves_empty_file):
-    """SQLite would delete it, with every row that was not yet in the file."""
+    """SQLite would delete the log, with every row that is not yet in the file."""
     journal = fill(path, 200)
     log = path.with_name("journal.sqlite-wal")
     kept = log.read_bytes()

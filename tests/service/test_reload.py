@@ -1,4 +1,4 @@
-"""Reloads of a running line: one at a time, the last wins, nothing that they do can harm it, and a stop may come at any moment."""
+"""Reloads of a running line: one at a time, the last one wins, none harms the line, and a stop may come at any moment."""
 
 import signal
 import time
@@ -29,7 +29,7 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
 
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6])
 def test_a_stop_during_a_reload_is_a_clean_stop(plant: Plant, after_s: float) -> None:
-    """The thread that loads the engine is inside a native library then, which must not meet the end of the interpreter."""
+    """The thread that loads the engine is inside a native library then, and must not be there when the interpreter ends."""
     plant.engine = make_toy_bundle(plant.folder / "large", width=1024, height=768)
     plant.config["engine"] = "large"
     plant.start()

@@ -1,4 +1,4 @@
-"""sd_notify against a real datagram socket in systemd's place."""
+"""sd_notify with a real datagram socket in place of systemd."""
 
 import os
 import select
@@ -92,7 +92,7 @@ def test_a_listener_that_is_gone_is_said_once_and_does_not_stop_the_line(
 
 def test_a_listener_that_does_not_read_does_not_hold_up_the_line(systemd: socket.socket) -> None:
     notifier = Notifier()
-    # Far more than any socket queue takes; a blocking send would never come back (pytest-timeout would tell).
+    # far more than a socket can queue: a send that blocks would never return, and the test would time out
     for _ in range(5000):
         notifier.status("x" * 200)
     assert 0 < len(everything_heard(systemd)) < 5000

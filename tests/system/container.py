@@ -1,4 +1,4 @@
-"""A throw-away Debian with its own systemd, in a systemd-nspawn container without a network.
+"""A temporary Debian with systemd, in a systemd-nspawn container without a network.
 
 The base image and the wheels are made once and kept in /var/tmp; a container is a copy of them in memory.
 """
@@ -95,7 +95,7 @@ def booted() -> Iterator[Container]:
 
 
 def wait_until(probe: Callable[[], T | None], what: str, timeout_s: float = 60) -> T:
-    """The first true answer of `probe`. The limit is far beyond what is expected: it is there to end, not to measure."""
+    """The first true answer of `probe`. The limit is far longer than expected: it ends the test, and measures nothing."""
     end_s = time.monotonic() + timeout_s
     while time.monotonic() < end_s:
         answer = probe()
@@ -109,7 +109,7 @@ _SOURCE_ONLY = shutil.ignore_patterns(".*", "build", "out", "runs", "shared", "*
 
 
 def _leader(nspawn: subprocess.Popen[bytes]) -> int | None:
-    """Its process 1, under the number it has out here."""
+    """Its process 1, by the process number outside the container."""
     if nspawn.poll() is not None:
         raise ChildProcessError(f"systemd-nspawn has ended with exit code {nspawn.returncode}")
     for child in Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children").read_text().split():
@@ -125,7 +125,7 @@ def _is_up(container: Container) -> bool:
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder in memory: what is installed into it, 1.2 GB, need not be written to a disk and deleted there again."""
+    """A folder in memory: 1.2 GB are installed into it, which a disk would have to write and delete again."""
     root = Path(tempfile.mkdtemp(prefix="inspectd-system-"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=4G", "inspectd-system", root], check=True)
     try:
@@ -150,7 +150,7 @@ def _image() -> Path:
 
 
 def _mirror() -> list[str]:
-    """The one this machine's own apt uses for the release; none: debootstrap knows one."""
+    """The mirror that apt on this machine uses for the release; none: debootstrap uses its default."""
     targets = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(RELEASE) $(SITE)", "Created-By: Packages", "Component: main"],
         capture_output=True,

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.factories import MEAN, STD, edit_manifest, make_toy_bundle
 
 WHITE = 250
-"""Mean grey level of an image that is never done with."""
+"""Mean grey level of an image whose inference never ends."""
 
 
 def make_hanging_bundle(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The installed service on a line of its own: a replay camera, a toy engine, a simulated output."""
+"""The installed service on a line with a replay camera, a toy engine and a simulated output."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from tests.system.container import Container, wait_until
 
 UNIT = "inspectd.service"
 DELAY_MS = 1000
-"""Long enough that many parts are in flight whenever something dies."""
+"""So long that many parts are in flight whenever something dies."""
 
 _FOLDER = "/srv/line"
 _STATE = "/var/lib/inspectd"
@@ -114,7 +114,7 @@ class Line:
         wait_until(lambda: text in self.log(), f"{text!r} in the log")
 
     def wait_for_parts(self, more: int = 10) -> None:
-        """So many more than are recorded now."""
+        """Wait for this many more parts than are recorded now."""
         target = self.query("SELECT count(*) FROM parts")[0][0] + more
         wait_until(lambda: self.query("SELECT count(*) FROM parts")[0][0] >= target, f"{more} more parts")
 

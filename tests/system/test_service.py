@@ -61,7 +61,7 @@ def test_the_gate_is_real_time_where_the_machine_allows_it(line: Line, container
     print(f"the gate's RLIMIT_RTPRIO is {limit[1]}; {scheduling}")
     if int(limit[1]) >= 50:
         assert "SCHED_FIFO" in scheduling
-    else:  # this container may not raise the limit; then the gate has to say what that costs
+    else:  # this container may not raise the limit, and the gate must say what follows
         line.wait_for_log("no real-time priority")
 
 
@@ -136,7 +136,7 @@ def test_a_bad_config_ends_with_78_and_is_not_tried_again(line: Line, container:
 
 
 def test_a_killed_line_is_back_and_says_what_it_did_not_see(line: Line) -> None:
-    """The gate outlives it: run permit falls at once, and what was in flight is rejected at its due time."""
+    """The gate lives longer: run permit drops at once, and what was in flight is rejected at its due time."""
     pid = line.start()
     line.wait_for_parts()
     last_before = line.query("SELECT max(id) FROM parts")[0][0]

@@ -83,7 +83,7 @@ class Babbler:
 
 
 class Forgetful:
-    """One coil, and a connection that it ends after every third answer."""
+    """One coil. The device ends the connection after every third answer."""
 
     def __init__(self) -> None:
         self.coils: dict[bytes, bool] = {}
@@ -114,7 +114,7 @@ def test_a_connection_that_the_device_ends_now_and_then_is_made_anew():
 
 
 def test_whatever_a_device_answers_the_output_works_or_has_failed():
-    """Anything else than an OutputError would be a fault that nobody foresaw."""
+    """Any other error than OutputError would be an unexpected fault."""
     server = Server(Babbler())
     config = ModbusConfig(
         kind="modbus",
