@@ -71,7 +71,10 @@ def _sections(schema: Schema, section: Schema, path: str) -> Iterator[str]:
     if section.get("description"):
         yield paragraphs(section["description"])
     required = section.get("required", [])
-    yield table(_HEAD, [_row(schema, name, key, name in required) for name, key in section["properties"].items()])
+    rows = [_row(schema, name, key, name in required) for name, key in section["properties"].items()]
+    columns = [column for column in zip(_HEAD, *rows, strict=True) if any(column[1:])]
+    head, *rows = zip(*columns, strict=True)
+    yield table(head, rows)
     for name, key in section["properties"].items():
         for inner, suffix in _inner(schema, key):
             yield from _sections(schema, inner, f"{path}.{name}{suffix}".lstrip("."))
@@ -133,13 +136,17 @@ def _allowed(key: Schema) -> str:
         return ", ".join(code(value) for value in key["enum"])
     limits = []
     if "exclusiveMinimum" in key:
-        limits.append(f"above {key['exclusiveMinimum']:g}")
+        limits.append(f"above {_number(key['exclusiveMinimum'])}")
     if "minimum" in key:
-        limits.append(f"{key['minimum']:g} or more")
+        limits.append(f"{_number(key['minimum'])} or more")
     if "exclusiveMaximum" in key:
-        limits.append(f"below {key['exclusiveMaximum']:g}")
+        limits.append(f"below {_number(key['exclusiveMaximum'])}")
     if "maximum" in key:
-        limits.append(f"at most {key['maximum']:g}")
+        limits.append(f"at most {_number(key['maximum'])}")
     if "pattern" in key:
         limits.append(f"as `{key['pattern']}`")
     return "; ".join([*(each for each in variants if each), *([", ".join(limits)] if limits else [])])
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
