@@ -51,13 +51,13 @@ class Config(Section):
         if self.camera.max_age_ms > self.gate.delay_ms:
             raise ValueError(
                 f"camera.max_age_ms ({self.camera.max_age_ms:g}) must not exceed gate.delay_ms ({self.gate.delay_ms:g}): "
-                "an older frame could never be judged in time"
+                "the gate would act before an older image is judged"
             )
         if self.gate.pitch_ms is None and (period_ms := self.camera.known_period_ms()) is not None:
             self.gate.fits(period_ms)
         if self.gate.output.kind == "camera" and self.camera.kind != "pylon":
             raise ValueError(
-                "gate.output.kind 'camera' drives the output line of a Basler camera: it needs camera.kind 'pylon'"
+                "gate.output.kind: 'camera' drives the output line of a Basler camera, so camera.kind must be 'pylon'"
             )
         return self
 

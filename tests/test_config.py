@@ -121,7 +121,7 @@ def test_whatever_stands_in_the_file_it_is_a_config_or_a_config_error(tmp_path_f
 def test_every_config_we_ship_or_print_in_the_readme_is_one(tmp_path):
     load_config(PROJECT / "config" / "demo.yaml")
     load_config(PROJECT / "systemd" / "line.yaml")
-    (example,) = re.findall(r"```yaml\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    (example,) = re.findall(r"```yaml\n(.*?)```", (PROJECT / "docs/line/configuration.md").read_text(), re.DOTALL)
     load_config(write(tmp_path, example))
 
 
