@@ -26,7 +26,7 @@ CREATE TABLE sessions (  -- one run of the line, from start to end
     id INTEGER PRIMARY KEY,  -- number of the session
     started_utc_ns INTEGER NOT NULL,  -- when it began
     alive_utc_ns INTEGER NOT NULL,  -- when it last wrote, at most a second ago while it runs
-    ended_utc_ns INTEGER,  -- when it ended; empty while it runs, and if it did not end cleanly
+    ended_utc_ns INTEGER,  -- when it ended; empty while it runs, and after a crash until the next session begins
     started_mono_ns INTEGER NOT NULL DEFAULT 0,  -- when it began
     alive_mono_ns INTEGER NOT NULL DEFAULT 0,  -- when it last wrote
     clock_steps INTEGER NOT NULL DEFAULT 0,  -- how often the wall clock was set meanwhile
@@ -53,7 +53,7 @@ CREATE TABLE parts (  -- one row per label
     t_mono_ns INTEGER NOT NULL,  -- time of the trigger
     verdict TEXT NOT NULL CHECK ({_VERDICT}),  -- `pass`, `fault`, `uncertain` or `missed`
     reason TEXT CHECK ({_REASON}),  -- why it was missed
-    class TEXT CHECK ({_CLASS}),  -- the class with the highest score
+    class TEXT CHECK ({_CLASS}),  -- the class with the highest score; empty if the part was not inspected
     certainty REAL CHECK ({_CERTAINTY}),  -- the highest score
     scores TEXT,  -- scores of all classes, as JSON
     acquire_us INTEGER NOT NULL,  -- trigger to arrival of the image

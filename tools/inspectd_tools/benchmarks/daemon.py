@@ -19,6 +19,7 @@ from inspectd.camera.image_files import read_photo
 from inspectd.files.yaml_file import dump_yaml
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import to_grey
+from inspectd.part import Missed
 from inspectd.records.journal import open_for_reading
 from inspectd.terminal import track
 from inspectd_tools.synthetic.render.dataset import mixed_stream, write
@@ -46,7 +47,7 @@ class Run:
 
     @property
     def missed(self) -> Counter[str]:
-        return Counter(row["reason"] for row in self.rows if row["verdict"] == "missed")
+        return Counter(row["reason"] for row in self.rows if row["verdict"] == Missed.word)
 
     def _warm_up(self) -> int:
         begin_ns = self.rows[0]["t_mono_ns"] + 1_000_000_000

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from inspectd.part import Missed
 from inspectd.terminal import console, track
 from inspectd_tools.benchmarks.daemon import Bench, Run
 from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
@@ -76,7 +77,7 @@ def _overload_table(runs: dict[int, Run]) -> Table:
         title="overload, from files",
     )
     for rate, run in runs.items():
-        missed = [row for row in run.rows if row["verdict"] == "missed"]
+        missed = [row for row in run.rows if row["verdict"] == Missed.word]
         rejected = sum(str(row["gate_outcome"]).startswith("rejected") for row in missed)
         unrecorded = sum(row["parts"] for row in run.outages)
         table.add_row(

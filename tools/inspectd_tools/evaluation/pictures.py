@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from inspectd.camera.image_files import read_photo
 from inspectd.contact_sheet import write_contact_sheet
 from inspectd.inference.preprocess import to_colour
+from inspectd.part import Pass
 from inspectd.terminal import track
 from inspectd_tools.evaluation.predictions import Judgement
 from inspectd_tools.metrics.plots import short
@@ -34,8 +35,8 @@ def worst(judgements: Sequence[Judgement], good: int) -> dict[str, list[Judgemen
     wrong = certain_first(photo for photo in judgements if photo.is_wrong)
     if all(photo.verdict is None for photo in judgements):
         return {"wrong": wrong, UNKNOWN: certain_first(photo for photo in judgements if photo.is_unknown)}
-    passed = [photo for photo in judgements if photo.verdict == "pass"]
-    rejected = [photo for photo in judgements if photo.label == good and photo.verdict != "pass"]
+    passed = [photo for photo in judgements if photo.verdict == Pass.word]
+    rejected = [photo for photo in judgements if photo.label == good and photo.verdict != Pass.word]
     return {
         "false_accepts": certain_first(photo for photo in passed if photo.label != good),
         "false_rejects": sorted(rejected, key=lambda photo: photo.scores[good]),
