@@ -8,7 +8,7 @@ SERVICE_BIN := $(PREFIX)/venv/bin
 
 .PHONY: install uninstall
 
-install:  ## the service, in $(PREFIX) (root); starts nothing
+install:  ## install the service in $(PREFIX) without starting it (root)
 	$(PYTHON) -m venv $(PREFIX)/venv
 	rm -rf build
 	$(SERVICE_BIN)/python -m pip install --quiet --disable-pip-version-check '.[gpio,modbus,signing]'
@@ -32,12 +32,12 @@ install:  ## the service, in $(PREFIX) (root); starts nothing
 	test ! -S /run/udev/control || { udevadm control --reload && udevadm trigger --subsystem-match=usb --subsystem-match=gpio; }
 	systemctl daemon-reload
 	@runuser -u inspectd -- $(SERVICE_BIN)/inspectd --version || \
-	  { echo "User inspectd can't run $(SERVICE_BIN)/python: install with a Python it can read, PYTHON=/usr/bin/python3"; exit 1; }
-	@echo "Installed. Next: edit $(CONFIG), then"
+	  { echo "The user inspectd can't run $(SERVICE_BIN)/python: install with a Python that it can read, such as PYTHON=/usr/bin/python3"; exit 1; }
+	@echo "Installed. Next: edit $(CONFIG), then run"
 	@echo "  sudo -u inspectd inspectd check --config $(CONFIG) && systemctl enable --now inspectd"
-	@echo "After an update: systemctl restart inspectd"
+	@echo "After an update, run: systemctl restart inspectd"
 
-uninstall:  ## the reverse; keeps configuration and records (root)
+uninstall:  ## remove the service; keep configuration and records (root)
 	-systemctl disable --now inspectd
 	rm -rf $(PREFIX)/venv $(addprefix $(PREFIX)/,$(wildcard engines/*))
 	-rmdir $(PREFIX)/engines $(PREFIX)

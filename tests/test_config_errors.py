@@ -83,7 +83,7 @@ def test_every_key_that_an_error_names_is_in_the_schema(camera, output, data):
         if isinstance(node, dict) and data.draw(st.booleans()):
             node.pop(last, None)
         elif isinstance(node, dict):
-            node[last] = data.draw(WRONG)
+            node[last] = copy.deepcopy(data.draw(WRONG))
     try:
         checked(Config, values, Path("line.yaml"))
     except ConfigError as error:
