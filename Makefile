@@ -41,7 +41,7 @@ unit: $(VENV)/test.stamp  ## every test but the fault campaign and the booted sy
 	$(BIN)/python -m pytest -q -m "not faults and not system"
 
 docs: $(VENV)/docs.stamp  ## build the documentation site into out/docs; a broken link is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 faults: $(VENV)/dev.stamp  ## the fault campaign, with its table
 	$(BIN)/python -m pytest -m faults -v

@@ -105,7 +105,7 @@ def test_the_site_builds_and_fetches_nothing(tmp_path: Path) -> None:
         pytest.skip("needs mkdocs-material: pip install -e '.[docs]'")
     if find_spec("torch") is None:
         pytest.skip("the command line reference needs the training tools: pip install -e '.[train]'")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     fetched = re.compile(
