@@ -1,4 +1,4 @@
-"""What the command lines of the tools share: numbers they take, folders they refuse, how they end."""
+"""What the command lines of all tools have in common: the parser, types of arguments, and how a program ends."""
 
 import argparse
 from collections.abc import Callable
@@ -8,24 +8,39 @@ from inspectd.errors import InspectdError
 from inspectd.terminal import print_any_text, print_error
 
 
+def new_parser(description: str | None, epilog: str) -> argparse.ArgumentParser:
+    """The parser of a program; both texts are printed as they are written."""
+    return argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
 def positive(text: str) -> int:
-    """An argument's type: a whole number, at least 1."""
+    """The type of an argument: a whole number, at least 1."""
     return _at_least(1, text)
 
 
 def not_negative(text: str) -> int:
-    """An argument's type: a whole number, at least 0."""
+    """The type of an argument: a whole number, at least 0."""
     return _at_least(0, text)
 
 
+def names(text: str) -> tuple[str, ...]:
+    """The type of an argument: names with commas between them."""
+    return tuple(text.split(","))
+
+
 def refuse_used_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
-    """Ends the program with wrong usage unless `folder` is new or empty."""
+    """End the program with a usage error unless `folder` is new or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         parser.error(f"{folder}: is not empty; give a new folder, so that nothing is mixed up or lost")
 
 
 def exit_code(program: str, work: Callable[[], None]) -> int:
-    """Of `work`: 0, what an error of our own says, or 1 where the disk refused; said on stderr in the name of `program`."""
+    """Do the work of `program` and return its exit code: 0, the code of a project error, or 1 for an error of the disk.
+
+    Errors are printed on the standard error.
+    """
     print_any_text()
     try:
         work()

@@ -1,4 +1,4 @@
-"""Training settings: `config/training/<name>.json` over `default.json`, checked and never evaluated."""
+"""Training settings: `config/training/<name>.json` over `default.json`. They are data: nothing in them is executed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,94 +8,122 @@ from pydantic import Field, field_validator, model_validator
 
 from inspectd.class_name import ClassName
 from inspectd.errors import ConfigError
-from inspectd.files.json_file import parse_json, read_json
-from inspectd.files.text_file import shown
+from inspectd.files.json_file import read_json
 from inspectd.inference.preprocess import InputSpec
 from inspectd.section import Section, checked
 from inspectd.shipped import shipped
+from inspectd_tools.changes import changed, overlaid
 
 FOLDER = shipped("config/training")
 
 
 class TrainingSettings(Section):
-    """One training. Key names follow the thesis where it has them."""
+    """The settings of one training.
+
+    These keys have the names of the thesis: model, criterion, optimizer, scheduler, dataset, epochs, batch_size, augmentation,
+    PFM_flag, RBF_flag, gp_const, early_limit and replacement_limit.
+    """
 
     model: Literal["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1", "DuqCnn"]
-    """DuqCnn: the small network of the DUQ paper, for 28x28 images. Images of at most 32 px get stems of stride 1."""
+    """The backbone. DuqCnn is the small network of the DUQ paper, for images of 28x28 px; the others are torchvision's.
+    For images of at most 32 px the first convolution has stride 1, so that small images keep their details."""
     pretrained: bool
-    """Start from the file given as --weights, or else from torchvision's own, instead of from random weights."""
+    """true: the backbone starts with the weights in the file given as --weights, or else with torchvision's. false: it starts
+    with random weights."""
     dataset: Literal["FashionMNIST"] | None = None
-    """A published set that has files of its own kind; null: photos, given as --data."""
+    """A published data set to train with; it is found without --data. null: train with the photos given as --data."""
     classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=1000)]
-    """Class folders in the order of the scores; the only source of class indices."""
+    """Names of the class folders in the order of the scores. Only this list decides the index of a class; a manifest given as
+    --data brings its own list."""
     pass_class: str
+    """The class of good labels, one of `classes`. Only labels of this class pass."""
     input: InputSpec
+    """What the network sees of an image: its size in px, channels and region of interest, and the mean and standard deviation
+    by which pixel values between 0 and 1 are normalised."""
     RBF_flag: bool
-    """true: DUQ; false: softmax, for comparison."""
+    """true: the head is DUQ, with one RBF kernel per class. false: the head is a softmax, for comparison."""
     criterion: Literal["BCE", "BCE_of_K", "CrossEntropyLoss"] | None = None
-    """What trains the backbone. BCE: DUQ's own loss, whose features tell unknowns best once the classes are learnt; it is
-    computed from log K and teaches however far an image is from its centroid. BCE_of_K: the same from K, as in the paper's
-    code; an image with K below 1e-12 teaches nothing, so that centroids that begin far come to the images first.
-    CrossEntropyLoss: a softmax, which learns from fewer photos; with RBF_flag the DUQ head is fitted to it afterwards.
-    null: BCE with RBF_flag, else CrossEntropyLoss."""
+    """The loss that trains the backbone. BCE is the loss of DUQ; once the classes are learnt, its features distinguish unknown
+    images best. It is computed from log K, so that it also learns from images far from their centroid. BCE_of_K is the same
+    loss computed from K, as in the code of the paper: images with K below 1e-12 teach nothing, so that centroids that start
+    far away first move to the images. CrossEntropyLoss trains a softmax, which needs fewer photos; with RBF_flag, a DUQ head is
+    fitted to the backbone afterwards. null: BCE with RBF_flag, else CrossEntropyLoss."""
     centroid_size: int = Field(ge=1, le=65_536)
+    """Dimensions of the space in which the DUQ head measures distances to the centroids. More dimensions cost more time and
+    memory."""
     length_scale: float = Field(ge=1e-6, le=1e6)
+    """Length scale (sigma) of the RBF kernels. A smaller one makes certainty fall faster with the distance to the centroid."""
     learn_length_scale: bool
-    """length_scale is where it begins."""
+    """true: training also changes the length scale, which starts at `length_scale`. false: it stays as it is."""
     duq_start: Literal["near", "far"] = "near"
-    """The paper's two beginnings: its ResNet's centroids lie within a length scale of each other, its small CNN's many
-    length scales apart, where no image lies by chance."""
+    """Where the centroids start, as in the two networks of the paper. near: within one length scale of each other, as in its
+    ResNet. far: many length scales from each other, as in its small CNN, so that no image is near a centroid by chance."""
     gamma: float = Field(ge=0, lt=1)
-    """Of the moving averages behind the centroids."""
+    """Weight of the past in the moving averages that make the centroids. A larger one lets the centroids move more slowly."""
     head_fit: Literal["gradient", "means", "covariance"]
-    """gradient: maps and centroids as training leaves them (the paper). means: the same maps, each centroid moved to the mean
-    of its class, which the moving averages only follow. covariance: the head is fitted afterwards to mean
-    and covariance of each class's features, which tells unknowns better. Without RBF_flag the softmax is fitted only where
-    no epoch trains it."""
+    """How the DUQ head gets its final weights. gradient: as training leaves them, as in the paper. means: each centroid is moved
+    to the mean of its class, which the moving averages only follow. covariance: the head is fitted to the mean and covariance of
+    the features of each class after the training, which distinguishes unknown images better. A softmax head (RBF_flag false) is
+    fitted only if epochs is 0."""
     gp_const: float | None = Field(default=None, gt=0, le=1e6)
-    """Weight of the gradient penalty; null: off."""
+    """Weight of the gradient penalty in the loss. The penalty keeps the kernels sensitive to changes of the image. null: no
+    penalty."""
     pool: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]]
-    """Rows and columns of the average pooling before the head. (1, 1) forgets where things are; a grid keeps the
-    layout of a product that always lies the same way."""
+    """Rows and columns to which the features are averaged before the head. [1, 1] drops all positions; a grid keeps the
+    layout of a product that is always placed in the same way."""
     epochs: int = Field(ge=0, le=100_000)
-    """0: the pretrained backbone stays as it is and the head alone is fitted, which few photos of few parts are better for."""
+    """How many epochs are trained. 0: the pretrained backbone is not trained, only the head is fitted; with photos of only a
+    few parts this works better than training the whole network."""
     batch_size: int = Field(ge=2, le=65_536)
+    """Images per training step. Several processes (torchrun) share them equally."""
     validation_share: float = Field(gt=0, lt=1)
+    """Share of the training images, between 0 and 1, that is used for validation instead. It applies to a folder or a published
+    data set; a manifest has its own validation photos."""
     augmentation: Literal[
         "no_augment", "production", "simple", "rand_augment", "auto_augment", "random_choice", "categorical"
     ]
-    """production: small shifts, light, contrast and noise as they vary on a line from label to label. The others also
-    mirror, turn and recolour, which must not make another class of an image."""
+    """How training images are changed at random. no_augment: they are not. production: small shifts, and changes of light and
+    sensor noise as they occur between labels on a line. simple mirrors; the others also turn, distort and recolour. Use these
+    only if a mirrored, turned or recoloured image still belongs to its class."""
     class_balance: Literal["none", "sampling", "weights"]
-    """sampling: every class is seen equally often, so that few photos of a fault weigh as much as many good ones;
-    weights: the loss of a class weighs the inverse of its count."""
+    """How rare classes are treated. none: like the others. sampling: each class is drawn equally often, so that a few photos of a
+    fault count as much as many good ones. weights: the loss of an image is divided by the number of images of its class."""
     epoch_images: int | None = Field(default=None, ge=1, le=100_000_000)
-    """Images drawn per epoch, with repetition; null: each once. Tiny sets need more than they have."""
+    """Images drawn per epoch; if there are fewer, they are repeated. This is for very small data sets. null: each image once."""
     label_smoothing: float = Field(ge=0, lt=1)
+    """Share of each training target, between 0 and 1, that is spread evenly over all classes. 0: no smoothing."""
     optimizer: Literal["SGD", "AdamW"]
+    """The optimiser of the weights. SGD has momentum 0.9."""
     nesterov: bool
-    """SGD only; its momentum is 0.9."""
+    """true: SGD uses Nesterov momentum. AdamW ignores this key."""
     lr: float = Field(gt=0, le=100)
+    """The highest learning rate. `scheduler` says how it changes."""
     weight_decay: float = Field(ge=0, le=100)
+    """Weight decay of the optimiser. 0: no decay."""
     clip_norm: float | None = Field(default=None, gt=0, le=1e6)
-    """A longer gradient is shortened to this norm; null: off. A DUQ head that begins far from all images has long ones."""
+    """Largest norm of the gradient; a longer gradient is shortened to it. A DUQ head that starts far from all images has long
+    gradients. null: gradients are not shortened."""
     scheduler: Literal["none", "cosine", "MultiStepLR"]
-    """cosine: with a linear warm-up over the first 15 %."""
+    """How the learning rate changes. none: it stays. cosine: it rises linearly over the first 15 % of the training and then falls
+    to 0 along a cosine. MultiStepLR: it falls to a fifth after each of the `milestones`."""
     milestones: tuple[Annotated[int, Field(ge=0, le=100_000)], ...] = ()
-    """MultiStepLR: epochs after which the learning rate falls to a fifth."""
+    """Epochs after which MultiStepLR lowers the learning rate. Other schedulers ignore this key."""
     keep: Literal["best", "last"] = "best"
-    """The epoch that the run ends with: that of the lowest validation loss, or the last, as published schedules have it."""
+    """The epoch whose weights the run keeps. best: that of the lowest validation loss. last: the last one, as in published
+    training schedules."""
     early_limit: int = Field(ge=0, le=100_000)
-    """Epochs without better validation loss before stopping; 0: off."""
+    """Training stops after so many epochs without a lower validation loss. 0: it never stops early."""
     replacement_limit: int = Field(ge=0, le=100_000)
-    """Epochs without better validation loss before the weights go back to the best ones; 0: off."""
+    """After so many epochs without a lower validation loss, training goes on from the best weights so far. 0: it never goes back."""
     PFM_flag: tuple[Literal["Terminal", "Tensorboard"], ...]
-    """Where the metrics go besides the run's files."""
+    """Where the metrics are shown, besides the files of the run. Terminal: printed as tables. Tensorboard: written as event
+    files for TensorBoard. An empty list: in the files only."""
     seed: int = Field(ge=0, lt=2**32)
+    """Seed of everything random in the training. The same settings, photos, seed and machine give the same weights."""
 
     @property
     def trains_duq(self) -> bool:
-        """Whether gradient descent sees the DUQ head."""
+        """Whether gradient descent trains the DUQ head, and not a softmax that it replaces afterwards."""
         return self.RBF_flag and self.criterion != "CrossEntropyLoss"
 
     @field_validator("pass_class")
@@ -103,62 +131,44 @@ class TrainingSettings(Section):
     def _is_a_class(cls, value: str, info: Any) -> str:
         classes = info.data.get("classes", ())
         if classes and value not in classes:
-            raise ValueError(f"is none of the classes {', '.join(classes)}")
+            raise ValueError(f"is not one of the classes {', '.join(classes)}")
         return value
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         if not self.RBF_flag and self.criterion in ("BCE", "BCE_of_K"):
             raise ValueError(
-                f"criterion: {self.criterion} is of DUQ's kernels; it must be CrossEntropyLoss where RBF_flag is false"
+                f"criterion: {self.criterion} needs a DUQ head; it must be CrossEntropyLoss if RBF_flag is false"
             )
         if self.RBF_flag and self.head_fit != "covariance" and not self.trains_duq:
             raise ValueError(
-                "criterion: CrossEntropyLoss trains no DUQ head; it must be BCE or BCE_of_K, or head_fit covariance"
+                "criterion: CrossEntropyLoss does not train a DUQ head; set criterion to BCE or BCE_of_K, or head_fit to "
+                "covariance"
             )
         if self.epochs == 0 and not (self.pretrained and self.head_fit == "covariance"):
-            raise ValueError("epochs: 0 fits a head to a pretrained backbone: pretrained true, head_fit covariance")
+            raise ValueError(
+                "epochs: 0 only fits a head to a pretrained backbone; pretrained must be true and head_fit covariance"
+            )
         if self.gp_const is not None and not self.trains_duq:
             raise ValueError(
-                "gp_const: the gradient penalty is on DUQ's kernels; it must be null unless RBF_flag is true and criterion no CrossEntropyLoss"
+                "gp_const: the gradient penalty needs a DUQ head that is trained; it must be null if RBF_flag is false or "
+                "criterion is CrossEntropyLoss"
             )
         return self
 
 
-def load_settings(name: str, changes: Iterable[str] = (), folder: Path = FOLDER) -> TrainingSettings:
-    """Read `<folder>/<name>.json` over `default.json`, then `key=value` changes (JSON values; dots reach into objects).
+def names(folder: Path = FOLDER) -> list[str]:
+    """The training settings in `folder`, without default.json, which is below all of them."""
+    return sorted(path.stem for path in folder.glob("*.json") if path.stem != "default")
 
-    Raises ConfigError naming the file, key, value and what is allowed, all errors at once.
+
+def load_settings(name: str, changes: Iterable[str] = (), folder: Path = FOLDER) -> TrainingSettings:
+    """Read `<folder>/<name>.json` over `default.json`, then make the `key=value` changes (see `inspectd_tools.changes`).
+
+    Raises ConfigError naming the file and, for all wrong keys at once, the value and what is allowed.
     """
     path = folder / f"{name}.json"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.json") if file.stem != "default"))
-        raise ConfigError(f"{path}: no such training settings; there are: {known}")
-    values = _overlay(read_json(folder / "default.json"), read_json(path))
-    for change in changes:
-        key, separator, text = change.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {change}: must be key=value")
-        value = _value(key, text)
-        for part in reversed(key.split(".")):
-            value = {part: value}
-        values = _overlay(values, value)
-    return checked(TrainingSettings, values, path)
-
-
-def _value(key: str, text: str) -> Any:
-    """JSON, or text that is not JSON and needs no quotes."""
-    try:
-        return parse_json(text)
-    except ValueError as error:
-        if text.startswith(("[", "{", '"')):
-            raise ConfigError(f"--set {key}: {shown(text)} is not valid JSON: {error}") from error
-        return text
-
-
-def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _overlay(merged[key], value) if both else value
-    return merged
+        raise ConfigError(f"{path}: no such training settings; there are: {', '.join(names(folder))}")
+    values = overlaid(read_json(folder / "default.json"), read_json(path))
+    return checked(TrainingSettings, changed(values, changes), path)

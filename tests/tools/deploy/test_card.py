@@ -24,7 +24,7 @@ from inspectd_tools.deploy.card.cases import cases
 from inspectd_tools.deploy.card.examples import choose, write_examples
 from inspectd_tools.deploy.card.html import write_page
 from inspectd_tools.deploy.card.performance import blind_spots
-from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.evaluation import cli as evaluate
 from inspectd_tools.explain import cli as explain
 from inspectd_tools.explain.coverage import random_classifier

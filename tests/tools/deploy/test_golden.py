@@ -12,7 +12,7 @@ from inspectd.camera.image_files import decode_photo, read_photo
 from inspectd.inference.preprocess import InputSpec, preprocess
 from inspectd_tools.data.images import load_images
 from inspectd_tools.deploy.bundle import golden_places, write_golden
-from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.deploy.judged import Judged
 from tests.camera.photo_kinds import PHOTOS, scene
 
 

@@ -14,10 +14,10 @@ from inspectd.errors import EngineError
 from inspectd.inference import load_bundle
 from inspectd.inference.preprocess import preprocess
 from inspectd_tools.deploy.precision import Candidate, choose
-from inspectd_tools.deploy.predict import openvino_network
 from inspectd_tools.deploy.quantise import quantise
 from inspectd_tools.deploy.threshold import Groups, calibrate
 from inspectd_tools.metrics.timing import interleaved
+from inspectd_tools.networks.runtimes import openvino_network
 from inspectd_tools.synthetic.render.sample import CLASSES, UNKNOWNS, render
 from tests.system.container import wait_until
 
@@ -87,7 +87,7 @@ _LONG_WORK = """
 from pathlib import Path
 import sys
 import numpy as np
-from inspectd_tools.training.quantise import quantise
+from inspectd_tools.deploy.quantise import quantise
 
 pixels = np.random.default_rng(0).integers(0, 256, (300, 1, 192, 256), np.uint8)
 quantise(Path(sys.argv[1]), pixels, np.zeros((300, 4), np.float32), Path(sys.argv[2]))

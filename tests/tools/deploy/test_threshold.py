@@ -1,4 +1,4 @@
-"""The threshold's promise: tried on random draws, where a wrong bound shows."""
+"""The guarantee of the threshold: tried on random draws, where a wrong bound shows."""
 
 import csv
 import math
@@ -14,15 +14,15 @@ from inspectd.errors import EngineError
 from inspectd_tools.deploy import threshold as calibration
 from inspectd_tools.deploy.threshold import (
     Groups,
-    broken_promises,
+    broken_guarantees,
     calibrate,
     choose_threshold,
     images_needed,
     most_allowed,
-    promise,
     usual_alpha,
 )
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
+from inspectd_tools.deploy.threshold_report import guarantee
 from inspectd_tools.metrics.rates import Rate, false_rejects, pass_certainty, rates
 
 DRAWS = 1000
@@ -43,7 +43,7 @@ def pool(n: int = 20000) -> Groups:
 
 @pytest.mark.parametrize(("n_faulty", "n_unknown", "alpha"), [(300, 300, 0.01), (149, 1000, 0.02), (1000, 400, 0.05)])
 def test_of_1000_calibration_sets_at_most_5_percent_break_the_promise(n_faulty, n_unknown, alpha):
-    broken = broken_promises(pool(), n_faulty, n_unknown, alpha, DRAWS)
+    broken = broken_guarantees(pool(), n_faulty, n_unknown, alpha, DRAWS)
     assert broken <= DRAWS * 0.05
     assert broken >= DRAWS * 0.01, "so careful a bound costs good labels"
 
@@ -53,7 +53,7 @@ def test_a_bound_that_is_none_breaks_it(monkeypatch):
     monkeypatch.setattr(calibration, "upper_bound", lambda errors, n, confidence: errors / n)
     most_allowed.cache_clear()
     try:
-        assert broken_promises(pool(), 300, 300, 0.01, DRAWS) > DRAWS * 0.2
+        assert broken_guarantees(pool(), 300, 300, 0.01, DRAWS) > DRAWS * 0.2
     finally:
         most_allowed.cache_clear()
 
@@ -99,12 +99,12 @@ def test_a_threshold_passes_no_faulty_image_and_keeps_the_bound_on_unknowns(faul
 
 
 def test_a_network_certain_of_everything_is_no_engine():
-    with pytest.raises(EngineError, match="3 faulty and 0 unknown calibration images have certainty 1"):
+    with pytest.raises(EngineError, match="certainty 1 to 3 faulty and 0 unknown calibration images"):
         choose_threshold(np.array([1] * 3 + [0] * 97, np.float32), np.zeros(100, np.float32), 0.05)
 
 
 def test_without_good_images_there_is_no_threshold():
-    with pytest.raises(EngineError, match=r"^no good calibration image is given"):
+    with pytest.raises(EngineError, match=r"^there is no good calibration image"):
         calibrate(Groups(np.empty(0, np.float32), {"crooked": np.zeros(60, np.float32)}, {}), "0" * 64, 0.05)
 
 
@@ -113,7 +113,7 @@ def test_the_number_of_images_needed_is_the_smallest():
         n = images_needed(alpha)
         assert upper_bound(0, n) <= alpha < upper_bound(0, n - 1)
         choose_threshold(np.zeros(n, np.float32), np.zeros(n, np.float32), alpha)
-        with pytest.raises(EngineError, match=f"that needs {n} unknown calibration images, got {n - 1}"):
+        with pytest.raises(EngineError, match=f"that needs {n} unknown calibration images, but there are {n - 1}"):
             choose_threshold(np.zeros(n, np.float32), np.zeros(n - 1, np.float32), alpha)
 
 
@@ -143,7 +143,9 @@ def test_without_unknown_images_good_ones_say_how_strict_it_can_be():
     assert threshold.value == good[2]
     assert threshold.false_reject_rate == 2 / 250
     assert "there were no unknown ones" in threshold.method
-    assert promise(threshold) == "at most 5.00% of the faulty labels pass, and of unknown ones nobody knows how many"
+    assert guarantee(threshold) == (
+        "at most 5.00% of the faulty labels pass; how many unknown ones pass was not measured"
+    )
 
 
 def test_the_curve_says_what_other_thresholds_would_cost(tmp_path):
@@ -257,7 +259,7 @@ def test_without_images_the_usual_bound_is_a_quarter_of_a_percent():
 @pytest.mark.parametrize("name", ["faulty", "unknown"])
 def test_too_few_images_are_named(name):
     groups = {"faulty": np.zeros(100, np.float32), "unknown": np.zeros(100, np.float32), name: np.zeros(58, np.float32)}
-    message = f"at most 5.00% false accepts can't be shown: that needs 59 {name} calibration images, got 58; "
+    message = f"at most 5.00% false accepts can't be shown: that needs 59 {name} calibration images, but there are 58; "
     with pytest.raises(EngineError, match=f"^{message}"):
         choose_threshold(groups["faulty"], groups["unknown"], 0.05)
 
@@ -278,7 +280,7 @@ def test_a_group_that_is_absent_asks_for_nothing():
 def test_certainties_of_1_are_counted_in_each_group():
     unknown = certainties(*[1] * 4, *[0] * 96)
     with pytest.raises(
-        EngineError, match=r"at most 5.00% false accepts pass: 2 faulty and 4 unknown .* have certainty 1"
+        EngineError, match=r"keeps false accepts to at most 5.00%: .* certainty 1 to 2 faulty and 4 unknown"
     ):
         choose_threshold(certainties(*[1] * 2, *[0] * 98), unknown, 0.05)
     with pytest.raises(EngineError, match="0 faulty and 4 unknown"):
@@ -309,7 +311,7 @@ def test_each_bound_is_corrected_for_the_numbers_that_could_have_passed(n_unknow
     assert (threshold.n_good, threshold.n_bad) == (2, 90 + n_unknown)
     assert (threshold.alpha, threshold.confidence, threshold.calibration_fingerprint) == (alpha, 0.95, "f" * 64)
     assert threshold.false_reject_rate == 0.5
-    assert promise(threshold) == (
+    assert guarantee(threshold) == (
         f"at most {alpha:.2%} of the faulty labels, and at most {alpha:.2%} of the unknown ones, pass"
     )
 
@@ -348,7 +350,7 @@ def test_broken_promises_are_as_many_as_the_urn_says(side):
 
     def broken(seed: int) -> int:
         groups = Groups(certainties(), pools["faulty"], pools["unknown"])
-        return broken_promises(groups, counts["faulty"], counts["unknown"], 0.6, draws, seed)
+        return broken_guarantees(groups, counts["faulty"], counts["unknown"], 0.6, draws, seed)
 
     only_low = stats.hypergeom(20, 7, 4).pmf(4)
     spread = math.sqrt(draws * only_low * (1 - only_low))
@@ -364,4 +366,4 @@ def test_a_promise_kept_to_the_letter_is_not_broken(side):
         pools = {"faulty": {}, "unknown": {}, side: {name: certainties(*[0] * low, *[0.001] * (10 - low))}}
         counts = {"faulty": 0, "unknown": 0, side: 4}
         groups = Groups(certainties(), pools["faulty"], pools["unknown"])
-        assert broken_promises(groups, counts["faulty"], counts["unknown"], 0.6, 2000) == 0
+        assert broken_guarantees(groups, counts["faulty"], counts["unknown"], 0.6, 2000) == 0

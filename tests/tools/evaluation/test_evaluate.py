@@ -353,7 +353,7 @@ def test_weights_that_cannot_be_used_are_named(labels, tmp_path, capsys):
         (run / name).write_bytes((labels / "run" / name).read_bytes())
     assert "weights.safetensors: no such file" in refused([run, *data], capsys)
     (run / "weights.safetensors").write_bytes(b"\0")
-    assert "weights.safetensors: is no whole safetensors file" in refused([run, *data], capsys)
+    assert "weights.safetensors: is not a complete safetensors file" in refused([run, *data], capsys)
     weights = load_file(labels / "run" / "weights.safetensors")
     save_file({key: value for key, value in weights.items() if key != "head.weight"}, run / "weights.safetensors")
     assert "weights.safetensors: does not hold the weights" in refused([run, *data], capsys)

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspectd.errors import ConfigError
+from inspectd_tools.changes import as_changes
 from inspectd_tools.experiments import cli as experiments
 from inspectd_tools.experiments.aggregate import over
 from inspectd_tools.experiments.claims import AGREE, DISAGREE, UNDECIDED, Value, hold
@@ -31,7 +32,6 @@ from inspectd_tools.experiments.config import (
     Reaches,
     Speed,
     Wider,
-    as_arguments,
     load_experiment,
     names,
 )
@@ -145,7 +145,7 @@ def test_every_variant_has_its_seeds_and_no_number_grows(name, scale, n_runs):
         train, val = own[0].photos.train, own[0].photos.val
         assert train.real + train.synthetic == train.photos <= reference.photos.train.photos
         assert 1 <= val.photos <= reference.photos.val.photos
-        settings, before = (load_settings(r.base, as_arguments(r.settings)) for r in (own[0], reference))
+        settings, before = (load_settings(r.base, as_changes(r.settings)) for r in (own[0], reference))
         assert 1 <= settings.epochs <= before.epochs
         assert 32 <= settings.input.width <= before.input.width
         assert 32 <= settings.input.height <= before.input.height
@@ -202,7 +202,7 @@ def test_models_without_weights_start_at_random_only_when_asked_to():
     for run in plan(EXPERIMENTS["experiment_3"], Scale(), 1, Start(weights, from_scratch=True)):
         is_mobile = run.options["model"] == "MobileNetV2"
         assert (run.weights is not None) == is_mobile
-        assert load_settings(run.base, as_arguments(run.changes)).pretrained == is_mobile
+        assert load_settings(run.base, as_changes(run.changes)).pretrained == is_mobile
     assert all("pretrained" not in run.changes for run in plan(EXPERIMENTS["experiment_3"], Scale(), 1, Start(weights)))
 
 

@@ -553,7 +553,7 @@ def test_parts_of_the_archive(run, tmp_path, capsys):
 
 def test_an_engine_is_explained_by_the_run_it_was_built_from_and_no_other(run, photos, tmp_path, capsys):
     from inspectd_tools.explain.source import open_source
-    from inspectd_tools.training.loop import to_network
+    from inspectd_tools.networks.inputs import to_network
     from inspectd_tools.training.run_folder import read_run
 
     engine = make_toy_bundle(tmp_path / "toy", width=28, height=28)
@@ -569,7 +569,7 @@ def test_an_engine_is_explained_by_the_run_it_was_built_from_and_no_other(run, p
             grey = cv2.imread(str(engine / golden["path"]), cv2.IMREAD_GRAYSCALE)
             pixels = torch.from_numpy(cv2.resize(grey, (28, 28), interpolation=cv2.INTER_AREA))[None, None]
             with torch.no_grad():
-                golden["scores"] = classifier(to_network(pixels, settings))[0].exp().tolist()
+                golden["scores"] = classifier(to_network(pixels, settings.input))[0].exp().tolist()
 
     edit_manifest(engine, record)
     assert explained("maps", engine, "--run", run, *options, "--out", tmp_path / "c") == 0

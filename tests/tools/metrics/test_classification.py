@@ -17,9 +17,9 @@ from inspectd_tools.data import prepare as prepare_data
 from inspectd_tools.data.images import load_photos
 from inspectd_tools.data.manifest import read_manifest
 from inspectd_tools.metrics.classification import auroc, expected_calibration_error, summarise
+from inspectd_tools.networks.predict import features
 from inspectd_tools.synthetic import cli as synthesize
 from inspectd_tools.training import cli as train
-from inspectd_tools.training.loop import all_features
 from inspectd_tools.training.run_folder import read_run
 
 VALUES = st.lists(st.integers(0, 6).map(lambda value: value / 6), min_size=1, max_size=40)
@@ -95,7 +95,7 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     assert by_softmax["auroc_unknown"] == comparison["softmax that trained it"]["auroc_unknown"]
     photos = load_photos(read_manifest(data).of("test"), settings.input, "test")
     with torch.no_grad():
-        scores = classifier.softmax(all_features(classifier, settings, photos)).exp().numpy()
+        scores = classifier.softmax(features(classifier, settings.input, photos.pixels)).exp().numpy()
     right = scores.argmax(1) == photos.labels
     assert by_softmax["accuracy"] == right.mean()
     assert by_softmax["expected_calibration_error"] == pytest.approx(expected_calibration_error(scores.max(1), right))
@@ -112,7 +112,7 @@ def test_a_pass_class_that_is_no_class_is_refused(tmp_path, capsys):
     assert prepare_data.main([str(labels), "--out", str(data)]) == 0
     arguments = ["photos", "--data", str(data), "--run", str(tmp_path / "run"), "--set", "pass_class=good"]
     assert train.main([*arguments, "--set", "pretrained=false"]) == 78
-    assert "is none of the classes" in capsys.readouterr().err
+    assert "is not one of the classes" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

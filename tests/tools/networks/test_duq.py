@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from inspectd_tools.networks.batch_norm import differentiate_twice
+from inspectd_tools.networks.double_backward import differentiate_twice
 from inspectd_tools.networks.duq import DuqHead, FoldedDuqHead, duq_loss, duq_loss_of_kernel, gradient_penalty
 
 FEATURES, CLASSES, SIZE, SCALE, GAMMA = 20, 3, 8, 0.4, 0.9

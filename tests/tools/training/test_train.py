@@ -25,12 +25,13 @@ from inspectd_tools.data import prepare as prepare_data
 from inspectd_tools.data.images import load_images
 from inspectd_tools.data.scan import class_photos
 from inspectd_tools.deploy import cli as build_engine
-from inspectd_tools.networks.classifier import Classifier, load_backbone
+from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.exported import exported
+from inspectd_tools.networks.predict import classifier_network, predict
+from inspectd_tools.networks.pretrained import load_backbone
 from inspectd_tools.settings import load_settings
 from inspectd_tools.synthetic import cli as synthesize
 from inspectd_tools.training import cli as train
-from inspectd_tools.training.loop import all_scores
 from inspectd_tools.training.optimizer import learning_rate
 from inspectd_tools.training.run_folder import read_run
 from tests.tools.data.test_idx import idx
@@ -190,7 +191,7 @@ def test_too_few_calibration_images_are_refused_and_nothing_is_left(labels, run,
     ("spoil", "words"),
     [
         (lambda run: (run / "settings.json").unlink(), r"settings\.json: can't be read: No such file"),
-        (lambda run: (run / "weights.safetensors").write_bytes(b"no weights"), "is no whole safetensors file"),
+        (lambda run: (run / "weights.safetensors").write_bytes(b"no weights"), "is not a complete safetensors file"),
     ],
 )
 def test_what_is_no_run_is_named(labels, run, tmp_path, capsys, spoil, words):
@@ -341,14 +342,14 @@ def test_without_epochs_the_backbone_stays_and_the_head_is_fitted(labels, run, t
     assert (results["epochs"], results["kept_epoch"]) == (0, 0)
     settings, classifier, _ = read_run(tmp_path / "fitted")
     images = load_images(class_photos(labels / "train", settings.classes), settings.input)
-    said = all_scores(classifier, settings, images).argmax(1).numpy()
+    said = predict(classifier_network(classifier, settings.input), images.pixels, batch=64).argmax(1)
     assert (said == images.labels).mean() > 0.9
 
 
 def test_nothing_can_be_fitted_to_a_random_backbone(labels, tmp_path, capsys):
     arguments = ["--data", str(labels / "train"), "--run", str(tmp_path / "run"), *settings_of("epochs=0")]
     assert train.main(["filter-label", *arguments]) == 78
-    assert "epochs: 0 fits a head to a pretrained backbone" in capsys.readouterr().err
+    assert "epochs: 0 only fits a head to a pretrained backbone" in capsys.readouterr().err
 
 
 def test_a_run_may_end_with_its_last_epoch(labels, tmp_path):

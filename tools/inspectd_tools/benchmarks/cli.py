@@ -20,6 +20,7 @@ from rich.table import Table
 
 from inspectd.shipped import shipped
 from inspectd.terminal import console
+from inspectd_tools.changes import add_set_option
 from inspectd_tools.cli import exit_code, positive
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         default=shipped("config/compose-filter-label.yaml"),
         help="says how to render its photos; default: the shipped compose-filter-label.yaml",
     )
-    compose.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the config")
+    add_set_option(compose, "the config")
     compose.add_argument("--count-per-class", type=positive, default=500, help="images composed; default: 500")
     compose.add_argument("--workers", type=positive, default=2, help="processes; default: 2")
     compose.add_argument("--weights", type=Path, help="of MobileNetV2 (safetensors): for the classifier; default: none")
@@ -176,7 +177,7 @@ def _compose(args: argparse.Namespace) -> dict[str, Any]:
     from inspectd_tools.benchmarks.compose import measure
     from inspectd_tools.synthetic.compose.config import load_compose_config
 
-    config = load_compose_config(args.config, args.set)
+    config = load_compose_config(args.config, args.changes)
     with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
         tables, figures = measure(
             config, Path(folder), count_per_class=args.count_per_class, workers=args.workers, weights=args.weights

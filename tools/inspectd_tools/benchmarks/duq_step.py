@@ -8,10 +8,12 @@ import torch
 from inspectd.terminal import track
 from inspectd_tools.benchmarks.duq_baseline import Baseline, baseline_step
 from inspectd_tools.data.published import load_sets
-from inspectd_tools.networks.classifier import Classifier, normalise
+from inspectd_tools.networks.classifier import Classifier
+from inspectd_tools.networks.inputs import normalise, to_network
+from inspectd_tools.networks.predict import BATCH, classifier_network, predict
+from inspectd_tools.networks.runtimes import torch_network
 from inspectd_tools.settings import load_settings
 from inspectd_tools.training.batches import Batches
-from inspectd_tools.training.loop import all_scores, to_network
 from inspectd_tools.training.optimizer import optimizer_of
 from inspectd_tools.training.step import training_step
 
@@ -41,17 +43,18 @@ def compare_steps(images: int, epochs: int) -> Speed:
     for number in range(1, epochs + 1):
         for pixels, labels in track(batches.of_epoch(number), f"epoch {number}", total=len(batches)):
             t0 = time.monotonic()
-            training_step(ours, settings, optimizers[0], to_network(pixels, settings), labels, weights)
+            training_step(ours, settings, optimizers[0], to_network(pixels, settings.input), labels, weights)
             t1 = time.monotonic()
             baseline_step(theirs, optimizers[1], normalise(pixels, settings.input), labels, penalty)
             seconds[0] += t1 - t0
             seconds[1] += time.monotonic() - t1
     seen = epochs * len(batches) * settings.batch_size
-    labels = torch.from_numpy(sets.validation.labels)
-    with torch.no_grad():
-        parts = torch.from_numpy(sets.validation.pixels).split(512)
-        found = torch.cat([theirs(normalise(part, settings.input)).argmax(1) for part in parts])
-    right = all_scores(ours, settings, sets.validation).argmax(1) == labels
-    return Speed(
-        seen / seconds[1], seen / seconds[0], float((found == labels).float().mean()), float(right.float().mean())
+    networks = (
+        torch_network(lambda batch: theirs(normalise(batch, settings.input))),
+        classifier_network(ours, settings.input),
     )
+    theirs_right, ours_right = (
+        float((predict(network, sets.validation.pixels, batch=BATCH).argmax(1) == sets.validation.labels).mean())
+        for network in networks
+    )
+    return Speed(seen / seconds[1], seen / seconds[0], theirs_right, ours_right)

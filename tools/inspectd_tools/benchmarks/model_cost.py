@@ -21,8 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from inspectd.terminal import console
+from inspectd_tools.changes import add_set_option
 from inspectd_tools.cli import exit_code
-from inspectd_tools.networks.classifier import TORCHVISION_NAMES, Classifier
+from inspectd_tools.networks.classifier import Classifier
+from inspectd_tools.networks.pretrained import TORCHVISION_NAMES
 from inspectd_tools.networks.torchvision_compat import torchvision
 from inspectd_tools.settings import TrainingSettings, load_settings
 
@@ -92,16 +94,16 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--settings", metavar="NAME", help="a file of config/training, such as filter-label")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key (JSON value)")
+    add_set_option(parser, "the training settings")
     parser.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(arguments)
-    if args.set and args.settings is None:
+    if args.changes and args.settings is None:
         parser.error("--set: changes a key of training settings; name them with --settings")
     return exit_code("profile_models", lambda: _profile(args))
 
 
 def _profile(args: argparse.Namespace) -> None:
-    settings = load_settings(args.settings, args.set) if args.settings is not None else None
+    settings = load_settings(args.settings, args.changes) if args.settings is not None else None
     profiles = {"ImageNet": imagenet_profiles()}
     if settings is not None:
         profiles[args.settings] = settings_profiles(settings)

@@ -12,12 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from rich.table import Table
 from safetensors.torch import save_file
-from torch import Tensor
 
 from inspectd.errors import EngineError
 from inspectd.inference.openvino import has_bf16
@@ -25,13 +23,15 @@ from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.data.images import load_judged
 from inspectd_tools.data.manifest import UNKNOWN
 from inspectd_tools.deploy.export import write_model_files
-from inspectd_tools.deploy.predict import Network, openvino_network
 from inspectd_tools.deploy.quantise import quantise
 from inspectd_tools.metrics.classification import auroc
-from inspectd_tools.metrics.timing import interleaved
-from inspectd_tools.networks.classifier import Classifier, normalise
+from inspectd_tools.metrics.timing import Latency, interleaved
+from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.duq import DuqHead
 from inspectd_tools.networks.exported import ExportedClassifier, exported
+from inspectd_tools.networks.inputs import normalise
+from inspectd_tools.networks.predict import Network, predict
+from inspectd_tools.networks.runtimes import onnx_network, openvino_network, torch_network
 from inspectd_tools.settings import load_settings
 from inspectd_tools.training.run_folder import read_run
 
@@ -58,8 +58,7 @@ class Subject:
 class Figures:
     subject: str
     runtime: str
-    p50_ms: float
-    p99_ms: float
+    latency: Latency
     mb: float
     moved: float
     """Largest difference of a certainty to fp32."""
@@ -133,14 +132,12 @@ def _figures(
     mb: dict[str, float],
     took_ms: dict[tuple[str, str], NDArray[np.float64]],
 ) -> list[Figures]:
-    scores = {name: np.concatenate([run(image[None]) for image in subject.images]) for name, run in networks.items()}
-    p50_p99_ms = {name: np.percentile(took_ms[subject.name, name], (50, 99)) for name in networks}
+    scores = {name: predict(network, subject.images) for name, network in networks.items()}
     return [
         Figures(
             subject.name,
             name,
-            float(p50_p99_ms[name][0]),
-            float(p50_p99_ms[name][1]),
+            Latency.of(took_ms[subject.name, name]),
             mb[name],
             float(np.abs(values.max(1) - scores[_FP32].max(1)).max()),
             _change(_accuracy, subject, values, scores[_FP32]),
@@ -156,7 +153,13 @@ def runtimes_table(rows: list[Figures], threads: int) -> Table:
     table = Table(*columns, title=f"{rows[0].subject}: batch 1, {threads} threads; differences are to {_FP32}")
     for row in rows:
         changes = ("" if value is None else f"{value:+.2%}" for value in (row.accuracy, row.auroc))
-        cells = (f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", f"{row.mb:.1f}", f"{row.moved:.4f}", *changes)
+        cells = (
+            f"{row.latency.p50_ms:.2f}",
+            f"{row.latency.p99_ms:.2f}",
+            f"{row.mb:.1f}",
+            f"{row.moved:.4f}",
+            *changes,
+        )
         table.add_row(row.runtime, *cells)
     return table
 
@@ -177,15 +180,11 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
     write_model_files(model, subject.spec, folder)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
     fp32 = openvino_network(xml, "fp32", threads)
-    answers = np.concatenate([fp32(image[None]) for image in subject.calibration]) if len(subject.known) else None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # idle workers would slow the next candidate
-    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    answers = predict(fp32, subject.calibration) if len(subject.known) else None
     networks: dict[str, Network] = {
-        _FP32: partial(_run_torch, model),
-        "torch.compile": partial(_run_torch, torch.compile(model)),
-        "ONNX Runtime": lambda batch: session.run(None, {"image": batch})[0],
+        _FP32: torch_network(model),
+        "torch.compile": torch_network(torch.compile(model)),
+        "ONNX Runtime": onnx_network(folder / "model.onnx", threads),
         "OpenVINO fp32": fp32,
     }
     if has_bf16():
@@ -207,12 +206,6 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
     mb = {kind: sum(path.stat().st_size for path in paths) / 1e6 for kind, paths in files.items()}
     kinds = {_FP32: "torch", "torch.compile": "torch", "ONNX Runtime": "ONNX", "OpenVINO INT8": "INT8"}
     return networks, {name: mb[kinds.get(name, "OpenVINO")] for name in networks}
-
-
-@torch.inference_mode()
-def _run_torch(model: Callable[[Tensor], Tensor], batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = model(torch.from_numpy(batch)).numpy()
-    return scores
 
 
 def _accuracy(subject: Subject, scores: NDArray[np.float32]) -> float | None:

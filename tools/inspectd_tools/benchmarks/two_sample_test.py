@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from inspectd.errors import ConfigError
 from inspectd.terminal import track
-from inspectd_tools.networks.classifier import read_weights
+from inspectd_tools.networks.pretrained import read_weights
 from inspectd_tools.networks.torchvision_compat import torchvision
 
 _FOLDS = 5

@@ -12,7 +12,7 @@ import numpy as np
 from inspectd.camera.image_files import read_photo
 from inspectd.inference.manifest import DuqHead, GoldenImage, ModelFile, SoftmaxHead
 from inspectd_tools.data.manifest import UNKNOWN
-from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.duq import DuqHead as DuqTrainingHead
 

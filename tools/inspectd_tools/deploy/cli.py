@@ -1,128 +1,136 @@
-"""Make an engine bundle of a training run: export, check against PyTorch, choose the threshold, test, write the card.
+"""Make an engine bundle from a training run: export it, compare it with PyTorch, choose the threshold, test, write the card.
 
-Calibration images choose the threshold, test images choose nothing, and neither may have been trained on. They come from
-the manifest of the training (its val and test photos), or from folders of their own with one folder a class; folders
-whose names begin with `unknown_` hold what the engine must not know.
+The calibration images choose the threshold. The test images are used for no choice. None of them may be images that the
+network was trained with. They come from the manifest of the training (its val and test photos), or from folders with one
+folder of photos per class; folders whose names begin with `unknown_` hold images of which the engine must be uncertain.
 """
 
 import argparse
 import shutil
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from rich.table import Table
+from typing import Literal
 
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.terminal import console
-from inspectd_tools.cli import exit_code
-from inspectd_tools.deploy.bundle import described, golden_places, listed, write_golden
+from inspectd_tools.cli import exit_code, new_parser
+from inspectd_tools.deploy.bundle import Model, described, golden_places, listed, write_golden
 from inspectd_tools.deploy.card.card import write_card
 from inspectd_tools.deploy.export import write_model_files
+from inspectd_tools.deploy.judged import Judged, judge
 from inspectd_tools.deploy.onnx_graph import in_half_precision
 from inspectd_tools.deploy.parity import check_parity
-from inspectd_tools.deploy.precision import WANTED, choose, precision_table, try_out, try_out_plan
-from inspectd_tools.deploy.predict import judge, openvino_network
+from inspectd_tools.deploy.precision import WANTED, Candidate, Wanted, choose, precision_table, try_out, try_out_plan
 from inspectd_tools.deploy.tensorrt import write_plan
-from inspectd_tools.deploy.threshold import (
-    USUAL_ALPHA,
-    Groups,
-    broken_promises,
-    calibrate,
-    images_needed,
-    promise,
-    usual_alpha,
-)
+from inspectd_tools.deploy.threshold import USUAL_ALPHA, Groups, calibrate, images_needed, usual_alpha
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
-from inspectd_tools.metrics.rates import CONFIDENCE
+from inspectd_tools.deploy.threshold_report import bounds_table, summary, tried_guarantee
 from inspectd_tools.networks.exported import exported
-from inspectd_tools.training.cli import git_commit
-from inspectd_tools.training.run_folder import read_run
+from inspectd_tools.networks.runtimes import openvino_network
+from inspectd_tools.settings import TrainingSettings
+from inspectd_tools.training.run_folder import git_commit, read_run
 
 _GOLDEN_TOLERANCE = 0.02
-_DRAWS = 1000
 _EPILOG = """\
 examples:
   python tools/build_engine.py runs/filter-label --name filter-label --version 1.0.0 \\
       --calibration out/calibration --test out/test --out engines/filter-label
   python tools/build_engine.py runs/tiles --name tiles --data tiles.csv --precision auto --out engines/tiles
 
-exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the run or the images can't be used"""
+exit codes: 0 done, 1 the disk reports an error, 2 wrong usage, 78 the run or the images can't be used"""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path, help="folder that tools/train.py has written")
-    parser.add_argument("--name", required=True, help="of the engine, e.g. filter-label")
-    parser.add_argument("--version", default="1.0.0", help="default: 1.0.0")
+@dataclass(frozen=True, slots=True)
+class Options:
+    run: Path
+    name: str
+    version: str
+    data: Path | None
+    calibration: Path | None
+    test: Path | None
+    alpha: float | None
+    precision: Wanted
+    tensorrt: Literal["fp16", "int8"] | None
+    out: Path
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = new_parser(__doc__, _EPILOG)
+    parser.add_argument("run", type=Path, help="folder that tools/train.py wrote")
+    parser.add_argument("--name", required=True, help="name of the engine, such as filter-label")
+    parser.add_argument("--version", default="1.0.0", help="version of the engine; default: 1.0.0")
     parser.add_argument(
-        "--data", type=Path, metavar="CSV", help="manifest: calibrate on its val, test on its test photos"
+        "--data", type=Path, metavar="CSV", help="manifest: calibrate with its val photos, test with its test photos"
     )
-    parser.add_argument("--calibration", type=Path, metavar="PATH", help="manifest or folder; default: --data")
-    parser.add_argument("--test", type=Path, metavar="PATH", help="manifest or folder; default: --data")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="PATH", help="manifest or folder of the calibration images; default: --data"
+    )
+    parser.add_argument(
+        "--test", type=Path, metavar="PATH", help="manifest or folder of the test images; default: --data"
+    )
     parser.add_argument(
         "--alpha",
         type=_share,
-        help=f"bound of the false-accept rate, 0 to 1; default: {USUAL_ALPHA}, or what so few images can show",
+        help="bound of the false-accept rate, between 0 and 1; default: "
+        f"{USUAL_ALPHA}, or the lowest bound that so few images can show",
     )
     parser.add_argument(
         "--precision",
         choices=WANTED,
         default="fp32",
-        help="what the CPU may compute in beside fp32, which is always there; auto: measures here and recommends the "
-        "fastest whose verdicts are fp32's; default: fp32",
+        help="arithmetic that the engine offers on the CPU besides fp32, which it always offers. auto: time all of them here "
+        "and recommend the fastest that gives the same verdicts as fp32; default: fp32",
     )
     parser.add_argument(
         "--tensorrt",
         nargs="?",
         choices=("fp16", "int8"),
         const="fp16",
-        help="add a TensorRT plan: for the GPU here, or with tensorrt_rtx for RTX GPUs elsewhere; needs no GPU then. fp16, or "
-        "int8 beside it, refused where its verdicts are not fp32's; default without a value: fp16",
+        help="add a TensorRT plan: for the GPU of this machine, or with tensorrt_rtx for RTX GPUs of other machines, which "
+        "needs no GPU here. int8: add an INT8 plan too, but only if it gives the same verdicts as fp32; default without "
+        "a value: fp16",
     )
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle")
-    args = parser.parse_args(arguments)
-    if args.out.exists():
-        parser.error(f"{args.out}: exists; give a new folder, so that no engine is lost")
-    args.calibration, args.test = args.calibration or args.data, args.test or args.data
-    if args.calibration is None or args.test is None:
-        parser.error("--data: must be given, or --calibration and --test")
-    code = exit_code("build_engine", lambda: _build(args))
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = Options(**vars(parser().parse_args(arguments)))
+    if options.out.exists():
+        parser().error(f"{options.out}: exists; give a new folder, so that no engine is lost")
+    calibration, test = options.calibration or options.data, options.test or options.data
+    if calibration is None or test is None:
+        parser().error("--data: must be given, or --calibration and --test")
+    code = exit_code("build_engine", lambda: _build(options, calibration, test))
     if code != 0:
-        shutil.rmtree(args.out, ignore_errors=True)
+        shutil.rmtree(options.out, ignore_errors=True)
     return code
 
 
-def _build(args: argparse.Namespace) -> None:
-    settings, classifier, provenance = read_run(args.run)
-    model = exported(classifier.eval(), settings.input)
-    models = write_model_files(model, settings.input, args.out)
-    network = openvino_network(args.out / "openvino" / "model.xml")
-    calibration = judge(args.calibration, "val", settings, network)
-    parity = check_parity(model, calibration, args.out)
-    test = judge(args.test, "test", settings, network)
+def _build(options: Options, calibration_photos: Path, test_photos: Path) -> None:
+    settings, classifier, provenance = read_run(options.run)
+    model = exported(classifier, settings.input)
+    models = write_model_files(model, settings.input, options.out)
+    network = openvino_network(options.out / "openvino" / "model.xml")
+    calibration = judge(calibration_photos, "val", settings, network)
+    parity = check_parity(model, calibration, options.out)
+    test = judge(test_photos, "test", settings, network)
 
     groups = calibration.groups(settings)
-    remark = ", on photos that also chose the epoch" if args.calibration == args.data else ""
-    threshold = calibrate(groups, calibration.images.fingerprint, args.alpha or _what_can_be_shown(groups), remark)
-    tried = try_out(args.precision, args.out, calibration, threshold, settings, remark)
-    offered, chosen, int8_files = choose(tried, args.precision, args.out)
-    models += int8_files
-    plans = []
-    if args.tensorrt:
-        whole = (args.out / "model.onnx").read_bytes()
-        models.append(write_plan(args.out, in_half_precision(whole), "fp16"))
-        if args.tensorrt == "int8":
-            plan, graph = try_out_plan(whole, calibration, threshold, settings, remark)
-            models.append(write_plan(args.out, graph, "int8"))
-            plans.append(plan)
+    remark = ", on photos that also chose the epoch" if calibration_photos == options.data else ""
+    alpha = options.alpha or _lowest_bound(groups)
+    threshold = calibrate(groups, calibration.images.fingerprint, alpha, remark)
+    tried = try_out(options.precision, options.out, calibration, threshold, settings, remark)
+    offered, chosen, int8_files = choose(tried, options.precision, options.out)
+    plans, plan_files = _tensorrt_plans(options, calibration, threshold, settings, remark)
+
     golden = golden_places(calibration)
     manifest = Manifest(
-        name=args.name,
-        version=args.version,
+        name=options.name,
+        version=options.version,
         created=datetime.now(UTC).replace(microsecond=0),
         git_commit=git_commit(),
         architecture=f"{settings.model}, {'DUQ' if settings.RBF_flag else 'softmax'}",
@@ -131,31 +139,32 @@ def _build(args: argparse.Namespace) -> None:
         input=settings.input,
         head=described(classifier),
         threshold=threshold,
-        files=listed(models, args.out),
-        golden=write_golden(calibration, golden, args.out),
+        files=listed([*models, *int8_files, *plan_files], options.out),
+        golden=write_golden(calibration, golden, options.out),
         golden_tolerance=_GOLDEN_TOLERANCE,
         precisions={c.precision: c.arithmetic(golden) for c in (*offered, *plans) if c.precision != "fp32"},
         recommended=chosen.precision,
         training={"settings": settings.model_dump(mode="json"), "run": provenance, "parity": parity},
     )
-    write_manifest(args.out, manifest)
-    for candidate in offered:
-        load_engine(load_bundle(args.out), InferenceConfig(backend="openvino", precision=candidate.precision))
+    write_manifest(options.out, manifest)
+    for candidate in offered:  # as the line loads it, with its golden images
+        load_engine(load_bundle(options.out), InferenceConfig(backend="openvino", precision=candidate.precision))
 
-    write_tradeoff(args.out, groups, threshold)
-    fared = _tried_promise(groups, test.groups(settings), threshold)
-    write_card(args.out, manifest, settings, classifier, test, [*offered, *plans], fared)
+    write_tradeoff(options.out, groups, threshold)
+    trial = tried_guarantee(groups, test.groups(settings), threshold)
+    write_card(options.out, manifest, settings, classifier, test, [*offered, *plans], trial)
     screen = console()
-    screen.print(_bounds_table(threshold))
+    screen.print(bounds_table(threshold))
     if len(tried) + len(plans) > 1:
         screen.print(precision_table([*tried, *plans], chosen))
-    print(f"{args.out}: {_summary(threshold)}\n{fared}")
+    print(f"{options.out}: {summary(threshold)}\n{trial}")
 
 
-def _what_can_be_shown(groups: Groups) -> float:
+def _lowest_bound(groups: Groups) -> float:
+    """The bound for these calibration images, with a warning if they are too few for the usual one."""
     if not groups.unknown:
         print(
-            "build_engine: no folder unknown_... is given: what must not be known is not promised to be",
+            "build_engine: no folder unknown_... is given, so there is no bound on how many unknown labels pass",
             file=sys.stderr,
         )
     alpha = usual_alpha(groups)
@@ -168,39 +177,24 @@ def _what_can_be_shown(groups: Groups) -> float:
     return alpha
 
 
-def _tried_promise(calibration: Groups, test: Groups, threshold: Threshold) -> str:
-    """One sentence: how the promise fared when calibration sets of this size were drawn at random from all images."""
-    everything = calibration.joined(test)
-    n_faulty, n_unknown = len(calibration.all_faulty), len(calibration.all_unknown)
-    broken = broken_promises(everything, n_faulty, n_unknown, threshold.alpha, _DRAWS)
-    return (
-        f"Tried: of {_DRAWS} calibration sets of this size, drawn at random from the {len(everything.all_faulty)} faulty and "
-        f"{len(everything.all_unknown)} unknown calibration and test images, {broken} chose a threshold at which more than "
-        f"{threshold.alpha:.2%} of all of them pass; at most {_DRAWS * (1 - CONFIDENCE):.0f} may."
-    )
-
-
-def _bounds_table(threshold: Threshold) -> Table:
-    table = Table("calibration images of", "passed", f"at most, at {threshold.confidence:.0%} confidence")
-    for name, kind in threshold.false_accepts.items():
-        table.add_row(name, f"{kind.passed} of {kind.n}", f"{kind.bound:.2%}")
-    table.add_row("all, in this mix", "", f"{threshold.false_accept_bound:.2%}")
-    table.caption = "for labels drawn as these images were (exchangeability)"
-    return table
-
-
-def _summary(threshold: Threshold) -> str:
-    low, high = threshold.false_reject_interval
-    return (
-        f"threshold {threshold.value:.4f}: {promise(threshold)}, at {threshold.confidence:.0%} confidence, where the line's are "
-        f"like these (needs {images_needed(threshold.alpha)} of each, none passed); {threshold.false_reject_rate:.2%} false rejects (95 % interval {low:.2%} to {high:.2%})"
-    )
+def _tensorrt_plans(
+    options: Options, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str
+) -> tuple[list[Candidate], list[Model]]:
+    """The plans that were asked for: those with a threshold of their own, and the files of all."""
+    if options.tensorrt is None:
+        return [], []
+    model = (options.out / "model.onnx").read_bytes()
+    files = [write_plan(options.out, in_half_precision(model), "fp16")]
+    if options.tensorrt == "fp16":
+        return [], files
+    plan, graph = try_out_plan(model, calibration, threshold, settings, remark)
+    return [plan], [*files, write_plan(options.out, graph, "int8")]
 
 
 def _share(text: str) -> float:
     value = float(text)
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must lie between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text}: must be between 0 and 1")
     return value
 
 

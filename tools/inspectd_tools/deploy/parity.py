@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import torch
 
 from inspectd.errors import EngineError
-from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.networks.exported import ExportedClassifier
+from inspectd_tools.networks.predict import predict
+from inspectd_tools.networks.runtimes import onnx_network, torch_network
 
 _TOLERANCE = 0.01
 _MOST_IMAGES = 200
@@ -20,13 +20,11 @@ def check_parity(model: ExportedClassifier, judged: Judged, bundle: Path) -> dic
     `judged` by OpenVINO in fp32. Raises EngineError beyond 0.01.
     """
     places = np.linspace(0, len(judged.scores) - 1, min(_MOST_IMAGES, len(judged.scores))).astype(int)
-    batches = [judged.images.pixels[place][None] for place in places]
-    with torch.no_grad():
-        expected = np.concatenate([model(torch.from_numpy(batch)).numpy() for batch in batches])
-    session = onnxruntime.InferenceSession(bundle / "model.onnx", providers=["CPUExecutionProvider"])
+    pixels = judged.images.pixels[places]
+    expected = predict(torch_network(model), pixels)
     scores = {
         "openvino": judged.scores[places],
-        "onnxruntime": np.concatenate([session.run(None, {"image": batch})[0] for batch in batches]),
+        "onnxruntime": predict(onnx_network(bundle / "model.onnx"), pixels),
     }
     found = {name: float(np.abs(values - expected).max()) for name, values in scores.items()}
     if not all(difference <= _TOLERANCE for difference in found.values()):  # so written, NaN differs from everything

@@ -23,11 +23,13 @@ from inspectd.inference.manifest import Arithmetic, ArithmeticName, Precision, T
 from inspectd.inference.openvino import has_bf16
 from inspectd.part import words
 from inspectd_tools.deploy.bundle import Model
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.onnx_graph import in_int8
-from inspectd_tools.deploy.predict import Judged, Network, onnx_network, openvino_network
 from inspectd_tools.deploy.quantise import MOST_IMAGES, quantise, spread
 from inspectd_tools.deploy.threshold import calibrate
-from inspectd_tools.metrics.timing import interleaved
+from inspectd_tools.metrics.timing import Latency, interleaved
+from inspectd_tools.networks.predict import Network
+from inspectd_tools.networks.runtimes import onnx_network, openvino_network
 from inspectd_tools.settings import TrainingSettings
 
 Wanted = Literal["fp32", "bf16", "int8", "auto"]
@@ -55,15 +57,15 @@ class Candidate:
     @property
     def p50_ms(self) -> float:
         """Infinite where nothing was run."""
-        return math.inf if self.took_ms is None else float(np.median(self.took_ms))
+        return math.inf if self.took_ms is None else Latency.of(self.took_ms).p50_ms
 
     @property
     def p50_p99(self) -> tuple[str, str]:
         """In ms; dashes where nothing was run."""
         if self.took_ms is None:
             return "-", "-"
-        p50, p99 = np.percentile(self.took_ms, (50, 99))
-        return f"{p50:.2f}", f"{p99:.2f}"
+        latency = Latency.of(self.took_ms)
+        return f"{latency.p50_ms:.2f}", f"{latency.p99_ms:.2f}"
 
     @property
     def holds(self) -> bool:
@@ -120,7 +122,9 @@ def try_out_plan(
     """
     pixels = calibration.images.pixels
     graph = in_int8(model, pixels[spread(len(pixels))])
-    found = _judged("tensorrt-int8", onnx_network(graph), calibration, threshold, settings, remark, None)
+    found = _judged(
+        "tensorrt-int8", onnx_network(graph, as_written=True), calibration, threshold, settings, remark, None
+    )
     if not found.holds:
         raise EngineError(
             f"--tensorrt int8: {found.changed:.2%} of the calibration verdicts would be others than in fp32, at most "

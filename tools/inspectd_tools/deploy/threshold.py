@@ -1,8 +1,8 @@
-"""The certainty threshold, and what is promised of it.
+"""The certainty threshold, and its guarantee.
 
-The promise: at the threshold at most `alpha` of the faulty and at most `alpha` of the unknown labels pass, unless the
-calibration images were an unlucky draw, which happens with probability 1 - CONFIDENCE. It holds for labels drawn as these
-images were (exchangeability): another product, lamp or camera is another population.
+The guarantee: at the threshold at most `alpha` of the faulty and at most `alpha` of the unknown labels pass, unless the
+calibration images were an unlucky draw, which has probability 1 - CONFIDENCE. It holds for labels that are drawn like these
+images (exchangeability), so not for another product, lamp or camera.
 """
 
 import math
@@ -19,13 +19,13 @@ from inspectd_tools.metrics.rates import CONFIDENCE, Values, false_rejects
 
 USUAL_ALPHA = 0.0025
 _GIVEN_UP = 0.01
-"""Share of the good images that may be rejected in place of unknown ones nobody has shown."""
+"""Share of the good calibration images that may be rejected where there are no unknown images to choose the threshold."""
 _GRID = np.linspace(0, 1, 1001, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Pass certainties of images, by what they show; a dictionary's keys are fault classes or kinds of unknowns."""
+    """Pass certainties of images, by what they show. The keys of the dictionaries are fault classes and kinds of unknowns."""
 
     good: Values
     faulty: dict[str, Values]
@@ -33,7 +33,7 @@ class Groups:
 
     @classmethod
     def of(cls, certainty: dict[str, Values], pass_class: str) -> "Groups":
-        """From folder name -> values; the folders of unknowns are those whose names begin with `unknown_`."""
+        """From folder name -> values. The names of folders of unknowns begin with `unknown_`."""
         bad = {name: values for name, values in certainty.items() if name != pass_class}
         return cls(
             certainty[pass_class],
@@ -61,7 +61,7 @@ class Groups:
 
 
 def usual_alpha(groups: Groups) -> float:
-    """USUAL_ALPHA, or the smallest bound that so few images can show."""
+    """USUAL_ALPHA, or the lowest bound that so few images can show."""
     counts = [len(values) for values in (groups.all_faulty, groups.all_unknown) if len(values)]
     return max([USUAL_ALPHA, *(upper_bound(0, n, CONFIDENCE) for n in counts)])
 
@@ -69,13 +69,13 @@ def usual_alpha(groups: Groups) -> float:
 def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
     """The lowest threshold at which no faulty image passes and the rate of unknown ones that do is at most `alpha`.
 
-    `faulty`, `unknown`: pass certainties of calibration images. The one-sided bound (Clopper-Pearson) must hold in each
-    group for itself: many easy ones of one kind must not buy passes of another.
+    `faulty`, `unknown`: pass certainties of calibration images. The one-sided bound (Clopper-Pearson) must hold for each
+    group alone, so that many easy images of one kind can't hide the passes of another.
 
-    It is the threshold that fixed-sequence testing from strict to lax arrives at (Angelopoulos et al., Learn then Test,
-    2021), so trying many needs no correction and the promise holds for both groups at once. Because a lower threshold
-    can only let more pass, the last step passed lies just above the first certainty that is one too many; and for the
-    same reason certainties seen may stand among the candidates. An absent group promises nothing.
+    The threshold is that of fixed-sequence testing from strict to lax (Angelopoulos et al., Learn then Test, 2021), so
+    trying many thresholds needs no correction, and the guarantee holds for both groups at once. A lower threshold can only
+    let more images pass. So the last threshold that is accepted is just above the first certainty that is one too many,
+    and certainties of the calibration images may be candidates. There is no guarantee for a group without images.
 
     Raises EngineError if a group has too few images for `alpha`, or if images that must not pass have certainty 1.
     """
@@ -83,7 +83,7 @@ def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
         if len(group) and upper_bound(0, len(group), CONFIDENCE) > alpha:
             raise EngineError(
                 f"at most {alpha:.2%} false accepts can't be shown: that needs {images_needed(alpha)} {name} calibration images, "
-                f"got {len(group)}; give more, or a larger --alpha"
+                f"but there are {len(group)}; give more images or a larger --alpha"
             )
     allowed = most_allowed(len(unknown), alpha)
     too_many = max(
@@ -93,15 +93,16 @@ def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
     higher = candidates[candidates > too_many]
     if not len(higher):
         raise EngineError(
-            f"no threshold lets at most {alpha:.2%} false accepts pass: {int((faulty >= 1).sum())} faulty and "
-            f"{int((unknown >= 1).sum())} unknown calibration images have certainty 1; this network does not know what it does not know"
+            f"no threshold keeps false accepts to at most {alpha:.2%}: the network gives certainty 1 to {int((faulty >= 1).sum())} "
+            f"faulty and {int((unknown >= 1).sum())} unknown calibration images, which it must reject; add such images to "
+            "training, or lower length_scale"
         )
     return float(higher.min())
 
 
 @cache
 def most_allowed(n: int, alpha: float) -> int:
-    """The most errors of `n` whose upper bound is still at most `alpha`; 0 for n = 0."""
+    """The largest number of errors among `n` whose upper bound is still at most `alpha`; 0 for n = 0."""
     errors = 0
     while errors < n and upper_bound(errors + 1, n, CONFIDENCE) <= alpha:
         errors += 1
@@ -109,31 +110,37 @@ def most_allowed(n: int, alpha: float) -> int:
 
 
 def images_needed(alpha: float) -> int:
-    """So many, none of them passed, show a rate of at most `alpha`."""
+    """How many images, none of which passes, show a rate of at most `alpha`."""
     return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-alpha))
 
 
 def calibrate(groups: Groups, fingerprint: str, alpha: float, remark: str = "") -> Threshold:
-    """The threshold for `alpha` with its bounds. `fingerprint`: of the images; `remark` ends the sentence on the method.
+    """The threshold for `alpha` with its bounds. `fingerprint`: of the images; `remark`: end of the sentence on the method.
 
-    Faults alone may ask for next to no certainty, which would let anything unknown pass. So where no unknown image was given
-    the threshold is as strict as the good ones allow: 1 % of them are given up.
+    Faulty images alone may need almost no certainty, and then any unknown label would pass. So without unknown images the
+    threshold is as strict as the good images allow: 1 % of them may be rejected.
 
-    The bounds are counted on the images that chose the threshold. As many as `most_allowed` could have passed, and which
-    number it became was chosen too, so each bound holds for all these numbers at once (Bonferroni). Good images choose
-    nothing, or a number fixed beforehand: their interval needs no correction. Raises EngineError.
+    The bounds are counted on the images that chose the threshold. Up to `most_allowed` of them may pass, and the choice
+    decides how many do, so each bound holds for all these numbers at once (Bonferroni). The good images choose nothing, or a
+    number that was fixed before, so their interval needs no correction. Raises EngineError.
     """
     if not len(groups.good):
-        raise EngineError("no good calibration image is given: what the threshold costs can't be told")
+        raise EngineError(
+            "there is no good calibration image, so the false-reject rate can't be measured; give images of the pass class"
+        )
     faulty, unknown = groups.all_faulty, groups.all_unknown
-    # at 0 whatever looks most like a good label passes
+    # at 0 every image whose largest score is that of the pass class passes
     value = max(choose_threshold(faulty, unknown, alpha), float(_GRID[1]))
-    method = f"lowest threshold with no faulty calibration image passed and at most {alpha:.2%} unknown ones (Clopper-Pearson "
-    method += "bound), tried from strict to lax"
+    method = (
+        f"lowest threshold at which no faulty calibration image passes and at most {alpha:.2%} of the unknown ones "
+    )
+    method += "(Clopper-Pearson bound), tried from strict to lax"
     if not len(unknown):
         value = max(value, float(np.sort(groups.good)[int(_GIVEN_UP * len(groups.good))]))
-        method = f"as high as at most {_GIVEN_UP:.0%} of the good calibration images allow, as there were no unknown ones, and "
-        method += "with no faulty one passed"
+        method = (
+            f"highest threshold that rejects at most {_GIVEN_UP:.0%} of the good calibration images, as there were no "
+        )
+        method += "unknown ones; no faulty one passes"
     confidence = 1 - (1 - CONFIDENCE) / (most_allowed(len(unknown), alpha) + 1)
 
     def passed(values: Values) -> Passed:
@@ -156,19 +163,11 @@ def calibrate(groups: Groups, fingerprint: str, alpha: float, remark: str = "") 
     )
 
 
-def promise(threshold: Threshold) -> str:
-    """What the bound asked for says, and of which labels, as a clause."""
-    share = f"at most {threshold.alpha:.2%} of the"
-    if any(name.startswith(UNKNOWN) for name in threshold.false_accepts):
-        return f"{share} faulty labels, and {share} unknown ones, pass"
-    return f"{share} faulty labels pass, and of unknown ones nobody knows how many"
+def broken_guarantees(groups: Groups, n_faulty: int, n_unknown: int, alpha: float, draws: int, seed: int = 0) -> int:
+    """How many of `draws` random calibration sets give a threshold at which more than `alpha` of a whole group passes.
 
-
-def broken_promises(groups: Groups, n_faulty: int, n_unknown: int, alpha: float, draws: int, seed: int = 0) -> int:
-    """In how many of so many random calibration sets the threshold lets more than `alpha` of either group pass.
-
-    The groups stand for all labels there will ever be; each draw takes `n_faulty` and `n_unknown` of them without putting
-    any back, which is what the promise is about. At most 1 - CONFIDENCE of the draws may break it.
+    The groups represent all labels there will ever be. Each calibration set is `n_faulty` and `n_unknown` of them, drawn without
+    replacement. The guarantee may be broken by a share of at most 1 - CONFIDENCE of the sets.
     """
     faulty, unknown = groups.all_faulty, groups.all_unknown
     rng = np.random.default_rng(seed)
@@ -178,7 +177,7 @@ def broken_promises(groups: Groups, n_faulty: int, n_unknown: int, alpha: float,
             value = choose_threshold(
                 rng.choice(faulty, n_faulty, replace=False), rng.choice(unknown, n_unknown, replace=False), alpha
             )
-        except EngineError:  # no threshold, no engine: nothing passes
+        except EngineError:  # without a threshold there is no engine, so nothing passes
             continue
         broken += any(len(group) and (group >= value).mean() > alpha for group in (faulty, unknown))
     return broken

@@ -1,19 +1,15 @@
 """What is evaluated: a training run, by PyTorch, or an engine bundle, by the line's own engine."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from inspectd.decision import Policy
 from inspectd.errors import ConfigError
 from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.networks.predict import Network, classifier_network
 from inspectd_tools.settings import TrainingSettings
-from inspectd_tools.training.loop import WEIGHTS, to_network
+from inspectd_tools.training.loop import WEIGHTS
 from inspectd_tools.training.run_folder import read_run
 
 TORCH = "torch"
@@ -31,8 +27,8 @@ class Model:
     """In the order of the scores."""
     pass_class: str
     input: InputSpec
-    infer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    """(N, C, H, W) uint8 -> (N, K) scores in 0..1, at most `photos_at_once` of them"""
+    infer: Network
+    """At most `photos_at_once` photos."""
     photos_at_once: int
     seen: frozenset[str]
     """Fingerprints of the photos that trained it or chose its threshold."""
@@ -85,12 +81,6 @@ def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
 
 def _open_run(folder: Path) -> Model:
     settings, classifier, provenance = read_run(folder)
-
-    def infer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            scores: NDArray[np.float32] = classifier(to_network(torch.from_numpy(batch), settings)).exp().numpy()
-        return scores
-
     return Model(
         name=f"{folder} ({settings.model}, {'DUQ' if settings.RBF_flag else 'softmax'})",
         backend=TORCH,
@@ -98,7 +88,7 @@ def _open_run(folder: Path) -> Model:
         classes=settings.classes,
         pass_class=settings.pass_class,
         input=settings.input,
-        infer=infer,
+        infer=classifier_network(classifier, settings.input),
         photos_at_once=_RUN_BATCH,
         seen=frozenset((provenance["data_fingerprint"],)),
         settings=settings,

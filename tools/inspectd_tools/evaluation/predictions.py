@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from inspectd.errors import EngineError, InferenceError
 from inspectd.part import words
-from inspectd.terminal import track
 from inspectd_tools.data.images import Images
 from inspectd_tools.evaluation.model import Model
 from inspectd_tools.evaluation.photos import Photos
+from inspectd_tools.networks.predict import predict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,17 +48,12 @@ class Judgement:
 
 def judge(model: Model, photos: Photos) -> list[Judgement]:
     """The known photos, then the unknown folders. Raises EngineError naming a photo whose scores are none."""
-    sets = [(None, photos.known), *photos.unknown.items()]
-    step = model.photos_at_once
-    batches = [(name, images, start) for name, images in sets for start in range(0, len(images.files), step)]
     judgements = []
-    for name, images, start in track(batches, f"{model.backend}: infer"):
-        try:
-            scores = model.infer(images.pixels[start : start + step])
-        except InferenceError as error:
-            raise EngineError(f"{images.files[start]}: {error}") from error
+    for name, images in ((None, photos.known), *photos.unknown.items()):
+        what = f"{model.backend}: infer{'' if name is None else f', {name}'}"
+        scores = predict(model.infer, images.pixels, what, batch=model.photos_at_once, files=images.files)
         judgements += [
-            _judgement(model, images, start + place, name, row.astype(np.float64)) for place, row in enumerate(scores)
+            _judgement(model, images, place, name, row.astype(np.float64)) for place, row in enumerate(scores)
         ]
     return judgements
 

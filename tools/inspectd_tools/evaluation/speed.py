@@ -1,6 +1,7 @@
 """How fast a model answers, one photo at a time, on every runtime and precision there is for it here."""
 
-import time
+from dataclasses import asdict
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from inspectd.errors import EngineError, InferenceError
 from inspectd.inference import Bundle, InferenceConfig
 from inspectd.terminal import track
 from inspectd_tools.evaluation.model import Model, open_engine
+from inspectd_tools.metrics.timing import Latency, interleaved
 
 RUNS = 100
-_WARM_UP_RUNS = 10
 _ALL = (
     ("openvino", "fp32"),
     ("openvino", "bf16"),
@@ -59,13 +60,6 @@ def _listed(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 def _row(model: Model, pixels: NDArray[np.uint8]) -> dict[str, Any]:
-    took_ms = []
-    for run in range(_WARM_UP_RUNS + RUNS):
-        batch = pixels[run % len(pixels)][None]
-        begin_ns = time.monotonic_ns()
-        model.infer(batch)
-        took_ms.append((time.monotonic_ns() - begin_ns) / 1e6)
-    measured = took_ms[_WARM_UP_RUNS:]
-    p50, p99 = np.percentile(measured, (50, 99))
-    figures = {"p50_ms": float(p50), "p99_ms": float(p99), "images_per_s": 1000 / float(np.mean(measured))}
-    return {"backend": model.backend, "precision": model.precision, "runs": RUNS, **figures}
+    photos = cycle(pixels)
+    took_ms = interleaved({model.name: lambda: model.infer(next(photos)[None])}, RUNS)[model.name]
+    return {"backend": model.backend, "precision": model.precision, "runs": RUNS, **asdict(Latency.of(took_ms))}

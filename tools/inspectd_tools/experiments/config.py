@@ -1,7 +1,6 @@
 """Experiment files: `config/experiments/<name>.yaml`. They say what is asked, what varies and what is measured; no experiment has code of its own."""
 
 import itertools
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from inspectd.files.text_file import shown
 from inspectd.files.yaml_file import read_yaml
 from inspectd.section import Section, checked
 from inspectd.shipped import shipped
+from inspectd_tools.changes import as_changes
 from inspectd_tools.settings import TrainingSettings, load_settings
 
 FOLDER = shipped("config/experiments")
@@ -247,7 +247,7 @@ def load_experiment(path: Path) -> Experiment:
     for name, part in experiment.parts.items():
         for options in part.options():
             try:
-                load_settings(part.base, as_arguments(part.changes(options)))
+                load_settings(part.base, as_changes(part.changes(options)))
             except ConfigError as error:
                 raise ConfigError(f"{path}: parts.{name}: {shown(options)}: {error}") from error
     return experiment
@@ -256,8 +256,3 @@ def load_experiment(path: Path) -> Experiment:
 def names() -> list[str]:
     """Of the experiments that come with the project."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
-
-
-def as_arguments(changes: Options) -> list[str]:
-    """As `tools/train.py --set` takes them."""
-    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]

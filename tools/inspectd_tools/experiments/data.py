@@ -13,6 +13,7 @@ from inspectd.errors import ConfigError, InspectdError
 from inspectd.files.atomic_write import atomic_write
 from inspectd.files.csv_file import is_csv
 from inspectd.shipped import shipped
+from inspectd_tools.changes import as_options
 from inspectd_tools.data.manifest import DataManifest, read_manifest, write_manifest
 from inspectd_tools.data.scan import known_folders
 from inspectd_tools.experiments.config import Closeness, DataName, Foreign
@@ -140,9 +141,14 @@ class Data:
             if most:
                 folder = self._folder / f"composed-{side}"
                 changes = [f"photos={self.whole('labels').resolve()}", f"split={side}"]
-                changes = [text for change in changes for text in ("--set", change)]
                 self._once(
-                    folder, "synthesize", "compose", self._compose(sources), "--count-per-class", str(most), *changes
+                    folder,
+                    "synthesize",
+                    "compose",
+                    self._compose(sources),
+                    "--count-per-class",
+                    str(most),
+                    *as_options(changes),
                 )
                 folders.append(folder)
         return folders

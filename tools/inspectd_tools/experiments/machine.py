@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from inspectd_tools.training.cli import git_commit
+from inspectd_tools.training.run_folder import git_commit
 
 _LIBRARIES = ("torch", "torchvision", "openvino", "onnxruntime")
 

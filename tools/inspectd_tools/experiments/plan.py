@@ -11,6 +11,7 @@ from pydantic import Field
 
 from inspectd.errors import ConfigError
 from inspectd.section import Section
+from inspectd_tools.changes import as_changes
 from inspectd_tools.experiments.config import (
     DataName,
     Experiment,
@@ -20,7 +21,6 @@ from inspectd_tools.experiments.config import (
     Options,
     Part,
     Share,
-    as_arguments,
 )
 from inspectd_tools.experiments.scale import Scale
 from inspectd_tools.settings import load_settings
@@ -79,7 +79,7 @@ class Run(Section):
     @property
     def cost(self) -> float:
         """Images seen in training, for the time left."""
-        epochs = load_settings(self.base, as_arguments(self.changes)).epochs
+        epochs = load_settings(self.base, as_changes(self.changes)).epochs
         return float(max(1, epochs) * self.photos.train.photos)
 
 
@@ -107,7 +107,7 @@ def plan(experiment: Experiment, scale: Scale, n_runs: int | None, start: Start)
     for part_name, part in experiment.parts.items():
         for options in part.options():
             changes = _changes(part, options, scale, start)
-            settings = load_settings(part.base, as_arguments(changes))
+            settings = load_settings(part.base, as_changes(changes))
             for number in range(n_runs or scale.seeds(part.runs or experiment.runs)):
                 runs.append(
                     Run(
@@ -153,7 +153,7 @@ def changes(experiment: Experiment, scale: Scale, n_runs: int | None) -> Iterato
                 for kind in ("real", "synthetic"):
                     as_asked, as_scaled = (getattr(getattr(photos, side), kind) for photos in (full, here))
                     pairs.append((f"{kind} photos a class, {side}", as_asked, as_scaled))
-            settings = load_settings(part.base, as_arguments(part.changes(options)))
+            settings = load_settings(part.base, as_changes(part.changes(options)))
             pairs += [(key, attrgetter(key)(settings), value) for key, value in scale.changes(settings).items()]
             for measure in part.measures:
                 after = _scaled(measure, scale)
@@ -181,7 +181,7 @@ def _changes(part: Part, options: Options, scale: Scale, start: Start) -> Option
         changes["classes"] = list(start.classes)
     if start.pass_class is not None and part.data == "labels":
         changes["pass_class"] = start.pass_class
-    settings = load_settings(part.base, as_arguments(changes))
+    settings = load_settings(part.base, as_changes(changes))
     changes |= scale.changes(settings)
     if settings.pretrained and start.from_scratch and settings.model not in start.weights:
         if settings.epochs == 0:

@@ -9,18 +9,17 @@ from inspectd_tools.data.images import Images
 from inspectd_tools.experiments.records import Figure
 from inspectd_tools.metrics.classification import auroc
 from inspectd_tools.networks.classifier import Classifier
+from inspectd_tools.networks.predict import BATCH, classifier_network, predict
 from inspectd_tools.settings import TrainingSettings
-from inspectd_tools.training.loop import all_scores
 
 
 def under_noise(
     sigmas: Sequence[float], settings: TrainingSettings, classifier: Classifier, test: Images
 ) -> Iterator[Figure]:
     """Noise on the photo as the network gets it, clipped to 0..255; the same for every run."""
-    clean = _certainty(settings, classifier, test)
+    clean = _scores(settings, classifier, test.pixels).max(1)
     for sigma in sigmas:
-        noisy = Images(test.files, with_noise(test.pixels, sigma), test.labels, test.digests)
-        scores = all_scores(classifier, settings, noisy).double().numpy()
+        scores = _scores(settings, classifier, with_noise(test.pixels, sigma))
         certainty = scores.max(1)
         yield Figure("noise", f"certainty at sigma {sigma:g}", float(certainty.mean()))
         yield Figure("noise", f"accuracy at sigma {sigma:g}", float((scores.argmax(1) == test.labels).mean()))
@@ -38,7 +37,7 @@ def with_noise(pixels: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
 def of_foreign(
     name: str, settings: TrainingSettings, classifier: Classifier, test: Images, foreign: Images
 ) -> Iterator[Figure]:
-    own, other = (_certainty(settings, classifier, images) for images in (test, foreign))
+    own, other = (_scores(settings, classifier, images.pixels).max(1) for images in (test, foreign))
     yield Figure("foreign", "certainty of own photos", float(own.mean()))
     yield Figure("foreign", f"certainty of {name}", float(other.mean()))
     told = auroc(other, own)
@@ -46,6 +45,5 @@ def of_foreign(
         yield Figure("foreign", f"AUROC against {name}", told)
 
 
-def _certainty(settings: TrainingSettings, classifier: Classifier, images: Images) -> NDArray[np.float64]:
-    certainty: NDArray[np.float64] = all_scores(classifier, settings, images).max(1).values.double().numpy()
-    return certainty
+def _scores(settings: TrainingSettings, classifier: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return predict(classifier_network(classifier, settings.input), pixels, batch=BATCH).astype(np.float64)

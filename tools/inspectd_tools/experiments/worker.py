@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from inspectd.errors import InspectdError
-from inspectd_tools.experiments.config import Foreign, as_arguments
+from inspectd_tools.changes import as_changes, as_options
+from inspectd_tools.experiments.config import Foreign
 from inspectd_tools.experiments.machine import machine
 from inspectd_tools.experiments.measures import measure
 from inspectd_tools.experiments.paths import OUTCOME, TRAINED
@@ -60,7 +61,7 @@ def training_arguments(work: Work, trained: Path) -> list[str]:
     arguments = [run.base, "--data", str(work.manifest), "--run", str(trained), "--resume"]
     if run.weights is not None:
         arguments += ["--weights", str(run.weights)]
-    return arguments + [text for setting in as_arguments(run.changes) for text in ("--set", setting)]
+    return arguments + as_options(as_changes(run.changes))
 
 
 def _results(trained: Path) -> dict[str, Any] | None:

@@ -12,7 +12,8 @@ from torch.nn import functional
 from inspectd.errors import ConfigError
 from inspectd_tools.explain.methods import METHODS, gap
 from inspectd_tools.explain.network import Network, Target
-from inspectd_tools.networks.classifier import TORCHVISION_NAMES, Classifier
+from inspectd_tools.networks.classifier import Classifier
+from inspectd_tools.networks.pretrained import TORCHVISION_NAMES
 from inspectd_tools.settings import load_settings
 
 TARGETS: tuple[Target, ...] = get_args(Target)

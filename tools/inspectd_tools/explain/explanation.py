@@ -11,7 +11,8 @@ from inspectd_tools.explain.evidence import Map
 from inspectd_tools.explain.methods import Method, gap
 from inspectd_tools.explain.network import Network
 from inspectd_tools.explain.source import Source, Subject
-from inspectd_tools.training.loop import to_network
+from inspectd_tools.networks.inputs import to_network
+from inspectd_tools.networks.predict import classifier_network, predict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,13 +54,12 @@ def look(source: Source, subjects: Sequence[Subject]) -> list[Seen]:
     """Raises ConfigError naming a photo that can't be read or whose scores are none."""
     settings = source.settings
     images = load_images([(subject.path, -1) for subject in subjects], settings.input)
+    scores = predict(classifier_network(source.classifier, settings.input), images.pixels)
     seen = []
-    for subject, image in zip(subjects, torch.from_numpy(images.pixels), strict=True):
-        pixels = to_network(image[None], settings)
-        with torch.no_grad():
-            scores = source.classifier(pixels)[0].exp()
-        place = int(scores.argmax())
-        seen.append(Seen(subject, pixels, place, settings.classes[place], float(scores[place])))
+    for subject, image, row in zip(subjects, torch.from_numpy(images.pixels), scores, strict=True):
+        place = int(row.argmax())
+        pixels = to_network(image[None], settings.input)
+        seen.append(Seen(subject, pixels, place, settings.classes[place], float(row[place])))
     return seen
 
 

@@ -2,20 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from pickle import UnpicklingError
-from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inspectd.errors import ConfigError
-from inspectd.inference.preprocess import InputSpec
-from inspectd_tools.networks.batch_norm import differentiate_twice
+from inspectd_tools.networks.double_backward import differentiate_twice
 from inspectd_tools.networks.duq import DuqHead
 from inspectd_tools.networks.torchvision_compat import torchvision
 from inspectd_tools.settings import TrainingSettings
@@ -103,76 +95,6 @@ class SoftmaxHead(nn.Module):
             self.linear.bias.copy_(linear.bias - self.linear.weight @ mean)
 
 
-def normalise(images: Tensor, spec: InputSpec) -> Tensor:
-    """(N, C, H, W) uint8 -> float32 as the network wants it."""
-    scale, offset = scale_and_offset(spec)
-    return images.float() * scale.to(images.device) + offset.to(images.device)
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Which of the backbone's weights came from the file; the others keep their random start."""
-
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...]
-    """Not in the file, or of another shape."""
-    unused: tuple[str, ...]
-
-
-def load_backbone(classifier: Classifier, settings: TrainingSettings, path: Path | None) -> Loaded:
-    """Pretrained weights from a file with torchvision's keys, or torchvision's own; a grey stem gets the sum of the RGB one.
-
-    `path`: safetensors, or a state dict as torch saves it. Raises ConfigError if it can't be read or less than half fits.
-    """
-    given = {
-        key.removeprefix("features."): value
-        for key, value in (read_weights(path) if path is not None else _torchvision_weights(settings)).items()
-    }
-    wanted = classifier.backbone.state_dict()
-    for key, value in wanted.items():
-        if key in given and given[key].ndim == 4 and given[key].shape[1] == 3 and value.shape[1] == 1:
-            given[key] = given[key].sum(dim=1, keepdim=True)
-    fits = [key for key, value in wanted.items() if key in given and given[key].shape == value.shape]
-    missing = tuple(key for key in wanted if key not in fits)
-    if 2 * len(fits) < len(wanted):
-        raise ConfigError(
-            f"{path or 'torchvision'}: does not fit {settings.model}: {len(missing)} of {len(wanted)} weights "
-            f"are missing or of another shape, such as {missing[0]}"
-        )
-    classifier.backbone.load_state_dict({key: given[key] for key in fits}, strict=False)
-    return Loaded(tuple(fits), missing, tuple(key for key in given if key not in wanted))
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of safetensors or a state dict as torch saves it. Raises ConfigError."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
-    except (SafetensorError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise ConfigError(f"{path}: is not a file of tensors alone, and nothing else is loaded") from error
-    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise ConfigError(f"{path}: must hold a state dict, names and tensors")
-    return values
-
-
-def _torchvision_weights(settings: TrainingSettings) -> dict[str, Tensor]:
-    name = TORCHVISION_NAMES.get(settings.model)
-    if name is None:
-        raise ConfigError(f"pretrained: there are no weights of {settings.model}; set pretrained=false")
-    try:
-        weights: dict[str, Tensor] = torchvision.models.get_model(name, weights="DEFAULT").state_dict()
-    except (URLError, OSError) as error:
-        raise ConfigError(
-            f"pretrained: torchvision's weights can't be fetched ({error}); give a file as --weights, or pretrained=false"
-        ) from error
-    return weights
-
-
 def _mobilenet_v2(channels: int, stride: int) -> tuple[nn.Module, int]:
     blocks = torchvision.models.mobilenet_v2().features
     blocks[0][0] = nn.Conv2d(channels, 32, 3, stride=stride, padding=1, bias=False)
@@ -227,16 +149,3 @@ _BACKBONES: dict[str, Callable[[int, int], tuple[nn.Module, int]]] = {
     "EfficientNetB1": _efficientnet_b1,
     "DuqCnn": _duq_cnn,
 }
-TORCHVISION_NAMES = {
-    "MobileNetV2": "mobilenet_v2",
-    "ResNet18": "resnet18",
-    "ShuffleNetV2": "shufflenet_v2_x1_0",
-    "EfficientNetB1": "efficientnet_b1",
-}
-
-
-def scale_and_offset(spec: InputSpec) -> tuple[Tensor, Tensor]:
-    """(1, C, 1, 1) each: x * scale + offset = (x / 255 - mean) / std"""
-    mean = torch.tensor(spec.mean).view(1, -1, 1, 1)
-    std = torch.tensor(spec.std).view(1, -1, 1, 1)
-    return 1 / (255 * std), -mean / std

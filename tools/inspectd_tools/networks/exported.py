@@ -9,8 +9,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inspectd.errors import EngineError
 from inspectd.inference.preprocess import InputSpec
-from inspectd_tools.networks.classifier import Classifier, scale_and_offset
+from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.duq import DuqHead, FoldedDuqHead
+from inspectd_tools.networks.inputs import scale_and_offset
 
 
 class ExportedClassifier(nn.Module):

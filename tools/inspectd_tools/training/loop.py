@@ -19,8 +19,10 @@ from inspectd.files.atomic_write import atomic_write
 from inspectd.terminal import progress_bar, text_column
 from inspectd_tools.data.images import Images
 from inspectd_tools.distributed import is_first, synchronise_batch_norm, wait
-from inspectd_tools.networks.classifier import Classifier, SoftmaxHead, normalise
+from inspectd_tools.networks.classifier import Classifier, SoftmaxHead
 from inspectd_tools.networks.duq import DuqHead
+from inspectd_tools.networks.inputs import to_network
+from inspectd_tools.networks.predict import features
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.batches import Batches
 from inspectd_tools.training.optimizer import learning_rate, optimizer_of
@@ -29,7 +31,6 @@ from inspectd_tools.training.step import losses, training_step
 WEIGHTS = "weights.safetensors"
 _BEST = "best.safetensors"
 _LAST = "last.pt"
-_EVALUATION_BATCH = 64
 
 
 class TrainingError(InspectdError):
@@ -72,12 +73,12 @@ def train(
             found = []
             for place, (images, labels) in enumerate(batches.of_epoch(number)):
                 _set_rate(optimizer, learning_rate(settings, (number - 1 + place / len(batches)) / settings.epochs))
-                inputs = to_network(images, settings)
+                inputs = to_network(images, settings.input)
                 found.append(training_step(classifier, settings, optimizer, inputs, labels, weights))
                 progress.advance(task)
             seconds = time.monotonic() - start_s
-            features = all_features(classifier, settings, validation_set)
-            loss, accuracy = assess(classifier.trained_head, features, validation_set, settings)
+            found_features = features(classifier, settings.input, validation_set.pixels)
+            loss, accuracy = assess(classifier.trained_head, found_features, validation_set, settings)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"epoch {number}: the loss is not a number any more; try a lower lr ({settings.lr})"
@@ -118,21 +119,6 @@ def fit_head(classifier: Classifier, settings: TrainingSettings, features: Tenso
 
 
 @torch.no_grad()
-def all_features(classifier: Classifier, settings: TrainingSettings, images: Images) -> Tensor:
-    """(N, features) of a whole set, in evaluation mode and full precision."""
-    classifier.eval()
-    pixels = torch.from_numpy(images.pixels).split(_EVALUATION_BATCH)
-    return torch.cat([classifier.features(to_network(batch, settings)) for batch in pixels])
-
-
-@torch.no_grad()
-def all_scores(classifier: Classifier, settings: TrainingSettings, images: Images) -> Tensor:
-    """(N, classes): scores of a whole set, K_c or softmax."""
-    log_scores: Tensor = classifier.head(all_features(classifier, settings, images))
-    return log_scores.exp()
-
-
-@torch.no_grad()
 def assess(
     head: DuqHead | SoftmaxHead, features: Tensor, images: Images, settings: TrainingSettings
 ) -> tuple[float, float]:
@@ -151,11 +137,6 @@ def save_weights(network: nn.Module, path: Path) -> None:
     }
     with atomic_write(path, flush=True) as unfinished:
         save_file(tensors, unfinished)
-
-
-def to_network(images: Tensor, settings: TrainingSettings) -> Tensor:
-    """(N, C, H, W) uint8 -> normalised float32, laid out as the weights are."""
-    return normalise(images, settings.input).contiguous(memory_format=torch.channels_last)
 
 
 def _best_number(epochs: list[Epoch]) -> int:

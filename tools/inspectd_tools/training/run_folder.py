@@ -1,45 +1,91 @@
-"""What a training has left in its folder."""
+"""The folder of a training run: how it begins, and how other tools read it."""
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from inspectd.errors import ConfigError
 from inspectd.files.json_file import read_json
 from inspectd.section import checked
+from inspectd_tools.data.published import Sets
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.loop import WEIGHTS
 
+_SETTINGS, _PROVENANCE = "settings.json", "provenance.json"
+_OLD_SETTINGS = "experiment.json"
+
+
+def begin_run(run: Path, settings: TrainingSettings, sets: Sets, weights: Path | None) -> None:
+    """Write the settings and where the run came from; `weights`: file of the pretrained backbone.
+
+    Raises ConfigError if the folder holds a run with other settings (but for the epochs) or other photos.
+    """
+    if (run / _SETTINGS).exists():
+        before = read_settings(run)
+        photos = read_json(run / _PROVENANCE).get("data_fingerprint")
+        if before.model_copy(update={"epochs": settings.epochs}) != settings or photos != sets.train.fingerprint:
+            raise ConfigError(
+                f"{run}: was trained with other settings or other photos, so it can't be resumed with these"
+            )
+    provenance = {
+        "data_fingerprint": sets.train.fingerprint,
+        "n_train": len(sets.train.labels),
+        "n_validation": len(sets.validation.labels),
+        "weights": weights.name if weights else None,
+        "torch": torch.__version__,
+        "git_commit": git_commit(),
+    }
+    run.mkdir(parents=True, exist_ok=True)
+    (run / _SETTINGS).write_text(settings.model_dump_json(indent=2), encoding="utf-8")
+    (run / _PROVENANCE).write_text(json.dumps(provenance, indent=2), encoding="utf-8")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a training wrote the folder; `read_run` then says what is wrong with it, if anything is."""
+    return any((folder / name).is_file() for name in (_SETTINGS, _OLD_SETTINGS))
+
 
 def read_run(run: Path) -> tuple[TrainingSettings, Classifier, dict[str, Any]]:
-    """The settings, the classifier with the run's weights in evaluation mode, and where they came from.
+    """The settings, the classifier in evaluation mode with the weights of the run, and the provenance.
 
     Raises ConfigError naming the file.
     """
-    path, weights = run / "settings.json", run / WEIGHTS
-    settings = read_settings(run)
-    provenance = read_json(run / "provenance.json")
+    settings, weights = read_settings(run), run / WEIGHTS
+    provenance = read_json(run / _PROVENANCE)
     classifier = Classifier(settings).eval()
     try:
         classifier.load_state_dict(load_file(weights))
     except FileNotFoundError as error:
-        raise ConfigError(f"{weights}: no such file; has the training come to its end?") from error
+        raise ConfigError(f"{weights}: no such file; did the training finish?") from error
     except (OSError, SafetensorError) as error:
-        raise ConfigError(f"{weights}: is no whole safetensors file: {error}") from error
+        raise ConfigError(f"{weights}: is not a complete safetensors file: {error}") from error
     except RuntimeError as error:
-        raise ConfigError(f"{weights}: does not hold the weights of the classifier in {path}") from error
+        raise ConfigError(f"{weights}: does not hold the weights of the classifier in {run / _SETTINGS}") from error
     return settings, classifier, provenance
 
 
 def read_settings(run: Path) -> TrainingSettings:
     """Raises ConfigError naming the file."""
-    path = run / "settings.json"
+    path, old = run / _SETTINGS, run / _OLD_SETTINGS
+    if old.is_file() and not path.exists():
+        raise ConfigError(f"{old}: training settings are called {_SETTINGS} now; rename the file to {path}")
     try:
         return checked(TrainingSettings, read_json(path), path)
     except ConfigError as error:
         raise ConfigError(
-            f"{path}: are not training settings that this version knows; is {run} a run? {error}"
+            f"{path}: this version does not know such training settings; is {run} a run of tools/train.py? {error}"
         ) from error
+
+
+def git_commit() -> str:
+    """Commit of the checkout that holds these tools; 'unknown' outside of one."""
+    answer = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or "unknown"

@@ -1,1 +1,1 @@
-"""An engine's card: what it is for, what it is worth, what is promised of it, where it looks and where it is blind."""
+"""The card of an engine: what it is for, its guarantee, its performance, where it looks and where it is blind."""

@@ -1,4 +1,4 @@
-"""The card as Markdown, every figure from the program, and as a page."""
+"""The card as Markdown and as a page. Every figure in it comes from the program."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,19 +9,20 @@ from inspectd_tools.deploy.card.cases import cases
 from inspectd_tools.deploy.card.examples import choose, write_examples
 from inspectd_tools.deploy.card.html import write_page
 from inspectd_tools.deploy.card.markdown import literal, table
-from inspectd_tools.deploy.card.performance import blind_spots, precisions, worth
+from inspectd_tools.deploy.card.performance import blind_spots, performance, precisions
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.precision import Candidate
-from inspectd_tools.deploy.predict import Judged
-from inspectd_tools.deploy.threshold import images_needed, promise
+from inspectd_tools.deploy.threshold import images_needed
+from inspectd_tools.deploy.threshold_report import guarantee
 from inspectd_tools.explain.network import Network
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.settings import TrainingSettings
 
 _EXAMPLES = "explanations.jpg"
 _LOOKS = f"""\
-Of each class the test image of middling certainty among those it gets right, then the worst: bad ones most certainly taken
-for good, and good ones least. Bright are the pixels (saliency) that the choice of its class over the others moves with.
-Don't believe a map unchecked: `tools/explain.py check` says which to believe.
+For each class, the correct test image with the median certainty; then the worst images: bad ones that look most like good
+ones, and good ones that look least like them. The brighter a pixel, the more it changes the score of the class against the
+others (saliency). Don't believe a map unchecked: `tools/explain.py check` says which maps to believe.
 
 ![Photos and where the engine looks]({_EXAMPLES})"""
 
@@ -33,12 +34,12 @@ def write_card(
     classifier: Classifier,
     test: Judged,
     candidates: Sequence[Candidate],
-    tried: str,
+    trial: str,
 ) -> None:
     """`card.md`, `card.html` and `explanations.jpg`, beside the `threshold.png` that is there.
 
-    `classifier`: what was exported; `test`: by fp32; `candidates`: the precisions offered, fp32 first; `tried`: how the promise
-    fared.
+    `classifier`: what was exported; `test`: scores in fp32; `candidates`: the precisions that are offered, fp32 first;
+    `trial`: a sentence about the guarantee, tried on random calibration sets.
     """
     found = cases(test, manifest)
     write_examples(bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, settings)
@@ -48,8 +49,8 @@ def write_card(
         f"{literal(manifest.architecture)}; made {manifest.created:%Y-%m-%d} at commit {manifest.git_commit[:12]}.",
         "",
         *_purpose(manifest),
-        *_promise(manifest.threshold, tried),
-        *worth(found, manifest, test.images.fingerprint),
+        *_guarantee(manifest.threshold, trial),
+        *performance(found, manifest, test.images.fingerprint),
         *blind_spots(found, manifest, test),
         "## Where it looks",
         "",
@@ -68,16 +69,16 @@ def _purpose(manifest: Manifest) -> list[str]:
     return [
         "## What it is for",
         "",
-        f"It tells whether a label like those it learnt from is {good}. Only that passes, at a certainty of "
-        f"{manifest.threshold.value:.4f} or more; the rest is rejected.",
+        f"It decides whether a label is {good}, if the label is like those it was trained with. A label passes only as {good} and "
+        f"with a certainty of at least {manifest.threshold.value:.4f}. All others are rejected.",
         "",
         f"- Classes, in the order of the scores: {', '.join(map(literal, manifest.classes))}; {good} passes.",
         f"- Input: {_input(manifest.input)}.",
-        "- Not for another product, lamp, camera or kind of unknown than its images show. Rendered images "
-        "(`tools/synthesize.py`) tell nothing about photographs of real labels: retrain and calibrate on your own before a "
-        "label of yours depends on it.",
-        "- Not for naming what it never learnt: a new fault is rejected as uncertain, or by the name of another, or passes; "
-        "and of several faults on one label it names one.",
+        "- Not for another product, lamp, camera or kind of unknown than its images show. Figures from rendered images "
+        "(`tools/synthesize.py`) do not hold for photos of real labels: train and calibrate with your own photos before you "
+        "use it.",
+        "- Not for naming faults that it was not trained with: such a fault is rejected as uncertain, is rejected under the name "
+        "of another fault, or passes. If a label has several faults, it names one.",
         "",
     ]
 
@@ -89,23 +90,23 @@ def _input(spec: InputSpec) -> str:
     if region == Region():
         return f"{size}, of the whole image"
     across, down = f"{region.left:.0%} to {region.right:.0%}", f"{region.top:.0%} to {region.bottom:.0%}"
-    return f"{size}, of the region from {across} of the image's width and {down} of its height; nothing outside is looked at"
+    return f"{size}, of the region from {across} of the image's width and {down} of its height; nothing outside of it is inspected"
 
 
-def _promise(threshold: Threshold, tried: str) -> list[str]:
+def _guarantee(threshold: Threshold, trial: str) -> list[str]:
     low, high = threshold.false_reject_interval
     return [
-        "## What is promised",
+        "## Guarantee",
         "",
-        f"At threshold {threshold.value:.4f} {promise(threshold)}. This is so unless the calibration images were an unlucky draw (probability {1 - threshold.confidence:.0%}), "
-        "and for labels drawn as they were (exchangeability): another product, lamp, camera, or kind of unknown is not covered, "
-        "nor is another mix of the faults and unknowns below.",
+        f"At threshold {threshold.value:.4f}, {guarantee(threshold)}. This holds unless the calibration images were an unlucky draw "
+        f"(probability {1 - threshold.confidence:.0%}), and only for labels that are drawn like them (exchangeability). It does "
+        "not hold for another product, lamp, camera or kind of unknown, nor for another mix of the faults and unknowns below.",
         "",
         f"- {threshold.method}; fingerprint {threshold.calibration_fingerprint[:16]}.",
-        f"- {threshold.n_good} good and {threshold.n_bad} faulty or unknown calibration images; the bound asked needs "
-        f"{images_needed(threshold.alpha)} faulty and as many unknown ones, none of them passed.",
-        f"- Of the good ones {threshold.false_reject_rate:.2%} are rejected (95 % interval {low:.2%} to {high:.2%}).",
-        f"- {tried}",
+        f"- {threshold.n_good} good and {threshold.n_bad} faulty or unknown calibration images were used; the bound needs "
+        f"{images_needed(threshold.alpha)} faulty and as many unknown ones if none of them passes.",
+        f"- {threshold.false_reject_rate:.2%} of the good ones are rejected (95 % interval {low:.2%} to {high:.2%}).",
+        f"- {trial}",
         *table(
             ("calibration images of", "passed", f"at most, each at {threshold.confidence:.0%}"),
             [
@@ -116,7 +117,7 @@ def _promise(threshold: Threshold, tried: str) -> list[str]:
                 ("all, in this mix", "", f"{threshold.false_accept_bound:.2%}"),
             ],
         ),
-        "What other thresholds would cost, also in `threshold.csv`:",
+        "The rates at other thresholds, also in `threshold.csv`:",
         "",
         "![Shares passed and rejected over the threshold](threshold.png)",
         "",
@@ -129,13 +130,13 @@ def _making(manifest: Manifest) -> list[str]:
     return [
         "## How it was made",
         "",
-        f"- Trained on {run['n_train']} images (validation: {run['n_validation']}), backbone from "
+        f"- Trained with {run['n_train']} images (validation: {run['n_validation']}), backbone from "
         f"{literal(str(run['weights']))}, fingerprint {run['data_fingerprint'][:16]}.",
         *(
             f"- {key}: {literal(str(value))}"
             for key, value in settings.items()
             if key not in ("classes", "pass_class", "input")
         ),
-        f"- Exported with fp16 weights; largest score difference to PyTorch: {training['parity']}.",
+        f"- Exported with fp16 weights; largest difference of a score to PyTorch: {training['parity']}.",
         "",
     ]

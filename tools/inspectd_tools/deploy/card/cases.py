@@ -1,4 +1,4 @@
-"""The test images one by one: what the engine says of each, and how far on the wrong side of the threshold it lies."""
+"""The test images one by one: the verdict of each, and how far it is on the wrong side of the threshold."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from inspectd.decision import Policy
 from inspectd.inference.manifest import Manifest
 from inspectd.part import Fault, Pass, Uncertain
 from inspectd_tools.data.manifest import UNKNOWN
-from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.metrics.rates import pass_certainty
 
 Kind = Literal["good", "faulty", "unknown"]
@@ -20,14 +20,14 @@ class Case:
     """Among the test images."""
     kind: Kind
     truth: str
-    """A class or kind of unknown."""
+    """A class or a kind of unknown."""
     verdict: Pass | Fault | Uncertain
     as_good: float
-    """Certainty with which it is taken for the pass class; 0 where another is at least as likely."""
+    """Certainty as the pass class; 0 if another class is at least as likely."""
     margin: float
-    """How far `as_good` lies on the wrong side of the threshold: at least 0 is an error, a bad label passed or a good one not."""
+    """How far `as_good` is on the wrong side of the threshold. 0 or more is an error: a bad label passed, or a good one did not."""
     score: float
-    """Of the pass class, however likely the others are: what tells apart those whose `as_good` is 0."""
+    """Score of the pass class, which orders the images whose `as_good` is 0."""
 
     @property
     def predicted(self) -> str:
@@ -43,7 +43,7 @@ class Case:
 
 
 def cases(test: Judged, manifest: Manifest) -> list[Case]:
-    """In the order of the images. Raises InferenceError for scores that are none."""
+    """In the order of the images. Raises InferenceError for scores that are not numbers from 0 to 1."""
     threshold, good = manifest.threshold.value, manifest.classes.index(manifest.pass_class)
     policy = Policy(manifest.classes, manifest.pass_class, threshold)
     found = []
@@ -57,5 +57,5 @@ def cases(test: Judged, manifest: Manifest) -> list[Case]:
 
 
 def worst_first(found: Iterable[Case]) -> list[Case]:
-    """Errors, the farthest from the threshold first; then what is nearest to becoming one."""
+    """Errors first, the farthest from the threshold first; then the images that are nearest to an error."""
     return sorted(found, key=lambda case: (-case.margin, case.score if case.kind == "good" else -case.score))

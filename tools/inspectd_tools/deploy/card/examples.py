@@ -7,26 +7,26 @@ import torch
 from PIL import Image
 
 from inspectd_tools.deploy.card.cases import Case, worst_first
-from inspectd_tools.deploy.predict import Judged
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.explain.explanation import Explanation, Seen, explain
 from inspectd_tools.explain.methods import METHODS
 from inspectd_tools.explain.network import Network
 from inspectd_tools.explain.pictures import draw_pair
 from inspectd_tools.explain.source import Subject
+from inspectd_tools.networks.inputs import to_network
 from inspectd_tools.settings import TrainingSettings
-from inspectd_tools.training.loop import to_network
 
 _WORST = 2
 _COLUMNS = 2
 _QUALITY = 90
-"""Of the JPEG: photos and noise, which as a PNG are four times as large."""
+"""Quality of the JPEG. A PNG of photos and noise would be four times as large."""
 _PAIR_PX = 645
 """Two photos of 320 px and the gap between them, as they are drawn."""
 _GAP_PX = 16
 
 
 def choose(found: Sequence[Case], classes: Sequence[str]) -> list[tuple[str, Case]]:
-    """Why it is shown, and the image: of each class the right one of median certainty, then the worst of each kind."""
+    """Why it is shown, and the image: for each class the correct one with median certainty, then the worst ones of each kind."""
     chosen = []
     for name in classes:
         right = sorted(
@@ -43,9 +43,10 @@ def choose(found: Sequence[Case], classes: Sequence[str]) -> list[tuple[str, Cas
 def write_examples(
     path: Path, chosen: Sequence[tuple[str, Case]], network: Network, test: Judged, settings: TrainingSettings
 ) -> None:
-    """A JPEG of photo and map side by side. Raises OSError.
+    """A JPEG with each photo beside its map. Raises OSError.
 
-    By saliency, which applies to every network and was the map to believe most where maps were checked (docs/results/explanations.md).
+    The maps are saliency maps: these apply to every network, and of the maps that were checked they are the most reliable
+    (docs/results/explanations.md).
     """
     photos = [_seen(case, test, settings) for _, case in chosen]
     explanations = list(explain(network, METHODS["saliency_map"], photos))
@@ -62,8 +63,8 @@ def write_examples(
 
 
 def _seen(case: Case, test: Judged, settings: TrainingSettings) -> Seen:
-    """What the engine, not PyTorch, says of the image."""
-    pixels = to_network(torch.from_numpy(test.images.pixels[case.place][None]), settings)
+    """The image, with the class and certainty that the engine gives it (not PyTorch)."""
+    pixels = to_network(torch.from_numpy(test.images.pixels[case.place][None]), settings.input)
     subject = Subject(test.images.files[case.place], case.truth)
     return Seen(subject, pixels, settings.classes.index(case.predicted), case.predicted, case.certainty)
 

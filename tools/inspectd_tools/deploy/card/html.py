@@ -1,4 +1,4 @@
-"""The card as one file for a browser: nothing is fetched, and nothing in it runs."""
+"""The card as one file for a browser. It fetches nothing and runs no script."""
 
 import html
 from base64 import b64encode
@@ -38,14 +38,14 @@ img {{ min-width: 40rem; max-width: 100%; background: #fff; }}
 
 
 def write_page(path: Path, card: str) -> None:
-    """`card`: Markdown that begins with its title; its pictures are PNG or JPEG files beside `path`. Raises OSError."""
+    """`card`: Markdown that begins with its title, and whose pictures are PNG or JPEG files beside `path`. Raises OSError."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(card)
     for token in (inner for block in tokens for inner in block.children or ()):
         if token.type == "image":
             token.attrs["src"] = _data_uri(path.parent / str(token.attrs["src"]))
     body = markdown.renderer.render(tokens, markdown.options, {})
-    # text is escaped, so that these tags are the renderer's own
+    # text is escaped, so these tags can only come from the renderer
     body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
     title = html.escape(card.partition("\n")[0].removeprefix("# "))
     path.write_text(_PAGE.format(title=title, body=body), encoding="utf-8")

@@ -1,19 +1,19 @@
-"""Text that others chose, such as the name of a class, in Markdown without becoming any."""
+"""Text of others, such as the name of a class, inside Markdown: it is shown, never taken for markup."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 _MARKUP = re.compile(r"[!#$&*<>\[\\\]^`{|}~]|(?<![^\W_])_|_(?![^\W_])")
-"""What CommonMark, GitHub's tables or its formulas could take for markup; an underscore within a word is none."""
+"""What CommonMark, or tables and formulas of GitHub, could take for markup. An underscore inside a word is not markup."""
 
 
 def literal(text: str) -> str:
-    """Shown as it stands, on one line, in a sentence or in a cell of a table."""
+    """Markdown that shows `text` as it is, on one line, in a sentence or in a cell of a table."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return _MARKUP.sub(r"\\\g<0>", line)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a table between empty ones. The cells are Markdown: others' text must have gone through `literal`."""
+    """Lines of a table, with an empty line before and after it. Cells are Markdown: pass text of others through `literal` first."""
     marks = ["---"] * len(header)
     return ["", *(f"| {' | '.join(cells)} |" for cells in (header, marks, *rows)), ""]

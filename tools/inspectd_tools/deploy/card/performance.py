@@ -1,4 +1,4 @@
-"""What the engine is worth on test images: how many of each class and kind it gets right, and where it is blind."""
+"""How the engine does on test images: how many of each class and kind are correct, and where it is blind."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,24 +6,24 @@ from pathlib import Path
 from inspectd.inference.manifest import Manifest
 from inspectd_tools.deploy.card.cases import Case, Kind, worst_first
 from inspectd_tools.deploy.card.markdown import literal, table
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.precision import Candidate
-from inspectd_tools.deploy.predict import Judged
 from inspectd_tools.metrics.rates import Rate, false_rejects
 from inspectd_tools.settings import TrainingSettings
 
 _NEAREST = 5
 
 
-def worth(found: Sequence[Case], manifest: Manifest, fingerprint: str) -> list[str]:
-    """`fingerprint`: of the test images."""
+def performance(found: Sequence[Case], manifest: Manifest, fingerprint: str) -> list[str]:
+    """The section on correct and wrong verdicts. `fingerprint`: of the test images."""
     known = [case for case in found if case.kind != "unknown"]
     kinds: tuple[Kind, ...] = ("faulty", "unknown", "good")
     faulty, unknown, good = (_passed([case for case in found if case.kind == kind]) for kind in kinds)
     by_class = {name: [case for case in known if case.truth == name] for name in manifest.classes}
     return [
-        "## What it is worth",
+        "## Performance",
         "",
-        f"On test images that chose nothing (fingerprint {fingerprint[:16]}):",
+        f"On test images that were used for no choice (fingerprint {fingerprint[:16]}):",
         *table(
             ("", "images", "95 % interval"),
             [
@@ -33,7 +33,7 @@ def worth(found: Sequence[Case], manifest: Manifest, fingerprint: str) -> list[s
                 ("good labels rejected", *_cells(Rate(good.n - good.errors, good.n))),
             ],
         ),
-        "Right is an image whose largest score is its class's, however certain; passed is one that the line would let through.",
+        "Right: the largest score is that of its class, at any certainty. Passed: the line would let the label through.",
         *table(
             ("class", "right", "95 % interval", "passed", "95 % interval"),
             [
@@ -49,15 +49,15 @@ def worth(found: Sequence[Case], manifest: Manifest, fingerprint: str) -> list[s
 
 
 def blind_spots(found: Sequence[Case], manifest: Manifest, test: Judged) -> list[str]:
-    """The unknowns, ranked, and the images that lie worst to the threshold."""
+    """The section on the unknowns, the worst first, and on the images nearest to the wrong side of the threshold."""
     good = literal(manifest.pass_class)
     return [
         "## Blind spots",
         "",
         *_unknowns(found, good),
-        f"Nearest to the wrong side of the threshold ({manifest.threshold.value:.4f}), first those beyond it (+): the bad "
-        f"labels most certainly taken for {good}, and the good ones least. The distance is that of the certainty as {good}, "
-        "which is 0 where another class is at least as likely.",
+        f"The images nearest to the wrong side of the threshold ({manifest.threshold.value:.4f}), those beyond it (+) first: bad "
+        f"labels with the highest certainty as {good}, and good ones with the lowest. The distance is that of the certainty as "
+        f"{good}, which is 0 if another class is at least as likely.",
         *table(
             ("is", "image", "beyond by", "verdict", "taken for", "certainty"),
             [
@@ -79,7 +79,7 @@ def blind_spots(found: Sequence[Case], manifest: Manifest, test: Judged) -> list
 def precisions(
     candidates: Sequence[Candidate], manifest: Manifest, test: Judged, settings: TrainingSettings
 ) -> list[str]:
-    """What each precision that is offered does on the test images, at its own threshold."""
+    """The section on the precisions that are offered, each at its own threshold."""
     if len(candidates) == 1:
         return []
     rows = []
@@ -103,8 +103,8 @@ def precisions(
     return [
         "## Precisions",
         "",
-        f"`inference.precision: auto` takes {manifest.recommended}. Times of one inference where the engine was built; "
-        "calibration images for what changed against fp32, test images for the rest.",
+        f"`inference.precision: auto` uses {manifest.recommended}. The times are of one inference, on the machine that built the "
+        "engine. Changes against fp32 were counted on the calibration images, the rest on the test images.",
         *table(
             (
                 *("precision", "ms p50 (p99)", "threshold", "verdicts changed", "certainty moved by"),
@@ -113,7 +113,7 @@ def precisions(
             rows,
         ),
         *(
-            ["tensorrt-int8: the ONNX graph that the plan is built of, judged on the CPU; no GPU has run it.", ""]
+            ["tensorrt-int8: its ONNX graph was run on the CPU; the plan itself was not run on a GPU.", ""]
             if any(candidate.took_ms is None for candidate in candidates)
             else []
         ),
@@ -121,17 +121,17 @@ def precisions(
 
 
 def _unknowns(found: Sequence[Case], good: str) -> list[str]:
-    """Ranked: passed most often first, then by the highest certainty as good."""
+    """Those that pass most often first, then those with the highest certainty as good."""
     by_kind: dict[str, list[Case]] = {}
     for case in found:
         if case.kind == "unknown":
             by_kind.setdefault(case.truth, []).append(case)
     if not by_kind:
-        return ["No unknown was tried: what it does with what it has never seen is not known.", ""]
+        return ["No unknown was tried: what the engine does with unknown labels was not measured.", ""]
     rated = [(name, _passed(members), max(case.as_good for case in members)) for name, members in by_kind.items()]
     rated.sort(key=lambda row: (-row[1].share, -row[2]))
     return [
-        "Unknowns that were tried, the worst first; kinds that were not tried may do worse.",
+        "The kinds of unknowns that were tried, the worst first. Other kinds may be worse.",
         *table(
             ("unknown", "passed", "95 % interval", f"highest certainty as {good}"),
             [
@@ -143,7 +143,7 @@ def _unknowns(found: Sequence[Case], good: str) -> list[str]:
 
 
 def _place(photo: Path, truth: str) -> str:
-    """Within the folder of its class; where its folder has another name, with that."""
+    """The file name; in a folder that is not named like its class, with the name of the folder."""
     return photo.name if photo.parent.name == truth else "/".join(photo.parts[-2:])
 
 

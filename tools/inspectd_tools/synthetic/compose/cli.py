@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from inspectd.terminal import console, progress_bar
+from inspectd_tools.changes import add_set_option
 from inspectd_tools.cli import not_negative, positive, refuse_used_folder
 from inspectd_tools.synthetic.compose.config import load_compose_config
 from inspectd_tools.synthetic.compose.dataset import gather, orders, prepare_all, write_composed, write_sources
@@ -44,7 +45,7 @@ def add_compose(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("config", type=Path, help="what to lift and where it may go (YAML)")
     parser.add_argument("out", type=Path, help="a new or empty folder")
     parser.add_argument("--count-per-class", type=positive, default=100, metavar="N", help="default: 100")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the config")
+    add_set_option(parser, "the config")
     parser.add_argument("--seed", type=not_negative, default=0, help="same seed, same bytes; default: 0")
     parser.add_argument(
         "--workers", type=positive, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
@@ -69,7 +70,7 @@ def _compose(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from inspectd_tools.synthetic.compose.sheet import write_sheet  # draws with matplotlib, which `render` does without
 
     refuse_used_folder(parser, args.out)
-    config = load_compose_config(args.config, args.set)
+    config = load_compose_config(args.config, args.changes)
     wanted = orders(config, args.count_per_class, args.seed)
     prepared: list[Prepared] = []
     with progress_bar() as progress:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from inspectd.class_name import ClassName
-from inspectd.errors import ConfigError
-from inspectd.files.yaml_file import parse_yaml, read_yaml
+from inspectd.files.yaml_file import read_yaml
 from inspectd.section import ConfigPath, Section, checked
+from inspectd_tools.changes import changed
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
@@ -171,27 +171,10 @@ class ComposeConfig(Section):
         return self
 
 
-def load_compose_config(path: Path, settings: Iterable[str] = ()) -> ComposeConfig:
-    """Read and check a file, then `key=value` settings (YAML values; dots reach into sections).
+def load_compose_config(path: Path, changes: Iterable[str] = ()) -> ComposeConfig:
+    """Read a file and make the `key=value` changes (see `inspectd_tools.changes`).
 
     Raises ConfigError naming the file and, for every wrong key, its value and what is allowed.
     """
     values = read_yaml(path, "'photos', 'classes' and 'ground'")
-    for setting in settings:
-        _set(values, setting)
-    return checked(ComposeConfig, values, path)
-
-
-def _set(values: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {setting!r}: must be key=value, such as seam.method=inpaint")
-    *sections, last = key.split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"--set {setting!r}: {section} is no section")
-    try:
-        values[last] = parse_yaml(text)
-    except ValueError as error:
-        raise ConfigError(f"--set {setting!r}: {text!r} is no YAML value: {error}") from error
+    return checked(ComposeConfig, changed(values, changes), path)

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from inspectd.errors import ConfigError
 from inspectd.terminal import track
-from inspectd_tools.networks.classifier import Classifier, load_backbone, read_weights
+from inspectd_tools.networks.classifier import Classifier
+from inspectd_tools.networks.pretrained import load_backbone, read_weights
 from inspectd_tools.networks.torchvision_compat import torchvision
 from inspectd_tools.settings import load_settings
 

@@ -1,0 +1,51 @@
+"""What a threshold guarantees, as text and as a table for the terminal and the card."""
+
+from rich.table import Table
+
+from inspectd.inference.manifest import Threshold
+from inspectd_tools.data.manifest import UNKNOWN
+from inspectd_tools.deploy.threshold import Groups, broken_guarantees, images_needed
+from inspectd_tools.metrics.rates import CONFIDENCE
+
+_DRAWS = 1000
+
+
+def guarantee(threshold: Threshold) -> str:
+    """The bound that was asked for, and for which labels it holds, as a clause."""
+    share = f"at most {threshold.alpha:.2%} of the"
+    if any(name.startswith(UNKNOWN) for name in threshold.false_accepts):
+        return f"{share} faulty labels, and {share} unknown ones, pass"
+    return f"{share} faulty labels pass; how many unknown ones pass was not measured"
+
+
+def tried_guarantee(calibration: Groups, test: Groups, threshold: Threshold) -> str:
+    """One sentence: how often the guarantee was broken with random calibration sets, drawn from all images."""
+    everything = calibration.joined(test)
+    n_faulty, n_unknown = len(calibration.all_faulty), len(calibration.all_unknown)
+    broken = broken_guarantees(everything, n_faulty, n_unknown, threshold.alpha, _DRAWS)
+    return (
+        f"Tried: {_DRAWS} calibration sets of this size were drawn at random from the {len(everything.all_faulty)} faulty and "
+        f"{len(everything.all_unknown)} unknown calibration and test images; {broken} of them gave a threshold at which more "
+        f"than {threshold.alpha:.2%} of all faulty or of all unknown images pass; at most "
+        f"{_DRAWS * (1 - CONFIDENCE):.0f} may."
+    )
+
+
+def bounds_table(threshold: Threshold) -> Table:
+    """A row per class and kind of unknown."""
+    table = Table("calibration images of", "passed", f"at most, at {threshold.confidence:.0%} confidence")
+    for name, kind in threshold.false_accepts.items():
+        table.add_row(name, f"{kind.passed} of {kind.n}", f"{kind.bound:.2%}")
+    table.add_row("all, in this mix", "", f"{threshold.false_accept_bound:.2%}")
+    table.caption = "for labels drawn like these images (exchangeability)"
+    return table
+
+
+def summary(threshold: Threshold) -> str:
+    """Threshold, guarantee and false rejects, as one sentence."""
+    low, high = threshold.false_reject_interval
+    return (
+        f"threshold {threshold.value:.4f}: {guarantee(threshold)}, at {threshold.confidence:.0%} confidence, if the labels on the "
+        f"line are like these (needs {images_needed(threshold.alpha)} of each, none passed); "
+        f"{threshold.false_reject_rate:.2%} false rejects (95 % interval {low:.2%} to {high:.2%})"
+    )
