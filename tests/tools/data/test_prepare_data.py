@@ -212,7 +212,7 @@ def test_no_group_straddles_and_no_split_is_empty(photos, seed):
 
 
 def test_classes_that_only_occur_together_cant_be_split():
-    with pytest.raises(ConfigError, match=r"class [ab]: its groups are tied to other classes"):
+    with pytest.raises(ConfigError, match=r"class [ab]: each of its groups holds other classes"):
         split([0, 1] * 4 + [0] * 90, [0, 0, 1, 1, 2, 2, 3, 3, *range(4, 94)], ("a", "b"), 0)
 
 
@@ -266,7 +266,7 @@ def test_a_group_in_two_splits_is_refused(photos):
     prepare(photos)
     path = photos.parent / "data.csv"
     path.write_text(re.sub(r"(good|torn)/p\d+\.png,([0-9a-f]{64})", r"one,\2", path.read_text()))
-    with pytest.raises(ConfigError, match="group one straddles"):
+    with pytest.raises(ConfigError, match="group one is in two splits"):
         read_manifest(path)
 
 
@@ -348,7 +348,7 @@ def test_a_class_held_out_plays_the_unknown(photos, capsys):
     assert manifest.count(2, "train") == 0
     assert {photo.path.parent.name for photo in manifest.unknown("test")["unknown_torn"]} == {"torn"}
     assert prepare_data.main([str(photos), "--out", str(photos.parent / "x.csv"), "--held-out", "worn"]) == 78
-    assert "--held-out worn: is none of the classes good, torn, wet" in capsys.readouterr().err
+    assert "--held-out worn: is not one of the classes good, torn, wet" in capsys.readouterr().err
 
 
 def test_a_manifest_that_cannot_be_written_is_said(photos, capsys):

@@ -330,12 +330,12 @@ def test_the_method_says_how_the_threshold_was_chosen():
     faulty = {"crooked": np.zeros(60, np.float32)}
     known = calibrate(Groups(certainties(0.9), faulty, {}), "0" * 64, 0.05)
     assert known.method == (
-        "as high as at most 1% of the good calibration images allow, as there were no unknown ones, "
-        "and with no faulty one passed"
+        "highest threshold that rejects at most 1% of the good calibration images, as there were no unknown ones; "
+        "no faulty one passes"
     )
     both = calibrate(Groups(certainties(0.9), faulty, {"unknown_oil": faulty["crooked"]}), "0" * 64, 0.05, "; by hand")
     assert both.method == (
-        "lowest threshold with no faulty calibration image passed and at most 5.00% unknown ones "
+        "lowest threshold at which no faulty calibration image passes and at most 5.00% of the unknown ones "
         "(Clopper-Pearson bound), tried from strict to lax; by hand"
     )
 

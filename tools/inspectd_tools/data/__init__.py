@@ -1,1 +1,1 @@
-"""Data sets as manifests: which photo is of which class, in which split, and which photos belong together."""
+"""Data sets as manifests: the class and the split of each photo, and which photos belong together."""

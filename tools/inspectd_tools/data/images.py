@@ -1,4 +1,4 @@
-"""Photos, decoded once through the line's own preprocessing."""
+"""Photos, decoded once, with the same preprocessing as on the line."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from inspectd_tools.data.scan import class_photos
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """`pixels` (N, C, H, W) uint8 as the network gets them, `labels` (N,) int64 into the classes."""
+    """`pixels` (N, C, H, W) uint8 as the network gets them, `labels` (N,) int64: indices of the classes."""
 
     files: tuple[Path, ...]
     pixels: NDArray[np.uint8]
@@ -31,7 +31,7 @@ class Images:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the files' own hashes, in order."""
+        """SHA-256 over the hashes of the files, in order."""
         return hashlib.sha256("".join(self.digests).encode()).hexdigest()
 
     def take(self, places: NDArray[np.int64]) -> "Images":
@@ -44,7 +44,7 @@ class Images:
 
 
 def load_images(files: Sequence[tuple[Path, int]], spec: InputSpec, what: str = "decode") -> Images:
-    """Every (path, label), in this order. Raises ConfigError naming a broken file."""
+    """The photos of all (path, label), in this order. Raises ConfigError naming a broken file."""
     with ThreadPoolExecutor() as pool:
         decoded = list(
             track(pool.map(lambda entry: _decode(entry[0], spec), files), description=what, total=len(files))
@@ -58,7 +58,7 @@ def load_images(files: Sequence[tuple[Path, int]], spec: InputSpec, what: str = 
 
 
 def load_photos(photos: Sequence[Photo], spec: InputSpec, what: str) -> Images:
-    """Photos of a manifest. Raises ConfigError naming a file that is broken or not what was split."""
+    """Photos of a manifest. Raises ConfigError naming a file that is broken, or that changed after the manifest was written."""
     images = load_images([(photo.path, photo.label) for photo in photos], spec, what)
     for photo, digest in zip(photos, images.digests, strict=True):
         if photo.sha256 != digest:
@@ -69,15 +69,15 @@ def load_photos(photos: Sequence[Photo], spec: InputSpec, what: str) -> Images:
 def load_judged(
     source: Path, side: Split, classes: tuple[str, ...], spec: InputSpec, what: str
 ) -> tuple[Images, tuple[str, ...]]:
-    """What an engine is calibrated or tested on, and the names of its labels: the classes, then the kinds of unknowns.
+    """Images to calibrate or test an engine with, and the names of their labels: the classes, then the kinds of unknowns.
 
-    `source`: a manifest, of which `side` is taken, or a folder with one folder a class; those whose names begin with
-    `unknown_` hold unknowns. Raises ConfigError.
+    `source`: a manifest, from which the photos of split `side` are taken, or a folder with one folder per class; folders
+    whose names begin with `unknown_` hold unknowns. Raises ConfigError.
     """
     if is_csv(source):
         manifest = read_manifest(source)
         if manifest.classes != classes:
-            raise ConfigError(f"{source}: its classes are {manifest.classes}, not those of the run, {classes}")
+            raise ConfigError(f"{source}: its classes are {manifest.classes}; those of the run are {classes}")
         unknown = [photo for photos in manifest.unknown(side).values() for photo in photos]
         return load_photos([*manifest.of(side), *unknown], spec, what), manifest.names
     if not source.is_dir():
@@ -88,7 +88,7 @@ def load_judged(
 
 
 def split(images: Images, validation_share: float, seed: int) -> tuple[Images, Images]:
-    """Training and validation part, at random but the same share of every class. Raises ConfigError if one gets none."""
+    """The training and the validation part: the same share of every class, at random. Raises ConfigError if a part stays empty."""
     rng = np.random.default_rng(seed)
     validation = np.zeros(len(images.labels), bool)
     for label in np.unique(images.labels):

@@ -1,8 +1,8 @@
 """The data manifest: a CSV with a row per photo. Photos stay where they are.
 
-Columns: `path` (relative to the manifest), `class`, `label` (the class's place in the order of the scores), `split`,
-`group` (photos of one group show the same thing and never straddle splits), `sha256`. A class whose name begins with
-`unknown_` is none: its photos show what the model must not know, come after the classes and are never in `train`.
+Columns: `path` (relative to the manifest), `class`, `label` (the index of the class in the scores), `split`, `group` (photos
+of one group show the same thing and are all in one split), `sha256`. A name that begins with `unknown_` is a kind of unknown
+and not a class: the model must be uncertain of its photos. Kinds of unknowns come after the classes and are never in `train`.
 """
 
 import csv
@@ -36,7 +36,7 @@ class Photo:
 @dataclass(frozen=True, slots=True)
 class DataManifest:
     names: tuple[str, ...]
-    """Of the labels: the classes in the order of the scores, then the kinds of unknowns."""
+    """The name of each label: the classes in the order of the scores, then the kinds of unknowns."""
     photos: tuple[Photo, ...]
 
     @property
@@ -71,12 +71,12 @@ def write_manifest(manifest: DataManifest, path: Path) -> None:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """As a table in `folder` names a photo, so that both can be moved together."""
+    """The path of a photo as a table in `folder` holds it, so that both can be moved together."""
     return os.path.relpath(path.resolve(), folder.resolve())
 
 
 def read_manifest(path: Path, *needed: Split) -> DataManifest:
-    """Every class must have photos in each split `needed`.
+    """Read and check a manifest. Every class must have photos in each split that is `needed`.
 
     Raises ConfigError naming the file, line, column, value and what is allowed.
     """
@@ -88,9 +88,9 @@ def read_manifest(path: Path, *needed: Split) -> DataManifest:
         if by_label.setdefault(photo.label, row["class"]) != row["class"]:
             raise _refusal(path, row, f"label {photo.label} is {by_label[photo.label]}, not {row['class']}")
         if groups.setdefault(photo.group, photo.split) != photo.split:
-            raise _refusal(path, row, f"group {photo.group} straddles {groups[photo.group]}, {photo.split}")
+            raise _refusal(path, row, f"group {photo.group} is in two splits, {groups[photo.group]} and {photo.split}")
         if photo.split == "train" and row["class"].startswith(UNKNOWN):
-            raise _refusal(path, row, f"{row['class']} is in train; unknowns are never trained on")
+            raise _refusal(path, row, f"{row['class']} is in train; unknowns are never trained with")
         photos.append(photo)
     manifest = DataManifest(tuple(by_label[label] for label in sorted(by_label)), tuple(photos))
     names, classes = manifest.names, manifest.classes
@@ -106,7 +106,7 @@ def read_manifest(path: Path, *needed: Split) -> DataManifest:
         )
     for split, (label, name) in product(needed, enumerate(classes)):
         if not manifest.count(label, split):
-            raise ConfigError(f"{path}: class {one_line(name)}: has no photo in {split}, at least one is needed")
+            raise ConfigError(f"{path}: class {one_line(name)}: has no photo in {split}; at least one is needed")
     return manifest
 
 

@@ -1,14 +1,15 @@
-"""Split a folder of photos into train, val and test: a manifest is written, nothing is copied.
+"""Split a folder of photos into train, val and test. The result is a manifest; no photo is copied.
 
-Folders whose names begin with `unknown_` hold what the model must not know: some for choosing the threshold (val), some
-for the test, none for training. Photos of the same thing (equal files, near-duplicates, one source cut several ways) stay in one split, so that the
-test says how the model does on photos it has not seen.
+Folders whose names begin with `unknown_` hold photos of which the model must be uncertain: some choose the threshold (val), some
+test it, and none are trained with. Photos of the same thing (equal files, near-duplicates, one source cut in several ways) stay
+in one split, so that the test photos are new to the model.
 """
 
 import argparse
 import re
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rich.table import Table
 
 from inspectd.errors import ConfigError
 from inspectd.terminal import console
-from inspectd_tools.cli import exit_code, not_negative, positive
+from inspectd_tools.cli import exit_code, names, new_parser, not_negative, positive
 from inspectd_tools.data.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, write_manifest
 from inspectd_tools.data.report import report_page
 from inspectd_tools.data.scan import Seen, class_folders, class_photos, look_at
@@ -30,59 +31,81 @@ examples:
   python tools/prepare_data.py photos/tiles --out tiles.csv --per-class 50 --suffix '_[0-9]+'
       tile7_1.png and tile7_2.png are two photos of tile7
   python tools/prepare_data.py imagenet/train --out ten.csv --classes n01440764,n02102040,... --per-class 600 --shares 500,50,50
-      five hundred photos of each of ten classes to train with, fifty and fifty to choose and to test with
+      of each of ten classes, 500 photos to train with, 50 to choose with and 50 to test with
   python tools/prepare_data.py photos/tiles --out few.csv --few 20 --held-out crack
-      how far would 20 photos a class go, and would a crack be rejected if none had ever been seen?
+      measure: are 20 photos per class enough, and is a crack rejected that the model was not trained with?
   python tools/prepare_data.py cifar10 --out cifar10.csv --fixed-test
-      cifar10/train/<class> and cifar10/test/<class>: the test stays, 20 % of train become val
+      cifar10/train/<class> and cifar10/test/<class>: the test stays as published, 20 % of train becomes val
 
-exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the photos can't be used"""
+exit codes: 0 done, 1 the disk reports an error, 2 wrong usage, 78 the photos can't be used"""
 
 _FIXED_TEST_VAL_SHARE = 0.2
 _NAMED = 10
-"""Photos that can't be used, of all that there may be."""
+"""How many photos that can't be used are named; the others are counted."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("root", type=Path, help="folder with one folder of photos (png, jpg, bmp, tif) a class")
-    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="the manifest to write")
+@dataclass(frozen=True, slots=True)
+class Options:
+    root: Path
+    out: Path
+    classes: tuple[str, ...] | None
+    shares: dict[Split, float]
+    held_out: tuple[str, ...]
+    few: int | None
+    per_class: int | None
+    suffix: re.Pattern[str] | None
+    burst: int | None
+    near: int
+    fixed_test: bool
+    seed: int
+    stream: Path | None
+    report: Path | None
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = new_parser(__doc__, _EPILOG)
+    parser.add_argument("root", type=Path, help="folder with one folder of photos (png, jpg, bmp, tif) per class")
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="manifest to write")
     parser.add_argument(
         "--classes",
-        type=lambda text: tuple(text.split(",")),
-        help="class folders in the order of the scores; default: all, by name",
+        type=names,
+        metavar="CLASSES",
+        help="class folders in the order of the scores, with commas between them; default: all, by name",
     )
     parser.add_argument(
         "--shares",
         type=_shares,
         default=SHARES,
         metavar="TRAIN,VAL,TEST",
-        help="in parts of any size; default: 80,10,10",
+        help="how many photos go to each split, relative to the others; default: 80,10,10",
     )
     parser.add_argument(
         "--held-out",
-        type=lambda text: tuple(text.split(",")),
+        type=names,
         default=(),
         metavar="CLASSES",
-        help="classes to play the unknown: would a fault be rejected that nobody had a photo of?",
+        help="classes that become unknowns: measure whether a fault is rejected that the model was not trained with",
     )
     parser.add_argument(
         "--few",
         type=three_or_more,
         metavar="N",
-        help="keep N photos a class in train and val together, and the whole test: what would so few be worth?",
+        help="keep N photos per class in train and val together, and the whole test: measure whether so few are enough",
     )
-    parser.add_argument("--per-class", type=three_or_more, metavar="N", help="take at most N photos a class, at random")
     parser.add_argument(
-        "--suffix", type=_pattern, metavar="REGEX", help="end of file names that differs between photos of one source"
+        "--per-class", type=three_or_more, metavar="N", help="use at most N photos per class, chosen at random"
+    )
+    parser.add_argument(
+        "--suffix",
+        type=_pattern,
+        metavar="REGEX",
+        help="end of the file name that differs between photos of the same thing",
     )
     parser.add_argument(
         "--burst",
         type=positive,
         metavar="N",
-        help="photos whose names end in numbers at most N apart are frames of the same thing, one after another",
+        help="photos whose names end in numbers that differ by at most N are consecutive frames of the same thing",
     )
     parser.add_argument(
         "--near",
@@ -90,59 +113,72 @@ def main(arguments: list[str] | None = None) -> int:
         default=10,
         metavar="BITS",
         choices=range(-1, 129),
-        help="photos whose 256-bit hashes differ in at most BITS show the same thing; -1: never; default: 10",
+        help="photos whose 256-bit hashes differ in at most BITS bits show the same thing; -1: never; default: 10",
     )
     parser.add_argument(
         "--fixed-test", action="store_true", help="root holds train/ and test/, each with the class folders"
     )
-    parser.add_argument("--seed", type=not_negative, default=0, help="of sampling and split; default: 0")
+    parser.add_argument("--seed", type=not_negative, default=0, help="seed of everything random; default: 0")
     parser.add_argument(
         "--stream",
         type=Path,
         metavar="FOLDER",
-        help="new folder of links to the test photos, mixed, for `inspectd demo`",
+        help="new folder of links to the test photos in random order, for `inspectd demo`",
     )
-    parser.add_argument("--report", type=Path, metavar="PNG", help="a page of examples, counts and histograms")
-    args = parser.parse_args(arguments)
-    if args.stream and args.stream.exists():
-        parser.error(f"--stream {args.stream}: exists; give a new folder")
-    return exit_code("prepare_data", lambda: _prepare(args))
+    parser.add_argument("--report", type=Path, metavar="PNG", help="page of examples, counts and histograms to write")
+    return parser
 
 
-def _prepare(args: argparse.Namespace) -> None:
-    trees = [args.root / "train", args.root / "test"] if args.fixed_test else [args.root]
-    there = sorted({name for tree in trees for name in class_folders(tree)})
-    chosen = args.classes or tuple(name for name in there if not name.startswith(UNKNOWN))
-    for name in args.held_out:
-        if name not in chosen:
-            raise ConfigError(f"--held-out {name}: is none of the classes {', '.join(chosen)}")
-    classes = tuple(name for name in chosen if name not in args.held_out)
-    if len(classes) < 2:
-        raise ConfigError(f"{args.root}: must hold folders of at least two classes, has {', '.join(classes)}")
-    unknown = tuple(name for name in there if name.startswith(UNKNOWN))
-    folders = (*classes, *args.held_out, *unknown)
-    names = (*classes, *(UNKNOWN + name for name in args.held_out), *unknown)
+def main(arguments: list[str] | None = None) -> int:
+    options = Options(**vars(parser().parse_args(arguments)))
+    if options.stream and options.stream.exists():
+        parser().error(f"--stream {options.stream}: exists; give a new folder")
+    return exit_code("prepare_data", lambda: _prepare(options))
+
+
+def _prepare(options: Options) -> None:
+    trees = [options.root / "train", options.root / "test"] if options.fixed_test else [options.root]
+    names, folders = _classes(options, trees)
     seen: list[list[Seen]] = []
     broken: dict[Path, str] = {}
     for tree in trees:
-        readable, unreadable = look_at(_sample(class_photos(tree, folders), args.per_class, args.seed))
+        readable, unreadable = look_at(_sample(class_photos(tree, folders), options.per_class, options.seed))
         seen.append(readable)
         broken |= unreadable
-    for reason in list(broken.values())[:_NAMED]:
-        print(f"prepare_data: {reason}; left out", file=sys.stderr)
-    if len(broken) > _NAMED:
-        print(f"prepare_data: {len(broken) - _NAMED} more photos that can't be used; left out", file=sys.stderr)
-    photos = _with_fixed_test(seen, args, names) if args.fixed_test else _split(seen[0], args, names)
-    if args.few:
-        photos = _few(photos, args)
+    _print_broken(list(broken.values()))
+    photos = _with_fixed_test(seen, options, names) if options.fixed_test else _split(seen[0], options, names)
+    if options.few:
+        photos = _few(photos, options.few, options)
     manifest = DataManifest(names, tuple(photos))
-    write_manifest(manifest, args.out)
-    console().print(_table(manifest, args.out))
-    if args.stream:
-        write_stream(manifest, args.stream, args.seed)
-    if args.report:
-        args.report.parent.mkdir(parents=True, exist_ok=True)
-        report_page(manifest, chain(*seen), list(broken)).savefig(args.report, dpi=80)
+    write_manifest(manifest, options.out)
+    console().print(_table(manifest, options.out))
+    if options.stream:
+        write_stream(manifest, options.stream, options.seed)
+    if options.report:
+        options.report.parent.mkdir(parents=True, exist_ok=True)
+        report_page(manifest, chain(*seen), list(broken)).savefig(options.report, dpi=80)
+
+
+def _classes(options: Options, trees: list[Path]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the labels, and the folder of each. Raises ConfigError."""
+    there = sorted({name for tree in trees for name in class_folders(tree)})
+    chosen = options.classes or tuple(name for name in there if not name.startswith(UNKNOWN))
+    for name in options.held_out:
+        if name not in chosen:
+            raise ConfigError(f"--held-out {name}: is not one of the classes {', '.join(chosen)}")
+    classes = tuple(name for name in chosen if name not in options.held_out)
+    if len(classes) < 2:
+        raise ConfigError(f"{options.root}: must hold folders of at least two classes, has {', '.join(classes)}")
+    unknown = tuple(name for name in there if name.startswith(UNKNOWN))
+    names = (*classes, *(UNKNOWN + name for name in options.held_out), *unknown)
+    return names, (*classes, *options.held_out, *unknown)
+
+
+def _print_broken(reasons: list[str]) -> None:
+    for reason in reasons[:_NAMED]:
+        print(f"prepare_data: {reason}; left out", file=sys.stderr)
+    if len(reasons) > _NAMED:
+        print(f"prepare_data: {len(reasons) - _NAMED} more photos can't be used; left out", file=sys.stderr)
 
 
 def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> list[tuple[Path, int]]:
@@ -156,18 +192,18 @@ def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> 
     return [files[place] for place in sorted(kept)]
 
 
-def _split(seen: list[Seen], args: argparse.Namespace, names: tuple[str, ...]) -> list[Photo]:
-    groups = group(seen, args.suffix, args.near if args.near >= 0 else None, args.burst)
+def _split(seen: list[Seen], options: Options, names: tuple[str, ...]) -> list[Photo]:
+    groups = group(seen, options.suffix, options.near if options.near >= 0 else None, options.burst)
     _refuse_two_labels(seen)
-    sides = split([photo.label for photo in seen], groups, names, args.seed, args.shares)
+    sides = split([photo.label for photo in seen], groups, names, options.seed, options.shares)
     return [_photo(*entry) for entry in zip(seen, sides, groups, strict=True)]
 
 
-def _few(photos: list[Photo], args: argparse.Namespace) -> list[Photo]:
-    """At most `--few` photos a class to train and validate with, shared as `--shares` says; every test photo."""
-    rng = np.random.default_rng(args.seed)
-    n_val = max(1, round(args.few * args.shares["val"] / (args.shares["train"] + args.shares["val"])))
-    left = Counter({"train": args.few - n_val, "val": n_val})
+def _few(photos: list[Photo], count: int, options: Options) -> list[Photo]:
+    """At most `count` photos per class in train and val together, in the shares that were asked for; all test photos."""
+    rng = np.random.default_rng(options.seed)
+    n_val = max(1, round(count * options.shares["val"] / (options.shares["train"] + options.shares["val"])))
+    left = Counter({"train": count - n_val, "val": n_val})
     taken: Counter[tuple[int, Split]] = Counter()
     kept = set()
     for place in rng.permutation(len(photos)).tolist():
@@ -178,10 +214,10 @@ def _few(photos: list[Photo], args: argparse.Namespace) -> list[Photo]:
     return [photo for place, photo in enumerate(photos) if place in kept]
 
 
-def _with_fixed_test(seen: list[list[Seen]], args: argparse.Namespace, names: tuple[str, ...]) -> list[Photo]:
-    """The published split: only the validation part is ours to draw. Unknowns beside the training photos go there whole."""
+def _with_fixed_test(seen: list[list[Seen]], options: Options, names: tuple[str, ...]) -> list[Photo]:
+    """The published split, with a part of train as val. All unknowns that are beside the training photos go to val."""
     train, test = seen
-    rng = np.random.default_rng(args.seed)
+    rng = np.random.default_rng(options.seed)
     val: set[int] = set()
     for label, name in enumerate(names):
         places = rng.permutation([place for place, photo in enumerate(train) if photo.label == label])
@@ -197,7 +233,7 @@ def _refuse_two_labels(seen: list[Seen]) -> None:
     for photo in seen:
         other = first.setdefault(photo.sha256, photo)
         if other.label != photo.label:
-            raise ConfigError(f"{photo.path}: is the same file as {other.path}, of another class; delete the wrong one")
+            raise ConfigError(f"{photo.path}: is the same file as {other.path} of another class; delete the wrong one")
 
 
 def _photo(seen: Seen, side: Split, group_name: str) -> Photo:
@@ -207,7 +243,7 @@ def _photo(seen: Seen, side: Split, group_name: str) -> Photo:
 def _table(manifest: DataManifest, out: Path) -> Table:
     shared = Counter(photo.group for photo in manifest.photos)
     together = sum(count for count in shared.values() if count > 1)
-    table = Table("class", *SPLITS, title=str(out), caption=f"{together} photos share a group with another")
+    table = Table("class", *SPLITS, title=str(out), caption=f"{together} photos are in a group with others")
     for label, name in enumerate(manifest.names):
         table.add_row(name, *(str(manifest.count(label, split)) for split in SPLITS))
     return table
@@ -216,7 +252,7 @@ def _table(manifest: DataManifest, out: Path) -> Table:
 def three_or_more(text: str) -> int:
     number = int(text)
     if number < 3:
-        raise argparse.ArgumentTypeError("must be at least 3: one photo for each of train, val and test")
+        raise argparse.ArgumentTypeError("must be at least 3: one photo each for train, val and test")
     return number
 
 
@@ -231,7 +267,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error
 
 
 if __name__ == "__main__":

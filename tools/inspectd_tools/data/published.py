@@ -1,4 +1,4 @@
-"""What a training learns from, is chosen by and is tested on: photos of a manifest or folder, or a published set."""
+"""Images to train with, to validate with and to test with: photos of a manifest or folder, or a published data set."""
 
 import hashlib
 import os
@@ -26,11 +26,11 @@ class Sets:
     train: Images
     validation: Images
     test: Images | None
-    """None for a folder, which is split in two only."""
+    """None for a folder, which is only split in two."""
 
 
 def load_sets(settings: TrainingSettings, data: DataManifest | Path | None) -> Sets:
-    """A manifest says its split itself; a folder is split here. Raises ConfigError."""
+    """A manifest says which photo is in which split; a folder is split here. Raises ConfigError."""
     if settings.dataset == "FashionMNIST":
         return _fashion_mnist(data if isinstance(data, Path) else _FASHION_FOLDER, settings)
     if data is None:
@@ -39,12 +39,12 @@ def load_sets(settings: TrainingSettings, data: DataManifest | Path | None) -> S
         images = load_images(class_photos(data, settings.classes), settings.input)
         return Sets(*split(images, settings.validation_share, settings.seed), None)
     if settings.classes != data.classes:
-        raise ConfigError(f"classes: {settings.classes} is not the manifest's order, {data.classes}")
+        raise ConfigError(f"classes: {settings.classes} are not those of the manifest, {data.classes}")
     return Sets(*(load_photos(data.of(side), settings.input, side) for side in SPLITS))
 
 
 def load_foreign(path: Path, spec: InputSpec) -> Images:
-    """What the model must not know: a folder of photos or an idx file of images. Raises ConfigError."""
+    """Unknown images: a folder of photos or an idx file. Their label is -1. Raises ConfigError."""
     if path.is_dir():
         return load_images([(photo, -1) for photo in photos_of(path)], spec, str(path))
     images = read_idx(path)
@@ -52,7 +52,7 @@ def load_foreign(path: Path, spec: InputSpec) -> Images:
 
 
 def usual_foreign(settings: TrainingSettings) -> list[Path]:
-    """The sets that the DUQ paper tells FashionMNIST from, as far as they are here."""
+    """The unknown sets that the DUQ paper uses with FashionMNIST, as far as they are on this machine."""
     if settings.dataset != "FashionMNIST":
         return []
     folders = [folder for name in _FASHION_FOREIGN if (folder := published(name)) is not None]
@@ -66,9 +66,9 @@ def published(name: str) -> Path | None:
 
 
 def _fashion_mnist(folder: Path, settings: TrainingSettings) -> Sets:
-    """The last of the 60000 training images, whose order is random, become the validation set."""
+    """The last of the 60 000 training images become the validation set; their order is random already."""
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: FashionMNIST is not here; install the Debian package dataset-fashion-mnist")
+        raise ConfigError(f"{folder}: no such folder; install FashionMNIST, the Debian package dataset-fashion-mnist")
 
     def read(name: str) -> Images:
         images, labels = (folder / f"{name}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))

@@ -1,4 +1,4 @@
-"""One page about a data set: what an engineer looks at before he trusts a training on it."""
+"""One page about a data set, to look at before training with it."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ _LISTED = 12
 
 
 def report_page(manifest: DataManifest, looked_at: Iterable[Seen], broken: Sequence[Path]) -> Figure:
-    """Examples and counts of each class, what could give the test away, sizes, brightness, sharpness, duplicates.
+    """Examples and counts per class, photos that could be in both train and test, sizes, brightness, sharpness, duplicates.
 
-    `looked_at`: the manifest's photos, and perhaps others that it left out.
+    `looked_at`: the photos of the manifest; there may be more.
     """
     by_path = {photo.path: photo for photo in looked_at}
     seen = [by_path[photo.path] for photo in manifest.photos]
@@ -71,7 +71,9 @@ def _closest(axes: Sequence[Axes], manifest: DataManifest, seen: Sequence[Seen])
         for ax, photo, side in ((axes[2 * number], place, "test"), (axes[2 * number + 1], other, "train")):
             _show(ax, seen[photo].path)
             ax.set_title(f"{side}: {seen[photo].path.name[-22:]}, {bits} bits", fontsize=6)
-    axes[0].text(0, 1.25, "most alike across test and train: the same thing?", transform=axes[0].transAxes, fontsize=9)
+    axes[0].text(
+        0, 1.25, "most similar in test and train: do they show the same thing?", transform=axes[0].transAxes, fontsize=9
+    )
 
 
 def _show(ax: Axes, path: Path) -> None:
@@ -92,7 +94,7 @@ def _counts(ax: Axes, manifest: DataManifest) -> None:
 
 
 def _histograms(ax: Axes, classes: Sequence[str], labels: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-    """One above the other on a common scale: overlaid, six classes can't be told apart."""
+    """One above the other on the same scale; drawn over each other, six classes can't be distinguished."""
     edges = np.linspace(values.min(), values.max() + 1e-9, 30)
     for label, name in enumerate(classes):
         counts, _ = np.histogram(values[labels == label], edges)

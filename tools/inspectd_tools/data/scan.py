@@ -1,4 +1,4 @@
-"""Find the photos of a data set and look at each once: readable, how large, how bright, how sharp, looking like which others."""
+"""Find the photos of a data set and look at each once: is it readable, how large, bright and sharp is it, and what is its hash?"""
 
 import hashlib
 import sys
@@ -34,16 +34,18 @@ class Seen:
     brightness: float
     sharpness: float
     looks: NDArray[np.uint64]
-    """(4,) difference hash: 256 bits, of which few differ between two photos of the same thing."""
+    """(4,) difference hash: 256 bits. Only a few bits differ between two photos of the same thing."""
 
 
 def class_folders(root: Path) -> tuple[str, ...]:
     """Folders of `root` in name order. Raises ConfigError if there are fewer than two."""
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder")
-    names = tuple(path.name for path in _said(list_folders(root)))
+    names = tuple(path.name for path in _with_remark(list_folders(root)))
     if len(names) < 2:
-        raise ConfigError(f"{root}: must hold one folder of photos a class, at least two; holds {len(names)} folder(s)")
+        raise ConfigError(
+            f"{root}: must hold one folder of photos per class, at least two; holds {len(names)} folder(s)"
+        )
     for name in names:
         try:
             check_class_name(name)
@@ -53,12 +55,12 @@ def class_folders(root: Path) -> tuple[str, ...]:
 
 
 def known_folders(root: Path) -> tuple[str, ...]:
-    """Class folders of `root` in name order, without those of unknowns. Raises ConfigError."""
+    """Class folders of `root` in name order, without the folders of unknowns. Raises ConfigError."""
     return tuple(name for name in class_folders(root) if not name.startswith(UNKNOWN))
 
 
 def class_photos(root: Path, folders: Sequence[str]) -> list[tuple[Path, int]]:
-    """All photos of `root/<folder>`; the label is the folder's place in `folders`. Only one of unknowns may be missing.
+    """All photos of `root/<folder>`; the label is the index of the folder in `folders`. Only folders of unknowns may be missing.
 
     Raises ConfigError.
     """
@@ -71,23 +73,23 @@ def class_photos(root: Path, folders: Sequence[str]) -> list[tuple[Path, int]]:
 
 
 def photos_of(folder: Path) -> list[Path]:
-    """Photos under `folder`, subfolders too, in name order. Raises ConfigError if there is none."""
+    """Photos in `folder` and its subfolders, in name order. Raises ConfigError if there is none."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such class folder")
-    photos = _said(list_photos(folder))
+    photos = _with_remark(list_photos(folder))
     if not photos:
         raise ConfigError(f"{folder}: holds no photo ({', '.join(sorted(SUFFIXES))})")
     return photos
 
 
-def _said(listing: Listing) -> list[Path]:
+def _with_remark(listing: Listing) -> list[Path]:
     if listing.passed_over:
         print(remark(listing.passed_over), file=sys.stderr)
     return listing.found
 
 
 def look_at(files: Sequence[tuple[Path, int]]) -> tuple[list[Seen], dict[Path, str]]:
-    """Every (path, label), and of the photos that can't be used one sentence each, which names the file."""
+    """What was seen of each (path, label), and for each photo that can't be used a sentence that names the file."""
     with ThreadPoolExecutor() as pool:
         looked = list(track(pool.map(lambda file: _look_at(*file), files), description="look", total=len(files)))
     seen = [entry for entry in looked if isinstance(entry, Seen)]

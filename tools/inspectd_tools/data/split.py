@@ -1,4 +1,4 @@
-"""Which photos belong together, and a split that keeps them together."""
+"""Which photos show the same thing, and a split that keeps them together."""
 
 import re
 from collections import Counter, defaultdict
@@ -18,11 +18,11 @@ SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 def group(
     seen: Sequence[Seen], suffix: re.Pattern[str] | None, near_bits: int | None, burst: int | None = None
 ) -> list[str]:
-    """A group's name for each photo: the file name of its first member.
+    """The name of each photo's group: the file name of the first member.
 
-    Together belong equal files, photos whose stem is equal once `suffix` is cut off its end, photos whose hashes differ
-    in at most `near_bits` of 256 bits, and photos whose names end in numbers at most `burst` apart; and whatever is tied
-    together by a third.
+    These belong together: equal files, photos whose names are equal without `suffix` at the end, photos whose hashes differ in
+    at most `near_bits` of 256 bits, photos whose names end in numbers that differ by at most `burst`; and photos that both
+    belong to a third.
     """
     root = list(range(len(seen)))
 
@@ -52,7 +52,7 @@ def group(
 
 
 def near_pairs(looks: NDArray[np.uint64], near_bits: int) -> list[tuple[int, int]]:
-    """Places of all pairs among (N, 4) hashes that differ in at most `near_bits` bits."""
+    """Indices of all pairs among (N, 4) hashes that differ in at most `near_bits` bits."""
     pairs = []
     for place in range(len(looks) - 1):
         differ = np.bitwise_count(looks[place + 1 :] ^ looks[place]).sum(axis=1, dtype=np.int64)
@@ -61,9 +61,9 @@ def near_pairs(looks: NDArray[np.uint64], near_bits: int) -> list[tuple[int, int
 
 
 def closest_across(seen: Sequence[Seen], sides: Sequence[Split], count: int) -> list[tuple[int, int, int]]:
-    """The test photos most like one to train with: (place, the other's place, bits that differ), closest first.
+    """The test photos that are most similar to a training photo: (index, index of that photo, bits that differ), closest first.
 
-    If these show the same thing, so may others, and the test knows what it should not.
+    If these show the same thing, others may too, and the test is too easy.
     """
     looks, places = np.array([photo.looks for photo in seen]), np.array(sides)
     trained = np.flatnonzero(places == "train")
@@ -81,9 +81,9 @@ def split(
     seed: int,
     shares: dict[Split, float] = SHARES,
 ) -> list[Split]:
-    """`shares` of every class as near as whole groups allow, at random by `seed`; no split of a class is left empty.
+    """Splits of the photos, at random by `seed`: `shares` of every class as near as whole groups allow, and no split is empty.
 
-    Unknowns are shared by val and test alone. Raises ConfigError naming a class with fewer groups than splits.
+    Unknowns only go to val and test. Raises ConfigError naming a class with fewer groups than splits.
     """
     members: dict[Hashable, Counter[int]] = defaultdict(Counter)
     for label, name in zip(labels, groups, strict=True):
@@ -92,8 +92,8 @@ def split(
         found = sum(label in counts for counts in members.values())
         if found < len(_sides(class_)):
             raise ConfigError(
-                f"class {class_}: {found} group(s) of photos can't make {', '.join(_sides(class_))}; "
-                f"at least {len(_sides(class_))} needed"
+                f"class {class_}: has {found} group(s) of photos, too few for {', '.join(_sides(class_))}; "
+                f"at least {len(_sides(class_))} are needed"
             )
     totals = Counter(labels)
     missing: dict[Split, dict[int, float]] = {side: {} for side in SPLITS}
@@ -103,7 +103,7 @@ def split(
             wanted = total * shares[side] / sum(shares[other] for other in sides)
             missing[side][label] = wanted if side == "train" else max(1.0, wanted)
     order = [list(members)[place] for place in np.random.default_rng(seed).permutation(len(members))]
-    # the largest first: small groups can still even out what they leave
+    # the largest first, so that small groups can even out the shares
     order.sort(key=lambda name: -members[name].total())
     placed: dict[Hashable, Split] = {}
     for name in order:
@@ -118,7 +118,7 @@ def split(
 
 
 def _fill_empty(placed: dict[Hashable, Split], members: dict[Hashable, Counter[int]], classes: Sequence[str]) -> None:
-    """Large groups can starve a split: it is given the smallest group of a split that can spare one."""
+    """Where large groups leave a split empty, it gets the smallest group of a split that has more than one."""
     for label, class_ in enumerate(classes):
         for side in _sides(class_):
             have = Counter(placed[name] for name, counts in members.items() if label in counts)
@@ -127,7 +127,9 @@ def _fill_empty(placed: dict[Hashable, Split], members: dict[Hashable, Counter[i
             spare = [name for name, counts in members.items() if label in counts and have[placed[name]] > 1]
             alone = [name for name in spare if len(members[name]) == 1]
             if not alone:
-                raise ConfigError(f"class {class_}: its groups are tied to other classes; {side} can't have any of it")
+                raise ConfigError(
+                    f"class {class_}: each of its groups holds other classes too, so {side} gets no photo of it"
+                )
             placed[min(alone, key=lambda name: members[name].total())] = side
 
 

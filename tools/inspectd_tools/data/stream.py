@@ -1,4 +1,4 @@
-"""The test photos as a camera would bring them: one after another, good, faulty and unknown ones mixed."""
+"""The test photos in the order of a line: good, faulty and unknown ones in random order."""
 
 import csv
 from pathlib import Path
@@ -9,7 +9,7 @@ from inspectd_tools.data.manifest import UNKNOWN, DataManifest
 
 
 def write_stream(manifest: DataManifest, folder: Path, seed: int) -> None:
-    """Numbered links to the test photos, and a `truth.csv` as `inspectd demo` reads it. Raises OSError."""
+    """Numbered links to the test photos, and a `truth.csv` for `inspectd demo`. Raises OSError."""
     photos = [photo for photo in manifest.photos if photo.split == "test"]
     folder.mkdir(parents=True)
     with (folder / "truth.csv").open("w", newline="", encoding="utf-8") as file:
