@@ -113,7 +113,7 @@ def test_broken_and_foreign_files_are_left_out_and_broken_ones_named(photos, cap
         (lambda root: shutil.copy(root / "good" / "p0.png", root / "torn" / "x.png"), "is the same file as"),
         (lambda root: (root / "empty").mkdir(), "empty: holds no photo"),
         (lambda root: shutil.rmtree(root / "good"), "holds 1 folder"),
-        (lambda root: [path.unlink() for path in (root / "good").glob("p[1-9]*")], "at least 3 needed"),
+        (lambda root: [path.unlink() for path in (root / "good").glob("p[1-9]*")], "at least 3 are needed"),
     ],
 )
 def test_photos_that_cant_be_used_are_explained(photos, spoil, message, capsys):
