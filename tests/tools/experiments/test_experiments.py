@@ -145,7 +145,7 @@ def test_every_variant_has_its_seeds_and_no_number_grows(name, scale, n_runs):
         train, val = own[0].photos.train, own[0].photos.val
         assert train.real + train.synthetic == train.photos <= reference.photos.train.photos
         assert 1 <= val.photos <= reference.photos.val.photos
-        settings, before = (load_settings(r.base, as_changes(r.settings)) for r in (own[0], reference))
+        settings, before = (load_settings(r.base, as_changes(r.changes)) for r in (own[0], reference))
         assert 1 <= settings.epochs <= before.epochs
         assert 32 <= settings.input.width <= before.input.width
         assert 32 <= settings.input.height <= before.input.height

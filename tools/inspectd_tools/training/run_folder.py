@@ -79,7 +79,7 @@ def read_settings(run: Path) -> TrainingSettings:
         return checked(TrainingSettings, read_json(path), path)
     except ConfigError as error:
         raise ConfigError(
-            f"{path}: this version does not know such training settings; is {run} a run of tools/train.py? {error}"
+            f"{path}: is not training settings that this version knows; is {run} a run of tools/train.py? {error}"
         ) from error
 
 
