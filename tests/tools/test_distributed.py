@@ -47,4 +47,4 @@ def test_a_batch_that_cannot_be_shared_is_refused(labels, tmp_path):
     arguments = ["filter-label", "--data", str(labels), "--run", str(tmp_path / "run"), *options]
     process = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
     assert process.returncode != 0
-    assert "batch_size: 15 can't be shared equally by 2 processes" in process.stderr
+    assert "batch_size: 15 is not allowed: it must be a multiple of 2" in process.stderr

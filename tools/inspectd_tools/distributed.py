@@ -1,8 +1,8 @@
-"""One training in several processes, started by torchrun: each takes its share of every batch, and all end with the same weights.
+"""One training in several processes, started by torchrun. Each process takes its share of every batch; all get the same weights.
 
-The batch size stays that of the settings: N processes make a step shorter, not another training. So batch normalisation counts
-over the whole batch, which torch's own SyncBatchNorm does on a GPU only, and gradients are averaged once a step.
-Outside torchrun everything here does nothing.
+The batch size stays that of the settings, so N processes make the training faster and do not change it. For this, batch
+normalisation counts over the whole batch (torch's SyncBatchNorm does that on a GPU only), and gradients are averaged once per
+step. Outside of torchrun, all functions here do nothing.
 """
 
 import os
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Join the processes that torchrun has started, if it has."""
+    """Join the processes that torchrun started, if it did."""
     if "WORLD_SIZE" not in os.environ:
         yield
         return
@@ -38,23 +38,23 @@ def is_first() -> bool:
 
 
 def share(batch: Tensor) -> Tensor:
-    """Every n-th along the first axis: what this process takes of a batch."""
+    """The share of this process in a batch: every n-th along the first axis."""
     return batch[dist.get_rank() :: count()] if dist.is_initialized() else batch
 
 
 def wait() -> None:
-    """Until every process is here."""
+    """Wait until every process is here."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def total(values: Tensor) -> Tensor:
-    """Sum over the processes, differentiable twice."""
+    """The sum over the processes; it can be differentiated twice."""
     return cast(Tensor, _Total.apply(values)) if dist.is_initialized() else values  # type: ignore[no-untyped-call]
 
 
 def average_gradients(module: nn.Module) -> None:
-    """In place, over the processes."""
+    """Replace the gradients by their mean over the processes."""
     if not dist.is_initialized():
         return
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
@@ -65,7 +65,7 @@ def average_gradients(module: nn.Module) -> None:
 
 
 def synchronise_batch_norm(module: nn.Module) -> None:
-    """Let every batch normalisation of `module` count over all processes."""
+    """Make every batch normalisation in `module` count over all processes."""
     if not dist.is_initialized():
         return
     for child in module.modules():

@@ -236,10 +236,10 @@ def test_a_grey_stem_is_the_sum_of_the_colour_one(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (lambda path: path.write_bytes(b"no weights"), "is not a file of tensors alone"),
+        (lambda path: path.write_bytes(b"no weights"), "is not a file that holds only tensors"),
         (lambda path: torch.save({"18.0.weight": torch.zeros(2)}, path), "does not fit MobileNetV2"),
         (lambda path: torch.save({"epochs": 3}, path), "must hold a state dict"),
-        (lambda path: torch.save({"run": Path}, path), "is not a file of tensors alone"),
+        (lambda path: torch.save({"run": Path}, path), "is not a file that holds only tensors"),
         (lambda path: None, "no such file"),
     ],
 )

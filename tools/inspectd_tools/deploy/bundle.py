@@ -1,4 +1,4 @@
-"""What a bundle holds beside its models: golden images, and the list of files with their hashes."""
+"""The parts of a bundle besides its models: golden images, and the list of files with their hashes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from inspectd_tools.networks.duq import DuqHead as DuqTrainingHead
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One file of a backend's model, by its path in the bundle."""
+    """One file of the model of a backend; `path` is relative to the bundle."""
 
     path: str
     backend: Literal["onnxruntime", "openvino", "tensorrt"]
@@ -37,7 +37,7 @@ def listed(models: Sequence[Model], bundle: Path) -> tuple[ModelFile, ...]:
 
 
 def golden_places(judged: Judged) -> list[int]:
-    """Among the images: the first of each class, that is taken for it if one is, and the first of the first kind of unknown."""
+    """Indices of the golden images: the first correct image of each class (or the first, if none is correct), and of the first unknown kind."""
     first_unknown = sum(not name.startswith(UNKNOWN) for name in judged.names)
     places = [
         np.flatnonzero(judged.images.labels == label) for label in range(min(first_unknown + 1, len(judged.names)))
@@ -47,7 +47,7 @@ def golden_places(judged: Judged) -> list[int]:
 
 
 def write_golden(judged: Judged, places: list[int], bundle: Path) -> tuple[GoldenImage, ...]:
-    """The images at these places into `golden/`, as the camera gave them, in colour where it does, with their scores."""
+    """Write these images to `golden/` as the camera delivered them, in colour if they are, and return them with their scores."""
     (bundle / "golden").mkdir()
     golden = []
     for place in places:

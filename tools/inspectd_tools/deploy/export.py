@@ -1,9 +1,10 @@
-"""From a trained classifier to the files a line loads: ONNX and OpenVINO, with the very same weights.
+"""From a trained classifier to the files that a line loads: ONNX and OpenVINO, with exactly the same weights.
 
-Weights are rounded to fp16 once, before either file is written, and stored so; both runtimes compute in fp32. That
-halves the bundle and leaves nothing in which the two could differ but the order of additions.
+Weights are rounded to fp16 once, before either file is written, and stored as fp16; both runtimes compute in fp32. This halves
+the size of the bundle, and the results of the two can only differ by the order of additions.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from inspectd_tools.deploy.bundle import Model
 from inspectd_tools.networks.exported import ExportedClassifier
 
 _SMALL = 256
-"""Elements below which storing a tensor in half precision is not worth a Cast."""
+"""Smaller tensors are stored in fp32: a Cast costs more than half precision saves."""
 
 
 def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) -> list[Model]:
@@ -26,17 +27,21 @@ def write_model_files(model: ExportedClassifier, spec: InputSpec, folder: Path) 
     (folder / "openvino").mkdir(parents=True)
     onnx_file = folder / "model.onnx"
     image = torch.zeros(1, spec.channels, spec.height, spec.width, dtype=torch.uint8)
-    torch.onnx.export(
-        model,
-        (image,),
-        onnx_file,
-        input_names=["image"],
-        output_names=["scores"],
-        opset_version=18,
-        external_data=False,
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
+        )  # torch 2.13's own
+        torch.onnx.export(
+            model,
+            (image,),
+            onnx_file,
+            input_names=["image"],
+            output_names=["scores"],
+            opset_version=18,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
     network = core().read_model(onnx_file)
     openvino.save_model(network, folder / "openvino" / "model.xml", compress_to_fp16=True)
     onnx.save(_stored_as_fp16(onnx.load(onnx_file)), onnx_file)

@@ -1,4 +1,4 @@
-"""Calibration and test images, and the scores an exported network gives them."""
+"""Calibration and test images, with the scores that an exported network gives them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,18 +16,18 @@ from inspectd_tools.settings import TrainingSettings
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`scores` (N, K) of the images. `names` of their labels: classes, then kinds of unknowns."""
+    """Images and their `scores` (N, K). `names` of the labels: the classes, then the kinds of unknowns."""
 
     images: Images
     names: tuple[str, ...]
     scores: NDArray[np.float32]
 
     def by(self, network: Network, what: str) -> "Judged":
-        """The same images, judged by another network."""
+        """The same images with the scores of another network."""
         return replace(self, scores=predict(network, self.images.pixels, what))
 
     def scores_by_class(self, place: int) -> dict[str, float]:
-        """Of one image, as a manifest records them."""
+        """The scores of one image, as a manifest records them."""
         row = self.scores[place]
         return dict(zip(self.names[: len(row)], map(float, row), strict=True))
 
@@ -37,12 +37,12 @@ class Judged:
         return Groups.of(certainty, settings.pass_class)
 
     def right(self, settings: TrainingSettings) -> tuple[int, int]:
-        """Images of known classes whose largest score is their class's, and of how many."""
+        """How many images of the classes have their largest score for their own class, and how many there are."""
         known = self.images.labels < len(settings.classes)
         return int((self.scores[known].argmax(1) == self.images.labels[known]).sum()), int(known.sum())
 
 
 def judge(source: Path, side: Split, settings: TrainingSettings, network: Network) -> Judged:
-    """`source`: a manifest, of which `side` is taken, or a folder of class folders. Raises ConfigError."""
+    """Load and judge images. `source`: a manifest, from which split `side` is taken, or a folder of class folders. Raises ConfigError."""
     images, names = load_judged(source, side, settings.classes, settings.input, f"{side}: decode")
     return Judged(images, names, predict(network, images.pixels, f"{side}: infer"))

@@ -1,7 +1,7 @@
-"""What TensorRT is given of a bundle's model.onnx: the same network with the type of every tensor written into it.
+"""The graph that TensorRT gets: the network of model.onnx, with the type of every tensor written into it.
 
-Between the first convolution and the head it computes in FP16, or in INT8 by explicit quantisation. Normalisation and head
-stay in fp32: K_c falls with a squared distance, which FP16 would round away.
+Between the first convolution and the head it computes in FP16, or in INT8 by explicit quantisation. Normalisation and head stay
+in fp32, because K_c depends on a squared distance, which FP16 would round too much.
 """
 
 import tempfile
@@ -18,11 +18,11 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 _PRODUCTS = ["Conv", "Gemm", "MatMul"]
 _QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 _HALF_PRECISION_SCALES = 19
-"""The ONNX opset from which on scales, and what is quantised, may be FP16."""
+"""The first ONNX opset in which scales and quantised tensors may be FP16."""
 
 
 def in_half_precision(model: bytes) -> bytes:
-    """The graph with FP16 between the first convolution and the head's matrix product; inputs and outputs stay."""
+    """The graph with FP16 between the first convolution and the matrix product of the head; input and output keep their types."""
     whole = _with_whole_weights(onnx.load_from_string(model))
     nodes = list(whole.graph.node)
     first = next(place for place, node in enumerate(nodes) if node.op_type == "Conv")
@@ -34,17 +34,17 @@ def in_half_precision(model: bytes) -> bytes:
 
 
 def in_int8(model: bytes, pixels: NDArray[np.uint8]) -> bytes:
-    """The graph with INT8 inputs of convolutions and matrix products before the head, FP16 elsewhere before it.
+    """The graph with INT8 inputs of the convolutions and matrix products before the head, and FP16 in the rest before it.
 
-    `pixels` (N, C, H, W): what the network will see; each tensor's range is the largest it has in them (MinMax). The first
-    convolution and those of channel groups stay in FP16: they multiply little, and INT8 in them moves the scores most.
+    `pixels` (N, C, H, W): images like those of the line; they give the range of each tensor (MinMax). The first convolution and
+    those with channel groups stay in FP16: they are a small part of the work, and INT8 in them changes the scores most.
 
-    As TensorRT demands of explicit quantisation (NVIDIA, TensorRT, Working with Quantized Types): signed and symmetric, so zero
-    points of 0; a scale for each output channel of weights, one for a tensor of activations; biases not quantised. Outputs
-    are not quantised either: TensorRT fuses a convolution with what follows it up to the next QuantizeLinear.
+    TensorRT requires this of explicit quantisation (NVIDIA, TensorRT, Working with Quantized Types): signed and symmetric, so
+    zero points are 0; one scale per output channel for weights, one per tensor for activations; biases are not quantised.
+    Outputs are not quantised either: TensorRT fuses a convolution with the operations up to the next QuantizeLinear.
     """
     whole = version_converter.convert_version(_with_whole_weights(onnx.load_from_string(model)), _HALF_PRECISION_SCALES)
-    add_pre_process_metadata(whole)  # the export has folded batch normalisation already
+    add_pre_process_metadata(whole)  # batch normalisation was folded before the export
     with tempfile.TemporaryDirectory() as folder:
         quantised = Path(folder) / "model.onnx"
         quantize_static(
@@ -79,7 +79,7 @@ def _left_whole(model: onnx.ModelProto) -> list[str]:
 
 
 def _head(model: onnx.ModelProto) -> int:
-    """Place of the last matrix product: it and all that follows is the head."""
+    """Index of the last matrix product: the head is this node and all after it."""
     return max(place for place, node in enumerate(model.graph.node) if node.op_type in ("Gemm", "MatMul"))
 
 

@@ -1,4 +1,4 @@
-"""Does each runtime give what PyTorch gives?"""
+"""Does each runtime give the same scores as PyTorch?"""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ _MOST_IMAGES = 200
 
 
 def check_parity(model: ExportedClassifier, judged: Judged, bundle: Path) -> dict[str, float]:
-    """Largest score difference to PyTorch over a spread of real images, by backend.
+    """Largest difference of a score to PyTorch, by backend, over at most 200 images.
 
-    `judged` by OpenVINO in fp32. Raises EngineError beyond 0.01.
+    `judged`: images with the scores of OpenVINO in fp32. Raises EngineError for a difference above 0.01.
     """
     places = np.linspace(0, len(judged.scores) - 1, min(_MOST_IMAGES, len(judged.scores))).astype(int)
     pixels = judged.images.pixels[places]
@@ -27,6 +27,6 @@ def check_parity(model: ExportedClassifier, judged: Judged, bundle: Path) -> dic
         "onnxruntime": predict(onnx_network(bundle / "model.onnx"), pixels),
     }
     found = {name: float(np.abs(values - expected).max()) for name, values in scores.items()}
-    if not all(difference <= _TOLERANCE for difference in found.values()):  # so written, NaN differs from everything
+    if not all(difference <= _TOLERANCE for difference in found.values()):  # in this form, NaN counts as a difference
         raise EngineError(f"{bundle}: scores differ from PyTorch by more than {_TOLERANCE}: {found}")
     return found

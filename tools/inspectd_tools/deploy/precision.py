@@ -1,7 +1,7 @@
-"""Which arithmetic a bundle offers beside fp32, and which it recommends.
+"""The arithmetics that a bundle offers besides fp32, and the one that it recommends.
 
-In another arithmetic an engine is another engine: certainties move, so each gets a threshold of its own, chosen as that of
-fp32 was. What it may then do differently is told by the calibration images: their verdicts.
+Another arithmetic changes certainties, so each gets its own threshold, chosen in the same way as that of fp32. The verdicts on
+the calibration images then say how much it differs.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -41,27 +42,27 @@ _RUNS = 200
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One arithmetic, judged on the calibration images beside fp32, each at its own threshold."""
+    """One arithmetic, compared with fp32 on the calibration images, each at its own threshold."""
 
     precision: ArithmeticName
     network: Network
     calibration: Judged
     threshold: Threshold
     changed: float
-    """Share of the verdicts that are others than in fp32."""
+    """Share of the verdicts that differ from fp32."""
     moved: float
     """Largest difference of a certainty to fp32."""
     took_ms: NDArray[np.float64] | None
-    """None of a TensorRT plan, which is not run where it is built."""
+    """None for a TensorRT plan, which is not run where it is built."""
 
     @property
     def p50_ms(self) -> float:
-        """Infinite where nothing was run."""
+        """Infinite if nothing was run."""
         return math.inf if self.took_ms is None else Latency.of(self.took_ms).p50_ms
 
     @property
     def p50_p99(self) -> tuple[str, str]:
-        """In ms; dashes where nothing was run."""
+        """In ms; dashes if nothing was run."""
         if self.took_ms is None:
             return "-", "-"
         latency = Latency.of(self.took_ms)
@@ -72,7 +73,7 @@ class Candidate:
         return self.changed <= _MOST_CHANGED
 
     def arithmetic(self, golden: list[int]) -> Arithmetic:
-        """`golden`: places of the golden images among the calibration images."""
+        """`golden`: indices of the golden images among the calibration images."""
         recorded = tuple(self.calibration.scores_by_class(place) for place in golden)
         return Arithmetic(threshold=self.threshold, golden_scores=recorded)
 
@@ -80,14 +81,14 @@ class Candidate:
 def try_out(
     wanted: Wanted, bundle: Path, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str
 ) -> list[Candidate]:
-    """fp32 first, then what was asked for; with `auto` all that this processor has. Writes `openvino-int8/` if that is among them.
+    """fp32 first, then the arithmetic that was asked for; `auto`: all that this processor has. INT8 writes `openvino-int8/`.
 
-    `calibration` and `threshold`: those of fp32. Raises EngineError: no bf16 here, no NNCF, no threshold keeps the bound
-    (with `auto` that precision is left out).
+    `calibration` and `threshold`: those of fp32. Raises EngineError if the processor has no bf16, NNCF is not installed, or no
+    threshold keeps the bound; with `auto`, such an arithmetic is left out.
     """
     networks: dict[Precision, Network] = {"fp32": openvino_network(bundle / "openvino" / "model.xml")}
     if wanted == "bf16" and not has_bf16():
-        raise EngineError("--precision bf16: this processor has no bf16 arithmetic, so it can't be calibrated here")
+        raise EngineError("--precision bf16: this processor has no bf16, so it can't be calibrated on this machine")
     if wanted == "bf16" or (wanted == "auto" and has_bf16()):
         networks["bf16"] = openvino_network(bundle / "openvino" / "model.xml", "bf16")
     if wanted in ("int8", "auto"):
@@ -114,11 +115,11 @@ def try_out(
 def try_out_plan(
     model: bytes, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str
 ) -> tuple[Candidate, bytes]:
-    """INT8 for TensorRT, and the graph (ONNX) to build its plan of. `model`: model.onnx; the rest as in `try_out`.
+    """INT8 for TensorRT, and the graph (ONNX) for its plan. `model`: content of model.onnx; the rest as in `try_out`.
 
-    Judged on the CPU: the graph says what is rounded where. A GPU adds in another order, and what lies between two steps may go
-    to the other: whether that matters the golden images tell. Raises EngineError: more than 1 % of the verdicts change, or no
-    threshold keeps the bound.
+    The scores are computed on the CPU, as the graph defines all rounding. A GPU adds in another order, so a value between two
+    steps may be rounded to the other; the golden images show whether that matters. Raises EngineError if more than 1 % of the
+    verdicts change, or no threshold keeps the bound.
     """
     pixels = calibration.images.pixels
     graph = in_int8(model, pixels[spread(len(pixels))])
@@ -127,16 +128,17 @@ def try_out_plan(
     )
     if not found.holds:
         raise EngineError(
-            f"--tensorrt int8: {found.changed:.2%} of the calibration verdicts would be others than in fp32, at most "
-            f"{_MOST_CHANGED:.0%} may, and a certainty would move by {found.moved:.3f}; use --tensorrt fp16"
+            f"--tensorrt int8: {found.changed:.2%} of the calibration verdicts would differ from fp32, but at most "
+            f"{_MOST_CHANGED:.0%} may; the largest change of a certainty is {found.moved:.3f}; use --tensorrt fp16"
         )
     return found, graph
 
 
 def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[Candidate], Candidate, list[Model]]:
-    """What the bundle offers, which of it is recommended, and the model files that come with it.
+    """The arithmetics that the bundle offers, the one that it recommends, and the files of an INT8 model.
 
-    What was asked for by name is offered and recommended. `auto` offers what keeps the verdicts, and recommends the fastest.
+    An arithmetic that was asked for by name is offered and recommended. `auto` offers those that keep the verdicts, and
+    recommends the fastest.
     """
     offered, chosen = tried, tried[-1]
     if wanted == "auto":
@@ -149,7 +151,17 @@ def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[C
 
 
 def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
-    table = Table("precision", "ms p50", "p99", "threshold", "good rejected", "verdicts changed", "certainty moved", "")
+    columns = (
+        "precision",
+        "ms p50",
+        "p99",
+        "threshold",
+        "good\nrejected",
+        "verdicts\nchanged",
+        "certainty\nmoved by",
+        "",
+    )
+    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # fits into 80 columns
     for c in candidates:
         mark = "recommended" if c is chosen else "" if c.holds else Text("too many", "red")
         table.add_row(

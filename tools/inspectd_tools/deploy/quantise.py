@@ -1,6 +1,6 @@
-"""INT8 by post-training quantisation: NNCF on the OpenVINO model, ranges from real images, the head left as it is.
+"""INT8 by post-training quantisation: NNCF on the OpenVINO model, with ranges from real images; the head keeps its precision.
 
-Layers that INT8 does the most harm to go back to floating point, until the answers are near enough to fp32's.
+The layers that change most go back to floating point, until the results are close enough to those of fp32.
 """
 
 import logging
@@ -24,38 +24,38 @@ MOST_IMAGES = 300
 _NEAR = 0.05
 _MOST_ASTRAY = 0.01
 _LONGEST_S = 15 * 60.0
-"""NNCF ranks all layers anew whenever one that went back did not help, which on EfficientNetB1 had no end within half an hour."""
+"""NNCF ranks all layers again when a layer that went back did not help. On EfficientNetB1 this did not end within half an hour."""
 
 
 def quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] | None, folder: Path) -> None:
-    """Write `folder`/model.xml and .bin, so that of at most 1 % of the images the class is another or the certainty 0.05 off.
+    """Write `folder`/model.xml and .bin. At most 1 % of the images may change their class, or their certainty by more than 0.05.
 
-    `pixels` (N, C, H, W): what the network will see, `scores` (N, K): what fp32 says of it; 300 spread over them are used.
-    Without scores, all layers stay in INT8: a network that was never trained has no answers to keep.
+    `pixels` (N, C, H, W): images like those of the line, of which 300 are used; `scores` (N, K): those of fp32. Without scores all
+    layers become INT8; that is for a network that was never trained.
 
-    The head keeps its precision: K_c falls with a squared distance in which small directions of the features count as
-    much as large ones. Raises EngineError where NNCF is not installed, no layer can be in INT8, or it takes too long.
+    The head keeps its precision: K_c depends on a squared distance, in which small directions of the features count as much as
+    large ones. Raises EngineError if NNCF is not installed, no layer can be INT8, or it takes too long.
     """
     places = spread(len(pixels))
     answers = None if scores is None else scores[places]
-    # NNCF makes and drops OpenVINO cores of its own, which no process survives that goes on (see inspectd.inference.openvino.core)
+    # NNCF creates and drops its own OpenVINO cores, and a process that goes on after that crashes (see inspectd.inference.openvino.core)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_in_time, (_LONGEST_S,)) as apart:
         try:
             apart.submit(_quantise, xml, pixels[places], answers, folder).result()
         except BrokenProcessPool as error:
             raise EngineError(
-                f"--precision: INT8 was not near enough to fp32 after {_LONGEST_S / 60:.0f} minutes, or ran out of memory; "
+                f"--precision: INT8 was not close enough to fp32 after {_LONGEST_S / 60:.0f} minutes, or ran out of memory; "
                 "take fp32 or bf16, or fewer calibration images"
             ) from error
 
 
 def spread(count: int) -> NDArray[np.intp]:
-    """Places of at most 300 among `count` images, that ranges are taken from."""
+    """Indices of at most 300 of `count` images, evenly spread, which give the ranges."""
     return np.linspace(0, count - 1, min(MOST_IMAGES, count)).astype(np.intp)
 
 
 def _end_in_time(longest_s: float) -> None:
-    """With the process that waits for it, or after so many seconds."""
+    """End this process when the one that waits for it ends, or after so many seconds."""
     parent = multiprocessing.parent_process()
     waited_for = [] if parent is None else [parent.sentinel]
 
@@ -90,7 +90,7 @@ def _quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] 
             ignored_scope=head,
         )
     if all(node.get_type_name() != "FakeQuantize" for node in quantised.get_ops()):
-        raise EngineError("--precision: INT8 moves the answers of this network so far that no layer could stay in it")
+        raise EngineError("--precision: INT8 changes the scores of this network too much; no layer could use it")
     folder.mkdir()
     openvino.save_model(quantised, folder / "model.xml", compress_to_fp16=True)
 
@@ -98,7 +98,7 @@ def _quantise(xml: Path, pixels: NDArray[np.uint8], scores: NDArray[np.float32] 
 def _near_share(
     network: openvino.CompiledModel, pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]]
 ) -> tuple[float, list[float]]:
-    """Of images that answer nearly as in fp32, and 1 or 0 for each."""
+    """The share of images whose results are close to those of fp32, and 1 or 0 for each image."""
     near = []
     for image, wanted in pairs:
         found = network(image)[0][0]
@@ -107,7 +107,7 @@ def _near_share(
 
 
 def _head(model: openvino.Model) -> list[str]:
-    """Names of the last matrix product and all that follows it."""
+    """Names of the last matrix product and of all nodes after it."""
     names = []
     node = model.get_results()[0].input_value(0).get_node()
     while node.get_type_name() != "MatMul":

@@ -1,7 +1,7 @@
-"""TensorRT plans from a bundle's model.onnx: for the GPU here, or with TensorRT for RTX ahead of time for GPUs elsewhere.
+"""TensorRT plans from model.onnx of a bundle: for the GPU of this machine, or with TensorRT for RTX for GPUs of other machines.
 
-The types are written into the network (strongly typed, see inspectd_tools.deploy.onnx_graph), so that no builder decides on
-them. Whether a plan's answers may be used is decided by the golden images wherever it is loaded.
+The types are written into the network (strongly typed, see inspectd_tools.deploy.onnx_graph), so the builder does not choose
+them. When a plan is loaded, the golden images decide whether it may be used.
 """
 
 import importlib
@@ -21,20 +21,20 @@ from inspectd_tools.deploy.bundle import Model, listed
 from inspectd_tools.deploy.onnx_graph import in_half_precision
 
 RTX_GPUS = ("SM86", "SM89")
-"""Compute capabilities a plan is built for ahead of time: RTX 30 and 40, A2 to A40, L4, L40."""
+"""Compute capabilities for which TensorRT for RTX builds: RTX 30 and 40, A2 to A40, L4, L40."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     data: bytes
     gpu: str
-    """What it is built for, as it ends the folder's name: sm86, or rtx-sm86-sm89."""
+    """The GPU that it is built for, which ends the name of its folder: sm86, or rtx-sm86-sm89."""
     inputs: list[TensorType]
     outputs: list[TensorType]
 
 
 def write_plan(bundle: Path, graph: bytes, precision: Literal["fp16", "int8"]) -> Model:
-    """Build the plan of `graph` (ONNX) into the bundle; engine.yaml does not list it yet. Raises EngineError."""
+    """Build a plan from `graph` (ONNX) and write it to the bundle; engine.yaml does not list it yet. Raises EngineError."""
     plan = build_plan(graph)
     path = f"tensorrt-{plan.gpu}/model{'-int8' if precision == 'int8' else ''}.plan"
     (bundle / path).parent.mkdir(exist_ok=True)
@@ -43,7 +43,7 @@ def write_plan(bundle: Path, graph: bytes, precision: Literal["fp16", "int8"]) -
 
 
 def copy_with_plan(bundle: Path, copy: Path) -> None:
-    """A copy of a whole bundle with a plan in FP16 in place of any it had. Raises EngineError."""
+    """Copy a bundle, with a new FP16 plan instead of its own plans. Raises EngineError."""
     manifest = load_bundle(bundle).manifest
     kept = tuple(file for file in manifest.files if file.backend != "tensorrt")
     for path in ["engine.yaml", *(file.path for file in kept), *(image.path for image in manifest.golden)]:
@@ -56,9 +56,9 @@ def copy_with_plan(bundle: Path, copy: Path) -> None:
 
 
 def build_plan(graph: bytes) -> Plan:
-    """`graph`: ONNX with the types to compute in. Takes TensorRT where it is installed, else TensorRT for RTX.
+    """Build a plan from `graph` (ONNX with the types to compute in), with TensorRT or, if that is not installed, TensorRT for RTX.
 
-    Raises EngineError: neither is installed, no GPU for TensorRT, or the library's own words for what it can't build.
+    Raises EngineError if neither is installed, TensorRT finds no GPU, or the library can't build the graph.
     """
     library = _library()
     logger = library.Logger(library.Logger.ERROR)
@@ -72,7 +72,7 @@ def build_plan(graph: bytes) -> Plan:
     gpu = _aim(library, config)
     data = builder.build_serialized_network(network, config)
     if data is None:
-        raise EngineError(f"{library.__name__} {library.__version__} can't build a plan; its own log above says why")
+        raise EngineError(f"{library.__name__} {library.__version__} can't build a plan; its log above says why")
     return Plan(
         bytes(data),
         gpu,
@@ -87,14 +87,16 @@ def _library() -> ModuleType:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise EngineError("--tensorrt: pip install tensorrt where the GPU is, or tensorrt-rtx-cu13 to build for RTX GPUs")
+    raise EngineError(
+        "--tensorrt: needs a package: pip install tensorrt on a machine with a GPU, or tensorrt-rtx-cu13 to build for RTX GPUs"
+    )
 
 
 def _aim(library: ModuleType, config: Any) -> str:
-    """Set which GPUs the plan is for, and name them."""
+    """Set which GPUs the plan is for, and return their name."""
     if library.__name__ == "tensorrt":
         if not torch.cuda.is_available():
-            raise EngineError("--tensorrt: TensorRT builds for the GPU that is there, and torch finds none here")
+            raise EngineError("--tensorrt: TensorRT builds for the GPU of this machine, and torch finds none")
         major, minor = torch.cuda.get_device_capability()
         return f"sm{major}{minor}"
     config.num_compute_capabilities = len(RTX_GPUS)

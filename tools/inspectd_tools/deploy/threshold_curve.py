@@ -1,4 +1,4 @@
-"""What other thresholds would cost: false accepts against false rejects, over the whole range of certainty."""
+"""The rates at other thresholds: false accepts and false rejects over the whole range of certainty."""
 
 import csv
 from functools import cache
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from inspectd.binomial import interval, upper_bound
@@ -31,11 +32,11 @@ _interval = cache(interval)
 
 
 def write_tradeoff(folder: Path, groups: Groups, threshold: Threshold) -> None:
-    """`threshold.csv` and `threshold.png` of the calibration images.
+    """Write `threshold.csv` and `threshold.png` from the calibration images.
 
-    Shares of faulty and unknown images passed with the one-sided upper bound, and of good ones rejected with the
-    two-sided interval (Clopper-Pearson, 95 %), each at one threshold fixed in advance. Nobody may pick another threshold
-    from the curve and keep its bound: build again with another --alpha.
+    They hold the shares of faulty and unknown images that pass, with one-sided upper bounds, and of good ones that are rejected,
+    with two-sided intervals (Clopper-Pearson, 95 %). Each bound holds for one threshold that was fixed before. So do not choose a
+    threshold from the curve: build the engine again with another --alpha.
     """
     rows = tradeoff(groups, threshold.value)
     with (folder / "threshold.csv").open("w", newline="", encoding="utf-8") as file:
@@ -46,7 +47,7 @@ def write_tradeoff(folder: Path, groups: Groups, threshold: Threshold) -> None:
 
 
 def tradeoff(groups: Groups, chosen: float) -> NDArray[np.float64]:
-    """(thresholds, 8) in the order of the file's columns: every hundredth of certainty, and the one that was chosen."""
+    """(thresholds, 8) in the order of the columns of the file: every hundredth of certainty, and the chosen threshold."""
     return np.array([_row(groups, value) for value in np.unique([*_GRID.tolist(), chosen])])
 
 
@@ -76,14 +77,16 @@ def _plot(path: Path, rows: NDArray[np.float64], groups: Groups, threshold: Thre
         x, column["good_rejected_at_least"], column["good_rejected_at_most"], color="tab:green", alpha=0.2, label="95 %"
     )
     ax.axvline(threshold.value, color="k", lw=1, label=f"chosen: {threshold.value:.3f}")
-    ax.axhline(threshold.alpha, color="k", lw=1, ls="--", label=f"asked: at most {threshold.alpha:.2%} pass")
+    ax.axhline(threshold.alpha, color="k", lw=1, ls="--", label=f"bound: at most {threshold.alpha:.2%} pass")
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set(
         xlim=(0, 1),
         ylim=(_LOWEST_SHOWN, 1),
-        xlabel="threshold of certainty",
+        xlabel="threshold",
         ylabel="share of the calibration images",
-        title="holds for labels drawn as the calibration images were (exchangeability)",
+        title="for labels that are drawn like the calibration images (exchangeability)",
     )
     ax.legend(fontsize="small", loc="lower left")
     figure.savefig(path, dpi=100)

@@ -42,10 +42,11 @@ def bounds_table(threshold: Threshold) -> Table:
 
 
 def summary(threshold: Threshold) -> str:
-    """Threshold, guarantee and false rejects, as one sentence."""
+    """Threshold, guarantee and false rejects, as text."""
     low, high = threshold.false_reject_interval
     return (
-        f"threshold {threshold.value:.4f}: {guarantee(threshold)}, at {threshold.confidence:.0%} confidence, if the labels on the "
-        f"line are like these (needs {images_needed(threshold.alpha)} of each, none passed); "
-        f"{threshold.false_reject_rate:.2%} false rejects (95 % interval {low:.2%} to {high:.2%})"
+        f"threshold {threshold.value:.4f}. At {threshold.confidence:.0%} confidence, {guarantee(threshold)}. This holds if the "
+        "labels on the line are like the calibration images (it needs "
+        f"{images_needed(threshold.alpha)} of each, if none passes). {threshold.false_reject_rate:.2%} false rejects "
+        f"(95 % interval {low:.2%} to {high:.2%})."
     )

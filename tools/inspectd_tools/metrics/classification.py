@@ -1,4 +1,4 @@
-"""What a trained classifier is worth on photos that chose nothing: neither its weights, nor its epoch, nor a threshold."""
+"""Performance of a trained classifier on photos that were used for no choice: not of weights, epoch or threshold."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ FALSE_REJECTS = 0.05
 
 
 def auroc(lower: NDArray[np.float64], higher: NDArray[np.float64]) -> float | None:
-    """Probability that one of `higher` exceeds one of `lower`, ties half (Mann and Whitney 1947). None if either is empty."""
+    """Probability that a value of `higher` exceeds one of `lower`; ties count half (Mann and Whitney 1947). None if one is empty."""
     if not len(lower) or not len(higher):
         return None
     lower = np.sort(lower)
@@ -42,11 +42,12 @@ def summarise(
     pass_class: str,
     unknown: dict[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
-    """Figures of (N, classes) scores against (N,) labels; `unknown` holds the (M, classes) scores of each foreign folder.
+    """Figures from (N, classes) scores and (N,) labels; `unknown` holds the (M, classes) scores of each unknown folder.
 
-    Certainty is the largest score. `auroc_errors`: right answers are more certain than wrong ones; `auroc_unknown`: test photos
-    are more certain than foreign ones. `passed`: of each class and foreign folder how many pass, and of how many, at the
-    threshold that rejects 5 % of the good test photos that are taken for good.
+    Certainty is the largest score. `auroc_errors`: how well certainty distinguishes right answers from wrong ones.
+    `auroc_unknown`: how well it distinguishes the test photos from the unknown ones. `passed`: how many photos of each class and
+    unknown folder pass, and how many there are, at the threshold that rejects 5 % of the good test photos that are classified
+    as good.
     """
     confusion = np.zeros((len(classes), len(classes)), int)
     np.add.at(confusion, (labels, scores.argmax(1)), 1)
@@ -77,7 +78,7 @@ def _passed(
     place = classes.index(pass_class)
     groups = {name: scores[labels == label] for label, name in enumerate(classes)} | unknown
     certainty = {name: pass_certainty(values, place) for name, values in groups.items()}
-    # 0 is that of another class, which passes at no threshold
+    # 0: another class is at least as likely, so the photo passes at no threshold
     taken_for_good = certainty[pass_class][certainty[pass_class] > 0]
     threshold = np.quantile(taken_for_good, FALSE_REJECTS, method="lower") if len(taken_for_good) else np.inf
     return {
@@ -90,7 +91,7 @@ def compare(
     right: NDArray[np.bool_],
     unknown: dict[str, dict[str, NDArray[np.float64]]],
 ) -> dict[str, Any]:
-    """Measures of certainty beside each other: (N,) values of each on the test photos, and on each foreign set."""
+    """Figures of several measures of certainty: (N,) values of each for the test photos, and its values for each unknown set."""
     return {
         measure: {
             "auroc_errors": auroc(values[~right], values[right]),
@@ -109,7 +110,7 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
 
 
 def tables(results: dict[str, Any]) -> Group:
-    """For the terminal: the confusion matrix with each class's recall, what would pass, then the rest."""
+    """For the terminal: the confusion matrix with the recall per class, what would pass, then the other figures."""
     said = map(str, range(len(results["recall"])))
     confusion = Table("truth \\ said", *said, "recall", "95 %", title=f"{results['n']} test photos")
     for place, name in enumerate(results["recall"]):
@@ -126,7 +127,7 @@ def tables(results: dict[str, Any]) -> Group:
     figures.add_row("AUROC of certainty, right against wrong", _share(results["auroc_errors"]))
     for name, value in results["auroc_unknown"].items():
         figures.add_row(f"AUROC of certainty, test against {name}", _share(value))
-    passed = Table(f"where certainty rejects {FALSE_REJECTS:.0%} of the good", "passed", "of", "share", "95 %")
+    passed = Table(f"at a threshold that rejects {FALSE_REJECTS:.0%} of the good", "passed", "of", "share", "95 %")
     for name, (count, n) in results["passed"].items():
         low, high = interval(count, n)
         passed.add_row(name, str(count), str(n), f"{count / n:.3f}", f"{low:.3f} to {high:.3f}")
@@ -134,7 +135,7 @@ def tables(results: dict[str, Any]) -> Group:
 
 
 def over_runs(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Each figure of several runs: the list, its mean and its standard deviation (of a sample)."""
+    """Each figure of several runs: the list, the mean and the standard deviation of a sample."""
     figures = {key: [run[key] for run in results] for key in ("validation_accuracy", "validation_loss", "training_s")}
     if all("test" in run for run in results):
         tests = [run["test"] for run in results]

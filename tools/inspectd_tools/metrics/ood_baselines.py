@@ -1,6 +1,6 @@
-"""Other measures of certainty on a classifier's features: does DUQ earn its place on these photos?
+"""Other measures of certainty from the features of a classifier, to compare DUQ with.
 
-Each is fitted to the training photos' features and gives (N,) values, higher where it is more certain.
+Each is fitted to the features of the training photos and gives (N,) values, which are higher for more certain photos.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def mahalanobis(features: Tensor, labels: Tensor) -> Certainty:
 
 
 def nearest_neighbours(features: Tensor) -> Certainty:
-    """Minus the distance to the tenth nearest training photo, lengths made equal (Sun et al., "Deep nearest neighbors", 2022)."""
+    """Minus the distance to the tenth nearest training photo, for features of length 1 (Sun et al., "Deep nearest neighbors", 2022)."""
     known = functional.normalize(features)
     neighbour = min(_NEIGHBOUR, len(known))
     return lambda other: -torch.cdist(functional.normalize(other), known).kthvalue(neighbour, dim=1).values

@@ -1,4 +1,4 @@
-"""Pictures of a trained classifier's errors and certainty."""
+"""Plots of the errors and the certainty of a trained classifier."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from inspectd_tools.metrics.classification import CALIBRATION_BINS
 
-_SETS_APART = 5
-"""More histograms than these in one picture hide each other."""
+_MOST_SETS = 5
+"""More histograms than these hide each other."""
 
 
 def plot_certainty(
@@ -22,7 +22,7 @@ def plot_certainty(
 ) -> None:
     """A PNG: reliability diagram of (N, classes) scores, and histograms of certainty for right, wrong and each unknown set.
 
-    Many unknown sets are shown as one.
+    More than five unknown sets are shown as one.
     """
     certainty, right = scores.max(1), scores.argmax(1) == labels
     figure = Figure(figsize=(11, 4.5), layout="constrained")
@@ -36,11 +36,11 @@ def plot_certainty(
         width=0.09,
         label="test photos",
     )
-    reliability.plot([0, 1], [0, 1], "k--", label="as certain as right")
+    reliability.plot([0, 1], [0, 1], "k--", label="certainty = share that is right")
     reliability.set(xlabel="certainty", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1), title="reliability")
     reliability.legend()
     groups = {"right": certainty[right], "wrong": certainty[~right]}
-    if len(unknown) > _SETS_APART:
+    if len(unknown) > _MOST_SETS:
         unknown = {f"{len(unknown)} sets": np.concatenate(list(unknown.values()))}
     groups |= {f"unknown: {short(name)}": values.max(1) for name, values in unknown.items()}
     for name, values in groups.items():
@@ -51,18 +51,18 @@ def plot_certainty(
             )
     if threshold is not None:
         histogram.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
-    histogram.set(xlabel="certainty", ylabel="share of the group", xlim=(0, 1), title="who is how certain")
+    histogram.set(xlabel="certainty", ylabel="share of the group", xlim=(0, 1), title="certainty of the groups")
     histogram.legend()
     figure.savefig(path, dpi=100)
 
 
 def short(name: str) -> str:
-    """Of a class, or of an unknown set, which may be a long path."""
+    """A short name for a class, or for an unknown set, whose name may be a long path."""
     return "/".join(Path(name).parts[-2:])
 
 
 def confusion_figure(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
-    """(classes, classes) counts, a row for each truth; coloured by their share of the row, so that a rare class shows too."""
+    """(classes, classes) counts, one row per truth, coloured by their share of the row, so that rare classes are visible."""
     shares = np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
     side = 4 + 0.6 * len(classes)
     figure = Figure(figsize=(side + 1, side), layout="constrained")

@@ -14,7 +14,7 @@ Values = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`errors` of `n`, with the 95 % interval of Clopper and Pearson."""
+    """How many of `n` are errors, with the 95 % interval of Clopper and Pearson."""
 
     errors: int
     n: int
@@ -35,14 +35,14 @@ class Rate:
 
 
 def pass_certainty(scores: Values, pass_class: int) -> Values:
-    """(N, K) -> (N,): the certainty with which each image would pass; 0 where another class is at least as likely."""
+    """(N, K) -> (N,): the certainty with which each image would pass; 0 if another class is at least as likely."""
     others = np.delete(scores, pass_class, axis=1).max(axis=1)
     certainty: Values = np.where(scores[:, pass_class] > others, scores[:, pass_class], 0)
     return certainty
 
 
 def rates(certainty: dict[str, Values], threshold: float) -> dict[str, Rate]:
-    """Folder name -> how many of its images would pass."""
+    """Folder name -> how many of its images would pass at the threshold."""
     return {name: Rate(int((values >= threshold).sum()), len(values)) for name, values in certainty.items()}
 
 

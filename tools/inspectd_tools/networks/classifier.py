@@ -1,4 +1,4 @@
-"""Classifiers: a backbone, average pooling and a head, DUQ or softmax. Scores are handled as logarithms."""
+"""Classifiers: a backbone, average pooling and a head, which is DUQ or softmax. Scores are computed as logarithms."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
             if settings.RBF_flag
             else SoftmaxHead(feature_size, class_count)
         )
-        # what trains the backbone where the DUQ head is only fitted to it afterwards
+        # trains the backbone if the DUQ head is only fitted afterwards
         only_fitted = settings.RBF_flag and not settings.trains_duq
         self.softmax = SoftmaxHead(feature_size, class_count) if only_fitted else None
         if settings.gp_const is not None:
@@ -50,7 +50,7 @@ class Classifier(nn.Module):
 
     @property
     def trained_head(self) -> "DuqHead | SoftmaxHead":
-        """The one that gradient descent sees."""
+        """The head that gradient descent trains."""
         return self.head if self.softmax is None else self.softmax
 
     def features(self, images: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class SoftmaxHead(nn.Module):
 
     @torch.enable_grad()
     def fit(self, features: Tensor, labels: Tensor, class_weights: Tensor) -> None:
-        """Logistic regression on features (N, features), labels (N,) and a weight for each class (classes,)."""
+        """Logistic regression with features (N, features), labels (N,) and a weight for each class (classes,)."""
         mean, std = features.mean(0), features.std(0) + 1e-6
         linear = nn.Linear(features.shape[1], len(class_weights))
         nn.init.zeros_(linear.weight)
@@ -121,7 +121,7 @@ def _resnet18(channels: int, stride: int) -> tuple[nn.Module, int]:
 
 
 def _duq_cnn(channels: int, stride: int) -> tuple[nn.Module, int]:
-    """van Amersfoort et al. 2020, appendix: for 28x28 images. Pooling before ReLU gives the same from a quarter of the work."""
+    """van Amersfoort et al. 2020, appendix: for 28x28 images. Pooling before ReLU gives the same result with a quarter of the work."""
     widths = ((channels, 64, 1), (64, 128, 1), (128, 128, 0))
     blocks = [
         layer
@@ -137,7 +137,7 @@ def _duq_cnn(channels: int, stride: int) -> tuple[nn.Module, int]:
 
 
 def _stages(net: nn.Module, *names: str) -> nn.Module:
-    """In torchvision's names, so that its weights fit."""
+    """The named parts of `net` in sequence. They keep torchvision's names, so that its weights fit."""
     return nn.Sequential(OrderedDict((name, getattr(net, name)) for name in names))
 
 

@@ -1,7 +1,7 @@
-"""Batch normalisation for training with second derivatives.
+"""Batch normalisation that is fast when the backward pass is differentiated too, as a gradient penalty does.
 
-A gradient penalty differentiates the backward pass, for which torch's batch normalisation falls back on some thirty
-passes over each feature map; worked out by hand it takes a few.
+For that, torch's own batch normalisation takes about thirty passes over each feature map. The derivatives below are worked out by
+hand and take a few.
 """
 
 from typing import Any, cast
@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 
 def differentiate_twice(module: nn.Module) -> None:
-    """Let every batch normalisation of `module` use the derivatives below."""
+    """Make every batch normalisation in `module` use the derivatives below."""
     for child in module.modules():
         if isinstance(child, nn.BatchNorm2d):
             child.__class__ = _BatchNorm
@@ -72,9 +72,9 @@ class _NormaliseBackward(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor, g_dw: Tensor | None, g_db: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients of the loss by dy, x and w, from that by dx."""
+        """Gradients of the loss with respect to dy, x and w, from the gradient with respect to dx."""
         if g_dw is not None or g_db is not None:
-            raise NotImplementedError("the second derivative by way of a gradient of the weights")
+            raise NotImplementedError("the second derivative through a gradient of the weights")
         dy, x, w, mean, r, dw, db = ctx.saved_tensors
         n = x.numel() // x.shape[1]
         p, q = db / n, dw / n
@@ -92,7 +92,7 @@ class _NormaliseBackward(torch.autograd.Function):
 
 
 def _backward(dy: Tensor, x: Tensor, w: Tensor, mean: Tensor, r: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    # laid out otherwise than x it takes ten times longer
+    # with another memory layout than x it takes ten times longer
     is_last = x.is_contiguous(memory_format=torch.channels_last)
     dy = dy.contiguous(memory_format=torch.channels_last if is_last else torch.contiguous_format)
     found = torch.ops.aten.native_batch_norm_backward(dy, x, w, None, None, mean, r, True, eps, [True, True, True])

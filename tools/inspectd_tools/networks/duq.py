@@ -15,9 +15,9 @@ from inspectd_tools.distributed import total
 
 _AVERAGE_CERTAINTY = 0.9
 _FEWEST = 1e-6
-"""A class without samples keeps a centroid that is a number."""
+"""Smallest count, so that a class without samples has a centroid that is a number."""
 _SHRINKAGE = 1e-3
-"""Of a class covariance towards a ball, so that it can be inverted where it vanishes."""
+"""How far the covariance of a class is moved towards a ball, so that it can be inverted where it is 0."""
 
 
 class DuqHead(nn.Module):
@@ -42,7 +42,7 @@ class DuqHead(nn.Module):
     ) -> None:
         super().__init__()
         self.gamma = gamma
-        # its logarithm is learned, so that it stays positive
+        # its logarithm is learnt, so that it stays positive
         self.log_length_scale = nn.Parameter(torch.tensor(math.log(length_scale)), learn_length_scale)
         self.weight = nn.Parameter(torch.empty(centroid_size, class_count, feature_size))
         if start == "near":
@@ -74,7 +74,7 @@ class DuqHead(nn.Module):
 
     @torch.no_grad()
     def update_centroids(self, features: Tensor, one_hot: Tensor) -> None:
-        """Moving average of counts and sums with this batch. (N, features), (N, classes)
+        """Update the moving averages of counts and sums with this batch. (N, features), (N, classes)
 
         The paper takes the features in evaluation mode, after the optimiser's step.
         """
@@ -84,10 +84,10 @@ class DuqHead(nn.Module):
 
     @torch.no_grad()
     def fit_means(self, features: Tensor, labels: Tensor) -> None:
-        """Move each centroid to the mean of what the maps, left as they are, make of its class. (N, features), (N,)
+        """Move each centroid to the mean of the embedded features of its class; the maps stay. (N, features), (N,)
 
-        The moving averages trail behind maps that pull the classes apart until the last step: with gamma 0.999 by a
-        seventh of a length scale.
+        Until the last step, the maps move the classes apart, and the moving averages follow late: with gamma 0.999, the centroids
+        are a seventh of a length scale behind.
         """
         means = torch.stack([features[labels == place].mean(0) for place in range(self.weight.shape[1])])
         self.sums.copy_(torch.einsum("mkf,kf->mk", self.weight, means))
@@ -97,14 +97,15 @@ class DuqHead(nn.Module):
     def fit_covariance(self, features: Tensor, labels: Tensor) -> None:
         """Replace maps and centroids so that K_c falls with the Mahalanobis distance to class c. (N, features), (N,)
 
-        e_c is the class mean. Half of W_c whitens the class within the leading principal components of all features, the
-        other half looks at what they leave out, along random directions. Gradient descent keeps in W_c only what tells
-        the classes apart; an unknown label differs in what it throws away (Lee et al., "A simple unified framework for
-        detecting out-of-distribution samples", 2018), and where images are few it differs most in what none of them
-        shows. The kernel, its form and its cost stay the same. An average image of a class gets K_c = 0.9.
+        e_c is the mean of the class. Half of W_c whitens the class within the leading principal components of all features.
+        The other half measures what these leave out, along random directions. Gradient descent keeps in W_c only what
+        distinguishes the classes, but an unknown label differs in the rest too (Lee et al., "A simple unified framework for
+        detecting out-of-distribution samples", 2018); with few images, it differs most in directions that none of them shows.
+        The form of the kernel and its cost stay the same. An average image of a class gets K_c = 0.9.
 
-        The covariance of a class is drawn towards that within all classes, the more the fewer images it has (Friedman,
-        "Regularized discriminant analysis", 1989), and that one towards a ball by the oracle approximating shrinkage.
+        The covariance of a class is moved towards the one within all classes; the fewer images the class has, the further
+        (Friedman, "Regularized discriminant analysis", 1989). That one is moved towards a ball by the oracle approximating
+        shrinkage.
         """
         size, classes, feature_size = self.weight.shape
         features = features.double()
@@ -115,7 +116,7 @@ class DuqHead(nn.Module):
         reduced = offsets @ components
         within = shrunk_covariance(reduced)
         rank = components.shape[1]
-        # K_c is of the mean over `size` rows, also where the features have fewer directions
+        # K_c uses the mean over `size` rows, even if the features have fewer directions
         used = rank + rest.shape[1]
         scale = float(self.length_scale) * math.sqrt(-2 * math.log(_AVERAGE_CERTAINTY) * size / used)
         self.weight.zero_()
@@ -130,9 +131,9 @@ class DuqHead(nn.Module):
 
 
 class FoldedDuqHead(nn.Module):
-    """The head as it is exported: one linear layer with -e_c in its bias, squared mean, exp. Gives K_c.
+    """The head as it is exported: one linear layer with -e_c in its bias, mean of the squares, exp. Gives K_c.
 
-    A MatMul of this size takes 2 % of the time an ONNX Einsum does on ONNX Runtime.
+    On ONNX Runtime, a MatMul of this size takes 2 % of the time of an Einsum.
     """
 
     def __init__(self, head: DuqHead) -> None:
@@ -156,7 +157,7 @@ def duq_loss(log_kernel: Tensor, targets: Tensor) -> Tensor:
 
     log(1 - exp(x)) after Maechler, "Accurately computing log(1 - exp(-|a|))", 2012.
     """
-    x = log_kernel.clamp(max=-1e-7)  # at K = 1 exactly the log of 1 - K is -inf
+    x = log_kernel.clamp(max=-1e-7)  # at exactly K = 1, the log of 1 - K is -inf
     log_complement = torch.where(
         x > -math.log(2),
         torch.log(-torch.expm1(x.clamp(min=-1.0))),
@@ -166,12 +167,12 @@ def duq_loss(log_kernel: Tensor, targets: Tensor) -> Tensor:
 
 
 def duq_loss_of_kernel(log_kernel: Tensor, targets: Tensor) -> Tensor:
-    """(N,): the same from K_c itself, as the paper's code has it: each log ends at -100, no gradient where K_c < 1e-12."""
+    """(N,): the same computed from K_c, as in the code of the paper: logs are at least -100, and K_c < 1e-12 has no gradient."""
     return functional.binary_cross_entropy(log_kernel.exp(), targets, reduction="none").mean(dim=1)
 
 
 def gradient_penalty(log_kernel: Tensor, inputs: Tensor) -> Tensor:
-    """Two-sided penalty mean((||d sum_c K_c / dx||_2 - 1)^2). `inputs` must have required grad in the forward."""
+    """Two-sided penalty mean((||d sum_c K_c / dx||_2 - 1)^2). `inputs` must have required a gradient in the forward pass."""
     total = log_kernel.exp().sum()
     (gradient,) = torch.autograd.grad(total, inputs, create_graph=True)
     norm = cast(Tensor, gradient.flatten(1).norm(dim=1))
@@ -179,17 +180,17 @@ def gradient_penalty(log_kernel: Tensor, inputs: Tensor) -> Tensor:
 
 
 def _principal_components(features: Tensor, count: int) -> Tensor:
-    """(N, features) -> (features, at most count), orthonormal; fewer where the images span fewer directions."""
+    """(N, features) -> (features, at most count), orthonormal; fewer if the images span fewer directions."""
     _, values, directions = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     spanned = int((values > values[0] * 1e-6).sum())
     return directions[: max(1, min(count, spanned))].T
 
 
 def _left_out(components: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(features, at most count) random orthonormal directions beside `components`, and the variance along each.
+    """(features, at most count) random directions, orthonormal to each other and to `components`, and the variance along each.
 
-    `offsets` (N, features) of the images from their class means. Few images have no variance of their own there, so it
-    is that of the shrunk covariance.
+    `offsets`: (N, features) of the images from their class means. A few images have no variance there, so it is taken from
+    the shrunk covariance.
     """
     feature_size, rank = components.shape
     count = min(count, feature_size - rank)

@@ -1,4 +1,4 @@
-"""A trained classifier as an engine runs it: normalisation inside, batch normalisation folded away, weights rounded to fp16.
+"""A trained classifier as an engine runs it: with normalisation inside, without batch normalisation, weights rounded to fp16.
 
 Weights are rounded once, before any file is written, so that every runtime computes in fp32 with the same weights.
 """
@@ -15,7 +15,7 @@ from inspectd_tools.networks.inputs import scale_and_offset
 
 
 class ExportedClassifier(nn.Module):
-    """What the line runs: (N, C, H, W) uint8 -> (N, classes) scores, with the normalisation inside."""
+    """The network that the line runs: (N, C, H, W) uint8 -> (N, classes) scores, with the normalisation inside."""
 
     scale: Tensor
     offset: Tensor
@@ -35,9 +35,9 @@ class ExportedClassifier(nn.Module):
 
 
 def exported(classifier: Classifier, spec: InputSpec) -> ExportedClassifier:
-    """The classifier as it will run: batch normalisation folded into the convolutions, weights rounded to fp16.
+    """The classifier in evaluation mode, with batch normalisation folded into the convolutions and weights rounded to fp16.
 
-    Raises EngineError if they do not fit into it.
+    Raises EngineError if the weights are too large for fp16.
     """
     model = ExportedClassifier(classifier, spec).eval()
     _fold_batch_norm(model)
@@ -47,8 +47,8 @@ def exported(classifier: Classifier, spec: InputSpec) -> ExportedClassifier:
                 tensor.copy_(tensor.half().float())
             if not torch.isfinite(tensor).all():
                 raise EngineError(
-                    "weights are beyond half precision: the features of some class hardly vary, so training has collapsed; "
-                    "look at the run's epochs.json, then try another seed or a lower lr"
+                    "some weights are too large for half precision: the features of a class hardly vary, so the training collapsed; "
+                    "look at epochs.json of the run, then train with another seed or a lower lr"
                 )
     return model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 

@@ -18,7 +18,7 @@ def to_network(images: Tensor, spec: InputSpec) -> Tensor:
 
 
 def scale_and_offset(spec: InputSpec) -> tuple[Tensor, Tensor]:
-    """(1, C, 1, 1) each: x * scale + offset = (x / 255 - mean) / std"""
+    """(1, C, 1, 1) each, so that x * scale + offset = (x / 255 - mean) / std"""
     mean = torch.tensor(spec.mean).view(1, -1, 1, 1)
     std = torch.tensor(spec.std).view(1, -1, 1, 1)
     return 1 / (255 * std), -mean / std

@@ -25,18 +25,19 @@ TORCHVISION_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Which of the backbone's weights came from the file; the others keep their random start."""
+    """Which weights of the backbone came from the file. The others keep their random start."""
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
-    """Not in the file, or of another shape."""
+    """Weights that are not in the file, or have another shape there."""
     unused: tuple[str, ...]
 
 
 def load_backbone(classifier: Classifier, settings: TrainingSettings, path: Path | None) -> Loaded:
-    """Pretrained weights from a file with torchvision's keys, or torchvision's own; a grey stem gets the sum of the RGB one.
+    """Give the backbone pretrained weights: from a file with torchvision's names, or, if `path` is None, torchvision's own.
 
-    `path`: safetensors, or a state dict as torch saves it. Raises ConfigError if it can't be read or less than half fits.
+    For grey images, the first convolution gets the sum of the weights for red, green and blue. `path`: safetensors, or a state
+    dict as torch saves it. Raises ConfigError if the file can't be read or fewer than half of the weights fit.
     """
     given = {
         key.removeprefix("features."): value
@@ -51,14 +52,14 @@ def load_backbone(classifier: Classifier, settings: TrainingSettings, path: Path
     if 2 * len(fits) < len(wanted):
         raise ConfigError(
             f"{path or 'torchvision'}: does not fit {settings.model}: {len(missing)} of {len(wanted)} weights "
-            f"are missing or of another shape, such as {missing[0]}"
+            f"are missing or have another shape, such as {missing[0]}"
         )
     classifier.backbone.load_state_dict({key: given[key] for key in fits}, strict=False)
     return Loaded(tuple(fits), missing, tuple(key for key in given if key not in wanted))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of safetensors or a state dict as torch saves it. Raises ConfigError."""
+    """Names and tensors from a safetensors file or a state dict as torch saves it. Raises ConfigError."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -68,20 +69,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
     except (SafetensorError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise ConfigError(f"{path}: is not a file of tensors alone, and nothing else is loaded") from error
+        raise ConfigError(
+            f"{path}: is not a file that holds only tensors; for safety, nothing else is loaded"
+        ) from error
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise ConfigError(f"{path}: must hold a state dict, names and tensors")
+        raise ConfigError(f"{path}: must hold a state dict: names and tensors")
     return values
 
 
 def _torchvision_weights(settings: TrainingSettings) -> dict[str, Tensor]:
     name = TORCHVISION_NAMES.get(settings.model)
     if name is None:
-        raise ConfigError(f"pretrained: there are no weights of {settings.model}; set pretrained=false")
+        raise ConfigError(
+            f"pretrained: torchvision has no weights of {settings.model}; give a file as --weights, or set pretrained=false"
+        )
     try:
         weights: dict[str, Tensor] = torchvision.models.get_model(name, weights="DEFAULT").state_dict()
     except (URLError, OSError) as error:
         raise ConfigError(
-            f"pretrained: torchvision's weights can't be fetched ({error}); give a file as --weights, or pretrained=false"
+            f"pretrained: torchvision's weights can't be downloaded ({error}); give a file as --weights, or set pretrained=false"
         ) from error
     return weights

@@ -1,8 +1,8 @@
-"""torchvision, importable also where its build does not match torch's.
+"""torchvision, which can be imported even if it was built for another torch.
 
 A CUDA build of torchvision beside a CPU build of torch fails at import: "operator torchvision::nms does not
-exist". Models and transforms don't use the detection operators, so declaring the two that are looked up at
-import is enough. Where the builds match the first import succeeds and nothing is declared.
+exist". Models and transforms do not use the detection operators, so it is enough to declare the two that the import
+looks up. If the builds match, the first import succeeds and nothing is declared.
 """
 
 import torch

@@ -1,1 +1,1 @@
-"""Models, data and loops shared by the training tools."""
+"""Train a classifier: settings and photos in, a run folder out."""

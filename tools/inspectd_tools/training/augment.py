@@ -1,7 +1,7 @@
-"""Augmentation: how one label differs from the next on a line, and the six policies of classification research.
+"""Augmentation: changes as they occur between labels on a line, and six policies from classification research.
 
-The policies turn, mirror and recolour. Where that makes another class of an image (a crooked print), use `production`
-or `no_augment`.
+The policies turn, mirror and recolour images. If that can change the class of an image (a crooked print), use `production` or
+`no_augment`.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ GAIN = 0.12
 NOISE = 2.0
 
 Change = Callable[[Tensor], Tensor]
-"""(C, H, W) uint8 -> the same; random through torch's global generator."""
+"""(C, H, W) uint8 -> the same shape and type; random numbers come from torch's global generator."""
 
 
 def production_variation(images: Tensor, generator: torch.Generator) -> Tensor:
-    """(N, C, H, W) uint8 -> the same, each shifted by a few px, a little brighter or darker, with sensor noise."""
+    """(N, C, H, W) uint8 -> the same shape and type; each image is shifted by a few px, a little brighter or darker, and has sensor noise."""
     count, _, height, width = images.shape
     padded = functional.pad(images.float(), [SHIFT_PX] * 4, mode="replicate")
     shifts = torch.randint(0, 2 * SHIFT_PX + 1, (count, 2), generator=generator).tolist()
@@ -54,7 +54,7 @@ def _unchanged(image: Tensor) -> Tensor:
 
 
 def _corruption(corrupt: Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.floating]]) -> Change:
-    """A change of a (H, W, C) array, made one of a tensor."""
+    """Turn a change of an (H, W, C) array into a change of a tensor."""
 
     def change(image: Tensor) -> Tensor:
         rng = np.random.default_rng(int(torch.randint(2**31, ())))
@@ -66,7 +66,7 @@ def _corruption(corrupt: Callable[[NDArray[np.uint8], np.random.Generator], NDAr
 
 
 def shot_noise(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.floating]:
-    """Photons counted: 30 of them make white (Hendrycks and Dietterich, "Benchmarking neural network robustness", 2019)."""
+    """Counting noise of photons: white is 30 of them (Hendrycks and Dietterich, "Benchmarking neural network robustness", 2019)."""
     return rng.poisson(image / 255 * 30) / 30 * 255
 
 
@@ -77,7 +77,7 @@ def impulse_noise(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray
 
 
 def motion_blur(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.floating]:
-    """Along a line of 9 px in any direction."""
+    """Blur along a line of 9 px in a random direction."""
     line = np.zeros((9, 9), np.float32)
     line[4] = 1
     turned = cv2.warpAffine(line, cv2.getRotationMatrix2D((4, 4), rng.uniform(0, 180), 1), (9, 9))
@@ -85,7 +85,7 @@ def motion_blur(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
 
 
 def zoom_blur(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.floating]:
-    """The mean of views up to 10 % closer."""
+    """The mean of enlarged images, up to 10 % larger."""
     height, width = image.shape[:2]
     closest = rng.uniform(1.03, 1.1)
     views = [
@@ -96,7 +96,7 @@ def zoom_blur(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
 
 
 def pixelate(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.floating]:
-    """At a third to two thirds of the resolution."""
+    """Reduce the resolution to between a third and two thirds."""
     height, width = image.shape[:2]
     share = rng.uniform(0.33, 0.67)
     small = (max(1, round(width * share)), max(1, round(height * share)))

@@ -1,4 +1,4 @@
-"""Training batches: order, balance and augmentation, all of them functions of seed and epoch."""
+"""Training batches: order, balance and augmentation. They depend only on the seed and the epoch."""
 
 from collections.abc import Iterator
 
@@ -16,14 +16,16 @@ _WORKERS = 2
 
 
 class Batches:
-    """Whole batches of one size; what is left over at an epoch's end waits for the next one's shuffle."""
+    """Batches of one size. Images that do not fill a batch at the end of an epoch are left out of that epoch."""
 
     def __init__(self, images: Images, settings: TrainingSettings) -> None:
         self._settings = settings
         self._pixels = torch.from_numpy(images.pixels)
         self._labels = torch.from_numpy(images.labels)
         if settings.batch_size % count():
-            raise ConfigError(f"batch_size: {settings.batch_size} can't be shared equally by {count()} processes")
+            raise ConfigError(
+                f"batch_size: {settings.batch_size} is not allowed: it must be a multiple of {count()}, the number of processes"
+            )
         wanted = settings.epoch_images or len(self._labels)
         self._drawn = max(1, wanted // settings.batch_size) * settings.batch_size
 
@@ -31,7 +33,7 @@ class Batches:
         return self._drawn // self._settings.batch_size
 
     def of_epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(N, C, H, W) uint8 and (N,) labels: this process's share of each batch."""
+        """(N, C, H, W) uint8 and (N,) labels: the share of this process in each batch."""
         seed = self._settings.seed * 1_000_003 + number
         generator = torch.Generator().manual_seed(seed)
         order, size = self._order(generator), self._settings.batch_size
@@ -56,7 +58,7 @@ class Batches:
 
 
 class _Changed(Dataset[tuple[Tensor, Tensor]]):
-    """Images changed one by one, in the workers. Each has a seed of its own, so it does not matter which worker."""
+    """Images that are changed one by one in the workers. Each image has its own seed, so the worker makes no difference."""
 
     def __init__(self, pixels: Tensor, labels: Tensor, order: Tensor, change: Change, seed: int) -> None:
         self._pixels, self._labels, self._order = pixels, labels, order

@@ -1,4 +1,4 @@
-"""One training run: epochs, validation, the best weights. It can be cut anywhere and resumed to the very same weights."""
+"""The training loop: epochs, validation, the best weights. An interrupted run can be resumed and gives the same weights."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ _LAST = "last.pt"
 
 
 class TrainingError(InspectdError):
-    """Training has diverged."""
+    """The training diverged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,16 @@ class Epoch:
     images_per_s: float
     seconds: float
     replaced: bool
-    """The weights went back to the best ones after it."""
+    """Whether the weights went back to the best ones after this epoch."""
 
 
 def train(
     classifier: Classifier, settings: TrainingSettings, train_set: Images, validation_set: Images, run: Path
 ) -> list[Epoch]:
-    """Train in place; `classifier` ends with the weights of the epoch `kept`, its head not fitted yet.
+    """Train in place. `classifier` then has the weights of the epoch that `kept` names; its head is not fitted yet.
 
-    `run/epochs.json` and `.csv` tell the epochs; `run/last.pt` is where a run that was cut goes on. Everything random
-    depends on the seed and the epoch alone: the same data and machine give the same weights, resumed or not.
+    `run/epochs.json` and `.csv` record the epochs; an interrupted run continues from `run/last.pt`. Everything random depends
+    only on the seed and the epoch, so the same data and machine give the same weights, resumed or not. Raises TrainingError.
     """
     synchronise_batch_norm(classifier)
     optimizer = optimizer_of(classifier, settings)
@@ -81,7 +81,7 @@ def train(
             loss, accuracy = assess(classifier.trained_head, found_features, validation_set, settings)
             if not math.isfinite(loss):
                 raise TrainingError(
-                    f"epoch {number}: the loss is not a number any more; try a lower lr ({settings.lr})"
+                    f"epoch {number}: the loss is not a number any more; lower lr, which is {settings.lr}"
                 )
             is_best = loss < min((epoch.validation_loss for epoch in epochs), default=float("inf"))
             if is_best and is_first():
@@ -101,12 +101,12 @@ def train(
 
 
 def kept(epochs: list[Epoch], settings: TrainingSettings) -> int:
-    """The number of the epoch whose weights the run ends with; 0: none was trained."""
+    """The number of the epoch whose weights the run keeps; 0: no epoch was trained."""
     return len(epochs) if settings.keep == "last" else _best_number(epochs)
 
 
 def fit_head(classifier: Classifier, settings: TrainingSettings, features: Tensor, images: Images) -> None:
-    """To the features (N, features) of the training images, where the settings ask for it to be fitted and not trained."""
+    """Fit the head to the features (N, features) of the training images, if the settings say so."""
     labels = torch.from_numpy(images.labels)
     if isinstance(classifier.head, DuqHead):
         if settings.head_fit == "means":
@@ -122,7 +122,7 @@ def fit_head(classifier: Classifier, settings: TrainingSettings, features: Tenso
 def assess(
     head: DuqHead | SoftmaxHead, features: Tensor, images: Images, settings: TrainingSettings
 ) -> tuple[float, float]:
-    """Mean loss and accuracy of a head on the features (N, features) of these images."""
+    """Mean loss and accuracy of a head for the features (N, features) of these images."""
     log_scores = head(features)
     labels = torch.from_numpy(images.labels)
     one_hot = functional.one_hot(labels, len(settings.classes)).float()
@@ -131,7 +131,7 @@ def assess(
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """As safetensors; a file that is there stays whole until the new one is. Raises OSError."""
+    """Write a safetensors file. An old file stays complete until the new one is. Raises OSError."""
     tensors = {
         key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in network.state_dict().items()
     }
@@ -148,13 +148,13 @@ def _is_over(epochs: list[Epoch], settings: TrainingSettings) -> bool:
 
 
 def _is_astray(epochs: list[Epoch], settings: TrainingSettings) -> bool:
-    """Whether the epoch now ending makes `replacement_limit` of them since the best one, or since the last return to it."""
+    """Whether this epoch is number `replacement_limit` since the best one, or since the weights last went back to it."""
     since = max([_best_number(epochs), *(epoch.number for epoch in epochs if epoch.replaced)])
     return 0 < settings.replacement_limit <= len(epochs) + 1 - since
 
 
 def _class_weights(images: Images, class_count: int, balanced: bool) -> Tensor:
-    """(classes,), 1 on average over the images."""
+    """(classes,): the weight of each class; the mean over the images is 1."""
     if not balanced:
         return torch.ones(class_count)
     counts = np.bincount(images.labels, minlength=class_count)

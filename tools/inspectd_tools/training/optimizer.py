@@ -1,4 +1,4 @@
-"""The optimiser, and its learning rate as a function of the step alone, so that a resumed run needs no state for it."""
+"""The optimiser, and its learning rate. The rate depends only on the step, so a resumed run needs no stored state for it."""
 
 import math
 
@@ -26,7 +26,7 @@ def optimizer_of(classifier: nn.Module, settings: TrainingSettings) -> torch.opt
 
 
 def learning_rate(settings: TrainingSettings, progress: float) -> float:
-    """`progress`: share of all steps already taken, 0..1."""
+    """The learning rate after the share `progress` (0..1) of all steps."""
     if settings.scheduler == "none":
         return settings.lr
     if settings.scheduler == "MultiStepLR":

@@ -19,10 +19,10 @@ def training_step(
     labels: Tensor,
     class_weights: Tensor,
 ) -> float:
-    """One step on normalised (N, C, H, W) and labels (N,); returns the loss.
+    """One step with normalised images (N, C, H, W) and labels (N,). Returns the loss.
 
-    Distances, loss and penalty are computed in float32. A DUQ head then moves its centroids by the same batch in evaluation
-    mode, as the paper does.
+    Distances, loss and penalty are computed in float32. A DUQ head then moves its centroids with the features of the same batch
+    in evaluation mode, as in the paper.
     """
     one_hot = functional.one_hot(labels, len(settings.classes)).float()
     classifier.train()
@@ -46,7 +46,7 @@ def training_step(
 
 
 def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, settings: TrainingSettings) -> Tensor:
-    """(N,): binary cross-entropy of DUQ's kernels, cross-entropy of a softmax."""
+    """(N,): binary cross-entropy of the kernels for DUQ, cross-entropy for a softmax."""
     targets = one_hot.lerp(torch.full_like(one_hot, 1 / one_hot.shape[1]), settings.label_smoothing)
     if isinstance(head, DuqHead):
         return (
@@ -58,6 +58,6 @@ def losses(head: DuqHead | SoftmaxHead, log_scores: Tensor, one_hot: Tensor, set
 
 
 def _features(classifier: Classifier, inputs: Tensor) -> Tensor:
-    """(N, features) float32; convolutions run in bf16 where the processor has it."""
+    """(N, features) float32. The convolutions compute in bf16 if the processor has it."""
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=has_bf16()):
         return classifier.features(inputs).float()

@@ -1,4 +1,4 @@
-"""TensorBoard: the epochs as they come; then confusion matrix, hyperparameters and sample images."""
+"""A run in TensorBoard: figures of the epochs, sample images, confusion matrix and hyperparameters."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ _SAMPLES = 16
 def log_run(
     run: Path, settings: TrainingSettings, epochs: list[dict[str, Any]], results: dict[str, Any], images: Images
 ) -> None:
-    """Event files into `run/tensorboard`, from what the run has recorded."""
+    """Write event files to `run/tensorboard` from what the run recorded."""
     with SummaryWriter(str(run / "tensorboard")) as writer:
         for epoch in epochs:
             for key in ("train_loss", "validation_loss", "validation_accuracy", "images_per_s"):
