@@ -8,10 +8,21 @@ from inspectd.errors import ConfigError
 from inspectd_tools.changes import as_changes, changed
 from inspectd_tools.settings import TrainingSettings, load_settings, names
 
-THESIS = (
-    "model criterion optimizer scheduler dataset epochs batch_size augmentation PFM_flag RBF_flag gp_const early_limit "
-    "replacement_limit"
-).split()
+THESIS = [
+    "model",
+    "criterion",
+    "optimizer",
+    "scheduler",
+    "dataset",
+    "epochs",
+    "batch_size",
+    "augmentation",
+    "PFM_flag",
+    "RBF_flag",
+    "gp_const",
+    "early_limit",
+    "replacement_limit",
+]
 
 
 def test_the_keys_of_the_thesis_have_their_names():

@@ -67,7 +67,7 @@ NOISE = torch.full((4, 2), -20.0)
     [
         (GOOD * torch.tensor([1.0, 0.0]), NOISE, "class crooked.*collapsed"),
         (GOOD - 100, NOISE, "K is 0 for all classes on 100%.*length_scale"),
-        (GOOD, NOISE / 1000, "certain of pure noise.*gp_const"),
+        (GOOD, NOISE / 1000, "certain of images of pure noise.*gp_const"),
     ],
 )
 def test_a_head_that_fails_silently_is_reported_with_a_hint(log_kernel, noise, words):
