@@ -161,7 +161,7 @@ def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
         "certainty\nmoved by",
         "",
     )
-    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # fits into 80 columns
+    table = Table(*columns, box=SIMPLE_HEAD, padding=0)  # fits into 80 columns
     for c in candidates:
         mark = "recommended" if c is chosen else "" if c.holds else Text("too many", "red")
         table.add_row(
