@@ -39,7 +39,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "development/contributing.md": partial(_root_page, "CONTRIBUTING.md"),
     "development/changelog.md": partial(_root_page, "CHANGELOG.md"),
     "development/security.md": partial(_root_page, "SECURITY.md"),
-    "development/rooms.svg": rooms.drawing,
+    "development/rooms.svg": rooms.daemon,
+    "development/tools.svg": rooms.tools,
     "results/shipped-engine/card.md": (_ENGINE / "card.md").read_text,
 }
 

@@ -1,20 +1,27 @@
-"""The drawing of the daemon's rooms: each box a package, each arrow an import, computed from the code."""
+"""Drawings of the rooms: each box a package, each arrow an import, computed from the code."""
 
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parents[2] / "inspectd"
-_WORDS = "part, errors, files ..."
+_ROOT = Path(__file__).resolve().parents[2]
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 168, 36, 40, 40
 
 Rooms = dict[str, set[str]]
 
 
-def drawing() -> str:
-    """SVG. Arrows point from the room that imports to the one that is imported; those that follow from others are left out."""
-    rooms = _rooms()
+def daemon() -> str:
+    return _drawing(_ROOT / "inspectd", "part, errors, files ...")
+
+
+def tools() -> str:
+    return _drawing(_ROOT / "tools" / "inspectd_tools", "cli, settings ...")
+
+
+def _drawing(package: Path, words: str) -> str:
+    """SVG. `words`: what the box of modules is called that use none of the rooms. Arrows point from the room that imports to the one that is imported; those that follow from others are left out."""
+    rooms = _rooms(package, words)
     arrows = _reduced(rooms)
     rows = _rows(arrows, _levels(rooms))
     width = max(map(len, rows)) * (_WIDTH + _GAP_X) + _GAP_X
@@ -23,7 +30,7 @@ def drawing() -> str:
         left = (width - len(row) * (_WIDTH + _GAP_X) + _GAP_X) / 2
         for place, room in enumerate(row):
             at[room] = (left + place * (_WIDTH + _GAP_X), number * (_HEIGHT + _GAP_Y) + _GAP_X)
-    height = len(rows) * (_HEIGHT + _GAP_Y)
+    height = len(rows) * (_HEIGHT + _GAP_Y) + _GAP_X
     lines = [_arrow(at[room], at[other]) for room in sorted(arrows) for other in sorted(arrows[room])]
     boxes = [_box(room, *at[room]) for room in sorted(rooms)]
     return "\n".join([_SVG.format(width=width, height=height), *lines, *boxes, "</svg>\n"])
@@ -66,21 +73,20 @@ def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
     )
 
 
-def _rooms() -> Rooms:
-    """Packages, and modules beside them, with what they import. What uses nothing else is one box: the words."""
+def _rooms(package: Path, words: str) -> Rooms:
+    """Packages, and modules beside them, with what they import."""
     rooms: Rooms = defaultdict(set)
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        room = _room(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
+    for path in sorted(package.rglob("*.py")):
+        room = _room(path.relative_to(package.parent).with_suffix("").parts)
         if room:
-            rooms[room] |= {
-                other for name in _imports(path) if (other := _room(tuple(name.split(".")))) not in ("", room)
-            }
-    words = {room for room in rooms if not (_PACKAGE / room).is_dir()} | {"files"}
-    while more := {room for room in words if not rooms[room] <= words}:
-        words -= more
-    others: Rooms = {_WORDS: set()}
-    for room in rooms.keys() - words:
-        others[room] = {_WORDS if other in words else other for other in rooms[room]}
+            imported = {_room(tuple(name.split("."))) for name in _imports(path, package.name)}
+            rooms[room] |= imported - {"", room}
+    lowest = {room for room in rooms if not (package / room).is_dir()} | ({"files"} & rooms.keys())
+    while more := {room for room in lowest if not rooms[room] <= lowest}:
+        lowest -= more
+    others: Rooms = {words: set()}
+    for room in rooms.keys() - lowest:
+        others[room] = {words if other in lowest else other for other in rooms[room]}
     return others
 
 
@@ -88,12 +94,12 @@ def _room(parts: tuple[str, ...]) -> str:
     return "" if len(parts) < 2 or parts[1].startswith("__") else parts[1]
 
 
-def _imports(path: Path) -> Iterator[str]:
+def _imports(path: Path, package: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("inspectd"):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == package:
             yield from (f"{node.module}.{name.name}" for name in node.names)
         elif isinstance(node, ast.Import):
-            yield from (name.name for name in node.names if name.name.startswith("inspectd."))
+            yield from (name.name for name in node.names if name.name.startswith(f"{package}."))
 
 
 def _levels(rooms: Rooms) -> dict[str, int]:

@@ -41,6 +41,7 @@ def test_every_program_is_found() -> None:
     assert found == {f"tools/{path.name}" for path in (ROOT / "tools").glob("*.py")}
 
 
-def test_no_two_rooms_import_each_other() -> None:
+def test_the_drawings_show_the_rooms_and_no_two_import_each_other() -> None:
+    assert ">training</text>" in rooms.tools()
     for room in ("camera", "gate", "inference", "line", "records", "service", "commands"):
-        assert f">{room}</text>" in rooms.drawing()
+        assert f">{room}</text>" in rooms.daemon()
