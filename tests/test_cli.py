@@ -125,6 +125,7 @@ def labels(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_demo_compares_with_the_truth(line, labels, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["demo", str(labels), "--config", write(line), "--out", str(out)]) == 0
@@ -153,6 +154,7 @@ def in_a_subfolder(labels) -> None:
     rewrite(labels, [header, *(f"{line.split(',')[1]}/{line}" for line in lines)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("camera", "change"),
     [
@@ -226,6 +228,7 @@ def test_an_image_that_no_part_showed_is_named():
         compare([row_of(number) for number in (0, 1, 3)], truth, "no_fail")
 
 
+@pytest.mark.slow
 def test_demo_fails_where_a_faulty_label_passes(line, labels, tmp_path):
     """The truth is turned round: good labels are called crooked."""
     truth = labels / "truth.csv"

@@ -15,6 +15,8 @@ from inspectd.gate.outcome import GateState, Outcome
 from inspectd.gate.outputs.base import SAFE, Signals
 from tests.gate.bench import MS, Bench
 
+pytestmark = pytest.mark.slow
+
 DISTURBANCES = int(os.environ.get("INSPECTD_DISTURBANCES", "2"))
 TICKS = 8
 DUES_MS = {1: 3, 2: 6}

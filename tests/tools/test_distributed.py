@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
 from inspectd_tools.synthetic import cli as synthesize
 
 TRAIN = Path(__file__).parents[2] / "tools" / "train.py"
