@@ -81,7 +81,7 @@ def load_judged(
         unknown = [photo for photos in manifest.unknown(side).values() for photo in photos]
         return load_photos([*manifest.of(side), *unknown], spec, what), manifest.names
     if not source.is_dir():
-        raise ConfigError(f"{source}: no such folder, and no manifest (.csv)")
+        raise ConfigError(f"{source}: is not a folder or a manifest (.csv)")
     unknowns = sorted(path.name for path in source.iterdir() if path.is_dir() and path.name.startswith(UNKNOWN))
     names = (*classes, *unknowns)
     return load_images(class_photos(source, names), spec, what), names

@@ -17,7 +17,7 @@ from inspectd_tools.data.scan import class_photos, photos_of
 from inspectd_tools.settings import TrainingSettings
 
 _FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-_FASHION_FOREIGN = ("mnist", "notmnist")
+_FASHION_UNKNOWN = ("mnist", "notmnist")
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
 
@@ -43,7 +43,7 @@ def load_sets(settings: TrainingSettings, data: DataManifest | Path | None) -> S
     return Sets(*(load_photos(data.of(side), settings.input, side) for side in SPLITS))
 
 
-def load_foreign(path: Path, spec: InputSpec) -> Images:
+def load_unknown(path: Path, spec: InputSpec) -> Images:
     """Unknown images: a folder of photos or an idx file. Their label is -1. Raises ConfigError."""
     if path.is_dir():
         return load_images([(photo, -1) for photo in photos_of(path)], spec, str(path))
@@ -51,11 +51,11 @@ def load_foreign(path: Path, spec: InputSpec) -> Images:
     return _from_arrays(path, images, np.full(len(images), -1), spec)
 
 
-def usual_foreign(settings: TrainingSettings) -> list[Path]:
+def usual_unknown(settings: TrainingSettings) -> list[Path]:
     """The unknown sets that the DUQ paper uses with FashionMNIST, as far as they are on this machine."""
     if settings.dataset != "FashionMNIST":
         return []
-    folders = [folder for name in _FASHION_FOREIGN if (folder := published(name)) is not None]
+    folders = [folder for name in _FASHION_UNKNOWN if (folder := published(name)) is not None]
     return [path for folder in folders if (path := folder / _TEST_IMAGES).is_file()]
 
 

@@ -10,7 +10,7 @@ from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.networks.predict import Network, classifier_network
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.loop import WEIGHTS
-from inspectd_tools.training.run_folder import read_run
+from inspectd_tools.training.run_folder import is_run, read_run
 
 TORCH = "torch"
 _RUN_BATCH = 32
@@ -47,7 +47,7 @@ def open_model(path: Path, backend: str | None, precision: str) -> Model:
             raise ConfigError(f"--backend {TORCH}: {path} is an engine, which holds no weights for it; give its run")
         config = InferenceConfig.model_validate({"backend": backend or "auto", "precision": precision})
         return open_engine(load_bundle(path), config)
-    if (path / "settings.json").is_file():
+    if is_run(path):
         if backend not in (None, TORCH) or precision != "fp32":
             raise ConfigError(
                 f"--backend {backend or TORCH} --precision {precision}: {path} is a run, which {TORCH} at fp32 alone can "

@@ -11,7 +11,7 @@ from inspectd.errors import ConfigError
 from inspectd.files.csv_file import is_csv
 from inspectd_tools.data.images import Images, load_images, load_photos
 from inspectd_tools.data.manifest import SPLITS, Split, read_manifest
-from inspectd_tools.data.published import load_foreign, load_sets, usual_foreign
+from inspectd_tools.data.published import load_sets, load_unknown, usual_unknown
 from inspectd_tools.data.scan import class_photos
 from inspectd_tools.evaluation.model import Model
 
@@ -41,7 +41,7 @@ def photos_for(model: Model, data: Path | None, split: Split, foreign: list[Path
     """
     if data is None:
         known, unknown = _published(model), {}
-        foreign = foreign or (usual_foreign(model.settings) if model.settings else [])
+        foreign = foreign or (usual_unknown(model.settings) if model.settings else [])
     else:
         images, names = _of_manifest(model, data, split) if is_csv(data) else _of_folder(model, data)
         known = images.take(np.flatnonzero(images.labels < len(model.classes)))
@@ -52,7 +52,7 @@ def photos_for(model: Model, data: Path | None, split: Split, foreign: list[Path
         }
     for path in foreign:
         is_taken = str(path) in (*model.classes, *unknown)
-        unknown[str(path.resolve() if is_taken else path)] = load_foreign(path, model.input)
+        unknown[str(path.resolve() if is_taken else path)] = load_unknown(path, model.input)
     return Photos(known, unknown)
 
 

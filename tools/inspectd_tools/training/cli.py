@@ -17,7 +17,7 @@ from inspectd.terminal import console
 from inspectd_tools.changes import add_set_option, as_changes
 from inspectd_tools.cli import exit_code, new_parser, positive
 from inspectd_tools.data.manifest import SPLITS, read_manifest
-from inspectd_tools.data.published import usual_foreign
+from inspectd_tools.data.published import usual_unknown
 from inspectd_tools.distributed import is_first, processes
 from inspectd_tools.metrics.classification import over_runs, summary_table
 from inspectd_tools.settings import load_settings, names
@@ -104,7 +104,7 @@ def _train(options: Options) -> None:
         parser().error("--weights: the settings have pretrained: false, which uses no weights")
     if is_first() and folder.exists() and not options.resume:
         parser().error(f"{folder}: exists; give a new folder, so that no earlier run is lost, or --resume")
-    unknown = options.ood or usual_foreign(settings)
+    unknown = options.ood or usual_unknown(settings)
     results = []
     for seed in range(settings.seed, settings.seed + options.n_runs):
         own_folder = folder / f"seed-{seed}" if options.n_runs > 1 else folder

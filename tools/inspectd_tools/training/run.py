@@ -14,7 +14,7 @@ from torch import Tensor
 from inspectd.terminal import console
 from inspectd_tools.data.images import Images, load_photos
 from inspectd_tools.data.manifest import DataManifest
-from inspectd_tools.data.published import load_foreign, load_sets
+from inspectd_tools.data.published import load_sets, load_unknown
 from inspectd_tools.distributed import is_first, wait
 from inspectd_tools.metrics.classification import compare, comparison_table, summarise, tables
 from inspectd_tools.metrics.ood_baselines import Certainty, mahalanobis, max_softmax, nearest_neighbours
@@ -86,7 +86,7 @@ def _unknown_sets(
     settings: TrainingSettings, data: DataManifest | Path | None, unknown: list[Path]
 ) -> dict[str, Images]:
     """Those that were asked for, and the unknown test photos of a manifest."""
-    sets = {str(path): load_foreign(path, settings.input) for path in unknown}
+    sets = {str(path): load_unknown(path, settings.input) for path in unknown}
     if isinstance(data, DataManifest):
         kinds = data.unknown("test").items()
         sets |= {name: load_photos(photos, settings.input, name) for name, photos in kinds}
