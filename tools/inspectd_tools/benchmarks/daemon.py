@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from inspectd.inference.preprocess import to_grey
 from inspectd.part import Missed
 from inspectd.records.journal import open_for_reading
 from inspectd.terminal import track
+from inspectd_tools.metrics.timing import Latency, interleaved
 from inspectd_tools.synthetic.render.dataset import mixed_stream, write
 
 _START_S = 60.0
@@ -75,17 +77,13 @@ class Bench:
         """p50 and p99 of inference alone, and of preprocessing alone, in this process."""
         engine = load_engine(load_bundle(self.engine), InferenceConfig(threads=self.threads))
         images = [to_grey(read_photo(path)) for path in sorted(self.images.glob("*.bmp"))[:50]]
-        infer, preprocess = [], []
-        for number in range(runs):
-            t0 = time.monotonic_ns()
-            batch = engine.preprocess(images[number % len(images)])
-            t1 = time.monotonic_ns()
-            engine.infer(batch)
-            preprocess.append((t1 - t0) / 1e6)
-            infer.append((time.monotonic_ns() - t1) / 1e6)
-        return [float(v) for v in np.percentile(infer, (50, 99))], [
-            float(v) for v in np.percentile(preprocess, (50, 99))
-        ]
+        photos, batches = cycle(images), cycle([engine.preprocess(image) for image in images])
+        steps = {
+            "infer": lambda: engine.infer(next(batches)),
+            "preprocess": lambda: engine.preprocess(next(photos)),
+        }
+        infer, preprocess = (Latency.of(took_ms) for took_ms in interleaved(steps, runs).values())
+        return [infer.p50_ms, infer.p99_ms], [preprocess.p50_ms, preprocess.p99_ms]
 
     def run(self, camera: dict[str, Any], seconds: float, output: dict[str, Any] | None = None, parts: int = 0) -> Run:
         """The daemon for so many seconds from its first part on, or until it has recorded `parts`."""

@@ -63,7 +63,7 @@ def _examples(axes: Sequence[Axes], paths: Sequence[Path]) -> None:
 
 
 def _closest(axes: Sequence[Axes], manifest: DataManifest, seen: Sequence[Seen]) -> None:
-    """Pairs beside each other: a test photo, and the one to train with that is most like it."""
+    """Pairs of photos: a test photo, and the training photo that is most similar to it."""
     pairs = closest_across(seen, [photo.split for photo in manifest.photos], len(axes) // 2)
     for ax in axes:
         ax.axis("off")

@@ -63,7 +63,7 @@ def summarise(
         "confusion": confusion.tolist(),
         "expected_calibration_error": expected_calibration_error(certainty, right),
         "auroc_errors": auroc(certainty[~right], certainty[right]),
-        "auroc_unknown": {name: auroc(foreign.max(1), certainty) for name, foreign in unknown.items()},
+        "auroc_unknown": {name: auroc(others.max(1), certainty) for name, others in unknown.items()},
         "passed": _passed(scores, labels, classes, pass_class, unknown),
     }
 
@@ -95,7 +95,7 @@ def compare(
     return {
         measure: {
             "auroc_errors": auroc(values[~right], values[right]),
-            "auroc_unknown": {name: auroc(foreign[measure], values) for name, foreign in unknown.items()},
+            "auroc_unknown": {name: auroc(others[measure], values) for name, others in unknown.items()},
         }
         for measure, values in certainty.items()
     }
