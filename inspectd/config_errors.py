@@ -36,7 +36,7 @@ def did_you_mean(key: str, known: Iterable[str]) -> str:
 def _problem(detail: ErrorDetails, schema: Schema) -> tuple[str, str]:
     """The wrong value, where it helps to show it, and the problem."""
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
-    message = re.sub(r"^(Input|\w+) should ", "must ", detail["msg"].removeprefix("Value error, "))
+    message = re.sub(r"^\w+ should ", "must ", detail["msg"].removeprefix("Value error, "))
     if kind == "extra_forbidden":
         return "", f"unknown key{did_you_mean(str(detail['loc'][-1]), _all_keys(schema))}"
     if kind in ("missing", "union_tag_not_found"):
