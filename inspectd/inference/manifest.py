@@ -46,7 +46,9 @@ GoldenScores = dict[ClassName, Score] | tuple[Score, ...]
 class DuqHead(Section):
     kind: Literal["duq"]
     length_scale: float = Field(gt=0, le=1e6)
+    """The distance from a centroid at which a score has fallen clearly."""
     centroid_size: int = Field(ge=1, le=65_536)
+    """Dimensions of a centroid."""
 
 
 class SoftmaxHead(Section):
@@ -57,7 +59,9 @@ class Passed(Section):
     """How many calibration images of one fault class, or of one kind of unknown, pass."""
 
     passed: Count
+    """Number of images that pass at the threshold."""
     n: Count
+    """Number of images."""
     bound: Share
     """Upper bound of the share that passes, at the confidence of the threshold, for this kind alone."""
 
@@ -66,11 +70,13 @@ class Threshold(Section):
     """The certainty below which a part is rejected as unknown, and how this value was chosen."""
 
     value: float = Field(gt=0, le=1)
+    """The threshold itself."""
     method: str
     """One sentence, such as 'lowest threshold with no false accept on the calibration set'."""
     calibration_fingerprint: Sha256
     """SHA-256 over the hashes of the calibration files, in their order."""
     n_good: Count
+    """Number of good calibration images."""
     n_bad: Count
     """Number of faulty and unknown calibration images."""
     false_accept_bound: Share
@@ -93,8 +99,11 @@ class ModelFile(Section):
     """One file of a model. If a backend needs several files (OpenVINO: .xml and .bin), each is listed."""
 
     path: BundlePath
+    """Inside the bundle."""
     sha256: Sha256
+    """Hash of the file, checked at each load."""
     backend: Literal["onnxruntime", "openvino", "tensorrt"]
+    """The backend that runs the file."""
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     """Precision of the stored weights."""
 
@@ -105,7 +114,9 @@ class GoldenImage(Section):
     path: BundlePath
     """golden/<class or kind of unknown>.png, by what the image shows."""
     sha256: Sha256
+    """Hash of the file, checked at each load."""
     scores: GoldenScores
+    """Scores that training recorded for this image."""
 
     @property
     def shows(self) -> str:
@@ -116,25 +127,36 @@ class Arithmetic(Section):
     """Threshold and golden scores for another arithmetic than fp32, which gives other certainties."""
 
     threshold: Threshold
+    """As for fp32."""
     golden_scores: tuple[GoldenScores, ...]
     """Scores of the golden images, in their order."""
 
 
 class Manifest(Section):
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
+    """Version of the file's layout."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
+    """Name of the engine."""
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    """Version of the engine."""
     created: datetime
+    """When it was built."""
     git_commit: str
+    """Commit of this project that built it."""
     architecture: str
+    """Backbone and head."""
     classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=1000)]
     """In the order of the scores. This is the only source of class indices."""
     pass_class: str
+    """The only class that may pass."""
     input: InputSpec
     head: Annotated[DuqHead | SoftmaxHead, Field(discriminator="kind")]
+    """What makes scores of the features."""
     threshold: Threshold
     files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
+    """The model's files, for all backends."""
     golden: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
+    """Images that are run at each load."""
     golden_tolerance: float = Field(gt=0, le=0.1)
     """Largest difference allowed for a score of a golden image."""
     precisions: dict[Literal["bf16", "int8", "tensorrt-int8"], Arithmetic] = Field(default_factory=dict)

@@ -19,9 +19,13 @@ class Region(Section):
     """Region of interest as shares of the image, so that it fits any resolution."""
 
     left: Share = 0.0
+    """Left edge, as a share of the image's width."""
     top: Share = 0.0
+    """Upper edge, as a share of the image's height."""
     right: Share = 1.0
+    """Right edge, as a share of the image's width."""
     bottom: Share = 1.0
+    """Lower edge, as a share of the image's height."""
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
@@ -40,11 +44,13 @@ class InputSpec(Section):
     channels: Annotated[Literal[1, 3], BeforeValidator(not_a_switch)]
     """1: grey; 3: RGB."""
     region: Region = Region()
+    """The part of the image that the network gets."""
     resize: Literal["area", "linear"] = "area"
     """How the region is resized to width x height. Choose these with the aspect ratio of the region."""
     mean: tuple[Share, ...]
     """Per channel, for values from 0 to 1. The exported graph contains it; here it is only recorded."""
     std: tuple[Annotated[float, Field(gt=0, le=1000)], ...]
+    """Per channel, as `mean`."""
 
     @model_validator(mode="after")
     def _one_per_channel(self) -> Self:
