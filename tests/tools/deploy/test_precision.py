@@ -18,7 +18,7 @@ from inspectd_tools.deploy.quantise import quantise
 from inspectd_tools.deploy.threshold import Groups, calibrate
 from inspectd_tools.metrics.timing import interleaved
 from inspectd_tools.networks.runtimes import openvino_network
-from inspectd_tools.synthetic.render.sample import CLASSES, UNKNOWNS, render
+from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, render
 from tests.system.container import wait_until
 
 ENGINE = Path(__file__).parents[3] / "engines" / "filter-label"

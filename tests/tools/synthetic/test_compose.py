@@ -19,7 +19,7 @@ from inspectd_tools.synthetic.compose.blend import Membrane, inpaint_seam
 from inspectd_tools.synthetic.compose.config import GroundConfig, InkConfig, load_compose_config
 from inspectd_tools.synthetic.compose.ink import grown, ink_mask, inpainted, textured, transmittance
 from inspectd_tools.synthetic.compose.matching import Template, find
-from inspectd_tools.synthetic.render.sample import render
+from inspectd_tools.synthetic.render.label import render
 from inspectd_tools.synthetic.render.style import PLANT
 
 CONFIG = Path(__file__).parents[3] / "config"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from inspectd.errors import ConfigError
 from inspectd_tools.data.manifest import DataManifest, Photo, read_manifest, write_manifest
 from inspectd_tools.synthetic import cli as synthesize
-from inspectd_tools.synthetic.mix import Share, mix
+from inspectd_tools.synthetic.mix.mix import Share, mix
 
 COUNTS = {"train": 40, "val": 6, "test": 8}
 

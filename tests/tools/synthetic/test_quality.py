@@ -17,7 +17,7 @@ from inspectd.errors import ConfigError
 from inspectd_tools.networks.torchvision_compat import torchvision
 from inspectd_tools.synthetic import cli as synthesize
 from inspectd_tools.synthetic.quality.features import FeatureSpace
-from inspectd_tools.synthetic.quality.measures import fid, kid, precision, recall
+from inspectd_tools.synthetic.quality.similarity import fid, kid, precision, recall
 
 CLASSES = ("bar", "disc")
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspectd_tools.synthetic import cli as synthesize
-from inspectd_tools.synthetic.render.sample import CLASSES, UNKNOWNS, render
+from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, render
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -174,7 +174,7 @@ def _engines(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compose(args: argparse.Namespace) -> dict[str, Any]:
-    from inspectd_tools.benchmarks.compose import measure
+    from inspectd_tools.benchmarks.composing import measure
     from inspectd_tools.synthetic.compose.config import load_compose_config
 
     config = load_compose_config(args.config, args.changes)

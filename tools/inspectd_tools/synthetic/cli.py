@@ -16,7 +16,7 @@ from pathlib import Path
 from inspectd.terminal import console, progress_bar
 from inspectd_tools.cli import exit_code, not_negative, refuse_used_folder
 from inspectd_tools.synthetic.compose.cli import PICK, add_compose
-from inspectd_tools.synthetic.mix import add_mix
+from inspectd_tools.synthetic.mix.mix import add_mix
 from inspectd_tools.synthetic.render.dataset import folders_of_classes, mixed_stream, write
 from inspectd_tools.synthetic.render.style import STYLES
 
@@ -121,9 +121,9 @@ def _add_score(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def _score(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     # the workers of `render` import this module too, and need no torch
-    from inspectd_tools.synthetic.quality.cli import closeness_table, probe_table, score
     from inspectd_tools.synthetic.quality.features import FeatureSpace
     from inspectd_tools.synthetic.quality.photos import load
+    from inspectd_tools.synthetic.quality.score import closeness_table, probe_table, score
 
     space = FeatureSpace(args.network, args.weights)
     found = score(load(args.synthetic, args.real, args.seed), space, args.seed)

@@ -13,8 +13,8 @@ from inspectd_tools.changes import add_set_option
 from inspectd_tools.cli import not_negative, positive, refuse_used_folder
 from inspectd_tools.synthetic.compose.config import load_compose_config
 from inspectd_tools.synthetic.compose.dataset import gather, orders, prepare_all, write_composed, write_sources
+from inspectd_tools.synthetic.compose.extraction import Prepared
 from inspectd_tools.synthetic.compose.pick import pick
-from inspectd_tools.synthetic.compose.sources import Prepared
 
 _COMPOSE = """\
 examples:
@@ -67,7 +67,9 @@ PICK = "compose pick"
 
 
 def _compose(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from inspectd_tools.synthetic.compose.sheet import write_sheet  # draws with matplotlib, which `render` does without
+    from inspectd_tools.synthetic.compose.review_sheet import (
+        write_sheet,  # draws with matplotlib, which `render` does without
+    )
 
     refuse_used_folder(parser, args.out)
     config = load_compose_config(args.config, args.changes)

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from inspectd_tools.synthetic.compose.blend import Membrane, inpaint_seam
 from inspectd_tools.synthetic.compose.config import Box, ComposeConfig, PlaceConfig, SeamConfig
-from inspectd_tools.synthetic.compose.sources import FAULT_CELLS, PART_CELLS, Background, Ground, Stamp, context, fits
+from inspectd_tools.synthetic.compose.extraction import (
+    FAULT_CELLS,
+    PART_CELLS,
+    Background,
+    Ground,
+    Stamp,
+    context,
+    fits,
+)
 
 Grey = NDArray[np.uint8]
 

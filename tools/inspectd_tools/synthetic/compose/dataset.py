@@ -16,8 +16,7 @@ from inspectd.errors import ConfigError
 from inspectd_tools.data.manifest import relative
 from inspectd_tools.synthetic.compose.compose import Assets, compose
 from inspectd_tools.synthetic.compose.config import ComposeConfig
-from inspectd_tools.synthetic.compose.matching import Template
-from inspectd_tools.synthetic.compose.sources import (
+from inspectd_tools.synthetic.compose.extraction import (
     PART_CELLS,
     Background,
     Prepared,
@@ -29,6 +28,7 @@ from inspectd_tools.synthetic.compose.sources import (
     prepare,
     sources_of,
 )
+from inspectd_tools.synthetic.compose.matching import Template
 
 PROVENANCE_COLUMNS = ("file", "class", "mask", "photo", "ground", "background", "seed", "parameters")
 SOURCE_COLUMNS = ("photo", "sha256", "class", "used_as", "discarded", "parameters")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from inspectd.errors import ConfigError
 from inspectd_tools.synthetic.compose.config import Box
-from inspectd_tools.synthetic.compose.sources import check_inside, read_grey
+from inspectd_tools.synthetic.compose.extraction import check_inside, read_grey
 
 
 def pick(photo: Path, name: str, box: Box | None) -> str:

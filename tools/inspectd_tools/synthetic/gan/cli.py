@@ -22,10 +22,10 @@ from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, not_negative, positive
 from inspectd_tools.data.images import Images
 from inspectd_tools.data.manifest import relative
+from inspectd_tools.synthetic.gan.images import as_rgb, generate, grid, write_sheet
 from inspectd_tools.synthetic.gan.memorisation import compare, memorisation_table
 from inspectd_tools.synthetic.gan.networks import Generator
 from inspectd_tools.synthetic.gan.photos import Photos, load
-from inspectd_tools.synthetic.gan.sheets import as_rgb, generate, grid, write_sheet
 from inspectd_tools.synthetic.gan.training import BATCH, train_gan
 from inspectd_tools.synthetic.quality.features import NETWORKS, FeatureSpace
 

@@ -14,10 +14,10 @@ from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
 from inspectd.binomial import interval
+from inspectd_tools.synthetic.gan.images import grid
 from inspectd_tools.synthetic.gan.photos import Photos
-from inspectd_tools.synthetic.gan.sheets import grid
 from inspectd_tools.synthetic.quality.features import FeatureSpace
-from inspectd_tools.synthetic.quality.measures import Features
+from inspectd_tools.synthetic.quality.similarity import Features
 
 _SIGNIFICANT = 0.01
 _PAIRS = 6

@@ -17,8 +17,8 @@ from inspectd.errors import InspectdError
 from inspectd.files.atomic_write import atomic_write
 from inspectd.terminal import progress_bar, text_column
 from inspectd_tools.synthetic.gan.augment import diff_augment
+from inspectd_tools.synthetic.gan.images import sample_sheet, write_sheet
 from inspectd_tools.synthetic.gan.networks import Discriminator, Generator
-from inspectd_tools.synthetic.gan.sheets import sample_sheet, write_sheet
 from inspectd_tools.training.loop import save_weights
 
 WEIGHTS = "generator.safetensors"

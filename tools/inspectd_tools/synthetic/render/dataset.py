@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inspectd_tools.synthetic.render.sample import CLASSES, UNKNOWNS, render
+from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, render
 from inspectd_tools.synthetic.render.style import TRAINING, Style
 
 TRUTH_COLUMNS = ("file", "class", "kind", "severity", "polygon", "text", "seed", "parameters")

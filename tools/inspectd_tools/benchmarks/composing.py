@@ -20,8 +20,8 @@ from inspectd.terminal import track
 from inspectd_tools.synthetic.compose.compose import Assets, bare_part, compose
 from inspectd_tools.synthetic.compose.config import ComposeConfig
 from inspectd_tools.synthetic.compose.dataset import gather, orders, prepare_all, write_composed, write_image
-from inspectd_tools.synthetic.compose.sources import Ground, Prepared
-from inspectd_tools.synthetic.render.sample import render
+from inspectd_tools.synthetic.compose.extraction import Ground, Prepared
+from inspectd_tools.synthetic.render.label import render
 from inspectd_tools.synthetic.render.style import PLANT
 
 Grey = NDArray[np.uint8]

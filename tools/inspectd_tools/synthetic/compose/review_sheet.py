@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from inspectd.errors import ConfigError
 from inspectd_tools.synthetic.compose.dataset import Order
-from inspectd_tools.synthetic.compose.sources import Prepared, read_grey
+from inspectd_tools.synthetic.compose.extraction import Prepared, read_grey
 
 T = TypeVar("T")
 

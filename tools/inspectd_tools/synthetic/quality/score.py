@@ -13,8 +13,8 @@ from inspectd.binomial import interval, mcnemar
 from inspectd.errors import ConfigError
 from inspectd_tools.networks.classifier import SoftmaxHead
 from inspectd_tools.synthetic.quality.features import FeatureSpace
-from inspectd_tools.synthetic.quality.measures import Estimate, Features, fid, kid, precision, recall
 from inspectd_tools.synthetic.quality.photos import Compared
+from inspectd_tools.synthetic.quality.similarity import Estimate, Features, fid, kid, precision, recall
 
 TOGETHER = "together"
 _LEAST = 5

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd_tools.synthetic.render import printing
-from inspectd_tools.synthetic.render.faults import incomplete
-from inspectd_tools.synthetic.render.photo import take_photo
+from inspectd_tools.synthetic.render.camera import take_photo
+from inspectd_tools.synthetic.render.incomplete_print import incomplete
 from inspectd_tools.synthetic.render.scene import (
     FILTER_BOTTOM,
     FILTER_LEFT,

@@ -1,0 +1,1 @@
+"""Data manifests of real and synthetic photos."""
