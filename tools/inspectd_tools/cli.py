@@ -3,15 +3,36 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from inspectd.errors import InspectdError
 from inspectd.terminal import print_any_text, print_error
 
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What `ArgumentParser.add_subparsers` returns."""
 
-def new_parser(description: str | None, epilog: str) -> argparse.ArgumentParser:
-    """The parser of a program; both texts are printed as they are written."""
+
+def new_parser(description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
+    """A program's parser, which prints both texts as they are written."""
     return argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_verb(
+    verbs: Verbs,
+    name: str,
+    summary: str,
+    epilog: str | None = None,
+    description: str | None = None,
+) -> argparse.ArgumentParser:
+    """The parser of one verb. Without a description, its help begins with the summary."""
+    return verbs.add_parser(
+        name,
+        help=summary,
+        description=description or summary,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
@@ -28,6 +49,24 @@ def not_negative(text: str) -> int:
 def names(text: str) -> tuple[str, ...]:
     """The type of an argument: names with commas between them."""
     return tuple(text.split(","))
+
+
+def share(text: str) -> float:
+    """The type of an argument: a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be between 0 and 1")
+    return value
+
+
+def renamed(parser: argparse.ArgumentParser, before: str, now: str) -> None:
+    """Refuse the option `before` with a message that names `now`; the help does not show it."""
+
+    class Renamed(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+            parser.error(f"{before}: is now called {now}")
+
+    parser.add_argument(before, action=Renamed, nargs="?", dest=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def refuse_used_folder(parser: argparse.ArgumentParser, folder: Path) -> None:

@@ -187,7 +187,7 @@ def test_where_nothing_is_wrong_there_is_no_sheet(engine, tmp_path, capsys):
     assert evaluate.main([str(engine), "--data", str(tmp_path / "photos"), "--out", str(out)]) == 0
     assert sorted(path.name for path in out.glob("*.png")) == ["certainty.png", "confusion.png"]
     assert results_of(out)["verdicts"]["false_accepts"]["unknown"]["share"] is None
-    assert "no photo of them" in capsys.readouterr().out
+    assert "no such photo" in capsys.readouterr().out
 
 
 def test_a_manifest_in_another_order_and_with_other_classes(engine, tmp_path):
@@ -217,7 +217,7 @@ def test_foreign_photos_are_unknown_whatever_they_are_called(engine, photos, tmp
     images = np.stack([toy_image(GOOD, width=20, height=20), toy_image(UNKNOWN_GREY, width=20, height=20)])
     header = bytes([0, 0, 8, 3]) + struct.pack(">3I", *images.shape)
     (tmp_path / "digits.gz").write_bytes(gzip.compress(header + images.tobytes()))
-    arguments = [str(engine), "--data", str(photos), "--ood", GOOD, "--ood", "digits.gz", "--out", "out"]
+    arguments = [str(engine), "--data", str(photos), "--unknown", GOOD, "--unknown", "digits.gz", "--out", "out"]
     assert evaluate.main(arguments) == 0
     results = results_of(tmp_path / "out")
     assert results["photos"]["unknown"] == {"oil": 4, str(tmp_path / GOOD): 1, "digits.gz": 2}
@@ -276,14 +276,14 @@ def test_photos_that_trained_the_model_or_chose_its_threshold_are_told(labels, p
         "0",
     ]
     assert evaluate.main([str(labels / "run"), *arguments]) == 0
-    assert "looks better than it is" in capsys.readouterr().err
+    assert "better than on new photos" in capsys.readouterr().err
     bundle = make_toy_bundle(tmp_path / "toy")
     files = [photos / folder / f"{place}.png" for folder, contents in PHOTOS.items() for place in range(len(contents))]
     digests = "".join(sha256_of(path) for path in files)
     calibration = {"calibration_fingerprint": hashlib.sha256(digests.encode()).hexdigest()}
     edit_manifest(bundle, lambda values: values["threshold"].update(calibration))
     assert evaluate.main([str(bundle), "--data", str(photos), "--out", str(tmp_path / "calibration")]) == 0
-    assert "looks better than it is" in capsys.readouterr().err
+    assert "better than on new photos" in capsys.readouterr().err
 
 
 def test_speed_of_an_engine_on_all_that_it_has_files_for(engine, photos, tmp_path, capsys):
@@ -336,7 +336,7 @@ def test_a_plan_that_nothing_here_can_run_is_named_in_the_speeds(engine, photos,
 def test_a_model_that_cannot_be_used_is_named(labels, engine, photos, tmp_path, capsys):
     out = ["--data", photos, "--out", tmp_path / "out"]
     assert "is neither a run of tools/train.py" in refused([tmp_path, *out], capsys)
-    assert "holds no weights" in refused([engine, *out, "--backend", "torch"], capsys)
+    assert "has no PyTorch weights" in refused([engine, *out, "--backend", "torch"], capsys)
     assert "--backend openvino" in refused([labels / "run", *out, "--backend", "openvino"], capsys)
     assert "--precision bf16" in refused([labels / "run", *out, "--precision", "bf16"], capsys)
     assert "int8" in refused([engine, *out, "--precision", "int8"], capsys)
@@ -369,7 +369,7 @@ def test_photos_that_cannot_be_used_are_named(engine, photos, labels, tmp_path, 
     assert "--data: must be given" in refused([engine, *out], capsys)
     assert "no such folder" in refused([engine, "--data", tmp_path / "nowhere", *out], capsys)
     assert "no such class folder" in refused([engine, "--data", photos / "masks", *out], capsys)
-    assert "nowhere" in refused([engine, "--data", photos, "--ood", tmp_path / "nowhere", *out], capsys)
+    assert "nowhere" in refused([engine, "--data", photos, "--unknown", tmp_path / "nowhere", *out], capsys)
     manifest = read_manifest(labels / "labels.csv")
     lines = (labels / "labels.csv").read_text().splitlines()
     without = [line for line in lines if not (f",{manifest.classes[1]}," in line and ",val," in line)]

@@ -20,6 +20,8 @@ from inspectd.terminal import track
 from inspectd_tools.data.manifest import UNKNOWN
 
 _HASH_SIDE = 16
+MASKS = "masks"
+"""A folder that tools/synthesize.py writes beside the class folders; it holds masks of faults, not photos."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""A trained model on labelled photos: open it, judge every photo, count, show and time."""
+"""Evaluate a trained model on labelled photos: open it, judge every photo, count, draw and time."""

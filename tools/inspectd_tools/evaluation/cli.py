@@ -1,18 +1,19 @@
-"""Say what a training run or an engine bundle is worth on labelled photos, and show what it says of each.
+"""Measure how well a training run or an engine bundle classifies labelled photos, and show its answer for each photo.
 
-A run is judged by its classes alone; an engine also by its verdicts, at its threshold and through the line's own
-engine, one photo at a time.
+For a run, the classes are compared. For an engine, also the verdicts at its threshold: it runs as on the line, one photo
+at a time.
 """
 
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inspectd.terminal import console
-from inspectd_tools.cli import exit_code, not_negative
-from inspectd_tools.data.manifest import SPLITS
+from inspectd_tools.cli import exit_code, new_parser, not_negative, renamed
+from inspectd_tools.data.manifest import SPLITS, Split
 from inspectd_tools.deploy.tensorrt import copy_with_plan
 from inspectd_tools.evaluation.model import TORCH, Model, open_model
 from inspectd_tools.evaluation.photos import Photos, photos_for
@@ -25,89 +26,119 @@ from inspectd_tools.metrics.plots import confusion_figure, plot_certainty
 
 _EPILOG = """\
 examples:
-  python tools/evaluate.py runs/tiles --data tiles.csv --ood photos/steel --out out/tiles
+  python tools/evaluate.py runs/tiles --data tiles.csv --unknown photos/steel --out out/tiles
   python tools/evaluate.py engines/filter-label --data out/test --out out/filter-label --limit 200 --calc_speed
   python tools/evaluate.py runs/duq-fashionmnist --out out/fashion
       a run of a published set is evaluated on that set's test images
 
-in --out afterwards:
-  results.json, predictions.csv   all figures; a row a photo
-  confusion.png, certainty.png    confusion matrix; reliability and certainty of right, wrong and unknown photos
+written to --out:
+  results.json, predictions.csv   all figures; one row per photo
+  confusion.png, certainty.png    confusion matrix; calibration, and the certainty of right, wrong and unknown photos
   wrong.png, false_accepts.png, false_rejects.png, unknown.png
-                                  the worst errors of each kind, where there are any
-  annotated/<truth>/              photos with class, certainty, truth and verdict; the number is the row in predictions.csv
+                                  the worst errors of each kind, if there are any
+  annotated/<truth>/              photos with class, certainty, truth and verdict; the number in the name is the row in
+                                  predictions.csv
 
-exit codes: 0 done, 1 the disk refused, 2 wrong usage, 78 the model or the photos can't be used"""
+exit codes: 0 done, 1 a file could not be written, 2 wrong usage, 78 the model or the photos cannot be used"""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", type=Path, help="run folder of tools/train.py, or engine bundle")
-    parser.add_argument(
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line; the help of `parser` explains each field."""
+
+    model: Path
+    data: Path | None
+    split: Split
+    unknown: list[Path]
+    out: Path
+    limit: int | None
+    backend: str | None
+    precision: str
+    convert_trt: bool
+    calc_speed: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    program = new_parser(__doc__, _EPILOG)
+    program.add_argument("model", type=Path, help="run folder of tools/train.py, or engine bundle")
+    program.add_argument(
         "--data",
         type=Path,
         metavar="PATH",
-        help="manifest of tools/prepare_data.py (csv), or folder with one folder of photos a class; photos of other "
+        help="manifest of tools/prepare_data.py (csv), or folder with one folder of photos per class; photos of other "
         "classes count as unknown",
     )
-    parser.add_argument("--split", choices=SPLITS, default="test", help="of the manifest; default: test")
-    parser.add_argument(
-        "--ood",
+    program.add_argument("--split", choices=SPLITS, default="test", help="part of the manifest; default: test")
+    program.add_argument(
+        "--unknown",
         type=Path,
         action="append",
         default=[],
         metavar="PATH",
-        help="unknown photos, a folder or idx file; may be repeated",
+        help="unknown photos: a folder or an idx file; may be repeated",
     )
-    parser.add_argument("--out", type=Path, required=True, help="new folder")
-    parser.add_argument(
+    renamed(program, "--ood", "--unknown")
+    program.add_argument("--out", type=Path, required=True, help="new folder")
+    program.add_argument(
         "--limit", type=not_negative, metavar="N", help="annotate at most N photos, errors first; default: all"
     )
-    parser.add_argument(
+    program.add_argument(
         "--backend",
         choices=("auto", "openvino", "onnxruntime", "tensorrt", TORCH),
-        help=f"default: auto, as the line chooses, for an engine; {TORCH}, which is all there is, for a run",
+        help=f"default for an engine: auto, as the line chooses; a run needs {TORCH}, its default",
     )
-    parser.add_argument(
-        "--precision", choices=("fp32", "bf16", "int8"), default="fp32", help="of an engine's arithmetic; default: fp32"
+    program.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "int8"),
+        default="fp32",
+        help="arithmetic of an engine; default: fp32",
     )
-    parser.add_argument(
+    program.add_argument(
         "--convert_trt",
         action="store_true",
-        help="make a TensorRT plan of an engine first, in a copy of the bundle in --out/engine, and evaluate that one",
+        help="first build a TensorRT plan in a copy of the bundle (--out/engine), and evaluate that copy",
     )
-    parser.add_argument("--calc_speed", action="store_true", help="time every backend and precision there is for it")
-    args = parser.parse_args(arguments)
-    if args.out.exists():
-        parser.error(f"--out {args.out}: exists; give a new folder, so that no earlier result is lost")
-    return exit_code("evaluate", lambda: _evaluate(args))
+    program.add_argument(
+        "--calc_speed", action="store_true", help="time the model on every backend and precision it can run on here"
+    )
+    return program
 
 
-def _evaluate(args: argparse.Namespace) -> None:
-    path, backend = args.model, args.backend
-    if args.convert_trt:
-        path, backend = args.out / "engine", "tensorrt"
-        copy_with_plan(args.model, path)
-    model = open_model(path, backend, args.precision)
-    photos = photos_for(model, args.data, args.split, args.ood)
+def main(arguments: list[str] | None = None) -> int:
+    program = parser()
+    options = Options(**vars(program.parse_args(arguments)))
+    if options.out.exists():
+        program.error(f"--out {options.out}: exists; give a new folder, so that no earlier result is lost")
+    return exit_code("evaluate", lambda: _evaluate(options))
+
+
+def _evaluate(options: Options) -> None:
+    path, backend, out = options.model, options.backend, options.out
+    if options.convert_trt:
+        path, backend = out / "engine", "tensorrt"
+        copy_with_plan(options.model, path)
+    model = open_model(path, backend, options.precision)
+    photos = photos_for(model, options.data, options.split, options.unknown)
     if {photos.fingerprint, photos.known.fingerprint} & model.seen:
-        print("evaluate: these photos trained it or chose its threshold: it looks better than it is", file=sys.stderr)
+        print(
+            "evaluate: the model was trained on these photos, or its threshold was chosen with them: "
+            "the figures are better than on new photos",
+            file=sys.stderr,
+        )
     judgements = judge(model, photos)
     results = _figures(path, model, photos, judgements)
-    if args.calc_speed:
+    if options.calc_speed:
         results["speed"] = measure(model, photos.known.pixels)
     sheets = worst(judgements, model.classes.index(model.pass_class))
     results["sheets"] = {name: len(photos) for name, photos in sheets.items()}
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_sheets(args.out, sheets)
-    (args.out / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
-    write_csv(args.out / "predictions.csv", judgements, model.classes)
-    plot_certainty(args.out / "certainty.png", *arrays(judgements), model.policy.threshold if model.policy else None)
-    confusion_figure(results["test"]["confusion"], model.classes).savefig(args.out / "confusion.png", dpi=100)
-    write_annotated(args.out / "annotated", judgements, sheets, args.limit)
-    _print(model, results, args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_sheets(out, sheets)
+    (out / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    write_csv(out / "predictions.csv", judgements, model.classes)
+    plot_certainty(out / "certainty.png", *arrays(judgements), model.policy.threshold if model.policy else None)
+    confusion_figure(results["test"]["confusion"], model.classes).savefig(out / "confusion.png", dpi=100)
+    write_annotated(out / "annotated", judgements, sheets, options.limit)
+    _print(model, results, out)
 
 
 def _figures(path: Path, model: Model, photos: Photos, judgements: list[Judgement]) -> dict[str, Any]:

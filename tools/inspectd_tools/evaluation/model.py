@@ -1,4 +1,4 @@
-"""What is evaluated: a training run, by PyTorch, or an engine bundle, by the line's own engine."""
+"""The model to evaluate: a training run (PyTorch) or an engine bundle (the engine that the line uses)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ _RUN_BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One that can be asked; `photos_at_once` is 1 for an engine, as on the line."""
+    """An opened model; `photos_at_once` is 1 for an engine, as on the line."""
 
     name: str
     backend: str
@@ -31,31 +31,36 @@ class Model:
     """At most `photos_at_once` photos."""
     photos_at_once: int
     seen: frozenset[str]
-    """Fingerprints of the photos that trained it or chose its threshold."""
+    """Fingerprints of the photos that were used to train it or to choose its threshold."""
     settings: TrainingSettings | None = None
-    """Of a run."""
+    """None for an engine."""
     bundle: Bundle | None = None
-    """Of an engine."""
+    """None for a run."""
     policy: Policy | None = None
-    """From scores to a verdict; a run has no threshold, so none."""
+    """From scores to a verdict. None for a run, which has no threshold."""
 
 
 def open_model(path: Path, backend: str | None, precision: str) -> Model:
-    """An engine bundle or a run folder; `backend` None: as the line chooses. Raises ConfigError or EngineError."""
+    """Open an engine bundle or a run folder. With `backend` None, an engine chooses it as on the line.
+
+    Raises ConfigError or EngineError.
+    """
     if (path / "engine.yaml").is_file():
         if backend == TORCH:
-            raise ConfigError(f"--backend {TORCH}: {path} is an engine, which holds no weights for it; give its run")
+            raise ConfigError(
+                f"--backend {TORCH}: {path} is an engine and has no PyTorch weights; give the run folder it was built from"
+            )
         config = InferenceConfig.model_validate({"backend": backend or "auto", "precision": precision})
         return open_engine(load_bundle(path), config)
     if is_run(path):
         if backend not in (None, TORCH) or precision != "fp32":
             raise ConfigError(
-                f"--backend {backend or TORCH} --precision {precision}: {path} is a run, which {TORCH} at fp32 alone can "
-                "evaluate; make an engine of it with tools/build_engine.py"
+                f"--backend {backend or TORCH} --precision {precision}: {path} is a run, which needs {TORCH} and fp32; "
+                "for others, build an engine from it with tools/build_engine.py"
             )
         return _open_run(path)
     raise ConfigError(
-        f"{path}: is neither a run of tools/train.py (settings.json, {WEIGHTS}) nor an engine bundle (engine.yaml)"
+        f"{path}: is neither a run folder of tools/train.py (settings.json, {WEIGHTS}) nor an engine bundle (engine.yaml)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Photos with what the model says of them, one by one and the worst errors on a sheet."""
+"""Photos with the model's answer drawn on them: every photo by itself, and the worst errors on a contact sheet."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,17 +19,19 @@ from inspectd_tools.evaluation.predictions import Judgement
 from inspectd_tools.metrics.plots import short
 
 _WIDTH_PX = (320, 1280)
-"""Smaller photos are enlarged so that text fits below them, larger ones made smaller."""
+"""Smaller photos are enlarged so that the text fits below them; larger ones are reduced."""
 _TILES = 30
 UNKNOWN = "unknown"
 _RED, _RED_BGR = (200, 0, 0), (0, 0, 200)
 
 
 def worst(judgements: Sequence[Judgement], good: int) -> dict[str, list[Judgement]]:
-    """The photos that each contact sheet is about, the worst first. `good`: label of the pass class.
+    """The photos of each contact sheet, the worst first. `good`: label of the pass class.
 
-    wrong: taken for another class, most certain first. With verdicts, false_accepts: faulty or unknown and passed, most
-    certain first, and false_rejects: good and not passed, the least like good first. Without, unknown: most certain first.
+    - wrong: classified as another class, most certain first.
+    - With verdicts, false_accepts: faulty or unknown, but passed, most certain first; and false_rejects: good, but not
+      passed, lowest score of the pass class first.
+    - Without verdicts, unknown: most certain first.
     """
     certain_first = partial(sorted, key=lambda photo: -photo.certainty)
     wrong = certain_first(photo for photo in judgements if photo.is_wrong)
@@ -45,7 +47,7 @@ def worst(judgements: Sequence[Judgement], good: int) -> dict[str, list[Judgemen
 
 
 def write_sheets(folder: Path, sheets: dict[str, list[Judgement]]) -> None:
-    """`<name>.png` of the first photos of each that has any. Raises OSError."""
+    """Write `<name>.png` with the first photos of each sheet; a sheet without photos is not written. Raises OSError."""
     for name, photos in sheets.items():
         if photos:
             write_contact_sheet(folder / f"{name}.png", [_tile(photo) for photo in photos[:_TILES]])
@@ -54,9 +56,9 @@ def write_sheets(folder: Path, sheets: dict[str, list[Judgement]]) -> None:
 def write_annotated(
     folder: Path, judgements: Sequence[Judgement], sheets: dict[str, list[Judgement]], limit: int | None
 ) -> None:
-    """`<folder>/<truth>/<row in predictions.csv>-<file>.jpg` of all photos, or of the errors first and others evenly spread.
+    """Write `<folder>/<truth>/<row in predictions.csv>-<file>.jpg` for every photo.
 
-    Raises OSError.
+    With a `limit`, the errors come first, then other photos evenly spread. Raises OSError.
     """
     row = {photo: number for number, photo in enumerate(judgements, start=1)}
     chosen = judgements if limit is None else _choose(judgements, sheets, limit)
@@ -103,7 +105,7 @@ def _choose(judgements: Sequence[Judgement], sheets: dict[str, list[Judgement]],
 
 
 def _image(photo: Judgement) -> NDArray[np.uint8]:
-    """(h, w, 3) BGR of the file; of a photo without a file of its own, what the network saw."""
+    """(h, w, 3) BGR: the file, or what the network saw if the photo comes from an idx file."""
     if photo.path.is_file():
         return to_colour(read_photo(photo.path))
     rgb = np.repeat(photo.pixels, 3 // len(photo.pixels), axis=0)
@@ -111,7 +113,7 @@ def _image(photo: Judgement) -> NDArray[np.uint8]:
 
 
 def _font(lines: Sequence[str], width: int) -> ImageFont.FreeTypeFont:
-    """As large as the longest line allows."""
+    """The largest font in which the longest line fits."""
     size = width / 20
     longest = max(ImageFont.load_default(size).getlength(line) for line in lines)
     font = ImageFont.load_default(size * min(1.0, 0.94 * width / longest))

@@ -1,4 +1,4 @@
-"""Every photo judged: what it is, what the model says of it and how sure it is."""
+"""The model's answer for every photo: truth, predicted class, certainty and verdict."""
 
 import csv
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class Judgement:
 
     path: Path
     truth: str
-    """A class, or the folder of an unknown."""
+    """A class, or the folder of an unknown photo."""
     label: int
-    """The class's place; -1: unknown."""
+    """Index of the class; -1 for an unknown photo."""
     pixels: NDArray[np.uint8]
     """(C, H, W), as the network saw it."""
     scores: NDArray[np.float64]
@@ -42,12 +42,12 @@ class Judgement:
 
     @property
     def is_wrong(self) -> bool:
-        """Of a class, and taken for another."""
+        """A photo of one class that was classified as another."""
         return not self.is_unknown and self.predicted != self.truth
 
 
 def judge(model: Model, photos: Photos) -> list[Judgement]:
-    """The known photos, then the unknown folders. Raises EngineError naming a photo whose scores are none."""
+    """Judge the known photos, then the unknown folders. Raises EngineError naming a photo whose scores are not numbers."""
     judgements = []
     for name, images in ((None, photos.known), *photos.unknown.items()):
         what = f"{model.backend}: infer{'' if name is None else f', {name}'}"
@@ -95,7 +95,7 @@ def arrays(
 
 
 def write_csv(path: Path, judgements: Sequence[Judgement], classes: Sequence[str]) -> None:
-    """A row a photo, in order. Raises OSError."""
+    """Write one row per photo, in order. Raises OSError."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "truth", "predicted", "certainty", "verdict", *(f"score {name}" for name in classes)))

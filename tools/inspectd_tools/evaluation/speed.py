@@ -1,4 +1,4 @@
-"""How fast a model answers, one photo at a time, on every runtime and precision there is for it here."""
+"""Inference time, one photo at a time, on every runtime and precision that the model can run on here."""
 
 from dataclasses import asdict
 from itertools import cycle
@@ -27,7 +27,7 @@ _ALL = (
 
 
 def measure(model: Model, pixels: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """p50 and p99 in ms and images/s of 100 inferences of (N, C, H, W), without preprocessing; or why one can't be had."""
+    """p50 and p99 in ms and images/s of 100 inferences of (N, C, H, W), without preprocessing; or why one is not available."""
     if model.bundle is None:
         return [_row(model, pixels)]
     rows = []
@@ -46,7 +46,7 @@ def speed_table(rows: list[dict[str, Any]]) -> Table:
     )
     for row in rows:
         if "refused" in row:
-            table.add_row(row["backend"], row["precision"], "-", "-", f"can't be had here: {row['refused']}")
+            table.add_row(row["backend"], row["precision"], "-", "-", f"not available here: {row['refused']}")
         else:
             figures = f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['images_per_s']:.0f}"
             table.add_row(row["backend"], row["precision"], *figures)
@@ -54,7 +54,7 @@ def speed_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _listed(bundle: Bundle) -> list[tuple[str, str]]:
-    """What the bundle has files for; whether this machine can run them shows when they are loaded."""
+    """What the bundle has files for. Loading one shows whether this machine can run it."""
     has = {(file.backend, file.precision == "int8") for file in bundle.manifest.files}
     return [pair for pair in _ALL if (pair[0], pair[1] == "int8") in has]
 

@@ -1,4 +1,4 @@
-"""What an engine lets through and what it rejects at its threshold."""
+"""What an engine passes and what it rejects at its threshold."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from inspectd_tools.metrics.rates import CONFIDENCE, Rate
 
 
 def verdict_figures(judgements: Sequence[Judgement], pass_class: str) -> dict[str, Any]:
-    """Verdicts per truth, and the rates that matter on a line, each with its 95 % interval (Clopper-Pearson).
+    """Verdicts per truth, and the false accept and false reject rates with their 95 % intervals (Clopper-Pearson).
 
-    A false accept is a faulty or unknown photo that passes, a false reject a good one that does not.
+    A false accept is a faulty or unknown photo that passes. A false reject is a good photo that does not pass.
     """
     by_truth = {
         truth: Counter(photo.verdict for photo in judgements if photo.truth == truth)
@@ -39,7 +39,7 @@ def verdict_figures(judgements: Sequence[Judgement], pass_class: str) -> dict[st
 
 
 def verdict_tables(figures: dict[str, Any]) -> Group:
-    """For the terminal; `figures` with the threshold they hold at."""
+    """Tables for the terminal; `figures` also holds the `threshold`."""
     verdicts = Table("truth", *INSPECTED, "passed, 95 %", title=f"verdicts at threshold {figures['threshold']:.4f}")
     for truth, counts in figures["by_truth"].items():
         low, high = interval(counts[Pass.word], counts["n"], CONFIDENCE)
@@ -47,7 +47,7 @@ def verdict_tables(figures: dict[str, Any]) -> Group:
     rates = Table("rate", "value")
     named = {f"false accepts: {kind} passed": rate for kind, rate in figures["false_accepts"].items()}
     for name, rate in (named | {"false rejects: good not passed": figures["false_rejects"]}).items():
-        rates.add_row(name, str(Rate(rate["errors"], rate["n"])) if rate["n"] else "no photo of them")
+        rates.add_row(name, str(Rate(rate["errors"], rate["n"])) if rate["n"] else "no such photo")
     return Group(verdicts, rates)
 
 

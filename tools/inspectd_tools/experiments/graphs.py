@@ -16,6 +16,7 @@ from PIL import Image
 from inspectd_tools.experiments.config import Options
 from inspectd_tools.experiments.paths import MAPS
 from inspectd_tools.experiments.results import Results
+from inspectd_tools.sampling import spread
 
 _DPI = 100
 _TILES = 4
@@ -131,7 +132,7 @@ def _bars(results: Results, folder: Path, file: str, metrics: Sequence[str], axi
 def _maps(results: Results, folder: Path) -> list[str]:
     """Of the first run of each variant some photos with their maps."""
     shown = {
-        name: _spread(sorted((results.runs_folder / runs[0].place / MAPS).glob("*/*.png")))
+        name: spread(sorted((results.runs_folder / runs[0].place / MAPS).glob("*/*.png")), _TILES)
         for name, runs in results.variants.items()
     }
     shown = {name: paths for name, paths in shown.items() if paths}
@@ -148,11 +149,6 @@ def _maps(results: Results, folder: Path) -> list[str]:
                 image.thumbnail((_TILE_PX, _TILE_PX))
                 ax.imshow(np.asarray(image.convert("RGB")))
     return [_save(results, figure, folder, "maps.png")]
-
-
-def _spread(paths: Sequence[Path]) -> list[Path]:
-    places = np.linspace(0, len(paths) - 1, min(_TILES, len(paths))).round().astype(int)
-    return [paths[place] for place in places]
 
 
 def _by_model(results: Results, names: Sequence[str]) -> dict[str, dict[str, str]]:

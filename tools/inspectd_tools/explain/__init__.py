@@ -1,1 +1,1 @@
-"""Where a classifier looks: attribution maps, and the checks that say which of them to believe."""
+"""Where a classifier looks: attribution maps, and checks of which maps can be trusted."""

@@ -1,4 +1,4 @@
-"""Every method held against what is known of the photos and of the network: which map to believe."""
+"""Check every method against what is known about the photos and the network: which maps can be trusted?"""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from inspectd_tools.explain.faithfulness import area, deletion, insertion, sensi
 from inspectd_tools.explain.methods import METHODS, Method
 from inspectd_tools.explain.network import Network, Target
 from inspectd_tools.explain.sanity import cascade, rank_correlation, similarity
-from inspectd_tools.explain.source import Source, spread
+from inspectd_tools.explain.source import Source
+from inspectd_tools.sampling import spread
 
 
 def _edges(network: Network, images: Tensor, classes: Tensor) -> Tensor:
@@ -36,12 +37,12 @@ CONTROLS = {
     "(edges)": Method(_edges, is_signed=False, adds_up=False),
     "(chance)": Method(_chance, is_signed=False, adds_up=False),
 }
-"""Maps that know nothing of the network: one of the image's edges, which looks convincing, and one of noise."""
+"""Maps that do not use the network: the edges of the image, which look convincing, and noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is known of a photo; (H, W) masks."""
+    """What is known about a photo: (H, W) masks, None if not known."""
 
     fault: Mask | None
     label: Mask | None
@@ -49,7 +50,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One method on one photo; NaN: not measured, or no such mask. AUC of the score of the predicted class, 0..1."""
+    """One method on one photo. NaN: not measured, or no such mask. The AUCs are of the score of the predicted class, 0..1."""
 
     method: str
     path: Path
@@ -70,7 +71,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class SanityStep:
-    """One method, with everything from the head down to `randomised` at a random start; means over the probes."""
+    """One method with random weights from the head down to the layer `randomised`; means over the probes."""
 
     method: str
     randomised: str
@@ -88,7 +89,7 @@ class Checked:
 
 
 def truths(photos: Sequence[Seen], masks: Path | None, source: Source) -> list[Truth]:
-    """Raises ConfigError."""
+    """The masks of each photo, from the folder `masks` and from truth.csv. Raises ConfigError."""
     spec = source.settings.input
     return [Truth(fault_mask(seen.subject.path, masks, spec), label_mask(seen.subject.path, spec)) for seen in photos]
 
@@ -96,7 +97,10 @@ def truths(photos: Sequence[Seen], masks: Path | None, source: Source) -> list[T
 def check(
     source: Source, target: Target, names: Sequence[str], photos: Sequence[Seen], known: Sequence[Truth], probes: int
 ) -> Checked:
-    """The named methods and the controls on all photos; what takes many maps a photo on `probes` of them, evenly spread."""
+    """Run the named methods and the controls on all photos.
+
+    What needs many maps per photo is measured on `probes` photos, evenly spread.
+    """
     probed = spread(photos, probes)
     network = Network(source.classifier, target)
     checked = Checked([], [], {}, {})

@@ -1,11 +1,13 @@
-"""Which method works on which network, how long it takes and whether it adds up: tried, not believed."""
+"""Try every method on every network: does it work, how long does it take, does it add up?"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,12 +19,14 @@ from inspectd_tools.networks.pretrained import TORCHVISION_NAMES
 from inspectd_tools.settings import load_settings
 
 TARGETS: tuple[Target, ...] = get_args(Target)
+_HEADS = ("softmax", "DUQ")
 _CLASSES = '["a", "b", "c", "d"]'
 _SETTLE = 4
 _BLOBS = 8
 _OPEN = 2.0
-"""Standard deviations by which rectifiers are open. Deep random networks are chaotic otherwise (Balduzzi et al., "The shattered
-gradients problem", 2017), which trained ones are not, and no number of steps integrates their gradients."""
+"""Bias of the batch normalisation, in standard deviations, which keeps most rectifiers open. Without it the gradients of a deep
+random network are chaotic (Balduzzi et al., "The shattered gradients problem", 2017), and no number of steps integrates
+them. Trained networks do not have this problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +38,15 @@ class Trial:
     seconds: float
     """Per image."""
     largest_gap: float | None
-    """Of the sums, as a share; None for methods that need not add up."""
+    """Largest error of a sum, as a share; None for methods that do not have to add up."""
     refused: str
-    """Why the method does not apply; '' where it does."""
+    """Why the method does not apply; '' if it does."""
 
 
 def trials(count: int, side_px: int) -> Iterator[Trial]:
-    """All backbones with both heads, both targets and every method, on `count` smooth images of noise; weights are random."""
+    """Try every method on every backbone, head and target, with random weights and `count` smooth noise images."""
     for model in TORCHVISION_NAMES:
-        for head in ("softmax", "DUQ"):
+        for head in _HEADS:
             classifier = random_classifier(model, head == "DUQ", side_px)
             images = blobs(count, side_px, seed=1)
             for target in TARGETS:
@@ -53,8 +57,34 @@ def trials(count: int, side_px: int) -> Iterator[Trial]:
                     yield _trial(model, head, target, method, network, images, classes)
 
 
+def trial_count() -> int:
+    """Number of trials that `trials` yields."""
+    return len(TORCHVISION_NAMES) * len(_HEADS) * len(TARGETS) * len(METHODS)
+
+
+def methods_table(found: Sequence[Trial], title: str) -> Table:
+    """ms per image, one row per network and target, one column per method."""
+    page = Table(box=SIMPLE_HEAD, title=title, pad_edge=False)
+    for column in ("backbone", "head", "target", *METHODS):
+        page.add_column(column.replace("_", "_\n"), overflow="fold")
+    for model, head, target in dict.fromkeys((trial.model, trial.head, trial.target) for trial in found):
+        own = [trial for trial in found if (trial.model, trial.head, trial.target) == (model, head, target)]
+        page.add_row(model, head, target, *(_cell(trial) for trial in own))
+    return page
+
+
+def _cell(trial: Trial) -> str:
+    if trial.refused:
+        return "refused"
+    off = "" if trial.largest_gap is None else f"\noff by {trial.largest_gap:.1%}"
+    return f"{1000 * trial.seconds:.0f}{off}"
+
+
 def random_classifier(model: str, is_duq: bool, side_px: int) -> Classifier:
-    """Of four classes; its batch normalisation has seen images, without which deep random networks give next to nothing."""
+    """A classifier of four classes with random weights.
+
+    Its batch normalisation has seen images: without that the output of a deep random network hardly depends on the image.
+    """
     size = (f"input.width={side_px}", f"input.height={side_px}")
     settings = load_settings(
         "photos", [f"classes={_CLASSES}", "pass_class=a", f"model={model}", f"RBF_flag={str(is_duq).lower()}", *size]
@@ -73,7 +103,7 @@ def random_classifier(model: str, is_duq: bool, side_px: int) -> Classifier:
 
 
 def blobs(count: int, side_px: int, seed: int) -> Tensor:
-    """(count, 3, side, side) normalised noise, as smooth as photos are."""
+    """(count, 3, side, side) normalised noise, as smooth as photos."""
     coarse = torch.randn(count, 3, _BLOBS, _BLOBS, generator=torch.Generator().manual_seed(seed))
     return functional.interpolate(coarse, (side_px, side_px), mode="bicubic")
 

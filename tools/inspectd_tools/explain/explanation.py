@@ -1,4 +1,4 @@
-"""Photos explained one by one."""
+"""Explain photos one by one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from inspectd_tools.networks.predict import classifier_network, predict
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """A photo and what the network says of it."""
+    """A photo and the prediction of the network."""
 
     subject: Subject
     pixels: Tensor
     """(1, C, H, W) normalised."""
     place: int
-    """Of the predicted class."""
+    """Index of the predicted class."""
     predicted: str
     certainty: float
     """max_c K_c, or the largest probability."""
@@ -36,11 +36,11 @@ class Explanation:
     attribution: Tensor
     """(1, C or 1, H, W)"""
     gap: float | None
-    """How far the values are from adding up, as a share; None for methods that need not."""
+    """Error of the sum of the values, as a share; None for methods that do not have to add up."""
 
     @property
     def map(self) -> Map:
-        """(H, W): summed over the channels, or their largest where there is no sign (Simonyan et al. 2014)."""
+        """(H, W): the sum over the channels; for methods without a sign, the largest (Simonyan et al. 2014)."""
         values = self.attribution[0]
         combined: Map = (values.sum(0) if self.method.is_signed else values.amax(0)).numpy()
         return combined
@@ -51,7 +51,7 @@ class Explanation:
 
 
 def look(source: Source, subjects: Sequence[Subject]) -> list[Seen]:
-    """Raises ConfigError naming a photo that can't be read or whose scores are none."""
+    """Predict every photo. Raises ConfigError naming a photo that cannot be read or whose scores are not numbers."""
     settings = source.settings
     images = load_images([(subject.path, -1) for subject in subjects], settings.input)
     scores = predict(classifier_network(source.classifier, settings.input), images.pixels)
@@ -64,7 +64,7 @@ def look(source: Source, subjects: Sequence[Subject]) -> list[Seen]:
 
 
 def explain(network: Network, method: Method, photos: Sequence[Seen]) -> Iterator[Explanation]:
-    """One after the other. Raises ConfigError where the method does not apply to the network."""
+    """Explain the photos one after the other. Raises ConfigError where the method does not apply to the network."""
     for seen in photos:
         place = torch.tensor([seen.place])
         attribution = method.attribute(network, seen.pixels, place)

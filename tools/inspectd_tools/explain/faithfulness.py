@@ -1,4 +1,4 @@
-"""Does a map say what moves the network?
+"""Does a map show what changes the score of the network?
 
 Deletion and insertion: Petsiuk, Das, Saenko, "RISE", 2018. Infidelity and sensitivity: Yeh et al., "On the (in)fidelity
 and sensitivity of explanations", 2019.
@@ -19,9 +19,9 @@ from inspectd_tools.explain.network import Network
 
 _STEPS = 16
 _BLUR_SIGMA_SHARE = 0.05
-"""Of the image's shorter side: nothing of a fault is left."""
+"""Share of the shorter side of the image: after this blur no fault is visible."""
 _NOISE_STD = 0.1
-"""Of normalised images."""
+"""In units of normalised images."""
 _NOISY = 32
 _NUDGED = 4
 
@@ -30,26 +30,26 @@ Score = Callable[[Tensor], Tensor]
 
 
 def deletion(score: Score, image: Tensor, attribution: Map) -> NDArray[np.float64]:
-    """(17,) scores while pixels of (C, H, W) turn to the mean grey, the most important first. A good map's fall early."""
+    """(17,) scores while pixels of (C, H, W) turn mean grey, most important first. With a good map they fall early."""
     return _curve(score, image, torch.zeros_like(image), attribution)
 
 
 def insertion(score: Score, image: Tensor, attribution: Map) -> NDArray[np.float64]:
-    """(17,) scores while a blurred image gets its pixels back, the most important first. A good map's rise early."""
+    """(17,) scores while a blurred image gets its pixels back, most important first. With a good map they rise early."""
     sigma = _BLUR_SIGMA_SHARE * min(image.shape[1:])
     blurred = np.stack([cv2.GaussianBlur(channel, (0, 0), sigma) for channel in image.numpy()])
     return _curve(score, torch.from_numpy(blurred), image, attribution)
 
 
 def area(curve: NDArray[np.float64]) -> float:
-    """Under a curve over shares 0..1."""
+    """Area under a curve over shares 0..1."""
     return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))
 
 
 def unexplained(network: Network, method: Method, image: Tensor, place: int, attribution: Tensor) -> float:
-    """Infidelity to gaussian noise, with the best scale for the map, as a share of how far the noise moves the target.
+    """Infidelity under gaussian noise, with the best scale for the map, as a share of how much the noise changes the target.
 
-    0: the map foretells every move; 1: none. `image` and `attribution` (1, C, H, W). NaN where noise moves nothing.
+    0: the map predicts every change; 1: none. `image` and `attribution` are (1, C, H, W). NaN if the noise changes nothing.
     """
 
     @infidelity_perturb_func_decorator(method.adds_up)
@@ -70,7 +70,7 @@ def unexplained(network: Network, method: Method, image: Tensor, place: int, att
 
 
 def sensitivity(network: Network, method: Method, image: Tensor, place: int) -> float:
-    """How far the map of (1, C, H, W) moves, as a share of its norm, when the pixels move by up to 0.02."""
+    """How much the map of (1, C, H, W) changes, as a share of its norm, when the pixels change by up to 0.02."""
 
     def explain(inputs: tuple[Tensor]) -> tuple[Tensor]:
         (images,) = inputs
@@ -84,7 +84,9 @@ def sensitivity(network: Network, method: Method, image: Tensor, place: int) -> 
 
 def _curve(score: Score, start: Tensor, end: Tensor, attribution: Map) -> NDArray[np.float64]:
     flat = attribution.ravel()
-    shuffled = np.random.default_rng(0).random(flat.size)  # among equals, of which a coarse map has many
+    shuffled = np.random.default_rng(0).random(
+        flat.size
+    )  # random order among equal values, which a coarse map has many of
     rank = np.empty(flat.size, np.int64)
     rank[np.lexsort((shuffled, -flat))] = np.arange(flat.size)
     ranks = torch.from_numpy(rank.reshape(attribution.shape))

@@ -1,8 +1,8 @@
-"""Attribution methods: what of an image speaks for, or against, the class that the network sees in it.
+"""Attribution methods: which pixels of an image support the predicted class, and which contradict it.
 
 integrated_gradients: Sundararajan, Taly, Yan 2017. saliency_map: Simonyan, Vedaldi, Zisserman 2014. deeplift: Shrikumar,
 Greenside, Kundaje 2017. guided_backpropagation: Springenberg et al. 2015. grad_cam: Selvaraju et al. 2017.
-The baseline of those that compare with one is the mean grey (or colour) that the images are normalised by.
+Methods that need a baseline use mean grey (or mean colour), with which the images are normalised.
 """
 
 import warnings
@@ -21,25 +21,25 @@ from inspectd_tools.explain.rules import Product
 
 STEPS = 200
 _MOST_STEPS = 8 * STEPS
-"""Where the sum is still off by more than 1 % the steps are doubled, up to these."""
+"""While the sum is off by more than 1 %, the steps are doubled, up to this number."""
 _INTERNAL_BATCH = 32
 _LARGEST_GAP = 0.01
 _RECTIFIED = frozenset({"ReLU", "ReLU6", "MaxPool2d", "Square", "Exponential", "Softmax"})
-"""Rectifiers, and what guided backpropagation passes by the gradient as it did in its paper."""
+"""Rectifiers, and layers through which guided backpropagation passes the plain gradient, as in its paper."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
     attribute: Callable[[Network, Tensor, Tensor], Tensor]
-    """Network, (N, C, H, W) normalised images, (N,) classes -> (N, C or 1, H, W). Raises ConfigError where it does not apply."""
+    """Network, (N, C, H, W) normalised images, (N,) classes -> (N, C or 1, H, W). Raises ConfigError if the method does not apply."""
     is_signed: bool
-    """Negative speaks against the class."""
+    """Negative values contradict the class."""
     adds_up: bool
-    """Its values sum to the target's value for the image less that for the baseline."""
+    """The values sum to the target for the image minus the target for the baseline."""
 
 
 def gap(network: Network, images: Tensor, classes: Tensor, attributions: Tensor) -> Tensor:
-    """(N,): how far the sums are from f(image) - f(baseline), as a share of it: completeness (Sundararajan et al. 2017)."""
+    """(N,) error of the sums: distance to f(image) - f(baseline), as a share of it (completeness, Sundararajan et al. 2017)."""
     exact = as_double(network)
     with torch.no_grad():
         values = exact(images.double()).gather(1, classes[:, None])
@@ -79,7 +79,7 @@ def _deeplift(network: Network, images: Tensor, classes: Tensor) -> Tensor:
         raise ConfigError(f"deeplift: has no rule for {', '.join(sorted(network.unknown))}")
     if "Softmax" in network.activations:
         raise ConfigError(
-            "deeplift: has no rule for a softmax, which mixes all classes, that adds up; explain the logits "
+            "deeplift: has no rule that adds up for a softmax, which mixes all classes; explain the logits "
             "(--target class or contrast), or use integrated_gradients"
         )
     exact = as_double(network)
@@ -95,8 +95,8 @@ def _guided_backpropagation(network: Network, images: Tensor, classes: Tensor) -
     others = (network.activations | network.unknown) - _RECTIFIED
     if others:
         raise ConfigError(
-            f"guided_backpropagation: is defined for ReLU alone; this network has {', '.join(sorted(others))}, "
-            "where it would be the plain gradient under another name"
+            f"guided_backpropagation: is defined for ReLU alone; this network also has {', '.join(sorted(others))}, "
+            "for which it would be the same as the plain gradient"
         )
     with _quiet():
         maps = GuidedBackprop(network).attribute(_leaf(images), target=classes)  # type: ignore[no-untyped-call]
@@ -108,9 +108,7 @@ def _grad_cam(network: Network, images: Tensor, classes: Tensor) -> Tensor:
     coarse = method.attribute(_leaf(images), target=classes, relu_attributions=True).detach()
     rows, columns = coarse.shape[2:]
     if rows * columns == 1:
-        raise ConfigError(
-            "grad_cam: the last feature map is 1x1, so nothing is left of where things are; use saliency_map"
-        )
+        raise ConfigError("grad_cam: the last feature map is 1x1 and does not show positions; use saliency_map")
     return cast(Tensor, LayerAttribution.interpolate(coarse, images.shape[2:], "bilinear"))
 
 
@@ -120,7 +118,7 @@ def _leaf(images: Tensor) -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Captum warns at every call that it sets hooks, and takes them away again."""
+    """Hide the warning of Captum, at every call, that it sets hooks and removes them again."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting (forward, )?backward hooks")
         yield
@@ -133,4 +131,4 @@ METHODS = {
     "deeplift": Method(_deeplift, is_signed=True, adds_up=True),
     "integrated_gradients": Method(_integrated_gradients, is_signed=True, adds_up=True),
 }
-"""The fastest first."""
+"""Fastest first."""

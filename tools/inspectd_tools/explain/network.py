@@ -1,7 +1,7 @@
-"""A classifier taken apart on a copy, so that every activation is a module of its own and none works in place.
+"""A copy of a classifier in which every activation is a separate module and no module works in place.
 
-Hooks of attribution methods sit on modules: one that is called twice (the ReLU of ResNet's blocks), one that overwrites
-its input, and a product or ReLU6 that they don't know give maps that are wrong without a word.
+Attribution methods hook modules. A module that is called twice (the ReLU in the blocks of ResNet), a module that overwrites
+its input, and a product or ReLU6 that the methods do not know give wrong maps without any error.
 """
 
 import operator
@@ -17,9 +17,10 @@ from inspectd_tools.networks.duq import DuqHead, FoldedDuqHead
 from inspectd_tools.networks.torchvision_compat import torchvision
 
 Target = Literal["contrast", "class", "certainty"]
-"""class: log K_c of DUQ, or the class's logit before the softmax, which mixes it with the others. contrast: that, less the
-mean of the other classes', as DeepLift's authors advise; a certain image lies where log K_c is highest and its gradient
-vanishes, and only the others say what sets it apart. certainty: K_c, or the probability."""
+"""class: log K_c of DUQ, or the logit of the class before the softmax, which mixes the classes.
+contrast: the same minus the mean of the other classes, as the authors of DeepLift advise. For a certain image log K_c is
+at its maximum, where its gradient vanishes; only the other classes show what distinguishes the image.
+certainty: K_c, or the probability."""
 
 _NONLINEAR_HEAD = {"Square", "Exponential", "Softmax"}
 _LINEAR_MODULES = (
@@ -34,7 +35,7 @@ _LINEAR_MODULES = (
     nn.Dropout,
     torchvision.ops.StochasticDepth,
 )
-"""In evaluation mode."""
+"""Linear in evaluation mode."""
 _LINEAR_FUNCTIONS = (operator.add, operator.getitem, operator.floordiv, torch.cat, torch.flatten, torch.transpose)
 _LINEAR_METHODS = ("chunk", "view", "contiguous", "size")
 
@@ -42,7 +43,7 @@ _LINEAR_METHODS = ("chunk", "view", "contiguous", "size")
 class Network(nn.Module):
     """(N, C, H, W) normalised float -> (N, classes) of the target.
 
-    `activations`: names of what is not linear in it; `unknown`: what it calls and this module has no name for.
+    `activations`: names of its non-linear operations; `unknown`: operations that this module does not know.
     """
 
     def __init__(self, classifier: Classifier, target: Target) -> None:
@@ -58,7 +59,7 @@ class Network(nn.Module):
 
 
 def _head(head: nn.Module, target: Target) -> tuple[nn.Module, frozenset[str]]:
-    """From features to the target, and the names of what is not linear in it."""
+    """From features to the target, and the names of the non-linear operations in it."""
     layers: list[nn.Module]
     if isinstance(head, DuqHead):
         folded = FoldedDuqHead(head)
@@ -76,7 +77,7 @@ def _head(head: nn.Module, target: Target) -> tuple[nn.Module, frozenset[str]]:
 
 
 def _contrast(classes: int) -> nn.Linear:
-    """Each class less the mean of the others."""
+    """Each class minus the mean of the others."""
     layer = nn.Linear(classes, classes, bias=False)
     own, others = torch.eye(classes), (1 - torch.eye(classes)) / (classes - 1)
     layer.weight = nn.Parameter(own - others)
@@ -98,7 +99,7 @@ def _taken_apart(backbone: nn.Module) -> tuple[fx.GraphModule, frozenset[str], f
         name = f"own_{node.name}"
         network.add_submodule(name, own)
         with network.graph.inserting_before(node):
-            # a tensor that leaves one hooked module and enters the next would be seen by Captum's hooks in the wrong order
+            # if one tensor left a hooked module and entered the next, Captum's hooks would see it in the wrong order
             inputs = tuple(network.graph.call_function(torch.clone, (given,)) for given in node.args)
             node.replace_all_uses_with(network.graph.call_module(name, inputs))
         network.graph.erase_node(node)

@@ -1,4 +1,4 @@
-"""Maps as pictures: photo, heat map and overlay side by side, and a page of overlays a class."""
+"""Maps as pictures: photo, heat map and overlay side by side, and one page of overlays per class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from inspectd_tools.explain.evidence import Map
 from inspectd_tools.explain.explanation import Explanation, Seen
 
 _WIDTH_PX = (320, 960)
-"""Smaller photos are enlarged, so that text fits above them, larger ones made smaller."""
+"""Smaller photos are enlarged so that the text fits above them; larger ones are reduced."""
 _BRIGHTEST = 99.5
-"""Percentile of a map's magnitude that is drawn in the last colour: a few pixels must not darken all others."""
+"""Percentile of the map's magnitude that gets the strongest colour, so that a few pixels do not darken all others."""
 _STRONGEST_COVER = 0.8
 _RED_BGR = (0, 0, 200)
 
@@ -27,13 +27,13 @@ Picture = NDArray[np.uint8]
 
 
 def draw(explanation: Explanation, spec: InputSpec, title: str) -> Image.Image:
-    """Photo, heat map and overlay, under what the network says and what was explained."""
+    """Photo, heat map and overlay, with the prediction and the target above them."""
     seen = explanation.seen
-    truth = f"is {seen.subject.truth}" if seen.subject.truth else seen.subject.path.name
+    truth = f"truth: {seen.subject.truth}" if seen.subject.truth else seen.subject.path.name
     legend = "red: for, blue: against" if explanation.method.is_signed else "bright: matters"
     captions = (
         f"{seen.predicted}\nCertainty = {seen.certainty:.2f}, {truth}",
-        f"{title}\n{'no pixel matters: the map is zero' if explanation.is_blank else legend}",
+        f"{title}\n{'the map is zero everywhere' if explanation.is_blank else legend}",
         "",
     )
     return _side_by_side(panels(explanation, spec), captions)
@@ -46,7 +46,7 @@ def draw_pair(explanation: Explanation, spec: InputSpec, captions: tuple[str, st
 
 
 def panels(explanation: Explanation, spec: InputSpec) -> tuple[Picture, Picture, Picture]:
-    """Photo, heat map and overlay of one size; outside the network's region nothing is drawn over the photo."""
+    """Photo, heat map and overlay of the same size. Outside the region that the network sees, the photo stays as it is."""
     photo = _photo(explanation.seen)
     height, width = photo.shape[:2]
     region = spec.region
@@ -68,7 +68,10 @@ def panels(explanation: Explanation, spec: InputSpec) -> tuple[Picture, Picture,
 
 
 def write_pages(folder: Path, explanations: Sequence[Explanation], spec: InputSpec) -> list[Path]:
-    """`<class>.png` of all photos whose truth, or else prediction, is that class. Raises OSError."""
+    """Write `<class>.png` with all photos of that class: by truth, or by prediction if the truth is not known.
+
+    Raises OSError.
+    """
     by_class: dict[str, list[Explanation]] = {}
     for explanation in explanations:
         by_class.setdefault(class_of(explanation.seen), []).append(explanation)
@@ -78,7 +81,7 @@ def write_pages(folder: Path, explanations: Sequence[Explanation], spec: InputSp
 
 
 def write_sheet(path: Path, explanations: Sequence[Explanation], spec: InputSpec) -> None:
-    """A contact page of overlays. Raises OSError."""
+    """Write a contact sheet of overlays. Raises OSError."""
     tiles = []
     for explanation in explanations:
         seen = explanation.seen
@@ -92,7 +95,7 @@ def class_of(seen: Seen) -> str:
 
 
 def _side_by_side(columns: Sequence[Picture], captions: Sequence[str]) -> Image.Image:
-    """Pictures of one size, each under its caption of at most two lines."""
+    """Pictures of the same size, each below its caption of at most two lines."""
     height, width = columns[0].shape[:2]
     gap_px = max(4, width // 60)
     size_px = max(12.0, width / 22)
@@ -116,6 +119,6 @@ def _photo(seen: Seen) -> Picture:
 
 
 def _scaled(attribution: Map) -> Map:
-    """To -1..1."""
+    """Scale a map to -1..1."""
     highest = np.percentile(np.abs(attribution), _BRIGHTEST) or np.abs(attribution).max()
     return np.clip(attribution / highest, -1, 1) if highest > 0 else attribution

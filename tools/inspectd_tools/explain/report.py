@@ -1,4 +1,4 @@
-"""The checks as tables: a row a method, with what speaks against believing it."""
+"""The result of the checks: a table with one row per method, remarks against trusting it, and files."""
 
 import csv
 from collections.abc import Sequence
@@ -10,16 +10,22 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from inspectd.binomial import interval
-from inspectd_tools.explain.check import CONTROLS, Checked, Measured
+from inspectd.inference.preprocess import InputSpec
+from inspectd.terminal import console
+from inspectd_tools.explain.check import CONTROLS, Checked, Measured, SanityStep
 from inspectd_tools.explain.methods import is_whole
+from inspectd_tools.explain.pictures import write_sheet
 from inspectd_tools.explain.sanity import MOST_ALIKE, SAME_CLASS
 
 _MOSTLY = 0.5
+_SHEET = 30
+Wrong = dict[str, tuple[list[Measured], int]]
+"""Method -> suspect photos, and how many right and certain photos there were."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method; means over the photos, NaN where nothing was measured."""
+    """One method; means over the photos, NaN if nothing was measured."""
 
     method: str
     seconds: float
@@ -34,7 +40,7 @@ class Row:
     sensitivity: float
     largest_gap: float
     random_rank_correlation: float
-    """With all weights random."""
+    """With all weights random; `random_ssim` too."""
     random_ssim: float
     remarks: str
 
@@ -45,11 +51,12 @@ def rows(checked: Checked) -> list[Row]:
     return [_row(name, measured, checked, chance) for name, measured in by_method.items()]
 
 
-def wrong_reason(checked: Checked, certain: float) -> dict[str, tuple[list[Measured], int]]:
-    """Method -> photos that are right and certain while most of the map is off the label (where that is not known: off the
-    fault), and how many right and certain ones there were to look at.
+def wrong_reason(checked: Checked, certain: float) -> Wrong:
+    """Find the photos that are right and certain although most of the map is outside the label.
+
+    Where the label is not known, outside the fault. `certain`: from which certainty a photo counts as certain.
     """
-    found: dict[str, tuple[list[Measured], int]] = {}
+    found: Wrong = {}
     for name in checked.explanations:
         if name in CONTROLS:
             continue
@@ -67,7 +74,7 @@ def wrong_reason(checked: Checked, certain: float) -> dict[str, tuple[list[Measu
 
 
 def table(title: str, found: Sequence[Row]) -> Table:
-    """For people, within 80 columns; the remarks need lines of their own."""
+    """For the terminal, at most 80 columns wide; the remarks are printed on lines below it."""
     page = Table("method", title=title, box=SIMPLE_HEAD, padding=0, pad_edge=False)
     for column in (
         *("in\nfault\n(area)", "points at\nfault", "in\nlabel", "dele-\ntion\nAUC ↓"),
@@ -88,8 +95,37 @@ def table(title: str, found: Sequence[Row]) -> Table:
     return page
 
 
+def print_report(title: str, checked: Checked, found: Sequence[Row], wrong: Wrong, certain: float) -> None:
+    """The table, and below it the remarks, the methods that do not apply and the suspect photos."""
+    console().print(table(title, found))
+    for row in found:
+        if row.method not in CONTROLS:
+            print(f"{row.method}, {row.seconds:.2f} s per photo: {row.remarks or 'no check contradicts it'}")
+    for name, reason in checked.refused.items():
+        print(f"{name} does not apply: {reason}")
+    for name, (suspects, looked) in wrong.items():
+        print(
+            f"{name}: of {looked} right and certain (>= {certain:.2f}) photos, the map of {len(suspects)} is mostly outside "
+            "the label or fault"
+        )
+
+
+def write_report(folder: Path, checked: Checked, found: Sequence[Row], wrong: Wrong, spec: InputSpec) -> None:
+    """Make `folder` and write all tables and the sheets of suspect photos. Raises OSError."""
+    folder.mkdir(parents=True)
+    write_rows(folder / "check.csv", found, Row)
+    write_rows(folder / "photos.csv", checked.measured, Measured)
+    write_rows(folder / "sanity.csv", checked.sanity, SanityStep)
+    write_rows(folder / "wrong_reason.csv", [row for suspects, _ in wrong.values() for row in suspects], Measured)
+    for name, (suspects, _) in wrong.items():
+        by_path = {explanation.seen.subject.path: explanation for explanation in checked.explanations[name]}
+        shown = [by_path[row.path] for row in suspects[:_SHEET]]
+        if shown:
+            write_sheet(folder / f"wrong_reason_{name}.png", shown, spec)
+
+
 def write_rows(path: Path, records: Sequence[object], kind: type) -> None:
-    """CSV of dataclass instances. Raises OSError."""
+    """Write dataclass instances of one `kind` as CSV. Raises OSError."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(kind)])
         writer.writeheader()
@@ -106,15 +142,15 @@ def _row(name: str, measured: list[Measured], checked: Checked, chance: float) -
     if wholly_random.rank_correlation > MOST_ALIKE:
         remarks.append("ignores the weights")
     elif cascade[0].rank_correlation > SAME_CLASS:
-        remarks.append("shows the same for any class")
+        remarks.append("shows the same for every class")
     if not all(is_whole(gap) for gap in gaps):
-        remarks.append(f"{sum(not is_whole(gap) for gap in gaps)} don't add up")
+        remarks.append(f"{sum(not is_whole(gap) for gap in gaps)} do not add up")
     if blank:
         remarks.append(f"{blank} blank")
     if _mean(measured, "fault_share") <= _mean(measured, "fault_area"):
-        remarks.append("no more in the fault than by chance")
+        remarks.append("no more inside the fault than by chance")
     if name != "(chance)" and _mean(measured, "insertion_auc") - _mean(measured, "deletion_auc") <= chance:
-        remarks.append("moves the score no more than chance")
+        remarks.append("changes the score no more than chance")
     return Row(
         method=name,
         seconds=_mean(measured, "seconds"),

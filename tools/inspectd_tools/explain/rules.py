@@ -1,9 +1,9 @@
-"""What DeepLift does at the operations that Captum has no rule for, or a wrong one.
+"""Rules of DeepLift for operations for which Captum has no rule, or a wrong one.
 
 DeepLift (Shrikumar, Greenside, Kundaje, "Learning important features through propagating activation differences",
-2017) shares out how an output differs from that of a baseline. Its rescale rule holds for any function of one value:
-(f(x) - f(b)) / (x - b) takes the gradient's place. Captum applies it to the modules it lists; those here are added.
-A batch is the images and then, in the same order, their baselines.
+2017) distributes the difference between an output and the output for a baseline over the inputs. Its rescale rule holds
+for every function of one value: (f(x) - f(b)) / (x - b) replaces the gradient. Captum applies it to the modules in its
+list; this module adds more. A batch holds the images first and then, in the same order, their baselines.
 """
 
 from typing import Any, cast
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 
 class ClippedReLU(nn.ReLU):
-    """min(max(x, 0), highest): ReLU6, but a ReLU to the methods that look for one."""
+    """min(max(x, 0), highest): ReLU6, as a subclass of ReLU so that the methods recognise it."""
 
     def __init__(self, highest: float) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Exponential(nn.Module):
 
 
 class Mean(nn.Module):
-    """(N, K, m) -> (N, K): mean over m, times a factor."""
+    """(N, K, m) -> (N, K): mean over m times a factor."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -50,15 +50,15 @@ class Product(nn.Module):
     """x * y of two values that both depend on the image, such as a feature map and its gate."""
 
     shares_out = False
-    """DeepLift: half of each difference at the other's value in the image, half at that in the baseline, which is the Shapley value
-    of a product (Lundberg and Lee, 2017). Otherwise the gradient."""
+    """True for DeepLift: each difference counts half with the other factor's value in the image and half with its value in the
+    baseline, which is the Shapley value of a product (Lundberg and Lee, 2017). Otherwise the plain gradient."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return cast(Tensor, _SharedProduct.apply(x, y)) if self.shares_out else x * y  # type: ignore[no-untyped-call]
 
 
 class MaxPool(nn.MaxPool2d):
-    """Max pooling whose windows may overlap; Captum's rule loses what two windows share."""
+    """Max pooling with windows that may overlap; the rule of Captum loses what two windows share."""
 
 
 class _SharedProduct(torch.autograd.Function):
@@ -75,7 +75,7 @@ class _SharedProduct(torch.autograd.Function):
 
 
 def _middle(values: Tensor) -> Tensor:
-    """(2N, ...): between image and baseline, for both."""
+    """(2N, ...): the mean of image and baseline, once for each of them."""
     image, baseline = values.chunk(2)
     return ((image + baseline) / 2).repeat(2, *[1] * (values.ndim - 1))
 
@@ -83,7 +83,10 @@ def _middle(values: Tensor) -> Tensor:
 def _max_pool(
     pool: MaxPool, inputs: Tensor, outputs: Tensor, grad_input: Tensor, grad_output: Tensor, eps: float = 1e-10
 ) -> Tensor:
-    """The winner of the larger side, image or baseline, takes the whole difference of its window: its own is no smaller."""
+    """The difference of a window goes to one input: the maximum in the image or in the baseline, whichever is larger.
+
+    The difference of that input is at least as large as the difference of the window.
+    """
     _, winners = functional.max_pool2d(
         inputs, pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, return_indices=True
     )

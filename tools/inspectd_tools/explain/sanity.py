@@ -1,7 +1,7 @@
 """Does a map depend on what the network has learned?
 
-Adebayo et al., "Sanity checks for saliency maps", 2018: weights go back to a random start layer by layer, from the top,
-and a map that stays as it was shows the image, not the network.
+Adebayo et al., "Sanity checks for saliency maps", 2018: the weights become random layer by layer, starting at the head.
+A map that does not change shows the image, not the network.
 """
 
 from collections.abc import Iterator
@@ -18,15 +18,18 @@ from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.settings import TrainingSettings
 
 _MOST_STEPS = 5
-"""Besides the head; blocks of deep networks go together."""
+"""After the head; in deep networks several blocks become random in one step."""
 MOST_ALIKE = 0.5
-"""A map whose rank correlation with that of a wholly random network is above ignores the weights."""
+"""Above this rank correlation with the map of a completely random network, a map ignores the weights."""
 SAME_CLASS = 0.9
-"""One that is above this with a random head alone would show the same for any class."""
+"""Above this rank correlation when only the head is random, a map would show the same for every class."""
 
 
 def cascade(classifier: Classifier, settings: TrainingSettings) -> Iterator[tuple[str, Classifier]]:
-    """Copies of the classifier, of which ever more is random, from the head down to the first layer, with the last one's name."""
+    """Copies of the classifier with more and more random layers, from the head down to the first layer.
+
+    Each comes with the name of the layer that became random last.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed + 1)
         fresh = Classifier(settings).eval()
@@ -42,7 +45,7 @@ def cascade(classifier: Classifier, settings: TrainingSettings) -> Iterator[tupl
 
 
 def rank_correlation(first: Map, second: Map) -> float:
-    """Spearman's, of magnitudes; 0 where one of the maps is the same everywhere."""
+    """Spearman's rank correlation of the magnitudes; 0 if one of the maps is constant."""
     ranks = [rankdata(np.abs(attribution), axis=None) for attribution in (first, second)]
     centred = [values - values.mean() for values in ranks]
     norms = np.prod([np.linalg.norm(values) for values in centred])

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -10,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from inspectd.errors import ConfigError
+from inspectd_tools.sampling import spread
 from inspectd_tools.synthetic.compose.dataset import Order
 from inspectd_tools.synthetic.compose.extraction import Prepared, read_grey
-
-T = TypeVar("T")
 
 _COLUMNS = 6
 _DISCARD_ROWS = 4
@@ -31,15 +29,15 @@ def write_sheet(prepared: Sequence[Prepared], orders: Sequence[Order], folder: P
         ax.axis("off")
     for number, name in enumerate(classes):
         found = [entry for entry in prepared if entry.source.class_ == name and entry.stamp is not None]
-        for ax, entry in zip(grid[2 * number], _spread(found), strict=False):
+        for ax, entry in zip(grid[2 * number], spread(found, _COLUMNS), strict=False):
             _show_found(ax, entry)
         grid[2 * number][0].set_title(f"{name}: {len(found)} found", loc="left", fontsize=9)
         made = [order for order in orders if order.class_ == name]
-        for ax, order in zip(grid[2 * number + 1], _spread(made), strict=False):
+        for ax, order in zip(grid[2 * number + 1], spread(made, _COLUMNS), strict=False):
             _show(ax, read_grey(folder / order.file))
         grid[2 * number + 1][0].set_title(f"{name}: {len(made)} composed", loc="left", fontsize=9)
     grounds = [entry.ground for entry in prepared if entry.ground is not None]
-    for ax, ground in zip(grid[2 * len(classes)], _spread(grounds), strict=False):
+    for ax, ground in zip(grid[2 * len(classes)], spread(grounds, _COLUMNS), strict=False):
         _show(ax, ground.image)
     grid[2 * len(classes)][0].set_title(f"{len(grounds)} grounds, without print", loc="left", fontsize=9)
     for ax, entry in zip(grid[2 * len(classes) + 1 :].flat, discarded, strict=False):
@@ -73,11 +71,6 @@ def _show(ax: Axes, image: np.ndarray) -> None:
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     ax.imshow(small, cmap="gray", vmin=0, vmax=255, extent=(0, image.shape[1], image.shape[0], 0))
     ax.axis("off")
-
-
-def _spread(entries: Sequence[T]) -> list[T]:
-    places = np.linspace(0, len(entries) - 1, min(len(entries), _COLUMNS)).astype(int)
-    return [entries[place] for place in places]
 
 
 def _wrapped(text: str, width: int = 46) -> str:
