@@ -288,7 +288,7 @@ def test_a_fault_cut_by_its_mask_lies_on_a_good_photo_and_changes_nothing_else(t
         ({"seam": {"method": "glue"}}, "seam.method: 'glue' is not allowed"),
         ({"photos": None}, "photos: None is not allowed"),
         ({"ink": {"grey": [200, 100]}}, r"ink.grey: \[200, 100\] is not allowed: must be \[lowest, highest\]"),
-        ({"classes": {"no_fail": {}}}, "classes.no_fail.find: must be given where there are no masks"),
+        ({"classes": {"no_fail": {}}}, "classes.no_fail: give `masks`, the folder"),
         ({"templates": {}}, "classes.no_fail.find.templates: 'label' is not among the templates: none"),
         ({"ground": {"classes": ["other"]}, "x": 1}, "x: unknown key"),
     ],

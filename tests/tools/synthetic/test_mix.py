@@ -184,12 +184,12 @@ def test_what_is_not_taken_joins_the_test_unless_its_group_is_taken(real):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--train", 12, 0.1], "--train: class good: 108 real photos wanted, there are 40"),
-        (["--train", 60, 1], "class good: 60 synthetic images wanted: there are 50"),
-        (["--train", 10, 0.3], "ask for 23.33 real photos a class; choose N and RATIO"),
+        (["--train", 12, 0.1], "--train: class good: 108 real photos are needed, there are 40"),
+        (["--train", 60, 1], "class good: 60 synthetic images are needed: there are 50"),
+        (["--train", 10, 0.3], "need 23.33 real photos per class; choose N and RATIO"),
         (["--train", 12, 1.5], "ratio 1.5; must be from 0 (all real) to 1 (all synthetic)"),
-        (["--val", 0, 1], "--val: 0 photos a class; must be 1 or more"),
-        (["--train", 12, 0.5, "--keep", "gud"], "--keep: 'gud' is none of the classes good, torn"),
+        (["--val", 0, 1], "--val: 0 photos per class; must be 1 or more"),
+        (["--train", 12, 0.5, "--keep", "gud"], "--keep: 'gud' is not a class; the classes are good, torn"),
         (["--train", 12, "nan"], "ratio nan"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_class_that_has_no_synthetic_images_can_be_kept(real, tmp_path, capsys
         path.unlink()
     (made / "good").rmdir()
     assert run(real, "--synthetic", made, "--train", 12, 0.5) == 78
-    assert "--keep good leaves it real" in capsys.readouterr().err
+    assert "--keep good keeps its real photos instead" in capsys.readouterr().err
     manifest = run(real, "--synthetic", made, "--train", 12, 0.5, "--keep", "good")
     assert counts(manifest, "train") == {"good": (40, 0), "torn": (12, 12)}
 
@@ -213,7 +213,7 @@ def test_images_of_unknown_origin_are_refused(real, tmp_path, capsys):
     made = composed(real, tmp_path / "made", "train")
     (made / "sources.csv").unlink()
     assert run(real, "--synthetic", made, "--train", 12, 0.5) == 78
-    assert "sources.csv: can't be read" in capsys.readouterr().err
+    assert "sources.csv: no such file" in capsys.readouterr().err
 
 
 def test_behind_images_that_were_learnt_is_every_photo_of_the_training(real, tmp_path, capsys):

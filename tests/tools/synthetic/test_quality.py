@@ -142,7 +142,7 @@ def test_score_knows_good_synthetic_photos_from_those_of_the_wrong_class(tmp_pat
     for name in CLASSES:
         kids = {
             key: next(
-                row["kid"] for row in found["closeness"] if (row["of_class"], row["compared"]) == (name, "synthetic")
+                row["kid"] for row in found["similarity"] if (row["of_class"], row["compared"]) == (name, "synthetic")
             )
             for key, found in (("good", good), ("bad", bad))
         }
@@ -163,7 +163,7 @@ def test_score_of_some_classes_only(tmp_path, weights):
         path.unlink()
     (synthetic / "disc").rmdir()
     found = scored(tmp_path, weights, synthetic, write(tmp_path / "real", 12, 1))
-    assert {row["of_class"] for row in found["closeness"]} == {"bar", "together"}
+    assert {row["of_class"] for row in found["similarity"]} == {"bar", "together"}
     assert [row["trained_on"] for row in found["probes"]] == ["real", "real + synthetic"]
 
 

@@ -1,1 +1,1 @@
-"""Synthetic photos from real ones: prints and faults are lifted from some photos and put onto others."""
+"""Synthetic photos made from real ones: prints and faults are lifted from some photos and put onto others."""

@@ -1,4 +1,4 @@
-"""Seams: how what was pasted is made to belong where it lies."""
+"""Seams: adapt what was pasted to what is around it."""
 
 import cv2
 import numpy as np
@@ -10,21 +10,21 @@ _METHOD = cv2.INPAINT_NS
 
 class Membrane:
     """Poisson blending of one region (Perez et al. 2003) in the form of Farbman et al. (2009): the pasted pixels plus the
-    smoothest surface (harmonic: its Laplacian is 0) that takes the step away along the region's edge.
+    smoothest surface (harmonic: its Laplacian is 0) that removes the step along the edge of the region.
 
-    That surface is so smooth that a few hundred cells hold it, and for a given region it is a matrix times the
-    steps along the edge. Where the region meets the edge of its picture, there is no step to take away.
+    That surface is so smooth that a few hundred cells describe it; for a given region it is a matrix times the steps
+    along the edge. Where the region meets the edge of its picture, there is no step to remove.
     """
 
     def __init__(self, mask: Grey, cells: int, feather_px: int) -> None:
-        """`mask` (h, w): 255 in the region. `cells` along the longer side. `feather_px`: what is too fine for the
-        cells, such as noise, goes over from one picture to the other so gradually."""
+        """`mask` (h, w): 255 in the region. `cells`: number along the longer side. `feather_px`: width over which
+        details that are finer than a cell, such as noise, change from one picture to the other."""
         cell = max(1.0, max(mask.shape) / cells)
         self._size = (max(2, round(mask.shape[1] / cell)), max(2, round(mask.shape[0] / cell)))
         self._inside = cv2.resize(mask, self._size, interpolation=cv2.INTER_AREA) > 4
         self._edge = cv2.dilate(self._inside.astype(np.uint8), _CROSS).astype(bool) & ~self._inside
         self._harmonic = _harmonic(self._inside, self._edge)
-        # a frame of the region's own value: no feathering towards the edge of the picture
+        # repeat the region beyond the picture: no feathering towards the edge of the picture
         framed = cv2.copyMakeBorder(mask, feather_px, feather_px, feather_px, feather_px, cv2.BORDER_REPLICATE)
         distance = cv2.distanceTransform((framed > 0).astype(np.uint8), cv2.DIST_L2, 3)
         self._weight = np.clip(distance[feather_px:-feather_px, feather_px:-feather_px] / feather_px, 0, 1)
@@ -51,7 +51,7 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def _harmonic(inside: NDArray[np.bool_], edge: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(n inside, n edge): the values inside that are each the mean of their neighbours, from those on the edge."""
+    """(n inside, n edge) matrix: from the values on the edge to those inside, each of which is the mean of its neighbours."""
     n, m = int(inside.sum()), int(edge.sum())
     if n == 0 or m == 0:
         return np.zeros((n, m), np.float32)

@@ -10,22 +10,15 @@ from numpy.typing import NDArray
 
 from inspectd_tools.synthetic.compose.blend import Membrane, inpaint_seam
 from inspectd_tools.synthetic.compose.config import Box, ComposeConfig, PlaceConfig, SeamConfig
-from inspectd_tools.synthetic.compose.extraction import (
-    FAULT_CELLS,
-    PART_CELLS,
-    Background,
-    Ground,
-    Stamp,
-    context,
-    fits,
-)
+from inspectd_tools.synthetic.compose.extraction import FAULT_CELLS, PART_CELLS, Ground, Stamp, context, fits
+from inspectd_tools.synthetic.compose.photos import Background
 
 Grey = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """All that photos are composed of."""
+    """Everything that images are composed from."""
 
     stamps: Mapping[str, Sequence[Stamp]]
     """Class -> its prints or faults."""
@@ -46,7 +39,7 @@ class Composed:
 
 
 def compose(class_: str, assets: Assets, config: ComposeConfig, rng: np.random.Generator) -> Composed:
-    """The same generator state gives the same bytes."""
+    """Compose one image. The same generator state gives the same bytes."""
     stamps, place = assets.stamps[class_], config.classes[class_].place
     stamp = stamps[int(rng.integers(len(stamps)))]
     ground = assets.grounds[int(rng.integers(len(assets.grounds)))]
@@ -67,7 +60,7 @@ def compose(class_: str, assets: Assets, config: ComposeConfig, rng: np.random.G
 def bare_part(
     ground: Ground, backgrounds: Sequence[Background], config: ComposeConfig, rng: np.random.Generator
 ) -> tuple[Grey, Box, Path | None, dict[str, object]]:
-    """A photo of a part without a print, its body's box, the background's file and where the part was put."""
+    """A photo of a part without a print, the box of its body, the file of the background, and the position of the part."""
     if config.part is None or ground.cut is None or ground.mask is None or ground.membrane is None:
         return ground.image.copy(), ground.body, None, {}
     background = backgrounds[int(rng.choice(ground.alike))]
@@ -90,7 +83,10 @@ def bare_part(
 
 
 def _turned(layer: Grey, degrees: float, flip: bool, fill: int | None) -> Grey:
-    """Turned clockwise about its middle, in a box that holds all of it; mirrored first. `fill`: None repeats the edge."""
+    """Mirror the layer if `flip`, then turn it clockwise about its middle, in a box that holds all of it.
+
+    `fill`: grey value of the corners; None repeats the edge.
+    """
     if flip:
         layer = cv2.flip(layer, 1)
     if degrees == 0:
@@ -121,7 +117,7 @@ def _place(
 
 
 def _paste(image: Grey, at: tuple[int, int], grey: Grey, mask: Grey, ink: Grey | None, seam: SeamConfig) -> Grey:
-    """Changes `image`; returns (h, w) what of `mask` came to lie in it."""
+    """Paste into `image`, which is changed. Returns (h, w): the part of `mask` that is inside the image."""
     height, width = mask.shape
     top, left = max(0, at[1]), max(0, at[0])
     bottom, right = min(image.shape[0], at[1] + height), min(image.shape[1], at[0] + width)
@@ -141,7 +137,7 @@ def _paste(image: Grey, at: tuple[int, int], grey: Grey, mask: Grey, ink: Grey |
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> int:
-    """A whole number; the middle where there is no room."""
+    """A random whole number; the middle if `high` is not above `low`."""
     return int(rng.integers(round(low), round(high) + 1)) if high > low else round((low + high) / 2)
 
 

@@ -1,4 +1,4 @@
-"""The YAML of `synthesize.py compose`: what to lift from which photos, and where it may go."""
+"""The YAML of `synthesize.py compose`: what to lift from which photos, and where to put it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,47 +27,47 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class TemplateConfig(Section):
-    """What something looks like, in one photo; `compose pick` writes these lines."""
+    """What to search for, as it looks in one photo; `compose pick` writes these lines."""
 
     photo: ConfigPath
     box: Box
-    """What is searched for."""
+    """The area that is searched for."""
     label: Box | None = None
-    """What is meant by it, if not the box itself: a half print is found by its whole end, a body with some background."""
+    """The area that is meant, if it is not the box: a half print is found by its complete end, a body with some background."""
 
 
 class FindConfig(Section):
     """Search by normalised cross-correlation. The defaults suit a camera and a product that stay where they are."""
 
     templates: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Each is tried, the best match counts."""
+    """All are tried, and the best match is used."""
     angle_deg: Limits = (-3, 3)
-    """Clockwise, against the template."""
+    """Clockwise, relative to the template."""
     scale: Limits = (0.97, 1.03)
     within_px: float | None = Field(default=None, gt=0, le=65_536)
-    """About this far at most, along each axis, from where it is in the template's photo; null: anywhere."""
+    """Largest distance along each axis, approximately, from its position in the template's photo; null: anywhere."""
     min_score: Share = 0.5
-    """A lower correlation is no find."""
+    """A match with a lower correlation is not used."""
     ink_px: Limits = (1, 1e9)
-    """Fewer or more pixels of ink in the box found: it was something else."""
+    """Allowed pixels of ink in the box found; with fewer or more, it was something else."""
 
 
 class PlaceConfig(Section):
     where: Literal["anywhere", "same", "left_edge"] = "anywhere"
-    """Of the part's body, or of the whole photo where no part is cut out. same: where it was in its own photo;
-    left_edge: begins at the left edge, as a half print does."""
+    """Position on the body of the part, or in the whole photo if no part is cut out. same: as in its own photo;
+    left_edge: it starts at the left edge, as a half print does."""
     jitter_px: float = Field(default=0, ge=0, le=65_536)
-    """Shift from the place that `same` and, along the edge, `left_edge` mean."""
+    """Largest random shift from the position of `same`, or along the edge for `left_edge`."""
     margin_px: Pixels = 15
-    """Stays this far from the edges; not from the one that `left_edge` means."""
+    """Distance to the edges, except the left edge for `left_edge`."""
     turn_deg: Limits = (0, 0)
     flip: Share = 0
-    """Share that is mirrored left to right."""
+    """Share of images in which it is mirrored left to right."""
 
 
 class ClassConfig(Section):
     find: FindConfig | None = None
-    """Where the print is, on photos without masks."""
+    """How to find the print, on photos without masks."""
     place: PlaceConfig = PlaceConfig()
 
 
@@ -76,86 +76,91 @@ class InkConfig(Section):
 
     grey: Limits = (0, 220)
     contrast: Share = 0.15
-    """And darker than the bare surface around by this share."""
+    """Ink is also darker than the bare surface around it by this share."""
     stroke_px: int = Field(default=41, ge=3, le=65_536)
-    """Wider than the widest stroke: how far around the bare surface is looked for."""
+    """Width of the area in which the bare surface is searched; must be wider than the widest stroke."""
     grow_px: Pixels = 3
-    """Soft edges that belong to the ink."""
+    """Width of the soft edges that belong to the ink."""
 
 
 class GroundConfig(Section):
-    """What is pasted onto: photos with the print inpainted away."""
+    """The photos that are pasted onto, after their print is removed by inpainting."""
 
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     inpaint: Literal["navier_stokes", "telea"] = "navier_stokes"
     radius_px: float = Field(default=3, gt=0, le=65_536)
     texture: bool = True
-    """Give what was inpainted the texture and noise of the surface around, without which it is too smooth to be true."""
+    """Give the inpainted area the texture and noise of the surface around it; without them it is too smooth."""
 
 
 class JoinedConfig(Section):
-    """A piece beside the body that belongs to the part: both and what lies between are cut out."""
+    """A piece beside the body that belongs to the part: both, and what is between them, are cut out."""
 
     templates: Annotated[tuple[str, ...], Field(min_length=1)]
     min_score: Share = 0.5
     scale: Limits = (0.9, 1.1)
     dark_below: int = Field(default=60, ge=1, le=255)
     dark_px: Limits = (200, 1e9)
-    """Pixels darker than that in the piece: else it was something else."""
+    """Allowed number of pixels in the piece that are darker than `dark_below`; with fewer or more, it was something else."""
 
 
 class PartConfig(Section):
-    """Where the part is in its photo: prints go onto its body, and it can be cut out and put on another background."""
+    """Where the part is in its photo. Prints go onto its body. It can be cut out and put onto another background."""
 
     backgrounds: ConfigPath | None = None
-    """Folder of photos without a part; null: the part stays where it is. That is the truer picture where the camera sees
-    the same scene each time: there is no seam, and shadow and light are the part's own."""
+    """Folder of photos without a part; null: the part stays in its photo. That is more realistic if the camera always sees
+    the same scene: there is no seam, and shadow and light fit the part."""
     body: FindConfig
     joined: JoinedConfig | None = None
     margin_px: Pixels = 10
-    """Of background (and shadow) that is cut out with it."""
+    """Width of background (and shadow) that is cut out with the part."""
     jitter_px: Pixels | None = None
-    """At most this far from where it was in its own photo; null: anywhere on the background."""
+    """Largest distance from the position in its own photo; null: anywhere on the background."""
     top_px: Pixels = 0
     bottom_px: Pixels = 0
-    """Strips at the top and the bottom of the background that stay free."""
+    """`top_px` and `bottom_px`: strips of the background that stay free."""
 
 
 class SeamConfig(Section):
     method: Literal["poisson", "inpaint"] = "poisson"
-    """poisson: gradients are kept, the light is the ground's (Perez et al. 2003); inpaint: as the thesis did, a strip
-    along the edge is inpainted."""
+    """poisson: keep the gradients and take the light of the ground (Perez et al. 2003); inpaint: inpaint a strip along the
+    edge, as in the thesis."""
     part_px: int = Field(default=8, ge=1, le=65_536)
-    """Width of the seam around the part: blended over, or inpainted."""
+    """Width of the seam around the part, which is blended or inpainted."""
     part_radius_px: float = Field(default=20, gt=0, le=65_536)
-    """inpaint only."""
+    """Radius of inpainting; only for the method inpaint."""
     label_px: int = Field(default=3, ge=1, le=65_536)
+    """Width of the seam around the print or fault."""
 
 
 class ComposeConfig(Section):
     photos: ConfigPath
-    """Folder with one folder of photos a class, or a data manifest."""
+    """Folder with one folder of photos per class, or a data manifest."""
     split: Literal["train", "val"] = "train"
-    """Of a manifest: whose photos are used, and so where the images may go. Never the test's."""
+    """Which photos of a manifest are used. The images may then go to that split only; never to the test photos."""
     masks: ConfigPath | None = None
-    """Folder with <class>/<name of the photo>.png, 255 where the fault is: it is cut out by its mask, not searched for."""
+    """Folder with <class>/<name of the photo>.png, 255 where the fault is. With masks nothing is searched for: the fault is cut
+    out by its mask."""
     templates: dict[str, TemplateConfig] = Field(default={})
     classes: Annotated[dict[ClassName, ClassConfig], Field(min_length=1)]
-    """What is made."""
+    """The classes to make images of."""
     ink: InkConfig = InkConfig()
     ground: GroundConfig
     part: PartConfig | None = None
-    """null: the whole photo is the part's body."""
+    """null: the whole photo is the body of the part."""
     seam: SeamConfig = SeamConfig()
     format: Literal["png", "bmp"] = "png"
 
     @model_validator(mode="after")
     def _knows_where_everything_is(self) -> Self:
         for name, class_ in self.classes.items():
-            if (class_.find is None) == (self.masks is None):
+            if class_.find is None and self.masks is None:
                 raise ValueError(
-                    f"classes.{name}.find: must be given where there are no masks, and left out where there are"
+                    f"classes.{name}: give `masks`, the folder with masks of the faults (--set masks=FOLDER), "
+                    f"or `classes.{name}.find`, which says how to find a print"
                 )
+            if class_.find is not None and self.masks is not None:
+                raise ValueError(f"classes.{name}.find: is not allowed together with `masks`; leave out one of them")
         searches = [
             (f"classes.{name}.find", class_.find.templates) for name, class_ in self.classes.items() if class_.find
         ]
@@ -172,7 +177,7 @@ class ComposeConfig(Section):
 
 
 def load_compose_config(path: Path, changes: Iterable[str] = ()) -> ComposeConfig:
-    """Read a file and make the `key=value` changes (see `inspectd_tools.changes`).
+    """Read a file, make the `key=value` changes (see `inspectd_tools.changes`), and check it.
 
     Raises ConfigError naming the file and, for every wrong key, its value and what is allowed.
     """

@@ -1,4 +1,4 @@
-"""From a photo to what can be composed: the print or fault that it shows, and its part without it."""
+"""Take apart one photo: its print or fault, and its part without the print."""
 
 import math
 from collections.abc import Sequence
@@ -9,31 +9,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.camera.image_files import read_photo
 from inspectd.errors import ConfigError
-from inspectd.files.csv_file import is_csv
-from inspectd.inference.preprocess import to_grey
-from inspectd_tools.data.manifest import read_manifest
-from inspectd_tools.data.scan import class_photos, photos_of
 from inspectd_tools.synthetic.compose.blend import Membrane
 from inspectd_tools.synthetic.compose.config import Box, ComposeConfig, FindConfig, InkConfig, JoinedConfig, PartConfig
 from inspectd_tools.synthetic.compose.ink import grown, ink_mask, inpainted, surface, textured, transmittance
 from inspectd_tools.synthetic.compose.matching import Found, Template, find
+from inspectd_tools.synthetic.compose.photos import Background, Source, read_grey
 
 Grey = NDArray[np.uint8]
 _TEXTURE_PX = 56
 PART_CELLS = 28
 FAULT_CELLS = 14
-"""Along the longer side of what is blended: few for a fault, whose surface is solved for each time anew."""
+"""Number of cells along the longer side of what is blended. A fault has few, because it is solved again for every image."""
 _THUMBNAIL = (160, 120)
 _EDGE_PX = 8
-"""A part's edge is no texture to fill with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    path: Path
-    class_: str
+"""Texture is not copied from this strip along the edge of the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +36,10 @@ class Stamp:
     mask: Grey
     """255 on the ink or fault."""
     ink: Grey | None
-    """Of a print: the share of light it leaves; 255 where there is none. None: a fault, which is pasted as it is."""
+    """For a print: the share of light that the ink reflects, 255 where there is no ink. None for a fault, which is pasted as it
+    is."""
     centre: tuple[float, float]
-    """Of the mask, as shares of the part's body."""
+    """Centre of the mask, as shares of the body of the part."""
     found: dict[str, object]
 
 
@@ -60,25 +51,19 @@ class Ground:
     image: Grey
     body: Box
     cut: Box | None
-    """What is cut out to be put on a background."""
+    """What is cut out and put onto a background; None: the part stays in its photo."""
     mask: Grey | None
-    """Its shape, in its box and the strip around that."""
+    """Shape of the cut, in its box and the strip around it."""
     membrane: Membrane | None
-    """Made for this mask."""
+    """Made for this `mask`."""
     alike: tuple[int, ...]
-    """Places of the backgrounds that are most like what is around the part."""
-
-
-@dataclass(frozen=True, slots=True)
-class Background:
-    """A photo without a part: `image` (h, w) uint8."""
-
-    photo: Path
-    image: Grey
+    """Indices of the backgrounds that are most similar to what is around the part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
+    """What one photo gives."""
+
     source: Source
     stamp: Stamp | None
     ground: Ground | None
@@ -89,61 +74,13 @@ class Prepared:
 
 
 class _DiscardError(Exception):
-    """The reason is its message."""
-
-
-def sources_of(config: ComposeConfig) -> list[Source]:
-    """All photos that anything is taken from, by class and name. Raises ConfigError."""
-    wanted = list(dict.fromkeys((*config.classes, *config.ground.classes)))
-    if is_csv(config.photos):
-        manifest = read_manifest(config.photos)
-        for name in wanted:
-            if name not in manifest.names:
-                raise ConfigError(f"{config.photos}: has no class {name}; has {', '.join(manifest.names)}")
-        photos = [photo for photo in manifest.photos if photo.split == config.split]
-        return [Source(photo.path, name) for name in wanted for photo in photos if manifest.names[photo.label] == name]
-    return [Source(path, wanted[label]) for path, label in class_photos(config.photos, wanted)]
-
-
-def load_templates(config: ComposeConfig) -> dict[str, Template]:
-    """Raises ConfigError naming a photo that can't be read or a box that is not inside."""
-    templates = {}
-    bodies = config.part.body.templates if config.part else ()
-    for name, entry in config.templates.items():
-        photo = read_grey(entry.photo)
-        label = entry.label or entry.box
-        for key, box in (("box", entry.box), ("label", label)):
-            check_inside(box, photo, f"templates.{name}.{key}")
-        templates[name] = Template(name, surface(photo, config.ink) if name in bodies else photo, entry.box, label)
-    return templates
-
-
-def load_backgrounds(config: ComposeConfig) -> list[Background]:
-    """Raises ConfigError."""
-    if config.part is None or config.part.backgrounds is None:
-        return []
-    return [Background(path, read_grey(path)) for path in photos_of(config.part.backgrounds)]
-
-
-def read_grey(path: Path) -> Grey:
-    """(h, w) uint8. Raises ConfigError."""
-    return to_grey(read_photo(path))
-
-
-def check_inside(box: Box, photo: Grey, key: str) -> None:
-    """Raises ConfigError."""
-    left, top, width, height = box
-    if left + width > photo.shape[1] or top + height > photo.shape[0]:
-        raise ConfigError(
-            f"{key}: {list(box)} (left, top, width, height) reaches out of the photo, "
-            f"which is {photo.shape[1]} wide and {photo.shape[0]} high"
-        )
+    """A photo gives nothing; the message says why."""
 
 
 def prepare(
     source: Source, config: ComposeConfig, templates: dict[str, Template], backgrounds: Sequence[Background]
 ) -> Prepared:
-    """Everything that one photo gives. A photo that gives nothing says why."""
+    """Take everything out of one photo. If it gives nothing, `discards` says why."""
     outline = None
     stamp = ground = None
     try:
@@ -159,7 +96,7 @@ def prepare(
             stamp = _cut_fault(source, image, config.masks)
         if source.class_ in config.ground.classes:
             if stamp is not None and stamp.ink is None:
-                raise _DiscardError("ground: has a fault, which can't be taken away")
+                raise _DiscardError("ground: has a fault, which cannot be removed")
             ground = _ground(source, bare, part, config, backgrounds)
     except (ConfigError, _DiscardError) as error:
         return Prepared(source, stamp, ground, (str(error),), outline)
@@ -167,7 +104,7 @@ def prepare(
 
 
 def context(cut: Box, image: Grey, cells: int) -> tuple[slice, slice]:
-    """Rows and columns of a cut-out with the strip of one cell around it that blending looks at, as far as there is one."""
+    """Rows and columns of a cut-out with the strip of one cell around it that blending needs, as far as the image reaches."""
     left, top, width, height = cut
     strip = 1 + math.ceil(max(width, height) / (cells - 2))
     rows = slice(max(0, top - strip), min(image.shape[0], top + height + strip))
@@ -189,9 +126,9 @@ def _find(image: Grey, config: FindConfig, templates: dict[str, Template], what:
 class _Part:
     body: Box
     cut: Grey | None
-    """(h, w) 255 on body, joined piece and what lies between, with the margin; None: the part stays in its photo."""
+    """(h, w) 255 on the body, the joined piece, what is between them, and the margin; None: the part stays in its photo."""
     printable: Grey
-    """(h, w) 255 on the body, but for its very edge and the joined piece."""
+    """(h, w) 255 on the body, except its outermost edge and the joined piece."""
 
 
 def _whole(image: Grey) -> _Part:
@@ -199,7 +136,7 @@ def _whole(image: Grey) -> _Part:
 
 
 def _part(image: Grey, config: PartConfig, ink: InkConfig, templates: dict[str, Template]) -> _Part:
-    """The body is looked for under the print, which is not the same on any two."""
+    """The body is searched with the print removed, because the print is different on every part."""
     found = _find(surface(image, ink), config.body, templates, "body")
     corners = found.corners(found.template.label)
     body = _bounds(corners, image, 0)
@@ -210,7 +147,7 @@ def _part(image: Grey, config: PartConfig, ink: InkConfig, templates: dict[str, 
         piece = _joined(image, config.joined, templates)
         left, top, width, height = _bounds(piece, image, 2 * ink.grow_px)
         printable[top : top + height, left : left + width] = 0
-        # with all between it and the middle of the body
+        # including everything between it and the middle of the body
         hull = cv2.convexHull(np.vstack([piece, corners.mean(axis=0)]).astype(np.float32))
         cv2.fillConvexPoly(cut, np.round(hull).astype(np.int32), 255)
     return _Part(body, grown(cut, config.margin_px), printable)
@@ -229,7 +166,7 @@ def _joined(image: Grey, config: JoinedConfig, templates: dict[str, Template]) -
             return corners
         reasons.append(f"{found.template.name} matches {found.score:.2f} with {dark} dark pixels")
     raise _DiscardError(
-        f"joined: {', '.join(reasons)}; min_score is {config.min_score:g}, dark pixels allowed are {low:g} to {high:g}"
+        f"joined: {', '.join(reasons)}; min_score is {config.min_score:g}, allowed dark pixels: {low:g} to {high:g}"
     )
 
 
@@ -247,7 +184,7 @@ def _lift_print(
     core = ink_mask(crop, whole.ink) & searched
     low, high = config.ink_px
     if not low <= (n := cv2.countNonZero(core)) <= high:
-        raise _DiscardError(f"label: {n} pixels of ink, allowed are {low:g} to {high:g}")
+        raise _DiscardError(f"label: {n} pixels of ink; allowed: {low:g} to {high:g}")
     mask = grown(core, whole.ink.grow_px)
     smooth = inpainted(crop, mask, whole.ground)
     bare = image.copy()
@@ -307,7 +244,7 @@ def _ground(
 
 
 def _alike(image: Grey, cut: Grey, backgrounds: Sequence[Background]) -> tuple[int, ...]:
-    """The eighth of all backgrounds that differs least around the part: there the seam has least to hide."""
+    """The eighth of all backgrounds that differs least from what is around the part, so that the seam is least visible."""
     around = cv2.resize(cut, _THUMBNAIL, interpolation=cv2.INTER_AREA) == 0
     if not around.any():
         return tuple(range(len(backgrounds)))
@@ -320,7 +257,7 @@ def _alike(image: Grey, cut: Grey, backgrounds: Sequence[Background]) -> tuple[i
 
 
 def _bounds(corners: NDArray[np.float32], image: Grey, margin_px: int) -> Box:
-    """As far as it lies in the photo."""
+    """The box around `corners` with a margin, clipped to the photo."""
     low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - margin_px, 0)
     high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + margin_px, image.shape[::-1])
     return int(low[0]), int(low[1]), max(1, int(high[0] - low[0])), max(1, int(high[1] - low[1]))
@@ -335,6 +272,6 @@ def _share(point: tuple[float, float], box: Box) -> tuple[float, float]:
 
 
 def fits(stamp: Stamp, ground: Ground) -> bool:
-    """Whether the ground's part is large enough."""
+    """Whether the part of the ground is large enough for the stamp."""
     height, width = stamp.mask.shape
     return width <= ground.body[2] and height <= ground.body[3]

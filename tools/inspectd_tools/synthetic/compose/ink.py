@@ -1,4 +1,4 @@
-"""Take the ink off a label: which pixels are ink, the surface without it, and the ink by itself."""
+"""Remove the ink from a label: which pixels are ink, the surface without ink, and the ink alone."""
 
 import cv2
 import numpy as np
@@ -12,18 +12,18 @@ _OFFSETS = 192
 _OFFSET_MAX_PX = 48
 _LIGHT_SIGMA_PX = 8.0
 _LONELY = 0.1
-"""Less than this share of bare pixels around a pixel says too little about its light."""
+"""With less than this share of bare pixels around it, the light of a pixel is not known well enough."""
 
 
 def ink_mask(image: Grey, config: InkConfig) -> Grey:
-    """(h, w) -> 255 where there is ink: grey in range, and darker than the bare surface around by the contrast."""
+    """(h, w) -> 255 where there is ink: grey in range, and darker than the bare surface around it by the contrast."""
     smooth = cv2.GaussianBlur(image, (0, 0), 1)
     darker = smooth < (1 - config.contrast) * surface(image, config)
     return (darker & (smooth >= config.grey[0]) & (smooth <= config.grey[1])).astype(np.uint8) * 255
 
 
 def surface(image: Grey, config: InkConfig) -> Grey:
-    """Roughly what lies under the print: the morphological closing, which no stroke is wide enough to survive."""
+    """An estimate of the surface under the print: a morphological closing that is wider than every stroke."""
     smooth = cv2.GaussianBlur(image, (0, 0), 1)
     return cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, np.ones((config.stroke_px, config.stroke_px), np.uint8))
 
@@ -40,10 +40,10 @@ def inpainted(image: Grey, mask: Grey, config: GroundConfig) -> Grey:
 def textured(image: Grey, mask: Grey, usable: Grey, config: GroundConfig) -> Grey:
     """`image` with the bare surface where `mask` is set: its light inpainted, its texture copied.
 
-    Light is the mean of the bare pixels around; only where there are none is it inpainted, free of the noise that
-    inpainting draws out into streaks. Texture is the rest: each pixel takes that of a bare one (`usable`, not `mask`) at one
-    of few offsets, those at which the texture is most like itself, so that a weave goes on in step (He and Sun,
-    "Statistics of patch offsets for image completion", 2012).
+    Light is the mean of the bare pixels around a pixel. Only where there are none it is inpainted, from values without
+    noise, because inpainting turns noise into streaks. Texture is the rest: each pixel takes the texture of a bare pixel
+    (`usable`, not `mask`) at one of a few offsets. These are the offsets at which the texture is most similar to itself, so
+    that a weave continues in phase (He and Sun, "Statistics of patch offsets for image completion", 2012).
     """
     bare = ((mask == 0) & (usable > 0)).astype(np.float32)
     weight = cv2.GaussianBlur(bare, (0, 0), _LIGHT_SIGMA_PX)
@@ -57,7 +57,7 @@ def textured(image: Grey, mask: Grey, usable: Grey, config: GroundConfig) -> Gre
 
 
 def _copied(texture: NDArray[np.float32], bare: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(h, w): what each missing pixel takes; 0 where no offset leads to a bare one."""
+    """(h, w): the texture that each missing pixel takes; 0 where no offset leads to a bare pixel."""
     copied, missing, size = np.zeros_like(texture), missing.copy(), texture.shape[::-1]
     for dx, dy in _self_similar_offsets(texture, bare):
         shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
@@ -70,17 +70,17 @@ def _copied(texture: NDArray[np.float32], bare: NDArray[np.float32], missing: ND
 
 
 def transmittance(image: Grey, bare: Grey, mask: Grey) -> Grey:
-    """The ink by itself: the share of light (0..255) it leaves of what the bare surface would have sent; 255 where none.
+    """The ink alone: the share of light (0..255) that it reflects compared with the bare surface; 255 where there is no ink.
 
-    Multiplied onto another surface it is Poisson blending of the logarithms: nothing is left of its own surface, and
-    at the edges of the ink there is no step.
+    Multiplying another surface by it is Poisson blending of the logarithms: nothing is left of the original surface, and
+    there is no step at the edges of the ink.
     """
     share = image.astype(np.float32) / np.maximum(bare, 1)
     return np.where(mask > 0, np.clip(255 * share + 0.5, 0, 255), 255).astype(np.uint8)
 
 
 def _self_similar_offsets(texture: NDArray[np.float32], bare: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """(dx, dy), best first: peaks of the autocorrelation among pairs of bare pixels; none is too short to leave a stroke."""
+    """(dx, dy), best first: peaks of the autocorrelation over pairs of bare pixels; all are longer than a stroke is wide."""
     shape = [cv2.getOptimalDFTSize(side + _OFFSET_MAX_PX) for side in texture.shape]
     spectrum, weights = np.fft.rfft2(texture, shape), np.fft.rfft2(bare, shape)
     products = np.fft.irfft2(np.abs(spectrum) ** 2, shape)

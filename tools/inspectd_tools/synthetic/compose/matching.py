@@ -1,6 +1,6 @@
 """Find a template in a photo by normalised cross-correlation, from coarse to fine, over angle and scale.
 
-Lewis, "Fast normalized cross-correlation" (1995); light and contrast do not change the score.
+Lewis, "Fast normalized cross-correlation" (1995). Light and contrast do not change the score.
 """
 
 import math
@@ -17,17 +17,17 @@ from inspectd_tools.synthetic.compose.config import Box, Limits
 Grey = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 _COARSE_SIDE_PX = 20
-"""The template's shorter side where the search begins: less is no longer like anything."""
+"""Shorter side of the template at the coarsest level; a smaller template matches everywhere."""
 _KEPT = 5
 _REFINED_CELLS = 3
-"""How far from a coarser match the next finer one may lie."""
+"""How far from a coarser match the next finer match may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
     name: str
     photo: Grey
-    """The whole photo that it is in: turned templates show what really is around them."""
+    """The whole photo, so that the corners of a turned template show what is really around it."""
     box: Box
     label: Box
 
@@ -68,7 +68,10 @@ class _Candidate:
 def find(
     photo: Grey, templates: Sequence[Template], angle_deg: Limits, scale: Limits, within_px: float | None = None
 ) -> Found:
-    """The best match of the best template, whatever its score. `within_px`: from where it is in the template's photo."""
+    """The best match of all templates, whatever its score.
+
+    `within_px`: largest distance from the position in the template's photo; None: anywhere.
+    """
     matches = [_find_one(photo, template, angle_deg, scale, within_px) for template in templates]
     best = max(matches, key=lambda found: found.score)
     return Found(best.template, best.score, best.angle_deg, best.scale, best.centre)
@@ -114,12 +117,12 @@ def _match(
     near: tuple[float, float] | None,
     reach: int,
 ) -> _Candidate:
-    """At one resolution, at most `reach` of its pixels from `near` (px of the whole photo), if that is given."""
+    """The best match at one resolution; if `near` (px of the whole photo) is given, at most `reach` coarse pixels from it."""
     size = tuple(max(3, round(side * scale / level)) for side in template.box[2:])
     centre = _centre(template.box) / level
     turn = np.linalg.inv(scale * _rotation(angle_deg))
     middle = (np.array(size) - 1) / 2
-    # pixel centres lie at whole numbers, box edges half a pixel from them
+    # pixel centres are at whole numbers, box edges half a pixel from them
     matrix = np.column_stack([turn, centre - 0.5 - turn @ middle])
     window = cv2.warpAffine(
         source, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
@@ -133,7 +136,7 @@ def _match(
     if area.shape[0] < size[1] or area.shape[1] < size[0]:
         return _Candidate(-1.0, template, angle_deg, scale, near or (0.0, 0.0))
     response = cv2.matchTemplate(area, window, cv2.TM_CCOEFF_NORMED)
-    response[~np.isfinite(response) | (response > 1.001)] = 0  # an even area, which correlates with nothing
+    response[~np.isfinite(response) | (response > 1.001)] = 0  # a constant area has no correlation
     _, score, _, (x, y) = cv2.minMaxLoc(response)
     x, y = x + _peak(response[y], x), y + _peak(response[:, x], y)
     place = (float(left + x + middle[0] + 0.5) * level, float(top + y + middle[1] + 0.5) * level)
@@ -141,7 +144,7 @@ def _match(
 
 
 def _different(matches: Sequence[_Candidate], apart_px: float) -> list[_Candidate]:
-    """Best first, without those that lie and turn almost like a better one."""
+    """Best first, without matches that have almost the same position and angle as a better one."""
     kept: list[_Candidate] = []
     for match in matches:
         if all(
@@ -152,7 +155,7 @@ def _different(matches: Sequence[_Candidate], apart_px: float) -> list[_Candidat
 
 
 def _steps(limits: Limits, step: float) -> list[float]:
-    """From end to end, the middle included."""
+    """Values from end to end, including the middle."""
     low, high = limits
     return np.linspace(low, high, 1 + 2 * math.ceil((high - low) / (2 * step) - 1e-9)).tolist()
 
@@ -169,7 +172,7 @@ def _clipped(low: float, high: float, end: int, size: int) -> tuple[int, int]:
 
 
 def _peak(values: NDArray[np.float32], place: int) -> float:
-    """Where between the pixels a parabola through three values has its top."""
+    """Offset of the peak from `place`, from a parabola through three values."""
     if not 0 < place < len(values) - 1:
         return 0.0
     before, here, after = (float(value) for value in values[place - 1 : place + 2])

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from inspectd.errors import ConfigError
 from inspectd_tools.synthetic.compose.config import Box
-from inspectd_tools.synthetic.compose.extraction import check_inside, read_grey
+from inspectd_tools.synthetic.compose.photos import check_inside, read_grey
 
 
 def pick(photo: Path, name: str, box: Box | None) -> str:
-    """The lines for `templates:` of the YAML. Without `box` a window asks for it. Raises ConfigError."""
+    """The line for `templates:` in the YAML. Without `box`, a window opens to draw it in. Raises ConfigError."""
     image = read_grey(photo)
     if box is None:
         box = _ask(photo)
@@ -17,12 +17,12 @@ def pick(photo: Path, name: str, box: Box | None) -> str:
 
 
 def _ask(photo: Path) -> Box:
-    import matplotlib.pyplot as plt  # chooses a window system, which only this needs
+    import matplotlib.pyplot as plt  # chooses a window system, which only this verb needs
     from matplotlib.backends.registry import BackendFilter, backend_registry
     from matplotlib.widgets import RectangleSelector
 
     if plt.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
-        raise ConfigError("there is no window to draw in; give --box LEFT,TOP,WIDTH,HEIGHT")
+        raise ConfigError("no window can be opened to draw in; give --box LEFT,TOP,WIDTH,HEIGHT")
     figure, ax = plt.subplots(num=f"{photo.name}: draw the box, then close the window")
     ax.imshow(read_grey(photo), cmap="gray", vmin=0, vmax=255)
     selector = RectangleSelector(ax, lambda *_: None, useblit=True, interactive=True)

@@ -1,4 +1,4 @@
-"""One page about a composition: what was found, what was discarded and why, and what came of it."""
+"""One page to review a composition: what was found, what was discarded and why, and what was composed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +11,15 @@ from matplotlib.figure import Figure
 from inspectd.errors import ConfigError
 from inspectd_tools.sampling import spread
 from inspectd_tools.synthetic.compose.dataset import Order
-from inspectd_tools.synthetic.compose.extraction import Prepared, read_grey
+from inspectd_tools.synthetic.compose.extraction import Prepared
+from inspectd_tools.synthetic.compose.photos import read_grey
 
 _COLUMNS = 6
 _DISCARD_ROWS = 4
 
 
 def write_sheet(prepared: Sequence[Prepared], orders: Sequence[Order], folder: Path) -> None:
-    """`review.png`. Raises OSError."""
+    """Write `review.png` to `folder`. Raises OSError."""
     classes = list(dict.fromkeys(order.class_ for order in orders))
     discarded = [entry for entry in prepared if entry.discards]
     discard_rows = min(_DISCARD_ROWS, -(-len(discarded) // _COLUMNS))
@@ -53,7 +54,7 @@ def write_sheet(prepared: Sequence[Prepared], orders: Sequence[Order], folder: P
 def _show_found(ax: Axes, entry: Prepared) -> None:
     try:
         _show(ax, read_grey(entry.source.path))
-    except ConfigError:  # why it was discarded
+    except ConfigError:  # the reason why it was discarded
         return
     if entry.outline is not None:
         ax.plot(
@@ -66,7 +67,7 @@ def _show_found(ax: Axes, entry: Prepared) -> None:
 
 
 def _show(ax: Axes, image: np.ndarray) -> None:
-    """Small, but in its own coordinates."""
+    """Show the image reduced, but with its original coordinates."""
     scale = min(1.0, 240 / max(image.shape))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     ax.imshow(small, cmap="gray", vmin=0, vmax=255, extent=(0, image.shape[1], image.shape[0], 0))

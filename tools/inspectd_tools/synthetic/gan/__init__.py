@@ -1,1 +1,1 @@
-"""Generative adversarial networks made for tens of photos a class."""
+"""Generative adversarial networks for tens of photos per class."""

@@ -1,8 +1,8 @@
-"""DiffAugment: what the discriminator sees is shifted, recoloured and partly covered, photos and generated images alike.
+"""DiffAugment: shift, recolour and partly cover everything that the discriminator sees, photos and generated images.
 
 Zhao et al., "Differentiable augmentation for data-efficient GAN training", 2020. The generator learns the images before
-the change. There is no rotation, scale or mirror in it: those make another class of an image (a crooked print), and a
-generator does take over what it is never shown otherwise. A cover is flat, as no fault of a print is.
+the change. Images are not turned, scaled or mirrored: that would change their class (a crooked print), and the generator
+would learn to do it. A cover is plain grey, which no print fault looks like.
 """
 
 import torch
@@ -11,11 +11,11 @@ from torch.nn import functional
 
 _SHIFT_SHARE = 0.125
 _COVER_SHARE = 0.3
-"""The paper covers half the side, which hides a whole label."""
+"""Share of the side; the paper covers half of it, which would hide a whole label."""
 
 
 def diff_augment(images: Tensor) -> Tensor:
-    """(N, C, H, W) in about -1..1 -> the same; differentiable; random through torch's global generator."""
+    """(N, C, H, W) in about -1..1 -> the same shape. Differentiable; uses the global random generator of torch."""
     return _cover(_shift(_recolour(images)))
 
 

@@ -1,4 +1,4 @@
-"""Images drawn by a generator: as arrays, and as a page to look at."""
+"""Images from a generator: as arrays, and as a page to look at."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inspectd_tools.synthetic.dataset import write_image
 from inspectd_tools.synthetic.gan.networks import Generator
 
 _BATCH = 64
@@ -28,7 +29,7 @@ def generate(generator: Generator, labels: Tensor, seed: int) -> NDArray[np.uint
 
 
 def sample_sheet(generator: Generator, class_count: int, columns: int, seed: int) -> NDArray[np.uint8]:
-    """(h, w, 3) RGB: a row a class."""
+    """(h, w, 3) RGB: one row per class."""
     labels = torch.arange(class_count).repeat_interleave(columns)
     return grid(generate(generator, labels, seed), columns)
 
@@ -49,7 +50,6 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def write_sheet(path: Path, sheet: NDArray[np.uint8]) -> None:
-    """(h, w, 3) RGB to a PNG. Raises OSError."""
+    """Write (h, w, 3) RGB as PNG. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{path}: can't be written")
+    write_image(path, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))

@@ -1,4 +1,4 @@
-"""Has the generator learnt its photos by heart? Samples are compared with unseen photos: how close is each to its nearest training photo?
+"""Has the generator memorised its photos? Compare the distance to the nearest training photo, for samples and for held-out photos.
 
 Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect data-copying in generative models", 2020.
 """
@@ -28,17 +28,17 @@ class Memorisation:
     samples: int
     held_out: int
     closer_share: float
-    """Chance that a sample lies closer to a training photo than an unseen photo does: 0.5 like new photos, 1 copies."""
+    """Probability that a sample is closer to a training photo than a held-out photo is: 0.5 like new photos, 1 copies."""
     p_value: float
-    """One-sided Mann-Whitney: of so many samples that close, were they new photos."""
+    """One-sided Mann-Whitney test: probability of samples this close if they were new photos."""
     closest_share: float
-    """Of samples closer than every unseen photo."""
+    """Share of samples that are closer than every held-out photo."""
     closest_interval: tuple[float, float]
-    """95 %."""
+    """95 % interval of `closest_share`."""
 
     @property
     def verdict(self) -> Literal["copies", "new", "too few held out"]:
-        """Where even the least possible p is no small one, copies can't be told from chance."""
+        """With too few held-out photos even the smallest possible p is not small, so copies cannot be detected."""
         if 1 / math.comb(self.samples + self.held_out, self.held_out) >= _SIGNIFICANT:
             return "too few held out"
         return "copies" if self.p_value < _SIGNIFICANT else "new"
@@ -47,9 +47,10 @@ class Memorisation:
 def compare(
     photos: Photos, images: dict[str, NDArray[np.uint8]], space: FeatureSpace
 ) -> tuple[dict[str, Memorisation], NDArray[np.uint8]]:
-    """`images`: of each class in the order of its label, (N, C, S, S). Class by class, and a sheet: (h, w, 3) RGB.
+    """Compare the images of every class with its photos; also a sheet, (h, w, 3) RGB.
 
-    The sheet shows the images closest to a training photo, each with that photo to the right of it.
+    `images`: class -> (N, C, S, S), in the order of the labels. The sheet shows the images closest to a training photo, each
+    with that photo on its right.
     """
     known, unseen = space(photos.train.pixels, "training photos"), space(photos.held_out.pixels, "held-out photos")
     found, pairs = {}, []
@@ -66,9 +67,9 @@ def compare(
 def memorisation_table(found: dict[str, Memorisation], space: FeatureSpace) -> Table:
     table = Table(
         *("class", "samples", "held out", "closer to training", "p", "closer than all held out (95 %)", ""),
-        title=f"learnt by heart? distance to the nearest training photo\n{space.name}",
-        caption="closer to training: chance that a sample lies closer to a training photo than an unseen photo does;\n"
-        "0.5 like new photos, 1 copies, less: further off than photos are",
+        title=f"memorised? distance to the nearest training photo\n{space.name}",
+        caption="closer to training: probability that a sample is closer to a training photo than a held-out photo is;\n"
+        "0.5: like new photos, 1: copies, below 0.5: farther away than new photos",
     )
     for name, row in found.items():
         low, high = row.closest_interval
@@ -81,14 +82,14 @@ def memorisation_table(found: dict[str, Memorisation], space: FeatureSpace) -> T
 
 
 def nearest(features: Features, train: Features) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Place of each one's nearest training photo, and the distance."""
+    """(n,) index of the nearest training photo, and (n,) distance to it."""
     distances = cdist(features, train)
     places = distances.argmin(1)
     return places, distances[np.arange(len(features)), places]
 
 
 def memorisation(samples: NDArray[np.float64], held_out: NDArray[np.float64]) -> Memorisation:
-    """From the distances of samples and of unseen photos to their nearest training photo, both of the same class."""
+    """From the distances of samples and of held-out photos to their nearest training photo, all of the same class."""
     test = mannwhitneyu(samples, held_out, alternative="less")
     closest = int((samples < held_out.min()).sum())
     return Memorisation(

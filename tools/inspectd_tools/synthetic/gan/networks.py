@@ -1,8 +1,8 @@
-"""A light GAN: generator with skip-layer excitation, discriminator with spectral norm that also learns to redraw the photos.
+"""A light GAN: generator with skip-layer excitation, discriminator with spectral norm that also learns to reconstruct the photos.
 
 After FastGAN (Liu et al., "Towards faster and stabilized GAN training for high-fidelity few-frame image synthesis", 2021),
 made small enough for a CPU. Spectral norm: Miyato et al. 2018; the class enters as in Miyato and Koyama, "cGANs with
-projection discriminator", 2018. One class is the same networks with nothing to tell apart.
+projection discriminator", 2018. With one class the networks are the same.
 """
 
 from itertools import pairwise
@@ -45,10 +45,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images and their labels -> (N,): positive for photos; `redraw` gives back the images at half their size.
+    """Images and their labels -> (N,): positive for photos; `redraw` returns the images at half their size.
 
-    Having to redraw the photos keeps its features about the whole picture, so that tens of photos don't get learnt by
-    heart from a few pixels (FastGAN).
+    Because it must reconstruct the photos, its features describe the whole picture, and it does not memorise tens of photos
+    by a few pixels (FastGAN).
     """
 
     def __init__(self, size: int, channels: int, class_count: int) -> None:
@@ -66,7 +66,7 @@ class Discriminator(nn.Module):
         self.decoder = nn.Sequential(*decoder, nn.Conv2d(widths[1], channels, 3, padding=1), nn.Tanh())
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What `judge` and `redraw` take: of the whole image, and the level before it, in which places are still apart."""
+        """The inputs of `judge` and `redraw`: features of the whole image, and the level before, which still has positions."""
         values = _leaky(self.first(images))
         for block in self.blocks:
             before, values = values, block(values)
@@ -101,7 +101,7 @@ class ClassNorm(nn.Module):
 
 
 class _Halving(nn.Module):
-    """Half the side: a strided convolution beside a plain average, so that gradients reach the bottom."""
+    """Halve the side: a strided convolution in parallel to a plain average, so that gradients reach the first layer."""
 
     def __init__(self, above: int, below: int) -> None:
         super().__init__()
@@ -114,12 +114,12 @@ class _Halving(nn.Module):
 
 
 def _normed(convolution: nn.Conv2d) -> nn.Module:
-    """Spectral norm alone makes values smaller from layer to layer, until nothing tells photos apart."""
+    """With spectral norm alone, values become smaller from layer to layer, until all photos look the same."""
     return nn.Sequential(spectral_norm(convolution), nn.BatchNorm2d(convolution.out_channels), nn.LeakyReLU(0.2))
 
 
 def _gate(low: int, high: int) -> nn.Module:
-    """Skip-layer excitation: the coarse level says how much of each fine channel is wanted."""
+    """Skip-layer excitation: the coarse level says how much of each fine channel to use."""
     return nn.Sequential(
         nn.AdaptiveAvgPool2d(4),
         spectral_norm(nn.Conv2d(low, high, 4)),

@@ -1,4 +1,4 @@
-"""What a GAN learns from, and the photos set aside to see whether it has only learnt them by heart."""
+"""The photos that a GAN learns from, and held-out photos that show whether it has memorised them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ _LEAST = 8
 class Photos:
     classes: tuple[str, ...]
     train: Images
-    """Square, grey where every photo is, else RGB."""
+    """Square; grey if every photo is grey, otherwise RGB."""
     held_out: Images
     width_px: int
-    """Of an image as high as `train`'s, in the photos' own shape."""
+    """Width of an image in the shape of the photos, if it is as high as those of `train`."""
 
 
 def load(source: Path, size: int, seed: int) -> Photos:
-    """A manifest says its split: `train` to learn from, `val` to hold out. Of a folder, a fifth of each class is held out.
+    """Load a manifest (`train` to learn from, `val` held out) or a folder (a fifth of each class is held out).
 
     Raises ConfigError.
     """
@@ -43,7 +43,7 @@ def load(source: Path, size: int, seed: int) -> Photos:
         train, held_out = split(load_images(class_photos(source, classes), spec), _HELD_OUT_SHARE, seed)
     for label, name in enumerate(classes):
         if (count := int((train.labels == label).sum())) < _LEAST:
-            raise ConfigError(f"{source}: {name}: a GAN needs at least {_LEAST} photos of a class, here are {count}")
+            raise ConfigError(f"{source}: {name}: a GAN needs at least {_LEAST} photos per class, here are {count}")
     if all((images.pixels == images.pixels[:, :1]).all() for images in (train, held_out)):
         train, held_out = _grey(train), _grey(held_out)
     return Photos(classes, train, held_out, round(size * _aspect(train.files)))

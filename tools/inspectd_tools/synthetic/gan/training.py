@@ -1,4 +1,4 @@
-"""One GAN's training: hinge losses, averaged weights, and state from which a cut run goes on to the very same weights."""
+"""Train one GAN: hinge losses, averaged weights, and a saved state from which an interrupted run reaches the same weights."""
 
 import copy
 import json
@@ -31,7 +31,7 @@ _SHEET_COLUMNS = 10
 
 
 class DivergedError(InspectdError):
-    """The losses are not numbers any more."""
+    """A loss is not a number any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Epoch:
     discriminator_loss: float
     generator_loss: float
     redrawing_loss: float
-    """Mean absolute difference of the photos and what the discriminator redraws of them."""
+    """Mean absolute difference between the photos and their reconstruction by the discriminator."""
     photo_logit: float
-    """Far above that of generated images, and growing: the discriminator knows its photos by heart."""
+    """If it is far above `generated_logit` and grows, the discriminator has memorised its photos."""
     generated_logit: float
     seconds: float
 
@@ -52,8 +52,8 @@ def train_gan(
 ) -> Generator:
     """Train on (N, C, S, S) uint8 and (N,) labels; returns the generator with averaged weights, in evaluation mode.
 
-    `run` then holds these as `generator.safetensors`, the epochs, sample sheets and TensorBoard's curves; `last.pt` is
-    where a run that was cut goes on. Everything random depends on seed and epoch alone. Raises DivergedError.
+    `run` then holds the weights as `generator.safetensors`, the epochs, sample sheets and curves for TensorBoard; an
+    interrupted run continues from `last.pt`. Random numbers depend only on seed and epoch. Raises DivergedError.
     """
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)

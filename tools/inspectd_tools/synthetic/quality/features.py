@@ -1,4 +1,4 @@
-"""The feature space in which images are compared: a network on disk, named beside every figure."""
+"""The feature space in which images are compared: a network with weights from a file."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Synthetic and real photos, brought to one size so that sharpness alone does not tell them apart."""
+"""Synthetic and real photos, resized to the same size so that they do not differ by sharpness alone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ class Compared:
 
 
 def load(synthetic: Path, real: Path, seed: int) -> Compared:
-    """`synthetic`: a folder a class. `real`: a manifest, of which `train` is known and `test` unseen, or a folder, halved.
+    """Load both. `synthetic`: folder with one folder per class. `real`: a manifest (`train` is known, `test` is unseen), or a
+    folder, which is split into two halves.
 
     Raises ConfigError.
     """
@@ -38,7 +39,7 @@ def load(synthetic: Path, real: Path, seed: int) -> Compared:
         raise ConfigError(f"{synthetic}: no such folder")
     there = [(label, name) for label, name in enumerate(classes) if (synthetic / name).is_dir()]
     if not there:
-        raise ConfigError(f"{synthetic}: holds no folder of a class of {real}: {', '.join(classes)}")
+        raise ConfigError(f"{synthetic}: has no folder of a class of {real}; the classes are {', '.join(classes)}")
     made = [(path, label) for label, name in there for path, _ in class_photos(synthetic, [name])]
     taken = (
         [(photo.path, photo.label) for photo in (*manifest.of("train"), *manifest.of("test"))]

@@ -1,4 +1,4 @@
-"""Synthetic photos against real ones: figures for each class and together, with those of other real photos beside them."""
+"""Compare synthetic photos with unseen real ones, for each class and together; and, beside it, other real photos."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ _LEAST = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Closeness:
-    """Of `compared` photos, synthetic or real, to the unseen real ones of the class."""
+class Similarity:
+    """How similar the `compared` photos, synthetic or real, are to the unseen real photos of the class."""
 
     of_class: str
     compared: str
@@ -31,14 +31,14 @@ class Closeness:
     kid: Estimate
     fid: float
     n_fid: int
-    """Images a side: the same for both rows of a class."""
+    """Images in each of the two sets; the same for both rows of a class."""
     precision: Estimate
     recall: Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A linear probe's success on the unseen real photos."""
+    """Accuracy of a linear probe on the unseen real photos."""
 
     trained_on: str
     n: int
@@ -46,14 +46,14 @@ class Probe:
     accuracy: Estimate
     balanced_accuracy: float
     p_value: float | None
-    """McNemar against the probe trained on real photos alone; None for that one."""
+    """McNemar test against the probe that was trained on real photos only; None for that one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     feature_space: str
     compared_at_px: int
-    closeness: tuple[Closeness, ...]
+    similarity: tuple[Similarity, ...]
     probes: tuple[Probe, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -61,31 +61,31 @@ class Score:
 
 
 def score(photos: Compared, space: FeatureSpace, seed: int = 0) -> Score:
-    """Raises ConfigError where a class has too few photos."""
+    """Compute all figures. Raises ConfigError naming a class with too few photos."""
     synthetic, known, unseen = (
         (space(images.pixels, what), images.labels)
         for images, what in ((photos.synthetic, "synthetic"), (photos.known, "real"), (photos.unseen, "unseen"))
     )
     labels = np.unique(synthetic[1])
     groups = {photos.classes[label]: [label] for label in labels} | {TOGETHER: labels.tolist()}
-    rows: list[Closeness] = []
+    rows: list[Similarity] = []
     for name, chosen in groups.items():
         made, seen, new = (features[np.isin(of, chosen)] for features, of in (synthetic, known, unseen))
         if min(len(made), len(seen), len(new)) < _LEAST:
             counts = f"{len(made)} synthetic, {len(seen)} real and {len(new)} unseen real photos"
-            raise ConfigError(f"{name}: has {counts}; every one must be at least {_LEAST}")
+            raise ConfigError(f"{name}: has {counts}; there must be at least {_LEAST} of each")
         rows += _rows(name, made, seen, new, seed)
     return Score(space.name, photos.side_px, tuple(rows), tuple(_probes(synthetic, known, unseen, len(photos.classes))))
 
 
-def closeness_table(score: Score) -> Table:
+def similarity_table(score: Score) -> Table:
     table = Table(
         *("class", "compared", "n", "KID x 1000 (95 %)", "FID", "precision (95 %)", "recall (95 %)"),
         title=f"against unseen real photos\n{score.feature_space}, images compared at {score.compared_at_px} px",
-        caption="KID: 0 is no difference, below 0 is chance. FID falls with n: compare the two rows of a class only.\n"
-        "real: photos that the synthetic ones may have been made from, against unseen ones",
+        caption="KID: 0 is no difference, below 0 is chance. FID falls with n: compare only the two rows of one class.\n"
+        "real: photos that the synthetic ones may have been made from, compared with unseen ones",
     )
-    for row in score.closeness:
+    for row in score.similarity:
         kid_text = f"{1000 * row.kid.value:.2f} ({1000 * row.kid.low:.2f} to {1000 * row.kid.high:.2f})"
         table.add_row(
             *(row.of_class, row.compared, f"{row.n} : {row.n_unseen}", kid_text, f"{row.fid:.1f} (n = {row.n_fid})"),
@@ -99,7 +99,7 @@ def probe_table(score: Score) -> Table:
     table = Table(
         *("trained on", "n", "accuracy (95 %)", "balanced", "p against real"),
         title="linear probe on the same features, tested on unseen real photos",
-        caption="a quick stand-in for training the network: only that says for certain whether they help",
+        caption="a quick substitute for training the network; only training shows for certain whether they help",
     )
     for row in score.probes:
         rate = row.accuracy
@@ -113,12 +113,12 @@ def probe_table(score: Score) -> Table:
     return table
 
 
-def _rows(name: str, synthetic: Features, known: Features, unseen: Features, seed: int) -> list[Closeness]:
+def _rows(name: str, synthetic: Features, known: Features, unseen: Features, seed: int) -> list[Similarity]:
     rng = np.random.default_rng(seed)
     n_fid = min(len(synthetic), len(known), len(unseen))
     some = {id(features): features[rng.permutation(len(features))[:n_fid]] for features in (synthetic, known, unseen)}
     return [
-        Closeness(
+        Similarity(
             of_class=name,
             compared=compared,
             n=len(features),
@@ -137,7 +137,7 @@ _Labelled = tuple[Features, NDArray[np.int64]]
 
 
 def _probes(synthetic: _Labelled, known: _Labelled, unseen: _Labelled, class_count: int) -> list[Probe]:
-    """With synthetic photos of some classes only, none can be trained on them alone."""
+    """Without synthetic photos of every class, no probe is trained on synthetic photos alone."""
     both = (np.concatenate([known[0], synthetic[0]]), np.concatenate([known[1], synthetic[1]]))
     sets = {"real": known, "synthetic": synthetic, "real + synthetic": both}
     if len(np.unique(synthetic[1])) < class_count:

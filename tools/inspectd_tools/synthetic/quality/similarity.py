@@ -25,10 +25,10 @@ class Estimate:
 
 
 def kid(first: Features, second: Features, seed: int = 0) -> Estimate:
-    """Kernel inception distance (Binkowski et al., "Demystifying MMD GANs", 2018): unbiased, so that 0 is 0 for any n.
+    """Kernel inception distance (Binkowski et al., "Demystifying MMD GANs", 2018). It is unbiased: 0 means no difference for every n.
 
-    Squared maximum mean discrepancy under (x y / d + 1)^3. The interval is a bootstrap's, in which an image drawn twice
-    is no pair with itself.
+    Squared maximum mean discrepancy under (x y / d + 1)^3. The interval comes from a bootstrap, in which an image that is
+    drawn twice does not count as a pair.
     """
     kernels = [_kernel(first, first), _kernel(second, second), _kernel(first, second)]
     rng = np.random.default_rng(seed)
@@ -44,7 +44,7 @@ def kid(first: Features, second: Features, seed: int = 0) -> Estimate:
 def fid(first: Features, second: Features) -> float:
     """Frechet distance of the Gaussians with these means and covariances (Heusel et al., "GANs trained by a two time-scale", 2017).
 
-    Small sets give too large a value, so only compare values of equally many images. With covariances A'A and B'B the
+    Small sets give too large values, so compare only values from the same number of images. With covariances A'A and B'B the
     trace of the root of their product is the sum of the singular values of AB', which needs no root and no full rank.
     """
     means = first.mean(0), second.mean(0)
@@ -58,7 +58,7 @@ def fid(first: Features, second: Features) -> float:
 
 
 def precision(synthetic: Features, real: Features) -> Estimate:
-    """Share of synthetic images that lie among the real ones: within the reach of one of them, the distance to its third nearest.
+    """Share of synthetic images inside the reach of a real image, which is the distance to its third nearest real image.
 
     Kynkaanniemi et al., "Improved precision and recall metric", 2019; recall is the same with the sets exchanged.
     """
@@ -68,7 +68,7 @@ def precision(synthetic: Features, real: Features) -> Estimate:
 
 
 def recall(synthetic: Features, real: Features) -> Estimate:
-    """Share of real images that lie among the synthetic ones."""
+    """Share of real images inside the reach of a synthetic image."""
     return precision(real, synthetic)
 
 
@@ -90,7 +90,7 @@ def _mmd(
 
 
 def _mean_of_pairs(kernel: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over pairs of two different images."""
+    """Mean over pairs of two different images."""
     apart = kernel - np.diag(np.diag(kernel))
     pairs = counts.sum(1) ** 2 - np.square(counts).sum(1)
     mean: NDArray[np.float64] = ((counts @ apart) * counts).sum(1) / pairs

@@ -1,1 +1,1 @@
-"""The renderer of printed filter labels."""
+"""Draw filters with printed labels, whose truth is known."""

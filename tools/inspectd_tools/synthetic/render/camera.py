@@ -20,7 +20,7 @@ def take_photo(
     exposure: float | None = None,
     defocus_px: float | None = None,
 ) -> tuple[NDArray[np.uint8], dict[str, float]]:
-    """(h, w) float32 grey 0..255 -> (h, w) uint8 and the parameters drawn; given ones replace the drawn."""
+    """(h, w) float32 grey 0..255 -> (h, w) uint8 and the random parameters; `exposure` and `defocus_px` replace theirs if given."""
     drawn = {
         "exposure": float(rng.uniform(*style.exposure)),
         "defocus_px": float(rng.uniform(*style.defocus_px)),
@@ -60,7 +60,7 @@ def _motion_kernel(length_px: float) -> NDArray[np.float32]:
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gaussian noise cut from a few large fields: drawing it anew costs more than all the rest of the image."""
+    """Gaussian noise cut from a few large fields: new noise for every image would take longer than the rest of the image."""
     field = _noise_fields(shape)[int(rng.integers(_NOISE_FIELDS))]
     y, x = (int(rng.integers(0, 2 * _MARGIN)) for _ in range(2))
     window = field[y : y + shape[0], x : x + shape[1]]

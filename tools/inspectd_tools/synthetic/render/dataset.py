@@ -1,6 +1,5 @@
-"""A folder of rendered labels: images, `truth.csv` and, if asked for, masks."""
+"""A folder of rendered labels: images, `truth.csv` and, if wanted, masks."""
 
-import csv
 import json
 import multiprocessing
 from collections.abc import Iterator
@@ -10,15 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inspectd_tools.synthetic.dataset import write_dataset, write_image
 from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, render
 from inspectd_tools.synthetic.render.style import TRAINING, Style
 
 TRUTH_COLUMNS = ("file", "class", "kind", "severity", "polygon", "text", "seed", "parameters")
+_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One image to be made: `kind` from `(seed, index)`, whoever makes it."""
+    """One image to render. Its bytes depend only on `kind`, `seed` and `index`, not on the process that renders it."""
 
     file: str
     kind: str
@@ -27,7 +28,7 @@ class Order:
 
 
 def folders_of_classes(count_per_class: int, unknowns_per_kind: int, seed: int) -> list[Order]:
-    """One folder a class, and `unknown_<kind>` for the unknowns."""
+    """One folder per class, and `unknown_<kind>` for the unknown labels."""
     wanted = [(kind, kind, count_per_class) for kind in CLASSES]
     wanted += [(kind, f"unknown_{kind}", unknowns_per_kind) for kind in UNKNOWNS]
     named = [(f"{folder}/{number:05d}.png", kind) for kind, folder, count in wanted for number in range(count)]
@@ -35,7 +36,7 @@ def folders_of_classes(count_per_class: int, unknowns_per_kind: int, seed: int) 
 
 
 def mixed_stream(count: int, unknown_share: float, seed: int) -> list[Order]:
-    """One flat folder in random order, as a line would see it: half of the known labels are good."""
+    """One flat folder in random order, as on a line: half of the known labels are good."""
     rng = np.random.default_rng([seed, 0xF1A7])
     unknown = rng.random(count) < unknown_share
     shares = [1 / 6, 1 / 6, 1 / 6, 1 / 2]
@@ -46,24 +47,17 @@ def mixed_stream(count: int, unknown_share: float, seed: int) -> list[Order]:
 def write(orders: list[Order], folder: Path, *, masks: bool, workers: int, style: Style = TRAINING) -> Iterator[Order]:
     """Render all orders into `folder`, yielding each when its image is written; `truth.csv` is written last.
 
-    The bytes do not depend on `workers`. Raises OSError if the disk refuses.
+    The bytes do not depend on `workers`. Raises OSError if a file cannot be written.
     """
     for parent in {(folder / order.file).parent for order in orders}:
         parent.mkdir(parents=True, exist_ok=True)
     if masks:
         for parent in {(folder / "masks" / order.file).parent for order in orders}:
             parent.mkdir(parents=True, exist_ok=True)
-    rows = []
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, initializer=_one_thread) as pool:
         jobs = ((order, folder, masks, style) for order in orders)
-        for order, row in zip(orders, pool.imap(_make, jobs, chunksize=8), strict=True):
-            rows.append(row)
-            yield order
-    with (folder / "truth.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, TRUTH_COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+        yield from write_dataset(pool, _make, jobs, orders, folder / "truth.csv", TRUTH_COLUMNS)
 
 
 def _one_thread() -> None:
@@ -73,9 +67,9 @@ def _one_thread() -> None:
 def _make(job: tuple[Order, Path, bool, Style]) -> dict[str, object]:
     order, folder, masks, style = job
     sample = render(order.kind, np.random.default_rng([order.seed, order.index]), style)
-    _write_png(folder / order.file, sample.image)
+    write_image(folder / order.file, sample.image, *_FAST)
     if masks:
-        _write_png(folder / "masks" / order.file, sample.fault_mask)
+        write_image(folder / "masks" / order.file, sample.fault_mask, *_FAST)
     return {
         "file": order.file,
         "class": sample.label_class,
@@ -86,8 +80,3 @@ def _make(job: tuple[Order, Path, bool, Style]) -> dict[str, object]:
         "seed": json.dumps([order.seed, order.index]),
         "parameters": json.dumps(sample.parameters),
     }
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-        raise OSError(f"{path}: can't be written")

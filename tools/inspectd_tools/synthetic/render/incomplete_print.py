@@ -1,4 +1,4 @@
-"""Incomplete prints (`fail_label_not_fully_printed`): what a failing print head leaves out, by degree."""
+"""Incomplete prints (`fail_label_not_fully_printed`): what a failing print head leaves out, from mild to severe."""
 
 import cv2
 import numpy as np
@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from inspectd_tools.synthetic.render.printing import HEIGHT_PX, WIDTH_PX, Ink
 
 MIN_LOST_SHARE = 0.10
-"""Of the ink: less is no fault that a careful person would reject."""
+"""Least share of ink that is lost: with less, a careful person would not reject the label."""
 
 
 def incomplete(ink: Ink, rng: np.random.Generator) -> tuple[Ink, str, float]:
-    """The print with ink missing. Returns it with the way it fails and the share of ink lost."""
+    """The print with missing ink, how it fails (such as `faded`), and the share of ink lost."""
     ways = {"chunk": _chunk, "faded": _faded, "dead_nozzles": _dead_nozzles, "blotchy": _blotchy, "line": _missing_line}
     way = str(rng.choice(list(ways)))
     total = float(ink.sum())
@@ -53,13 +53,13 @@ def _dead_nozzles(rng: np.random.Generator, degree: float) -> NDArray[np.float32
 
 
 def _blotchy(rng: np.random.Generator, degree: float) -> NDArray[np.float32]:
-    """A clogged head: ink comes and goes."""
+    """A clogged head: irregular patches with and without ink."""
     noise = cv2.resize(rng.random((10, 18), np.float32), (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
     return np.clip((noise - (0.22 + 0.33 * degree)) / 0.1, 0.05, 1).astype(np.float32)
 
 
 def _missing_line(rng: np.random.Generator, degree: float) -> NDArray[np.float32]:
-    """One or more text lines never came."""
+    """One or more text lines are missing."""
     keep = np.ones((HEIGHT_PX, WIDTH_PX), np.float32)
     rows = rng.permutation([(0, 60), (66, 108), (112, 154), (160, HEIGHT_PX)])
     for top, bottom in rows[: 1 + round(2 * degree)]:

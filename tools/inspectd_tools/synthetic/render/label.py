@@ -1,4 +1,4 @@
-"""One rendered label with its whole truth."""
+"""One rendered label with its complete truth."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,10 +17,12 @@ from inspectd_tools.synthetic.render.scene import (
     FILTER_TOP,
     HEIGHT_PX,
     WIDTH_PX,
+    Grey,
     Scene,
     draw_scene,
 )
 from inspectd_tools.synthetic.render.style import TRAINING, Style
+from inspectd_tools.synthetic.render.unknowns import foreign_object, oil_spot, other_label, smeared
 
 CLASSES = ("fail_label_crooked_print", "fail_label_half_printed", "fail_label_not_fully_printed", "no_fail")
 UNKNOWNS = (
@@ -38,13 +40,12 @@ UNKNOWNS = (
     "camera_knocked",
 )
 
-Grey = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A label while it is made; unknowns change it at one of its stages."""
+    """A label while it is drawn. Each kind of unknown label changes it at one stage."""
 
     rng: np.random.Generator
     style: Style
@@ -63,13 +64,13 @@ class Sample:
     label_class: str
     """One of CLASSES, or 'unknown'."""
     kind: str
-    """Of unknowns: one of UNKNOWNS; otherwise ''."""
+    """One of UNKNOWNS; '' for a label of CLASSES."""
     severity: float
-    """0 mildest .. 1 worst; 0 for good labels, 1 for unknowns."""
+    """0 mildest .. 1 worst; 0 for good labels, 1 for unknown ones."""
     polygon: NDArray[np.float32]
     """(4, 2) corners of the label box in px: top left, top right, bottom right, bottom left."""
     fault_mask: NDArray[np.uint8]
-    """(480, 640), 255 where the fault shows."""
+    """(480, 640), 255 where the fault is visible."""
     ink: NDArray[np.uint8]
     """(480, 640), coverage 0..255 of the print that reached the fabric, before lens and sensor."""
     text: tuple[str, ...]
@@ -82,13 +83,13 @@ def render(kind: str, rng: np.random.Generator, style: Style = TRAINING) -> Samp
     Raises ValueError for any other kind.
     """
     if kind not in CLASSES + UNKNOWNS:
-        raise ValueError(f"{kind!r} is none of {', '.join(CLASSES + UNKNOWNS)}")
+        raise ValueError(f"{kind!r} is not a kind of label; the kinds are {', '.join(CLASSES + UNKNOWNS)}")
     draft = _draft(kind, rng, style)
     whole = _placed(draft.print.ink, draft.placement) * draft.scene.fabric
     severity, ink, mask = _printed(kind, draft, whole)
     scene = _apply_ink(draft, ink)
     if kind in _ON_TOP:
-        scene, spot = _ON_TOP[kind](scene, draft)
+        scene, spot = _ON_TOP[kind](scene, rng)
         mask = np.maximum(mask, spot)
     pose = _pose(kind, draft)
     scene = cv2.warpAffine(scene, pose, (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
@@ -133,7 +134,7 @@ def _draft(kind: str, rng: np.random.Generator, style: Style) -> _Draft:
 
 
 def _printed(kind: str, draft: _Draft, whole: Grey) -> tuple[float, Grey, NDArray[np.uint8]]:
-    """How bad the fault is, the ink that reached the fabric, and where the fault shows."""
+    """Severity of the fault, the ink that reached the fabric, and the mask of the fault."""
     rng, style = draft.rng, draft.style
     nothing = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
     box = _filled(cv2.transform(_box()[None], draft.placement[:2])[0])
@@ -159,9 +160,9 @@ def _printed(kind: str, draft: _Draft, whole: Grey) -> tuple[float, Grey, NDArra
         case "double_print":
             return 1.0, np.maximum(whole, _second_print(draft)), box
         case "wrong_product":
-            return 1.0, _other_label(draft), box
+            return 1.0, other_label(draft.rng) * draft.scene.fabric, box
         case "smear":
-            return 1.0, _smeared(whole, rng), box
+            return 1.0, smeared(whole, rng), box
         case _:
             return 1.0, whole, nothing
 
@@ -174,86 +175,14 @@ def _second_print(draft: _Draft) -> Grey:
     return _placed(draft.print.ink, again) * draft.scene.fabric
 
 
-def _other_label(draft: _Draft) -> Grey:
-    """Another product's label: other layout, a frame, a bar code."""
-    rng = draft.rng
-    ink = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
-    width, height = int(rng.integers(230, 330)), int(rng.integers(130, 220))
-    left, top = int(rng.integers(150, 420 - width // 2)), int(rng.integers(110, 380 - height))
-    cv2.rectangle(ink, (left, top), (left + width, top + height), 255, int(rng.integers(2, 6)))
-    x = left + 16
-    while x < left + width - 20:
-        bar = int(rng.integers(2, 8))
-        ink[top + 14 : top + height // 2, x : x + bar] = 255
-        x += bar + int(rng.integers(2, 8))
-    scale = rng.uniform(0.9, 1.4)
-    text = f"{rng.choice(['BREMS', 'OIL-F', 'TYP', 'KIT'])} {rng.integers(100, 999)}"
-    cv2.putText(ink, text, (left + 14, top + height - 18), cv2.FONT_HERSHEY_DUPLEX, scale, 255, 3, cv2.LINE_AA)
-    return np.divide(ink, 255, dtype=np.float32) * draft.scene.fabric
-
-
-def _smeared(ink: Grey, rng: np.random.Generator) -> Grey:
-    """Wet ink wiped sideways over a good part of the print."""
-    length = int(rng.integers(36, 80))
-    kernel = np.zeros((1, 2 * length + 1), np.float32)
-    kernel[0, length:] = np.linspace(1, 0.2, length + 1)
-    wiped = np.clip(cv2.filter2D(ink, -1, kernel / kernel.sum()) * rng.uniform(1.4, 2.0), 0, 1)
-    rows = np.zeros((HEIGHT_PX, 1), np.float32)
-    top = int(rng.integers(FILTER_TOP + 40, FILTER_TOP + 140))
-    rows[top : top + int(rng.integers(110, 200))] = 1
-    rows = cv2.blur(rows, (1, 21))
-    return ink * (1 - 0.75 * rows) + np.maximum(wiped, 0.25 * ink) * rows
-
-
-def _oil_spot(scene: Grey, draft: _Draft) -> tuple[Grey, NDArray[np.uint8]]:
-    """Oil darkens the fabric and takes the contrast out of the print."""
-    rng = draft.rng
-    spot = _blob(rng, (85, 150))
-    stained = scene * (1 - 0.55 * spot)
-    grey = float(rng.uniform(55, 95))
-    return (stained * (1 - 0.55 * spot) + grey * 0.55 * spot).astype(np.float32), _mask(spot)
-
-
-def _foreign_object(scene: Grey, draft: _Draft) -> tuple[Grey, NDArray[np.uint8]]:
-    """A screw, a glove finger, a strip of tape: something opaque on the label."""
-    rng = draft.rng
-    shape = np.zeros((HEIGHT_PX, WIDTH_PX), np.float32)
-    centre = (int(rng.integers(200, 440)), int(rng.integers(160, 320)))
-    kind = rng.choice(["screw", "tape", "ring"])
-    angle = float(rng.uniform(0, 180))
-    if kind == "screw":
-        points = cv2.boxPoints((centre, (float(rng.uniform(150, 230)), float(rng.uniform(34, 54))), angle))
-        cv2.fillPoly(shape, [points.astype(np.int32)], 1.0, cv2.LINE_AA)
-        cv2.circle(shape, tuple(int(value) for value in points[0]), int(rng.integers(34, 48)), 1.0, -1, cv2.LINE_AA)
-    elif kind == "tape":
-        points = cv2.boxPoints((centre, (float(rng.uniform(220, 340)), float(rng.uniform(70, 110))), angle))
-        cv2.fillPoly(shape, [points.astype(np.int32)], 1.0, cv2.LINE_AA)
-    else:
-        cv2.circle(shape, centre, int(rng.integers(60, 100)), 1.0, int(rng.integers(18, 34)), cv2.LINE_AA)
-    shading = cv2.GaussianBlur(shape, (0, 0), 9)
-    grey = float(rng.choice([rng.uniform(20, 90), rng.uniform(140, 180)]))
-    body = grey * (0.6 + 0.55 * shading)
-    return (scene * (1 - shape) * (1 - 0.3 * shading) + body * shape).astype(np.float32), _mask(shape)
-
-
-_ON_TOP: dict[str, Callable[[Grey, _Draft], tuple[Grey, NDArray[np.uint8]]]] = {
-    "oil_spot": _oil_spot,
-    "foreign_object": _foreign_object,
+_ON_TOP: dict[str, Callable[[Grey, np.random.Generator], tuple[Grey, NDArray[np.uint8]]]] = {
+    "oil_spot": oil_spot,
+    "foreign_object": foreign_object,
 }
 
 
-def _blob(rng: np.random.Generator, radius: tuple[int, int]) -> Grey:
-    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    radii = rng.uniform(*radius) * (1 + 0.18 * np.convolve(rng.standard_normal(44), np.ones(5) / 5, "valid"))
-    centre = np.array([rng.uniform(210, 430), rng.uniform(180, 300)])
-    points = centre + np.stack([np.cos(angles), 0.75 * np.sin(angles)], axis=1) * radii[:, None]
-    shape = np.zeros((HEIGHT_PX, WIDTH_PX), np.float32)
-    cv2.fillPoly(shape, [points.astype(np.int32)], 1.0)
-    return cv2.GaussianBlur(shape, (0, 0), 5)
-
-
 def _apply_ink(draft: _Draft, ink: Grey) -> Grey:
-    """Ink soaks into fabric: it bleeds a little, and the weave shows through."""
+    """Ink soaks into fabric: its edges blur a little, and the weave shows through."""
     rng, style = draft.rng, draft.style
     ink = cv2.GaussianBlur(ink, (0, 0), float(rng.uniform(0.5, 0.9)))
     density = float(rng.uniform(*style.ink_density))
@@ -263,7 +192,7 @@ def _apply_ink(draft: _Draft, ink: Grey) -> Grey:
 
 
 def _pose(kind: str, draft: _Draft) -> Matrix:
-    """How the whole filter lies before the camera; a knocked camera sees everything turned."""
+    """Position and angle of the whole filter in the image; a knocked camera sees everything turned."""
     rng, style = draft.rng, draft.style
     angle = float(rng.uniform(-style.pose_angle_deg, style.pose_angle_deg))
     if kind == "camera_knocked":
@@ -300,7 +229,3 @@ def _filled(corners: NDArray[np.float64]) -> NDArray[np.uint8]:
     mask = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
     cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 255)
     return mask
-
-
-def _mask(shape: Grey) -> NDArray[np.uint8]:
-    return (shape > 0.5).astype(np.uint8) * 255

@@ -1,4 +1,4 @@
-"""The print: a fixed layout (mark, part number, lot, date, data matrix) with contents that vary, as ink coverage 0..1."""
+"""The print: a fixed layout (mark, part number, lot, date, data matrix) with random contents, as ink coverage 0..1."""
 
 import functools
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Print:
 
 
 def draw_print(rng: np.random.Generator, fonts: tuple[str, ...]) -> Print:
-    """A complete, faultless print with random contents."""
+    """A complete print without faults, with random contents."""
     font = str(rng.choice(fonts))
     text = (
         str(rng.choice(PART_NUMBERS)),
@@ -51,7 +51,7 @@ def _put(ink: Ink, stamp: Ink, left: int, top: int) -> None:
 
 
 def _line(text: str, font: str, height_px: int, width_px: int) -> Ink:
-    """One line of text, `height_px` tall, squeezed where it would be wider than `width_px`."""
+    """One line of text, `height_px` high, squeezed if it would be wider than `width_px`."""
     line = _FACES[font](text, height_px)
     if line.shape[1] > width_px:
         line = cv2.resize(line, (width_px, line.shape[0]), interpolation=cv2.INTER_AREA)
@@ -64,7 +64,7 @@ def _dots(text: str, height_px: int) -> Ink:
 
 
 def _small_dots(text: str, height_px: int) -> Ink:
-    """A finer nozzle: the drops stand apart."""
+    """A finer nozzle: the drops do not touch."""
     return _bitmap(text, height_px, 0.43)
 
 
@@ -95,7 +95,7 @@ def _sans(text: str, height_px: int) -> Ink:
 
 
 def _stroke(text: str, height_px: int) -> Ink:
-    """Another sans serif, heavier and set wider: the one that OpenCV draws with."""
+    """Another sans serif font, bolder and wider: the one that OpenCV draws with."""
     face, thickness = cv2.FONT_HERSHEY_DUPLEX, 4
     scale = cv2.getFontScaleFromHeight(face, height_px - thickness, thickness)
     (width, height), below = cv2.getTextSize(text, face, scale, thickness)
@@ -122,7 +122,7 @@ def _sans_font(size: int) -> ImageFont.FreeTypeFont:
 
 @functools.cache
 def _mark() -> Ink:
-    """The maker's mark: a ring with an arrow up, so that the label has a clear way up."""
+    """The maker's mark: a ring with an arrow that points up, so that an upside-down label can be recognised."""
     canvas = np.zeros((48, 50), np.uint8)
     cv2.circle(canvas, (24, 24), 21, 255, 4, cv2.LINE_AA)
     cv2.fillPoly(canvas, [np.array([[24, 9], [35, 27], [13, 27]], np.int32)], 255, cv2.LINE_AA)

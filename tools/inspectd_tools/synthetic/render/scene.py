@@ -1,4 +1,4 @@
-"""Belt, filter and black cylinder: the scene before it is printed on."""
+"""Belt, filter and black cylinder: the scene before printing."""
 
 import functools
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Grey = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`image`: (480, 640) grey 0..255 before light and camera; `fabric`: coverage 0..1 of the filter, same shape;
+    """`image`: (480, 640) grey 0..255 before light and camera; `fabric`: coverage 0..1 by the filter, same shape;
     `weave`: the fabric's texture, about -1..1."""
 
     image: Grey
@@ -110,7 +110,7 @@ def _textures(kind: str, seed: int, period_px: Range) -> list[Grey]:
 
 
 def _weave(rng: np.random.Generator, size: tuple[int, int], period_px: Range) -> Grey:
-    """Plain weave: two threads over and under each other, never quite regular; plus clouds of uneven fibre density."""
+    """Plain weave: threads over and under each other, slightly irregular, with clouds of uneven fibre density."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
     wobble = 1.2 * cv2.GaussianBlur(rng.standard_normal(size).astype(np.float32), (0, 0), 9) * 9
     period = rng.uniform(*period_px)

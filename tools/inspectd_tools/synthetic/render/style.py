@@ -1,4 +1,4 @@
-"""What one rendered world looks like: ranges from which every label draws. Another world is another `Style`."""
+"""How rendered labels look: the ranges of all random values. Each `Style` looks like another plant."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Style:
     weave_contrast: Range = (5, 11)
     weave_period_px: Range = (3.5, 5.5)
     texture_seed: int = 1000
-    """Of the large textures that belt and fabric are cut from."""
+    """Seed of the large textures from which belt and fabric are cut."""
     pose_shift_px: float = 12
     pose_angle_deg: float = 0.8
     label_shift_px: float = 7
@@ -55,5 +55,5 @@ PLANT = Style(
     read_noise=(1.6, 3.0),
     shot_noise=(0.15, 0.35),
 )
-"""Another plant's fabric, printer, lamp and camera: what stands in for real photos where there are none."""
+"""Fabric, printer, lamp and camera of another plant, to use in place of real photos."""
 STYLES = {"training": TRAINING, "plant": PLANT}
