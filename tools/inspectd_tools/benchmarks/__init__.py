@@ -1,1 +1,1 @@
-"""The real daemon on rendered labels, measured."""
+"""Measurements of time, memory and cost: the daemon on rendered labels, runtimes, the training step, composing."""

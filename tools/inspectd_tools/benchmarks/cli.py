@@ -1,9 +1,10 @@
-"""Timing of this machine, with the real daemon and real peers. Figures are of this run alone: compare within it.
+"""Measure times on this machine, with the real daemon and real devices. Compare figures only within one run.
 
-`line` runs three tables: a busy line through the emulated Basler camera against the bare engine, the same with its
-rejector on a Modbus PLC, a rate that is raised until parts are missed, and a sparse line. `memory` watches the daemon
-for ten minutes, `soak` for fifteen while reports are read: parts, misses, memory and the journal's log. `train` measures the DUQ training step against a straightforward one, `engines` one network on every runtime.
-`compose` looks at composed photos: labels found, ink left, whether a classifier tells them apart, images/s.
+`line` prints three tables: a busy line with the emulated Basler camera compared with the engine alone, and with its rejector
+on a Modbus PLC; a rate that rises until parts are missed; and a sparse line. `memory` watches the memory of the daemon for ten
+minutes. `soak` runs the daemon for fifteen minutes while reports are read: parts, misses, memory, and the journal's log.
+`train` compares the DUQ training step with a straightforward one. `engines` runs one network on every runtime. `compose`
+examines composed photos: labels found, ink left, whether a classifier recognises them, images/s.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from rich.table import Table
 from inspectd.shipped import shipped
 from inspectd.terminal import console
 from inspectd_tools.changes import add_set_option
-from inspectd_tools.cli import exit_code, positive
+from inspectd_tools.cli import Verbs, add_verb, exit_code, new_parser, positive
 
 if TYPE_CHECKING:
     from inspectd_tools.benchmarks.daemon import Bench
@@ -38,27 +39,173 @@ examples:
   python tools/benchmark.py engines --run runs/tiles --data tiles.csv
   python tools/benchmark.py compose --weights mobilenet_v2-imagenet-features.safetensors"""
 
+# Each verb imports only what it measures: otherwise every composing process would load the camera SDK and two runtimes.
+
+
+@dataclass(frozen=True, slots=True)
+class _DaemonOptions:
+    rate: float
+    engine: Path
+    threads: int
+    json: Path | None
+
+    @contextmanager
+    def bench(self) -> "Iterator[Bench]":
+        from inspectd_tools.benchmarks.daemon import Bench
+
+        with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
+            yield Bench(Path(folder), self.engine, self.threads)
+
+
+@dataclass(frozen=True, slots=True)
+class LineOptions(_DaemonOptions):
+    seconds: float
+    sparse_parts: int
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.line import measure_line
+
+        with self.bench() as bench:
+            return measure_line(bench, self.rate, self.seconds, self.sparse_parts)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryOptions(_DaemonOptions):
+    minutes: float
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.line import measure_memory
+
+        with self.bench() as bench:
+            return measure_memory(bench, self.rate, self.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class SoakOptions(_DaemonOptions):
+    minutes: float
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.soak import measure_soak
+
+        with self.bench() as bench:
+            return measure_soak(bench, self.rate, self.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    images: int
+    epochs: int
+    json: Path | None
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.duq_step import compare_steps
+
+        speed = compare_steps(self.images, self.epochs)
+        table = Table(
+            "DUQ step with gradient penalty", "images/s", "ratio", "validation accuracy", title="FashionMNIST"
+        )
+        ratio = speed.images_per_s / speed.baseline_images_per_s
+        table.add_row(
+            "straightforward, float32", f"{speed.baseline_images_per_s:.0f}", "1", f"{speed.baseline_accuracy:.3f}"
+        )
+        table.add_row("tools/train.py", f"{speed.images_per_s:.0f}", f"{ratio:.2f}", f"{speed.accuracy:.3f}")
+        console().print(table)
+        return asdict(speed)
+
+
+@dataclass(frozen=True, slots=True)
+class EnginesOptions:
+    backbone: list[str] | None
+    run: list[Path] | None
+    data: Path | None
+    runs: int
+    threads: int
+    json: Path | None
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.runtimes import compare_runtimes, runtimes_table, trained, untrained
+
+        runs, data = self.run, self.data
+        subjects = trained(runs, data) if runs and data else untrained(self.backbone or _BACKBONES)
+        figures = []
+        for in_turns in subjects:
+            for rows in compare_runtimes(in_turns, self.threads, self.runs):
+                console().print(runtimes_table(rows, self.threads))
+                figures += rows
+        return {"engines": [asdict(row) for row in figures]}
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeOptions:
+    config: Path
+    changes: list[str]
+    count_per_class: int
+    workers: int
+    weights: Path | None
+    json: Path | None
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.composing import measure
+        from inspectd_tools.synthetic.compose.config import load_compose_config
+
+        config = load_compose_config(self.config, self.changes)
+        with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
+            tables, figures = measure(
+                config, Path(folder), count_per_class=self.count_per_class, workers=self.workers, weights=self.weights
+            )
+        for table in tables:
+            console().print(table)
+        return figures
+
+
+def parser() -> argparse.ArgumentParser:
+    program = new_parser(__doc__, _EPILOG)
+    verbs = program.add_subparsers(required=True, metavar="VERB")
+    _add_daemon_verbs(verbs)
+    _add_train(verbs)
+    _add_engines(verbs)
+    _add_compose(verbs)
+    for verb in verbs.choices.values():
+        verb.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
+    return program
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    line = verbs.add_parser("line", help="latency, overload and a sparse line")
+    program = parser()
+    given = vars(program.parse_args(arguments))
+    options = given.pop("options")(**given)
+    if isinstance(options, EnginesOptions) and bool(options.run) != bool(options.data):
+        program.error("--run and --data must be given together")
+    return exit_code("benchmark", lambda: _measure(options))
+
+
+def _measure(
+    options: LineOptions | MemoryOptions | SoakOptions | TrainOptions | EnginesOptions | ComposeOptions,
+) -> None:
+    figures = options.measure()
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2))
+
+
+def _add_daemon_verbs(verbs: Verbs) -> None:
+    line = add_verb(verbs, "line", "latency, overload and a sparse line")
     line.add_argument("--rate", type=float, default=100, help="parts/s of the busy line; default: 100")
-    line.add_argument("--seconds", type=float, default=60, help="of the busy line; default: 60")
+    line.add_argument("--seconds", type=float, default=60, help="duration of the busy line; default: 60")
     line.add_argument(
-        "--sparse-parts", type=int, default=20, help="one part in 10 s; 0 leaves the table out; default: 20"
+        "--sparse-parts",
+        type=int,
+        default=20,
+        help="number of parts on the sparse line, one per 10 s; 0 leaves this table out; default: 20",
     )
-    line.set_defaults(verb=_line)
-    memory = verbs.add_parser("memory", help="resident memory of both processes over time")
+    line.set_defaults(options=LineOptions)
+    memory = add_verb(verbs, "memory", "memory of both processes over time")
     memory.add_argument("--minutes", type=float, default=10, help="default: 10")
-    memory.add_argument("--rate", type=float, default=50, help="parts/s; default: 50")
-    memory.set_defaults(verb=_memory)
-    soak = verbs.add_parser("soak", help="a line for long, beside reports: records, misses, memory, journal's log")
+    memory.set_defaults(options=MemoryOptions)
+    soak = add_verb(verbs, "soak", "a long run while reports are read: records, misses, memory, journal's log")
     soak.add_argument("--minutes", type=float, default=15, help="default: 15")
-    soak.add_argument("--rate", type=float, default=50, help="parts/s; default: 50")
-    soak.set_defaults(verb=_soak)
+    soak.set_defaults(options=SoakOptions)
+    for verb in (memory, soak):
+        verb.add_argument("--rate", type=float, default=50, help="parts/s; default: 50")
     for verb in (line, memory, soak):
         verb.add_argument(
             "--engine",
@@ -66,125 +213,53 @@ def main(arguments: list[str] | None = None) -> int:
             default=shipped("engines/filter-label"),
             help="bundle; default: the shipped filter-label",
         )
-        verb.add_argument("--threads", type=int, default=2, help="of the engine; default: 2")
-    train = verbs.add_parser("train", help="the DUQ step with gradient penalty, on FashionMNIST")
-    train.add_argument("--images", type=int, default=10000, help="an epoch; default: 10000")
+        verb.add_argument("--threads", type=int, default=2, help="threads of the engine; default: 2")
+
+
+def _add_train(verbs: Verbs) -> None:
+    train = add_verb(verbs, "train", "the DUQ step with gradient penalty, on FashionMNIST")
+    train.add_argument("--images", type=int, default=10000, help="images per epoch; default: 10000")
     train.add_argument("--epochs", type=int, default=3, help="default: 3")
-    train.set_defaults(verb=_train)
-    engines = verbs.add_parser(
+    train.set_defaults(options=TrainOptions)
+
+
+def _add_engines(verbs: Verbs) -> None:
+    engines = add_verb(
+        verbs,
         "engines",
-        help="one network on every runtime and precision: time, size, certainty against fp32",
+        "one network on every runtime and precision: time, size, difference to fp32",
         description="PyTorch eager, torch.compile, ONNX Runtime and OpenVINO in fp32, bf16 and INT8, at batch 1 and in turns.",
     )
     engines.add_argument(
         "--backbone",
         action="append",
         choices=_BACKBONES,
-        help="with random weights, may be repeated; default: all four",
+        help="a backbone with random weights; may be repeated; default: all four",
     )
     engines.add_argument(
-        "--run", action="append", type=Path, metavar="RUN", help="a training's folder instead, may be repeated"
+        "--run", action="append", type=Path, metavar="RUN", help="a run folder instead; may be repeated"
     )
-    engines.add_argument("--data", type=Path, metavar="PATH", help="of these runs: manifest or folder of class folders")
-    engines.add_argument("--runs", type=positive, default=300, help="measured inferences of each; default: 300")
-    engines.add_argument("--threads", type=positive, default=2, help="of every runtime; default: 2")
-    engines.set_defaults(verb=_engines)
-    compose = verbs.add_parser("compose", help="composed photos against rendered ones, whose truth is known")
+    engines.add_argument("--data", type=Path, metavar="PATH", help="photos for these runs: manifest or class folders")
+    engines.add_argument("--runs", type=positive, default=300, help="measured inferences per runtime; default: 300")
+    engines.add_argument("--threads", type=positive, default=2, help="threads of every runtime; default: 2")
+    engines.set_defaults(options=EnginesOptions)
+
+
+def _add_compose(verbs: Verbs) -> None:
+    compose = add_verb(verbs, "compose", "composed photos compared with rendered ones, whose truth is known")
     compose.add_argument(
         "--config",
         type=Path,
         default=shipped("config/compose-filter-label.yaml"),
-        help="says how to render its photos; default: the shipped compose-filter-label.yaml",
+        help="its comment says how to render the photos; default: the shipped compose-filter-label.yaml",
     )
     add_set_option(compose, "the config")
-    compose.add_argument("--count-per-class", type=positive, default=500, help="images composed; default: 500")
+    compose.add_argument("--count-per-class", type=positive, default=500, help="images to compose; default: 500")
     compose.add_argument("--workers", type=positive, default=2, help="processes; default: 2")
-    compose.add_argument("--weights", type=Path, help="of MobileNetV2 (safetensors): for the classifier; default: none")
-    compose.set_defaults(verb=_compose)
-    for verb in (line, memory, soak, train, engines, compose):
-        verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    args = parser.parse_args(arguments)
-    if args.verb is _engines and bool(args.run) != bool(args.data):
-        parser.error("--run and --data go together")
-    return exit_code("benchmark", lambda: _measure(args))
-
-
-def _measure(args: argparse.Namespace) -> None:
-    figures = args.verb(args)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2))
-
-
-# Each verb loads what it measures, and no more: a composing process would start with the camera's SDK and two runtimes.
-
-
-@contextmanager
-def _bench(args: argparse.Namespace) -> "Iterator[Bench]":
-    from inspectd_tools.benchmarks.daemon import Bench
-
-    with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
-        yield Bench(Path(folder), args.engine, args.threads)
-
-
-def _line(args: argparse.Namespace) -> dict[str, Any]:
-    from inspectd_tools.benchmarks.line import measure_line
-
-    with _bench(args) as bench:
-        return measure_line(bench, args.rate, args.seconds, args.sparse_parts)
-
-
-def _memory(args: argparse.Namespace) -> dict[str, Any]:
-    from inspectd_tools.benchmarks.line import measure_memory
-
-    with _bench(args) as bench:
-        return measure_memory(bench, args.rate, args.minutes)
-
-
-def _soak(args: argparse.Namespace) -> dict[str, Any]:
-    from inspectd_tools.benchmarks.soak import measure_soak
-
-    with _bench(args) as bench:
-        return measure_soak(bench, args.rate, args.minutes)
-
-
-def _train(args: argparse.Namespace) -> dict[str, Any]:
-    from inspectd_tools.benchmarks.duq_step import compare_steps
-
-    speed = compare_steps(args.images, args.epochs)
-    table = Table("DUQ step with gradient penalty", "images/s", "ratio", "validation accuracy", title="FashionMNIST")
-    ratio = speed.images_per_s / speed.baseline_images_per_s
-    table.add_row(
-        "straightforward, float32", f"{speed.baseline_images_per_s:.0f}", "1", f"{speed.baseline_accuracy:.3f}"
+    compose.add_argument(
+        "--weights", type=Path, help="weights of MobileNetV2 (safetensors) for the classifier; default: no classifier"
     )
-    table.add_row("tools/train.py", f"{speed.images_per_s:.0f}", f"{ratio:.2f}", f"{speed.accuracy:.3f}")
-    console().print(table)
-    return asdict(speed)
-
-
-def _engines(args: argparse.Namespace) -> dict[str, Any]:
-    from inspectd_tools.benchmarks.runtimes import compare_runtimes, runtimes_table, trained, untrained
-
-    subjects = trained(args.run, args.data) if args.run else untrained(args.backbone or _BACKBONES)
-    figures = []
-    for in_turns in subjects:
-        for rows in compare_runtimes(in_turns, args.threads, args.runs):
-            console().print(runtimes_table(rows, args.threads))
-            figures += rows
-    return {"engines": [asdict(row) for row in figures]}
-
-
-def _compose(args: argparse.Namespace) -> dict[str, Any]:
-    from inspectd_tools.benchmarks.composing import measure
-    from inspectd_tools.synthetic.compose.config import load_compose_config
-
-    config = load_compose_config(args.config, args.changes)
-    with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
-        tables, figures = measure(
-            config, Path(folder), count_per_class=args.count_per_class, workers=args.workers, weights=args.weights
-        )
-    for table in tables:
-        console().print(table)
-    return figures
+    compose.set_defaults(options=ComposeOptions)
 
 
 if __name__ == "__main__":

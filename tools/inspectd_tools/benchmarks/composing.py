@@ -19,15 +19,16 @@ from inspectd.files.csv_file import read_csv
 from inspectd.terminal import track
 from inspectd_tools.synthetic.compose.compose import Assets, bare_part, compose
 from inspectd_tools.synthetic.compose.config import ComposeConfig
-from inspectd_tools.synthetic.compose.dataset import gather, orders, prepare_all, write_composed, write_image
+from inspectd_tools.synthetic.compose.dataset import FAST_PNG, gather, orders, prepare_all, write_composed
 from inspectd_tools.synthetic.compose.extraction import Ground, Prepared
+from inspectd_tools.synthetic.dataset import write_image
 from inspectd_tools.synthetic.render.label import render
 from inspectd_tools.synthetic.render.style import PLANT
 
 Grey = NDArray[np.uint8]
 NEAR_PX, NEAR_DEG = 3.0, 1.0
 LEFT_SHARE = 0.25
-"""A pixel that is darker than the true bare surface by more of the ink's contrast still shows ink."""
+"""A pixel still shows ink if it is darker than the true bare surface by more than this share of the contrast of the ink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,20 @@ class Finding:
     photos: int
     discarded: int
     near: int
-    """Of all photos: kept, with the centre within NEAR_PX and the angle within NEAR_DEG of the truth."""
+    """Photos that were kept, with the centre within NEAR_PX and the angle within NEAR_DEG of the truth."""
     worst_px: float
     worst_deg: float
-    """Of those kept."""
+    """Largest errors of the photos that were kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
     photos: int
     left: float
-    """Share of the ink's pixels that still show ink, mean over the photos."""
+    """Share of the pixels of the ink that still show ink, mean over the photos."""
     worst: float
     by_chance: float
-    """What the true surface, smoothed, would get: so often its own texture alone looks like ink."""
+    """The same share for the true surface, smoothed: how often its texture alone looks like ink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +59,18 @@ class Speed:
     cpu_s: float
     workers: int
     stages_ms: dict[str, float]
-    """CPU time of one image."""
+    """CPU time per image."""
 
 
 def prepared_photos(config: ComposeConfig, workers: int) -> tuple[list[Prepared], float]:
-    """All photos of the config, and CPU time of each in s."""
+    """All photos of the config, and the CPU time per photo in s."""
     before = _children_cpu_s()
     prepared = [entry for _, entry in track(prepare_all(config, workers), "find and lift")]
     return prepared, (_children_cpu_s() - before) / len(prepared)
 
 
 def measure_finding(prepared: Sequence[Prepared], truth: dict[Path, dict[str, str]]) -> dict[str, Finding]:
-    """By class."""
+    """Class -> how well its labels were found."""
     result = {}
     for name in dict.fromkeys(entry.source.class_ for entry in prepared):
         of_class = [entry for entry in prepared if entry.source.class_ == name]
@@ -87,7 +88,7 @@ def measure_finding(prepared: Sequence[Prepared], truth: dict[Path, dict[str, st
 
 
 def measure_removal(prepared: Sequence[Prepared], truth: dict[Path, dict[str, str]]) -> Removal:
-    """On good labels: the renderer draws the very same photo again, without its print."""
+    """Only on good labels: the renderer can draw the same photo again without its print."""
     left, chance = [], []
     for entry in prepared:
         if entry.ground is None or entry.source.class_ != "no_fail":
@@ -103,7 +104,7 @@ def measure_removal(prepared: Sequence[Prepared], truth: dict[Path, dict[str, st
 
 
 def bare_photos(assets: Assets, config: ComposeConfig, seed: int) -> tuple[list[Grey], list[Grey]]:
-    """One bare composed photo of each ground, and as many bare rendered ones."""
+    """One composed photo without print per ground, and equally many rendered ones."""
     rng = np.random.default_rng([seed, 0xBA2E])
     composed = [bare_part(ground, assets.backgrounds, config, rng)[0] for ground in assets.grounds]
     rendered = [
@@ -123,7 +124,7 @@ def measure_speed(config: ComposeConfig, assets: Assets, count_per_class: int, f
 
 
 def _stages(config: ComposeConfig, assets: Assets, folder: Path, repeats: int = 60) -> dict[str, float]:
-    """ms of CPU time, in this process."""
+    """Stage -> ms of CPU time, in this process."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     names = list(config.classes)
@@ -146,15 +147,17 @@ def _stages(config: ComposeConfig, assets: Assets, folder: Path, repeats: int = 
     stages = {
         "bare part": part,
         "print or fault on part": whole - part,
-        f"write {config.format}": timed(lambda n: write_image(folder / f"timing.{config.format}", made[n].image)),
-        "write mask": timed(lambda number: write_image(folder / "timing.png", made[number].mask)),
+        f"write {config.format}": timed(
+            lambda n: write_image(folder / f"timing.{config.format}", made[n].image, *FAST_PNG)
+        ),
+        "write mask": timed(lambda number: write_image(folder / "timing.png", made[number].mask, *FAST_PNG)),
     }
     cv2.setNumThreads(threads)
     return stages
 
 
 def read_truth(folder: Path) -> dict[Path, dict[str, str]]:
-    """Photo -> its row of truth.csv. Raises ConfigError."""
+    """Photo -> its row in truth.csv. Raises ConfigError."""
     try:
         return {(folder / row["file"]).resolve(): row.cells for row in read_csv(folder / "truth.csv", ("file",))}
     except ConfigError as error:
@@ -167,7 +170,7 @@ def read_truth(folder: Path) -> dict[Path, dict[str, str]]:
 def measure(
     config: ComposeConfig, folder: Path, *, count_per_class: int, workers: int, weights: Path | None
 ) -> tuple[list[Table], dict[str, Any]]:
-    """All of it, as tables and figures. `weights`: of MobileNetV2; None leaves the classifier out. Raises ConfigError."""
+    """Measure everything, as tables and figures. `weights`: of MobileNetV2; None: no classifier. Raises ConfigError."""
     truth = read_truth(config.photos)
     prepared, prepare_s = prepared_photos(config, workers)
     finding, removal = measure_finding(prepared, truth), measure_removal(prepared, truth)
@@ -180,10 +183,10 @@ def measure(
         "prepare_cpu_s": prepare_s,
     }
     if weights is not None:
-        from inspectd_tools.benchmarks.two_sample_test import told_apart  # torch, which the rest does without
+        from inspectd_tools.benchmarks.two_sample_test import classified_correctly  # needs torch; the rest does not
 
-        right, n = told_apart(*bare_photos(assets, config, 0), weights)
-        figures["told_apart"] = {"right": right, "n": n}
+        right, n = classified_correctly(*bare_photos(assets, config, 0), weights)
+        figures["two_sample_test"] = {"right": right, "n": n}
     return _tables(figures, finding, removal, speed, prepare_s), figures
 
 
@@ -198,19 +201,21 @@ def _tables(
     )
     whole = Finding(photos, discarded, near, worst_px=0, worst_deg=0)
     found.add_row("all", *_found_cells(whole), "", style="bold")
-    found.caption = f"{1000 * prepare_s:.0f} ms of CPU a photo, lifting and inpainting included"
+    found.caption = f"{1000 * prepare_s:.0f} ms of CPU per photo, including lifting and inpainting"
     bare = Table("without print", "", title=f"{removal.photos} good labels")
-    bare.add_row("ink left, share of its pixels", f"{removal.left:.2%}, worst photo {removal.worst:.2%}")
-    bare.add_row("of the true surface, smoothed", f"{removal.by_chance:.2%}")
-    if "told_apart" in figures:
-        right, n = figures["told_apart"]["right"], figures["told_apart"]["n"]
-        bare.add_row("a classifier tells composed from rendered", _rate(right, n) + "; 50% is chance")
+    bare.add_row("ink left, share of pixels", f"{removal.left:.2%}, worst photo {removal.worst:.2%}")
+    bare.add_row("the same on the true surface, smoothed", f"{removal.by_chance:.2%}")
+    if "two_sample_test" in figures:
+        right, n = figures["two_sample_test"]["right"], figures["two_sample_test"]["n"]
+        bare.add_row("composed or rendered, classified correctly", _rate(right, n) + "; 50% is chance")
     fast = Table("compose", "ms of CPU", title=f"{speed.images} images, {speed.workers} processes")
     for stage, ms in speed.stages_ms.items():
         fast.add_row(stage, f"{ms:.2f}")
-    fast.add_row("whole, start of the processes included", f"{1000 * speed.cpu_s / speed.images:.2f}", style="bold")
+    fast.add_row(
+        "total, including the start of the processes", f"{1000 * speed.cpu_s / speed.images:.2f}", style="bold"
+    )
     per_core = speed.images / speed.cpu_s
-    fast.caption = f"{speed.images / speed.wall_s:.0f} images/s by the clock, {2 * per_core:.0f}/s on two cores with nothing else to do"
+    fast.caption = f"{speed.images / speed.wall_s:.0f} images/s elapsed, {2 * per_core:.0f}/s on two idle cores"
     return [found, bare, fast]
 
 
@@ -232,6 +237,6 @@ def _angle_deg(corners: NDArray[np.floating]) -> float:
 
 
 def _children_cpu_s() -> float:
-    """Of processes that have ended."""
+    """CPU time of child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -1,4 +1,4 @@
-"""The daemon under measurement: rendered labels, one config after another, and the journal of each run."""
+"""Run the daemon on rendered labels, with one config after another, and read the journal of each run."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ from inspectd_tools.metrics.timing import Latency, interleaved
 from inspectd_tools.synthetic.render.dataset import mixed_stream, write
 
 _START_S = 60.0
-"""The longest that a start may take, until the first part."""
+"""Longest time from the start to the first part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Run:
     outages: list[sqlite3.Row]
 
     def ms(self, column: str, *percentiles: float) -> list[float]:
-        """Percentiles of one column in ms, over the parts that have it; the first second is warm-up."""
+        """Percentiles of one column in ms, over the parts that have it, without the first second (warm-up)."""
         values = [row[column] for row in self.rows[self._warm_up() :] if row[column] is not None]
         return [float(value) / 1000 for value in np.percentile(values, percentiles)]
 
     def lateness_ms(self, *percentiles: float) -> list[float]:
-        """Of the rejects; empty where there was none."""
+        """Percentiles of the lateness of the rejects; empty if there was none."""
         values = [row["gate_lateness_us"] for row in self.rows if row["gate_outcome"] in ("rejected", "not_driven")]
         return [float(value) / 1000 for value in np.percentile(values, percentiles)] if values else []
 
@@ -58,7 +58,7 @@ class Run:
 
 
 class Bench:
-    """A folder with rendered labels, and the daemon run on them under one config after another."""
+    """A folder with rendered labels, on which the daemon runs with one config after another."""
 
     def __init__(self, folder: Path, engine: Path, threads: int) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class Bench:
         self._runs = 0
         orders = mixed_stream(240, 0.05, seed=99)
         for order in track(write(orders, self.images, masks=False, workers=os.cpu_count() or 1), "render", len(orders)):
-            # a camera does not decode PNG before it delivers, which would take the emulator 3 ms an image
+            # BMP, because a real camera does not decode PNG, which takes the emulator 3 ms per image
             png = self.images / order.file
             cv2.imwrite(str(png.with_suffix(".bmp")), to_grey(read_photo(png)))
             png.unlink()
@@ -86,7 +86,7 @@ class Bench:
         return [infer.p50_ms, infer.p99_ms], [preprocess.p50_ms, preprocess.p99_ms]
 
     def run(self, camera: dict[str, Any], seconds: float, output: dict[str, Any] | None = None, parts: int = 0) -> Run:
-        """The daemon for so many seconds from its first part on, or until it has recorded `parts`."""
+        """Run the daemon for `seconds` after its first part, or until it has recorded `parts`."""
         daemon, folder = self.start(camera, output)
         _wait(daemon, _START_S, folder, parts=1)
         _wait(daemon, seconds, folder, parts)
@@ -102,7 +102,7 @@ class Bench:
     def start(
         self, camera: dict[str, Any], output: dict[str, Any] | None = None
     ) -> tuple[subprocess.Popen[bytes], Path]:
-        """The running daemon and its folder."""
+        """Start the daemon; returns its process and its folder."""
         self._runs += 1
         folder = self.folder / f"run{self._runs}"
         folder.mkdir()
@@ -115,7 +115,7 @@ class Bench:
                 "wiring": "pulse_to_reject",
                 "delay_ms": 150,
                 "width_ms": min(5.0, 500 / rate_hz),
-                "max_lateness_ms": 100,  # it is measured here
+                "max_lateness_ms": 100,  # so high because lateness is measured here
                 "output": output or {"kind": "simulated", "record": "output.jsonl"},
             },
             "journal": {"path": "journal.sqlite"},
@@ -134,12 +134,12 @@ class Bench:
         }
 
     def replay(self, rate_hz: float) -> dict[str, Any]:
-        """The emulator takes no trigger before it is ready, so only files can overload the line."""
+        """Photos from files. Only these can overload the line: the emulator accepts no trigger before it is ready."""
         return {"kind": "replay", "source": str(self.images), "rate_hz": rate_hz, "forever": True}
 
 
 def _wait(daemon: subprocess.Popen[bytes], seconds: float, folder: Path, parts: int) -> None:
-    """For so many seconds, for that many recorded parts (0: never enough), or for its end."""
+    """Wait for `seconds`, until `parts` are recorded (0: no limit), or until the daemon ends."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s and daemon.poll() is None:
         time.sleep(0.5)
@@ -153,5 +153,5 @@ def _count(journal: Path) -> int:
     with closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as connection:
         try:
             return int(connection.execute("SELECT count(*) FROM parts").fetchone()[0])
-        except sqlite3.OperationalError:  # not made yet
+        except sqlite3.OperationalError:  # the table does not exist yet
             return 0

@@ -1,7 +1,7 @@
-"""A straightforward reading of the DUQ paper in eager float32, to measure the training step against.
+"""A straightforward implementation of the DUQ paper in eager float32, to compare the training step with.
 
-It shares nothing with the training bench but the network's shape: K_c itself instead of its logarithm, one einsum per
-batch, everything in float32.
+It shares only the shape of the network with the training tools: K_c itself instead of its logarithm, one einsum per batch,
+everything in float32.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""The DUQ step of the training bench against the baseline: same network, same batches, in turns, on FashionMNIST."""
+"""Compare the DUQ step of tools/train.py with the baseline: same network, same batches, in turns, on FashionMNIST."""
 
 import time
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Speed:
     images_per_s: float
     baseline_accuracy: float
     accuracy: float
-    """Both on the validation images, after the same batches."""
+    """Both accuracies are on the validation images, after the same batches."""
 
 
 def compare_steps(images: int, epochs: int) -> Speed:

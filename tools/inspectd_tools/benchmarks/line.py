@@ -1,4 +1,4 @@
-"""What a line costs: busy, with a Modbus rejector, overloaded, sparse, and in memory over time."""
+"""Latency of a busy, an overloaded and a sparse line, with a simulated and a Modbus rejector; memory over time."""
 
 import signal
 import time
@@ -71,7 +71,7 @@ def _overload_table(runs: dict[int, Run]) -> Table:
         "parts",
         "inspected",
         "missed",
-        "of these rejected",
+        "of them rejected",
         "verdict p50 ms",
         "p99 ms",
         title="overload, from files",

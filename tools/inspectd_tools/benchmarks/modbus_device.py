@@ -1,4 +1,4 @@
-"""The device behind `modbus_plc`: serves Modbus TCP on bare sockets, records what the plant sees, misbehaves on command."""
+"""The device of `modbus_plc`: serves Modbus TCP on bare sockets, records what the plant sees, misbehaves on command."""
 
 import asyncio
 import contextlib
@@ -15,29 +15,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from inspectd_tools.benchmarks.modbus_misbehaviour import Misbehaviour
+
 _HEADER = struct.Struct(">HHHB")
 _BACKLOG = 8
 _BLIND_MS = 15
-"""The record says when the device itself did not run for longer."""
-
-
-class _Manners:
-    """Which misbehaviours are in force now."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, tuple[int, dict[str, Any]]] = {}
-        self._asked: dict[str, int] = {}
-
-    def begin(self, name: str, command: dict[str, Any]) -> None:
-        self._until[name] = (time.monotonic_ns() + round(command["ms"] * 1e6), command)
-
-    def get(self, name: str) -> dict[str, Any] | None:
-        """The command in force, None if there is none; counts towards its `every`."""
-        until_ns, command = self._until.get(name, (0, {}))
-        if time.monotonic_ns() >= until_ns:
-            return None
-        self._asked[name] = self._asked.get(name, 0) + 1
-        return command if self._asked[name] % command.get("every", 1) == 0 else None
+"""If the device itself does not run for longer than this, the record says so."""
 
 
 class Device:
@@ -48,7 +31,7 @@ class Device:
         self._watchdog_register = watchdog_register
         self._fed_ns = time.monotonic_ns()
         self._record = record.open("a", buffering=1)
-        self._manners = _Manners()
+        self._misbehaviour = Misbehaviour()
         self._connections: dict[socket.socket, asyncio.Task[None]] = {}
         self._whole = asyncio.Event()
         self._whole.set()
@@ -61,7 +44,7 @@ class Device:
         self._listening: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """For ever; where standard input is a pipe, until it ends."""
+        """Serve for ever; if standard input is a pipe, until it ends."""
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         self._listen()
@@ -122,7 +105,7 @@ class Device:
             case "input":
                 self._inputs[command["address"]] = command["value"]
             case _:
-                self._manners.begin(name, command)
+                self._misbehaviour.begin(name, command)
 
     async def _cut(self, out_s: float, late_s: float, applies: int) -> None:
         self._whole.clear()
@@ -139,8 +122,7 @@ class Device:
         self._listen()
 
     def _plug(self) -> socket.socket:
-        """Takes a place in the queue of new connections: when it is full, the kernel drops whatever asks for one, as a cut
-        cable does."""
+        """Take a place in the queue of new connections. When it is full, the kernel drops new requests, as a cut cable does."""
         plug = socket.socket()
         plug.setblocking(False)
         plug.connect_ex(("127.0.0.1", self.port))
@@ -227,27 +209,27 @@ class Device:
             if self._applies < 0:
                 await self._arrive_late(connection)
         self._fed_ns = time.monotonic_ns()
-        if self._manners.get("busy"):
+        if self._misbehaviour.get("busy"):
             answer = bytes([pdu[0] | 0x80, 6])
         else:
-            if slow := self._manners.get("slow_before"):
+            if slow := self._misbehaviour.get("slow_before"):
                 await asyncio.sleep(slow["delay_ms"] / 1000)
             answer = self._carry_out(pdu)
-            if slow := self._manners.get("slow_after"):
+            if slow := self._misbehaviour.get("slow_after"):
                 await asyncio.sleep(slow["delay_ms"] / 1000)
         if not self._whole.is_set():
             await self._arrive_late(connection)
-        if self._manners.get("silent"):
+        if self._misbehaviour.get("silent"):
             return
-        if self._manners.get("wrong_transaction"):
+        if self._misbehaviour.get("wrong_transaction"):
             transaction = (transaction + 7) % 65536
-        if self._manners.get("short"):
+        if self._misbehaviour.get("short"):
             answer = answer[:-1]
         frame = _HEADER.pack(transaction, 0, len(answer) + 1, unit) + answer
         await asyncio.get_running_loop().sock_sendall(connection, frame)
 
     async def _arrive_late(self, connection: socket.socket) -> None:
-        """Raises ConnectionResetError where the sender has reset its connection: then TCP does not repeat it."""
+        """Wait until the cut ends. Raises ConnectionResetError if the sender has reset its connection: TCP then repeats nothing."""
         await self._whole.wait()
         await asyncio.sleep(self._late_s)
         if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET:
@@ -259,12 +241,12 @@ class Device:
             case 1 | 2:
                 return self._bits(function, self.coils if function == 1 else self._inputs, address, value)
             case 3 | 4:
-                if self._manners.get("empty"):
+                if self._misbehaviour.get("empty"):
                     return bytes([function, 0])
                 words = (self._registers.get(address + place, 0) for place in range(value))
                 return bytes([function, 2 * value]) + struct.pack(f">{value}H", *words)
             case 5:
-                ignored = self._manners.get("ignore")
+                ignored = self._misbehaviour.get("ignore")
                 if ignored is None or ignored["coil"] != address:
                     self._set(address, int(value == 0xFF00), "write")
                 else:
@@ -278,7 +260,7 @@ class Device:
         return pdu
 
     def _bits(self, function: int, table: dict[int, int], address: int, count: int) -> bytes:
-        if self._manners.get("empty"):
+        if self._misbehaviour.get("empty"):
             return bytes([function, 0])
         size = (count + 7) // 8
         bits = sum(table.get(address + place, 0) << place for place in range(count))
@@ -286,7 +268,7 @@ class Device:
 
 
 async def _exactly(connection: socket.socket, count: int) -> bytes:
-    """Raises ConnectionError if the other side hangs up before."""
+    """Receive `count` bytes. Raises ConnectionError if the other side closes the connection before."""
     loop = asyncio.get_running_loop()
     data = b""
     while len(data) < count:

@@ -1,30 +1,31 @@
-"""A stand-in for the plant's PLC or bus coupler: a Modbus TCP server that writes down what the plant sees, and misbehaves on command.
+"""A Modbus TCP server in place of the PLC or bus coupler of a plant: records what the plant sees, and misbehaves on command.
 
-For trying out `gate.output.kind: modbus`, for tests and for benchmarks. It works on bare sockets and shares no code with the
-daemon or its Modbus library. It knows functions 1 to 6 and 65536 coils, discrete inputs and registers. Every write to a coil
-and every change of a register is one JSON line in the record, with the time at which it took effect (`t`, CLOCK_MONOTONIC in
-ns); so is every event. Commands come as JSON lines on standard input, such as {"do": "cut", "ms": 300}, and are answered with
-the time at which they began. With "after_ms" a command waits, so that a whole plan can be sent at once.
+Use it to try `gate.output.kind: modbus`, in tests and for benchmarks. It uses bare sockets and shares no code with the daemon
+or its Modbus library. It supports functions 1 to 6 and 65536 coils, discrete inputs and registers. The record gets one JSON
+line for every write to a coil, every change of a register and every event, with the time at which it took effect (`t`,
+CLOCK_MONOTONIC in ns). Commands are JSON lines on standard input, such as {"do": "cut", "ms": 300}; the answer has the time at
+which the command began. With "after_ms" a command waits, so that a whole plan can be sent at once.
 
-  cut ms late_ms applies   the cable is out: nothing arrives, nothing leaves, no connection ends. What was on its way arrives
-                           late_ms after the cable is back, as TCP repeats it, unless the other side has reset its connection
-                           by then. applies: so many requests are still carried out, only their answers are lost
-  restart ms               all coils fall to 0, connections die, nobody listens for so long
+  cut ms late_ms applies   the cable is cut: nothing arrives and nothing leaves, but no connection ends. What was sent
+                           meanwhile arrives late_ms after the cable is back, because TCP repeats it, unless the sender has
+                           reset its connection by then. applies: this many requests are still carried out, but their
+                           answers are lost
+  restart ms               all coils fall to 0, connections end, and no new ones are accepted for this time
   refuse ms                connections are reset, new ones too
-  slow_before ms delay_ms  waits, then acts and answers; slow_after: acts, waits, answers
-  ignore ms coil           acknowledges writes to the coil and does not apply them
+  slow_before ms delay_ms  waits, then acts and answers; slow_after: acts, waits, then answers
+  ignore ms coil           acknowledges writes to the coil, but does not apply them
   program ms coil value scan_ms
-                           the device's own program writes the coil in every scan
+                           the program of the device writes the coil in every scan
   busy ms, empty ms, short ms, wrong_transaction ms, silent ms
-                           exception 6; reads answered without data; answers cut short; of another transaction; no answer.
-                           every: only each n-th request is answered so
+                           exception 6; answers to reads without data; answers that are too short; answers with another
+                           transaction number; no answer. every: only every n-th request
   set coil value           somebody else writes a coil
   input address value      a discrete input changes
-  look                     nothing; every answer holds the coils that were ever written
+  look                     does nothing; every answer has all coils that were ever written
 
-With --watchdog-ms it is a bus coupler: all outputs fall to 0 when no request came for so long. The time is kept in a
-register (--watchdog-register) and can be written there; 0 switches the watchdog off. Where standard input is a
-pipe, its end ends the server.
+With --watchdog-ms it is a bus coupler: all outputs fall to 0 if no request arrives for this time. The time is in a register
+(--watchdog-register) and can be written there; 0 switches the watchdog off. If standard input is a pipe, the server ends when
+the pipe ends.
 """
 
 import argparse
@@ -35,15 +36,17 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from inspectd_tools.benchmarks.modbus_device import Device
+from inspectd_tools.cli import new_parser
 
 
 class ModbusPlc:
-    """The server in a process of its own, on a free port. `start` and `stop` plug and pull its supply."""
+    """The server in its own process, on a free port. `start` and `stop` switch its power on and off."""
 
     def __init__(self, record: Path, *, watchdog_ms: int = 0, realtime: bool = False) -> None:
         with socket.socket() as probe:
@@ -63,7 +66,7 @@ class ModbusPlc:
         self.stop()
 
     def start(self) -> None:
-        """Returns when it serves."""
+        """Start the process; returns when it accepts connections."""
         command = [
             sys.executable,
             "-m",
@@ -76,34 +79,34 @@ class ModbusPlc:
             [*command, *self._options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         if not self._answer().startswith("serving"):
-            raise RuntimeError(f"port {self.port} can't be served")
+            raise RuntimeError(f"port {self.port} cannot be opened")
 
     def stop(self) -> None:
-        """At once, as a pulled plug does."""
+        """Stop at once, as when the power is cut."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
             self._process = None
 
     def command(self, **command: Any) -> int:
-        """One command, see above; returns when the device began it (monotonic ns)."""
+        """Send one command (see the module); returns the time at which the device began it (monotonic ns)."""
         self._send(command)
         return int(json.loads(self._answer())["t"])
 
     def plan(self, commands: list[dict[str, Any]]) -> None:
-        """Several commands, each with `after_ms`, kept by the device's own clock; returns when the last has begun."""
+        """Send several commands, each with `after_ms`, timed by the clock of the device; returns when the last has begun."""
         for command in commands:
             self._send(command)
         for _ in commands:
             self._answer()
 
     def coil(self, address: int) -> bool:
-        """Its level now."""
+        """The present level of a coil."""
         self._send({"do": "look"})
         return bool(json.loads(self._answer())["coils"].get(str(address)) == 1)
 
     def writes(self, address: int) -> list[tuple[int, bool]]:
-        """(monotonic ns, level) of every write to one coil that took effect."""
+        """(monotonic ns, level) for every write to one coil that took effect."""
         lines = (json.loads(line) for line in self.record.read_text().splitlines())
         return [(line["t"], line["value"] == 1) for line in lines if line.get("coil") == address]
 
@@ -119,18 +122,35 @@ class ModbusPlc:
         return self._process.stdout.readline()
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line; the help of `parser` explains each field."""
+
+    record: Path
+    port: int
+    watchdog_ms: int
+    watchdog_register: int
+    realtime: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    program = new_parser(__doc__)
+    program.add_argument("record", type=Path, help="file to which the record is appended")
+    program.add_argument("--port", type=int, default=1502, help="default: 1502")
+    program.add_argument("--watchdog-ms", type=int, default=0, help="default: 0, off")
+    program.add_argument(
+        "--watchdog-register", type=int, default=0x1120, help="default: 0x1120, as on a Beckhoff BK9000"
+    )
+    program.add_argument("--realtime", action="store_true", help="ask for SCHED_RR with the lowest priority")
+    return program
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("record", type=Path, help="file to which the record is appended")
-    parser.add_argument("--port", type=int, default=1502, help="default: 1502")
-    parser.add_argument("--watchdog-ms", type=int, default=0, help="default: 0, off")
-    parser.add_argument("--watchdog-register", type=int, default=0x1120, help="default: 0x1120, as a Beckhoff BK9000")
-    parser.add_argument("--realtime", action="store_true", help="ask for SCHED_RR, lowest priority")
-    args = parser.parse_args(arguments)
-    if args.realtime:
+    options = Options(**vars(parser().parse_args(arguments)))
+    if options.realtime:
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    asyncio.run(Device(args.port, args.record, args.watchdog_ms, args.watchdog_register).run())
+    asyncio.run(Device(options.port, options.record, options.watchdog_ms, options.watchdog_register).run())
     return 0
 
 

@@ -1,7 +1,7 @@
-"""What the backbones cost: multiply-adds, parameters and activation memory, with a softmax head and with a DUQ head.
+"""The cost of the backbones: multiply-adds, parameters and activation memory, with a softmax head and with a DUQ head.
 
-First at ImageNet's size and 1000 classes, beside the published figures; then, with --settings, as that settings
-has them. Nothing is computed and no weight is needed: shapes alone are followed.
+First at the size of ImageNet with 1000 classes, beside the published figures; with --settings, also for the input and classes
+of these training settings. No weights are needed, because only shapes are followed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inspectd.terminal import console
 from inspectd_tools.changes import add_set_option
-from inspectd_tools.cli import exit_code
+from inspectd_tools.cli import exit_code, new_parser
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.pretrained import TORCHVISION_NAMES
 from inspectd_tools.networks.torchvision_compat import torchvision
@@ -34,15 +34,15 @@ examples:
   python tools/profile_models.py --settings filter-label --set input.width=320 --set input.height=240
 
 what is counted, for one image:
-  MACs         multiply-adds of convolutions and matrix products (torch.utils.flop_counter); normalisation, activation
-               functions, additions and pooling are left out, as in the published figures
-  GFLOPs       two for each MAC
-  parameters   weights and biases, without the running averages of batch normalisation and of DUQ's centroids
-  peak         activation memory: the most that layers have put out and that is still needed, in evaluation, float32,
-               layer by layer; without weights, image, and what a runtime saves by fusing or spends on scratch memory
-  published    as torchvision states them for its weights, at the size those were made for
+  MACs         multiply-adds of convolutions and matrix products (torch.utils.flop_counter), without normalisation, activation
+               functions, additions and pooling, as in the published figures
+  GFLOPs       two per MAC
+  parameters   weights and biases, without the running averages of batch normalisation and of the DUQ centroids
+  peak         activation memory: largest size of all outputs that are still needed, in evaluation, float32, layer by layer;
+               without weights, image, what a runtime saves by fusing layers, and its scratch memory
+  published    as torchvision states for its weights, at the size they were trained for
 
-exit codes: 0 done, 2 wrong usage, 78 the settings can't be used"""
+exit codes: 0 done, 2 wrong usage, 78 the settings cannot be used"""
 
 _IMAGENET_PX = 224
 _IMAGENET_CLASSES = 1000
@@ -67,7 +67,7 @@ class Profile:
 
 
 class _Activations(TorchDispatchMode):
-    """Bytes of the tensors that have come into being inside and are still alive; one that shares memory counts once."""
+    """Counts the bytes of tensors that are created in this mode and still exist; shared memory counts once."""
 
     def __init__(self, given: Iterable[Tensor]) -> None:
         super().__init__()
@@ -89,25 +89,37 @@ class _Activations(TorchDispatchMode):
         self._alive -= size
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line; the help of `parser` explains each field."""
+
+    settings: str | None
+    changes: list[str]
+    json: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    program = new_parser(__doc__, _EPILOG)
+    program.add_argument("--settings", metavar="NAME", help="a file of config/training, such as filter-label")
+    add_set_option(program, "the training settings")
+    program.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return program
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--settings", metavar="NAME", help="a file of config/training, such as filter-label")
-    add_set_option(parser, "the training settings")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    args = parser.parse_args(arguments)
-    if args.changes and args.settings is None:
-        parser.error("--set: changes a key of training settings; name them with --settings")
-    return exit_code("profile_models", lambda: _profile(args))
+    program = parser()
+    options = Options(**vars(program.parse_args(arguments)))
+    if options.changes and options.changestings is None:
+        program.error("--set: changes a key of training settings; name them with --settings")
+    return exit_code("profile_models", lambda: _profile(options))
 
 
-def _profile(args: argparse.Namespace) -> None:
-    settings = load_settings(args.settings, args.changes) if args.settings is not None else None
+def _profile(options: Options) -> None:
+    settings = load_settings(options.changestings, options.changes) if options.changestings is not None else None
     profiles = {"ImageNet": imagenet_profiles()}
-    if settings is not None:
-        profiles[args.settings] = settings_profiles(settings)
-    if args.json:
+    if options.changestings is not None and settings is not None:
+        profiles[options.changestings] = settings_profiles(settings)
+    if options.json:
         print(
             json.dumps({name: [dataclasses.asdict(row) for row in rows] for name, rows in profiles.items()}, indent=2)
         )
@@ -116,7 +128,7 @@ def _profile(args: argparse.Namespace) -> None:
 
 
 def imagenet_profiles() -> list[Profile]:
-    """Every backbone with both heads at 224 px and, where its published figures are of another size, with softmax at that."""
+    """Every backbone with both heads at 224 px; if its figures are published for another size, also with softmax at that size."""
     profiles = []
     for model, name in TORCHVISION_NAMES.items():
         weights = torchvision.models.get_model_weights(name).DEFAULT
@@ -130,7 +142,7 @@ def imagenet_profiles() -> list[Profile]:
 
 
 def settings_profiles(settings: TrainingSettings) -> list[Profile]:
-    """The settings's input, classes and pooling under every backbone and its own, with both heads."""
+    """Every backbone, and that of the settings, with both heads and the input, classes and pooling of the settings."""
     return [
         profile(settings.model_copy(update={"model": model, "RBF_flag": is_duq}))
         for model in dict.fromkeys((*TORCHVISION_NAMES, settings.model))
@@ -139,7 +151,7 @@ def settings_profiles(settings: TrainingSettings) -> list[Profile]:
 
 
 def profile(settings: TrainingSettings) -> Profile:
-    """Costs of the classifier that the settings describe, from shapes alone."""
+    """Cost of the classifier that the settings describe, from shapes alone."""
     spec = settings.input
     with torch.device("meta"):
         classifier = Classifier(settings).eval()

@@ -1,6 +1,6 @@
-"""The same network on one runtime after another: how fast, how large, and how far from fp32.
+"""The same network on several runtimes: time, size, and difference to fp32.
 
-All run with the same number of threads and take turns, so that other work on the machine hits all alike.
+All runtimes use the same number of threads and take turns, so that other work on the machine affects all of them equally.
 """
 
 import sys
@@ -41,16 +41,16 @@ _IMAGES = 32
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A network, and images to judge it by."""
+    """A network, and images to compare the runtimes with."""
 
     name: str
     model: ExportedClassifier
     spec: InputSpec
     calibration: NDArray[np.uint8]
-    """(N, C, H, W): what INT8 takes its ranges from."""
+    """(N, C, H, W) images from which INT8 takes its ranges."""
     images: NDArray[np.uint8]
     known: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
-    """(N,): false for images of unknowns. Empty for a network that was never trained."""
+    """(N,): false for unknown images. Empty for a network that was not trained."""
     labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
@@ -61,11 +61,11 @@ class Figures:
     latency: Latency
     mb: float
     moved: float
-    """Largest difference of a certainty to fp32."""
+    """Largest difference of a certainty from fp32."""
     accuracy: float | None
-    """Difference to fp32 on the known test images ..."""
+    """Difference from fp32, on the known test images."""
     auroc: float | None
-    """... and of how well certainty tells them from unknown ones."""
+    """Difference from fp32 of the OOD AUROC: how well the certainty distinguishes known from unknown images."""
 
 
 def untrained(backbones: Iterable[str]) -> Iterator[list[Subject]]:
@@ -107,9 +107,9 @@ def trained(runs: Iterable[Path], data: Path) -> Iterator[list[Subject]]:
 
 
 def compare_runtimes(subjects: Sequence[Subject], threads: int, runs: int) -> list[list[Figures]]:
-    """For each subject one row a runtime that works here; why another does not goes to the standard error.
+    """For each subject, one row per runtime that works here; standard error says why another does not.
 
-    All of them take turns, so that subjects can be compared too; their names differ.
+    All runtimes and subjects take turns, so that subjects can be compared too. Their names must differ.
     """
     with _torch_threads(threads), tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
         made = [
@@ -148,9 +148,9 @@ def _figures(
 
 
 def runtimes_table(rows: list[Figures], threads: int) -> Table:
-    """Of one subject."""
-    columns = ("runtime", "ms p50", "p99", "MB", "certainty moved", "accuracy", "AUROC of unknowns")
-    table = Table(*columns, title=f"{rows[0].subject}: batch 1, {threads} threads; differences are to {_FP32}")
+    """The rows of one subject as a table."""
+    columns = ("runtime", "ms p50", "p99", "MB", "certainty moved", "accuracy", "OOD AUROC")
+    table = Table(*columns, title=f"{rows[0].subject}: batch 1, {threads} threads; differences from {_FP32}")
     for row in rows:
         changes = ("" if value is None else f"{value:+.2%}" for value in (row.accuracy, row.auroc))
         cells = (
@@ -175,7 +175,7 @@ def _torch_threads(threads: int) -> Iterator[None]:
 
 
 def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, Network], dict[str, float]]:
-    """Runtime -> what runs the network there, and -> MB on disk."""
+    """Runtime -> function that runs the network, and runtime -> MB on disk."""
     model, xml, int8 = subject.model, folder / "openvino" / "model.xml", folder / "int8" / "model.xml"
     write_model_files(model, subject.spec, folder)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
@@ -190,7 +190,7 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
     if has_bf16():
         networks["OpenVINO bf16"] = openvino_network(xml, "bf16", threads)
     else:
-        print("benchmark: OpenVINO bf16 is left out: this processor has no such arithmetic", file=sys.stderr)
+        print("benchmark: OpenVINO bf16 is left out: this processor does not support it", file=sys.stderr)
     try:
         quantise(xml, subject.calibration, answers, int8.parent)
         networks["OpenVINO INT8"] = openvino_network(int8, "int8", threads)
@@ -198,7 +198,7 @@ def _networks(subject: Subject, folder: Path, threads: int) -> tuple[dict[str, N
         print(f"benchmark: OpenVINO INT8 is left out: {error}", file=sys.stderr)
     try:
         networks["torch.compile"](subject.images[:1])
-    except Exception as error:  # no C++ compiler, for one; the compiler behind it has exceptions of its own
+    except Exception as error:  # for example without a C++ compiler; its exceptions have no common class
         print(f"benchmark: torch.compile is left out: {str(error).splitlines()[0]}", file=sys.stderr)
         del networks["torch.compile"]
     files = {"torch": folder.glob("*.safetensors"), "ONNX": folder.glob("*.onnx"), "OpenVINO": xml.parent.iterdir()}

@@ -1,4 +1,4 @@
-"""A line that runs for long beside reports: what it records, what it misses, and what it takes of memory and disk."""
+"""A long run while reports are read: what the line records and misses, and how much memory and disk it uses."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ _SAMPLE_EVERY_S = 5.0
 
 
 def measure_soak(bench: Bench, rate_hz: float, minutes: float) -> dict[str, Any]:
-    """The daemon at `rate_hz` parts/s for `minutes`, while one report after another is read."""
+    """Run the daemon at `rate_hz` parts/s for `minutes`, while one report after another is read."""
     daemon, folder = bench.start(bench.replay(rate_hz))
     journal = folder / "journal.sqlite"
     _wait_for_parts(journal, daemon)
@@ -44,7 +44,7 @@ def measure_soak(bench: Bench, rate_hz: float, minutes: float) -> dict[str, Any]
 
 
 class _Reports:
-    """`inspectd report` over and over, in all three forms; one in four is not read on for as long as it can wait."""
+    """`inspectd report` again and again, in all three formats; one in four is not read to its end, but left waiting."""
 
     def __init__(self, journal: Path) -> None:
         self.codes: Counter[str] = Counter()
@@ -84,7 +84,7 @@ class _Reports:
         self._stopping.wait(20)
         report.kill()
         report.communicate()
-        self.codes["not read on"] += 1
+        self.codes["not read to the end"] += 1
 
 
 def _wait_for_parts(journal: Path, daemon: "subprocess.Popen[bytes]") -> None:
@@ -123,7 +123,7 @@ def _records(journal: Path) -> dict[str, Any]:
 def _table(figures: dict[str, Any], rate_hz: float, minutes: float) -> Table:
     samples = figures["samples"]
     table = Table(
-        "", "start", "middle", "end", "max", title=f"{minutes:g} minutes at {rate_hz:g} parts/s beside reports"
+        "", "start", "middle", "end", "max", title=f"{minutes:g} minutes at {rate_hz:g} parts/s while reports are read"
     )
     for name, label in (
         ("line_mb", "line MB"),

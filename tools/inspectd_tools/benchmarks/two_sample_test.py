@@ -1,4 +1,4 @@
-"""Whether a classifier can tell composed photos from others: the most that a seam or a filled hole gives away."""
+"""Can a classifier distinguish composed photos from others? If not, seams and filled holes are not visible."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,15 @@ from inspectd_tools.networks.torchvision_compat import torchvision
 
 _FOLDS = 5
 _STAGES = (2, 4, 7, 14, 19)
-"""Ends of MobileNetV2's stages: texture shows in the first, layout in the last."""
+"""Last layers of the stages of MobileNetV2: the first stages see texture, the last see layout."""
 
 
-def told_apart(
+def classified_correctly(
     composed: Sequence[NDArray[np.uint8]], others: Sequence[NDArray[np.uint8]], weights: Path
 ) -> tuple[int, int]:
-    """How many of all photos (h, w) a classifier names right that was trained on four fifths of the rest, and how many there are.
+    """How many of all photos, each (h, w), a classifier recognises as composed or not, and the number of all photos.
+
+    Five-fold cross-validation: each fifth is classified after training on the other four.
 
     Logistic regression on mean and standard deviation of every channel of every stage of a MobileNetV2 (`weights`:
     torchvision's `features.*`, safetensors), at full resolution. Raises ConfigError.
@@ -44,7 +46,7 @@ def _features(photos: Sequence[NDArray[np.uint8]], weights: Path) -> Tensor:
         state = {key.removeprefix("features."): value for key, value in read_weights(weights).items()}
         net.load_state_dict({key: value for key, value in state.items() if not key.startswith("classifier")})
     except RuntimeError as error:
-        raise ConfigError(f"{weights}: holds no weights of MobileNetV2's features: {error}") from error
+        raise ConfigError(f"{weights}: has no weights for the features of MobileNetV2: {error}") from error
     rows = []
     for photo in track(photos, "features"):
         values = torch.from_numpy(photo).float()[None, None].expand(1, 3, -1, -1) / 255
