@@ -1,4 +1,4 @@
-"""Studies: their files, what is planned from them, what becomes of their results, and one run for real, killed and gone on with."""
+"""Experiments: their files, the plan, the results, and one real experiment that is killed and continued."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ from inspectd.errors import ConfigError
 from inspectd_tools.changes import as_changes
 from inspectd_tools.experiments import cli as experiments
 from inspectd_tools.experiments.aggregate import over
-from inspectd_tools.experiments.claims import AGREE, DISAGREE, UNDECIDED, Value, hold
+from inspectd_tools.experiments.claims import AGREE, DISAGREE, UNDECIDED, Value, check
 from inspectd_tools.experiments.config import (
     FOLDER,
     Best,
@@ -109,6 +109,8 @@ def test_they_are_as_the_thesis_has_them():
         ({"val": {"photos": 2, "synthetic_share": 1}, "vary": {"synthetic_share": [0.5]}}, "val.synthetic_share"),
         ({"val": None}, "val"),
         ({"titel": "x"}, "did you mean 'title'"),
+        ({"measures": [{"kind": "foreign", "data": "labels"}]}, "'foreign' is not allowed: is now called 'unknown'"),
+        ({"measures": [{"kind": "closeness"}]}, "'closeness' is not allowed: is now called 'similarity'"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name_key_and_value(change, said, tmp_path, capsys):
@@ -118,6 +120,12 @@ def test_a_wrong_file_is_refused_by_name_key_and_value(change, said, tmp_path, c
     message = capsys.readouterr().err
     assert str(path) in message
     assert said in message
+
+
+def test_a_claim_with_the_old_name_of_a_metric_is_refused():
+    claims = [{"kind": "reaches", "says": "x", "metric": "foreign AUROC against labels", "value": 0.9}]
+    with pytest.raises(ValueError, match="is now called 'unknown AUROC against labels'"):
+        Experiment.model_validate(experiment_of() | {"claims": claims})
 
 
 def test_a_claim_about_what_does_not_vary_is_refused():
@@ -168,7 +176,7 @@ def test_the_report_is_told_of_every_number_that_a_scale_has_changed(name, share
     if len(runs) != len(whole):
         assert any(change.what == "runs of each variant" for change in told)
     if {run.photos.train for run in runs} != {run.photos.train for run in whole}:
-        assert any("a class, train" in change.what for change in told)
+        assert any("per class, train" in change.what for change in told)
     if {run.changes.get("epochs") for run in runs} != {run.changes.get("epochs") for run in whole}:
         assert any(change.what == "epochs" for change in told)
     if any("input.width" in run.changes for run in runs):
@@ -342,15 +350,15 @@ def test_the_best_is_found_by_pairs_that_differ_in_nothing_else():
             seed + 10 * options["synthetic_share"] + (0.1 if options["model"] == "DuqCnn" else 0) + 0.01 * (seed % 2)
         )
     )
-    assert hold(best("DuqCnn"), values).verdict == AGREE
-    assert hold(best("ResNet18"), values).verdict == DISAGREE
+    assert check(best("DuqCnn"), values).verdict == AGREE
+    assert check(best("ResNet18"), values).verdict == DISAGREE
     noisy = values_of(
         lambda options, seed: float(
             np.random.default_rng([seed, len(options["model"]), int(100 * options["synthetic_share"])]).normal()
         )
     )
-    assert hold(best("DuqCnn"), noisy).verdict == UNDECIDED
-    assert hold(best("DuqCnn"), [v for v in values if v.run.options["model"] == "DuqCnn"]).verdict == UNDECIDED
+    assert check(best("DuqCnn"), noisy).verdict == UNDECIDED
+    assert check(best("DuqCnn"), [v for v in values if v.run.options["model"] == "DuqCnn"]).verdict == UNDECIDED
 
 
 def test_spread_that_grows_is_told_from_spread_that_does_not():
@@ -358,28 +366,28 @@ def test_spread_that_grows_is_told_from_spread_that_does_not():
     growing = values_of(
         lambda options, seed: 5 - options["synthetic_share"] + options["synthetic_share"] * (seed - 2.5)
     )
-    assert hold(wider, growing).verdict == AGREE
+    assert check(wider, growing).verdict == AGREE
     assert (
-        hold(wider, values_of(lambda options, seed: (1.1 - options["synthetic_share"]) * (seed - 2.5))).verdict
+        check(wider, values_of(lambda options, seed: (1.1 - options["synthetic_share"]) * (seed - 2.5))).verdict
         == DISAGREE
     )
-    assert hold(wider, values_of(lambda options, seed: options["synthetic_share"] + seed)).verdict == UNDECIDED
-    assert hold(wider, growing[:6]).verdict == UNDECIDED, "one run of each variant has no spread"
+    assert check(wider, values_of(lambda options, seed: options["synthetic_share"] + seed)).verdict == UNDECIDED
+    assert check(wider, growing[:6]).verdict == UNDECIDED, "one run of each variant has no spread"
 
 
 def test_a_value_is_reached_only_where_the_interval_says_so():
     reaches = Reaches(kind="reaches", says="x", value=0.9)
-    assert hold(reaches, values_of(lambda _, seed: 0.95 + 0.001 * seed)).verdict == AGREE
-    assert hold(reaches, values_of(lambda _, seed: 0.85 + 0.001 * seed)).verdict == DISAGREE
-    assert hold(reaches, values_of(lambda _, seed: 0.7 + 0.09 * seed)).verdict == UNDECIDED
-    assert hold(reaches, values_of(lambda _, seed: 0.95)[:6]).verdict == UNDECIDED, "one run has no interval"
-    assert hold(reaches, []).verdict == UNDECIDED
+    assert check(reaches, values_of(lambda _, seed: 0.95 + 0.001 * seed)).verdict == AGREE
+    assert check(reaches, values_of(lambda _, seed: 0.85 + 0.001 * seed)).verdict == DISAGREE
+    assert check(reaches, values_of(lambda _, seed: 0.7 + 0.09 * seed)).verdict == UNDECIDED
+    assert check(reaches, values_of(lambda _, seed: 0.95)[:6]).verdict == UNDECIDED, "one run has no interval"
+    assert check(reaches, []).verdict == UNDECIDED
 
 
 @given(st.lists(st.floats(0, 1), min_size=len(ANY), max_size=len(ANY)))
 def test_two_models_are_never_both_the_best(numbers):
     values = [Value(run, number) for run, number in zip(ANY, numbers, strict=True)]
-    verdicts = [hold(best(model), values).verdict for model in ("ResNet18", "DuqCnn")]
+    verdicts = [check(best(model), values).verdict for model in ("ResNet18", "DuqCnn")]
     assert verdicts in ([UNDECIDED, UNDECIDED], [AGREE, DISAGREE], [DISAGREE, AGREE])
 
 
@@ -436,7 +444,7 @@ def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
     measures = [
         {"kind": "cost"},
         {"kind": "noise", "sigmas": [0, 50]},
-        {"kind": "foreign", "data": "labels"},
+        {"kind": "unknown", "data": "labels"},
         {"kind": "maps", "method": "saliency_map", "photos": 2},
     ]
     values = experiment_of(set=small, vary={"synthetic_share": [0.25]}, measures=measures)
@@ -482,7 +490,7 @@ def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
     assert {
         ("cost", "GFLOPs"),
         ("noise", "certainty at sigma 50"),
-        ("foreign", "AUROC against labels"),
+        ("unknown", "AUROC against labels"),
         ("maps", "photos"),
         ("test", "accuracy"),
     } <= found
@@ -490,7 +498,7 @@ def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
         "epochs-all.png",
         "final.png",
         "noise.png",
-        "foreign.png",
+        "unknown.png",
         "maps.png",
     }
     provenance = json.loads((second / TRAINED / "provenance.json").read_text())

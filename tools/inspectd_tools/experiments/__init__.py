@@ -1,1 +1,1 @@
-"""Studies: many trainings to answer one question. A file says what varies, the rest is planned, run, counted and drawn."""
+"""Experiments: many trainings that answer one question. A file says what varies; plan, run, evaluate and draw it."""

@@ -1,4 +1,4 @@
-"""Mean, spread and interval over runs."""
+"""Mean, standard deviation and interval over runs."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """One metric of one variant over its runs."""
+    """One metric of one variant, over its runs."""
 
     n: int
     mean: float
@@ -25,13 +25,13 @@ class Over:
     def __str__(self) -> str:
         if self.n == 1:
             return f"{self.mean:.4g} (one run)"
-        if self.n == 2:  # Student's interval of two is nine deviations to each side
+        if self.n == 2:  # with two runs, Student's interval is nine deviations wide on each side
             return f"{self.mean:.4g} ± {self.deviation:.2g} (two runs)"
         return f"{self.mean:.4g} ± {self.deviation:.2g} ({self.low:.4g} to {self.high:.4g})"
 
 
 def over(values: Sequence[float]) -> Over:
-    """Raises ValueError without a value."""
+    """Mean, deviation and interval. Raises ValueError if there are no values."""
     if not values:
         raise ValueError("no run")
     mean = float(np.mean(values))
@@ -43,7 +43,7 @@ def over(values: Sequence[float]) -> Over:
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Spearman's, and the p-value of there being none. (0, 1) where one of them does not vary."""
+    """Spearman's rank correlation and its p-value. (0, 1) if `x` or `y` does not vary."""
     if len(set(x)) < 2 or len(set(y)) < 2:
         return 0.0, 1.0
     from scipy.stats import spearmanr  # takes seconds to import

@@ -1,12 +1,15 @@
-"""Experiment files: `config/experiments/<name>.yaml`. They say what is asked, what varies and what is measured; no experiment has code of its own."""
+"""Experiment files: `config/experiments/<name>.yaml`. They define the question, what varies and what is measured.
+
+No experiment needs its own code.
+"""
 
 import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 
 from inspectd.config_errors import did_you_mean, sentences
 from inspectd.errors import ConfigError
@@ -19,16 +22,32 @@ from inspectd_tools.settings import TrainingSettings, load_settings
 
 FOLDER = shipped("config/experiments")
 DATA_KEYS = ("photos", "synthetic_share")
-"""Of a part's `train`, which may vary like the keys of training settings."""
+"""Keys of `train` that may vary like the keys of training settings."""
 
 _MAX_VARIANTS = 10_000
 Options = dict[str, JsonValue]
-"""Key -> value of whatever varies."""
+"""Key -> value, for everything that varies."""
 DataName = Literal["labels", "cifar10"]
+DATA_NAMES: tuple[DataName, ...] = get_args(DataName)
+_RENAMED = {"foreign": "unknown", "closeness": "similarity"}
+"""Kinds of measures: name in earlier versions -> name now."""
+
+
+def _refuse_old_name(kind: str) -> str:
+    if kind in _RENAMED:
+        raise ValueError(f"is now called {_RENAMED[kind]!r}")
+    return kind
+
+
+def _refuse_old_metric(metric: str) -> str:
+    kind, _, rest = metric.partition(" ")
+    if kind in _RENAMED:
+        raise ValueError(f"is now called '{_RENAMED[kind]} {rest}'")
+    return metric
 
 
 class Share(Section):
-    """Photos a class, and which share of them is synthetic."""
+    """Photos per class, and the share of them that is synthetic."""
 
     photos: int = Field(ge=1, le=1_000_000)
     synthetic_share: float = Field(default=0.0, ge=0, le=1)
@@ -43,16 +62,16 @@ class Share(Section):
 
 
 class Real(Section):
-    """Real labels a class that there are to learn from and to choose by; all others of theirs are for the test."""
+    """Real labels per class for training and for validation; all others are test photos."""
 
     train: int = Field(default=56, ge=1, le=1_000_000)
     val: int = Field(default=7, ge=1, le=1_000_000)
 
 
-class Closeness(Section):
-    """KID, FID, precision and recall of the synthetic photos against the real ones, once for the experiment."""
+class Similarity(Section):
+    """KID, FID, precision and recall of the synthetic photos compared with the real ones, once per experiment."""
 
-    kind: Literal["closeness"]
+    kind: Annotated[Literal["similarity", "closeness"], AfterValidator(_refuse_old_name)]
 
 
 class Cost(Section):
@@ -62,7 +81,7 @@ class Cost(Section):
 
 
 class Speed(Section):
-    """ms and images/s of one photo at a time, on every runtime that there is."""
+    """Inference time, one photo at a time, on every available runtime."""
 
     kind: Literal["speed"]
     runs: int = Field(default=100, ge=10, le=100_000)
@@ -81,39 +100,39 @@ class Noise(Section):
 
     kind: Literal["noise"]
     sigmas: Annotated[tuple[Annotated[float, Field(ge=0, le=1000)], ...], Field(min_length=1)]
-    """Standard deviations in grey values of 0..255."""
+    """Standard deviations, in grey values of 0..255."""
 
 
-class Foreign(Section):
-    """Certainty of another data set's photos."""
+class Unknown(Section):
+    """Certainty of photos from another data set."""
 
-    kind: Literal["foreign"]
+    kind: Annotated[Literal["unknown", "foreign"], AfterValidator(_refuse_old_name)]
     data: DataName
     photos: int = Field(default=500, ge=1, le=1_000_000)
 
 
-Measure = Annotated[Closeness | Cost | Speed | Maps | Noise | Foreign, Field(discriminator="kind")]
+Measure = Annotated[Similarity | Cost | Speed | Maps | Noise | Unknown, Field(discriminator="kind")]
 
 
 class Adjustment(Section):
-    """Where the varied keys have these values, other keys change too."""
+    """If the varied keys have the values of `where`, the keys of `set` change too."""
 
     where: Options
     set: Options
 
 
 class Part(Section):
-    """One set of trainings that differ in what `vary` names, every combination."""
+    """A set of trainings: every combination of the values in `vary`."""
 
     title: str
     base: str
     """A file of config/training."""
     data: DataName = "labels"
     runs: int | None = Field(default=None, ge=1, le=1000)
-    """Other than the experiment's."""
+    """Instead of the `runs` of the experiment."""
     train: Share
     val: Share | None = None
-    """Labels only; of CIFAR10, a quarter of train."""
+    """For labels only; CIFAR10 takes a quarter of `train`."""
     set: Options = Field(default={})
     """Keys of the training settings, as `tools/train.py --set` takes them."""
     vary: dict[str, Annotated[list[JsonValue], Field(min_length=1)]]
@@ -135,7 +154,7 @@ class Part(Section):
             for key, value in adjustment.where.items():
                 if value not in self.vary.get(key, []):
                     raise ValueError(
-                        f"adjust.where: {key}: {value!r} is none of the values of vary, {self.vary.get(key)}"
+                        f"adjust.where: {key}: {value!r} is not one of the values in vary: {self.vary.get(key)}"
                     )
         try:
             is_mixed = any(self.share(options).synthetic for options in self.options())
@@ -147,7 +166,7 @@ class Part(Section):
             raise ValueError("val: missing; data: labels needs it")
         if self.val is not None and self.val.synthetic and is_mixed:
             raise ValueError(
-                "val.synthetic_share: must be 0 where train has synthetic photos, or the two might share some"
+                "val.synthetic_share: must be 0 if train has synthetic photos, because both might use the same ones"
             )
         return self
 
@@ -157,12 +176,12 @@ class Part(Section):
             yield dict(zip(self.vary, values, strict=True))
 
     def share(self, options: Options) -> Share:
-        """Of the training photos. Raises ValidationError."""
+        """The training photos of one variant. Raises ValidationError."""
         given = {key: options[key] for key in DATA_KEYS if key in options}
         return Share.model_validate(self.train.model_dump() | given, strict=True)
 
     def changes(self, options: Options) -> Options:
-        """What changes in the training settings."""
+        """The changes in the training settings for one variant."""
         changes = dict(self.set)
         for adjustment in self.adjust:
             if all(options[key] == value for key, value in adjustment.where.items()):
@@ -172,12 +191,13 @@ class Part(Section):
 
 class _Claim(Section):
     says: str
+    """The claim, as a sentence for the report."""
     source: str = "the thesis"
-    """Who says so."""
-    metric: str = "validation accuracy"
+    """Who makes the claim."""
+    metric: Annotated[str, AfterValidator(_refuse_old_metric)] = "validation accuracy"
     """Phase and metric of results.csv."""
     parts: tuple[str, ...] = ()
-    """Which are looked at; none: all."""
+    """Parts that the claim is about; empty: all."""
 
 
 class Best(_Claim):
@@ -185,12 +205,12 @@ class Best(_Claim):
 
     kind: Literal["best"]
     key: str
-    """Of `vary`, or `part`."""
+    """A key of `vary`, or `part`."""
     value: JsonValue
 
 
 class Wider(_Claim):
-    """The larger `key`, the more the runs of a variant differ."""
+    """The larger the value of `key`, the more the runs of a variant differ."""
 
     kind: Literal["wider"]
     key: str
@@ -207,24 +227,26 @@ Claim = Annotated[Best | Wider | Reaches, Field(discriminator="kind")]
 
 
 class Experiment(Section):
-    """One question and all that is trained to answer it."""
+    """One question, and all trainings that answer it."""
 
     question: str
     thesis: str
-    """What the thesis did, and found."""
+    """What the thesis did and found."""
     runs: int = Field(ge=1, le=1000)
-    """Trainings of each variant, each with a seed of its own."""
+    """Trainings of each variant, each with another seed."""
     real: Real = Real()
     parts: Annotated[dict[str, Part], Field(min_length=1)]
     claims: tuple[Claim, ...] = ()
-    """Held against the results."""
+    """Compared with the results in the report."""
 
     @model_validator(mode="after")
     def _claims_are_about_what_varies(self) -> Self:
         for claim in self.claims:
             for name in claim.parts:
                 if name not in self.parts:
-                    raise ValueError(f"claims: {claim.says!r}: part {name!r} is none of {', '.join(self.parts)}")
+                    raise ValueError(
+                        f"claims: {claim.says!r}: part {name!r} does not exist; the parts are {', '.join(self.parts)}"
+                    )
             if isinstance(claim, Reaches):
                 continue
             looked = [self.parts[name] for name in claim.parts or self.parts]
@@ -232,17 +254,17 @@ class Experiment(Section):
             if not values:
                 raise ValueError(f"claims: {claim.says!r}: key {claim.key!r} does not vary")
             if isinstance(claim, Best) and claim.value not in values:
-                raise ValueError(f"claims: {claim.says!r}: value {claim.value!r} is none of {values}")
+                raise ValueError(f"claims: {claim.says!r}: value {claim.value!r} is not one of {values}")
         return self
 
 
 def load_experiment(path: Path) -> Experiment:
-    """Read a file and load all training settings it leads to, so that nothing is found wrong after hours.
+    """Read a file and load the training settings of every variant, so that an error is not found after hours.
 
     Raises ConfigError naming the file and, for every wrong key, its value and what is allowed.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such experiment; config/experiments holds: {', '.join(names())}")
+        raise ConfigError(f"{path}: no such experiment; config/experiments has: {', '.join(names())}")
     experiment = checked(Experiment, read_yaml(path, "'question' and 'parts'"), path)
     for name, part in experiment.parts.items():
         for options in part.options():
@@ -254,5 +276,5 @@ def load_experiment(path: Path) -> Experiment:
 
 
 def names() -> list[str]:
-    """Of the experiments that come with the project."""
+    """Names of the experiments that come with the project."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""The photos of an experiment, made by the tools that a user has: rendered, split, composed and mixed, each step done once."""
+"""Make the photos of an experiment with the public tools: render, split, compose and mix. Each step is done once."""
 
 import json
 import shutil
@@ -16,20 +16,20 @@ from inspectd.shipped import shipped
 from inspectd_tools.changes import as_options
 from inspectd_tools.data.manifest import DataManifest, read_manifest, write_manifest
 from inspectd_tools.data.scan import known_folders
-from inspectd_tools.experiments.config import Closeness, DataName, Foreign
+from inspectd_tools.experiments.config import DataName, Similarity, Unknown
 from inspectd_tools.experiments.plan import Photos, Run
 
 COMPOSE = shipped("config/compose-filter-label.yaml")
+_PREPARE, _SYNTHESIZE = "inspectd_tools.data.prepare", "inspectd_tools.synthetic.cli"
 _STAND_IN = ("--style", "plant", "--count-per-class", "70", "--unknowns-per-kind", "20", "--seed", "7")
-"""What config/compose-filter-label.yaml finds its templates in."""
+"""The photos used as real ones if there are none; the templates of config/compose-filter-label.yaml are in them."""
 _BACKGROUNDS = "unknown_no_filter"
-"""Composed photos are laid on these, so they can't be unknowns of the test."""
-_LEAST_FOREIGN = 25
-_TOOLS = {"prepare_data": "inspectd_tools.data.prepare", "synthesize": "inspectd_tools.synthetic.cli"}
+"""Composed photos use these as backgrounds, so they must not be unknown photos of the test."""
+_LEAST_UNKNOWN = 25
 
 
 class DataError(InspectdError):
-    """A step that makes the photos of an experiment has failed; its own words stand above."""
+    """A step that makes the photos of an experiment has failed; it has printed why."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -39,21 +39,21 @@ class DataError(InspectdError):
 @dataclass(frozen=True, slots=True)
 class Sources:
     real: Path | None
-    """Manifest, or folder with one folder of photos a class; None: labels rendered in another style."""
+    """Manifest, or folder with one folder of photos per class; None: labels rendered in another style."""
     synthetic: Path | None
-    """Folder of images; None: they are composed of the real ones."""
+    """Folder of images; None: they are composed from the real ones."""
     compose: Path | None
     cifar10: Path | None
-    closeness_weights: Path | None
+    similarity_weights: Path | None
 
 
 def classes_of(real: Path) -> tuple[str, ...]:
-    """Raises ConfigError."""
+    """The classes of a manifest or folder. Raises ConfigError."""
     return read_manifest(real).classes if is_csv(real) else known_folders(real)
 
 
 class Data:
-    """`folder` holds `labels.csv` and `cifar10.csv`, what synthetic photos are made of them, and a manifest a variant."""
+    """`folder` holds `labels.csv` and `cifar10.csv`, the synthetic photos made from them, and one manifest per variant."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,40 +65,40 @@ class Data:
         return self._folder / f"{name}.csv"
 
     @property
-    def closeness(self) -> Path:
-        return self._folder / "closeness.json"
+    def similarity(self) -> Path:
+        return self._folder / "similarity.json"
 
     def make(self, runs: Sequence[Run], real_photos: tuple[int, int], sources: Sources) -> None:
-        """Whatever of it is not there yet. Raises DataError or ConfigError."""
+        """Make everything that does not exist yet. Raises DataError or ConfigError."""
         self._begin(
             {"sources": asdict(sources), "real": real_photos, "photos": sorted({run.photos.name for run in runs})}
         )
         measures = [measure for run in runs for measure in run.measures]
-        foreign = {measure.data for measure in measures if isinstance(measure, Foreign)}
+        unknown = {measure.data for measure in measures if isinstance(measure, Unknown)}
         wanted = {run.photos.name: run.photos for run in runs}.values()
         of = {name: [photos for photos in wanted if photos.data == name] for name in ("labels", "cifar10")}
-        if of["cifar10"] or "cifar10" in foreign:
+        if of["cifar10"] or "cifar10" in unknown:
             per_class = max(
-                [photos.train.photos + photos.val.photos for photos in of["cifar10"]], default=_LEAST_FOREIGN
+                [photos.train.photos + photos.val.photos for photos in of["cifar10"]], default=_LEAST_UNKNOWN
             )
             self._cifar10(sources.cifar10, per_class)
         synthetic: list[Path] = []
-        if of["labels"] or "labels" in foreign:
+        if of["labels"] or "labels" in unknown:
             self._labels(sources.real, real_photos)
             synthetic = self._synthetic(of["labels"], sources)
         for photos in wanted:
             self._mix(photos, synthetic)
-        if any(isinstance(measure, Closeness) for measure in measures) and synthetic and not self.closeness.exists():
-            file = sources.closeness_weights
+        if any(isinstance(measure, Similarity) for measure in measures) and synthetic and not self.similarity.exists():
+            file = sources.similarity_weights
             weights: list[str | Path] = [] if file is None else ["--weights", file]
-            _tool("synthesize", "score", synthetic[0], self.whole("labels"), "--out", self.closeness, *weights)
+            _tool(_SYNTHESIZE, "score", synthetic[0], self.whole("labels"), "--out", self.similarity, *weights)
 
     def _begin(self, asked: dict[str, Any]) -> None:
-        """A folder that is there must be of the same photos."""
+        """A folder that exists must be of the same photos and scale. Raises ConfigError."""
         path, text = self._folder / "asked.json", json.dumps(asked, indent=1, default=str)
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise ConfigError(
-                f"{self._folder}: is of other photos or another scale; give the same options, or a new --out"
+                f"{self._folder}: was made from other photos or at another scale; give the same options, or a new --out"
             )
         self._folder.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -112,25 +112,25 @@ class Data:
                 "image; give such a folder, or set INSPECTD_DATASETS to the folder that contains cifar10"
             )
         amount = ["--fixed-test", "--per-class", str(max(3, per_class))]
-        _tool("prepare_data", root, "--out", self.whole("cifar10"), *amount)
+        _tool(_PREPARE, root, "--out", self.whole("cifar10"), *amount)
 
     def _labels(self, real: Path | None, photos: tuple[int, int]) -> None:
-        """Those to learn from and to choose by, a class each; the others are the test."""
+        """`photos`: real labels per class for train and for val; all others become test photos."""
         if self.whole("labels").exists():
             return
         if real is not None and is_csv(real):
             source = real
         elif real is not None:
             source = self._folder / "real.csv"
-            _tool("prepare_data", real, "--out", source)
+            _tool(_PREPARE, real, "--out", source)
         else:
-            self._once(self._folder / "out" / "plant", "synthesize", "render", *_STAND_IN)
+            self._once(self._folder / "out" / "plant", "render", *_STAND_IN)
             source = self._folder / "plant.csv"
-            # rendered one by one, none shows what another does, however alike they look
-            _tool("prepare_data", self._folder / "out" / "plant", "--out", source, "--near", "-1")
+            # rendered separately, so no two show the same label, even if they look similar
+            _tool(_PREPARE, self._folder / "out" / "plant", "--out", source, "--near", "-1")
             write_manifest(_without(read_manifest(source), _BACKGROUNDS), source)
         sizes = ["--train", str(photos[0]), "0", "--val", str(photos[1]), "0", "--rest-to-test"]
-        _tool("synthesize", "mix", source, self.whole("labels"), *sizes)
+        _tool(_SYNTHESIZE, "mix", source, self.whole("labels"), *sizes)
 
     def _synthetic(self, wanted: Sequence[Photos], sources: Sources) -> list[Path]:
         if sources.synthetic is not None:
@@ -141,24 +141,19 @@ class Data:
             if most:
                 folder = self._folder / f"composed-{side}"
                 changes = [f"photos={self.whole('labels').resolve()}", f"split={side}"]
-                self._once(
-                    folder,
-                    "synthesize",
-                    "compose",
-                    self._compose(sources),
-                    "--count-per-class",
-                    str(most),
-                    *as_options(changes),
-                )
+                count = ["--count-per-class", str(most)]
+                self._once(folder, "compose", self._compose(sources), *count, *as_options(changes))
                 folders.append(folder)
         return folders
 
     def _compose(self, sources: Sources) -> Path:
-        """The shipped config names its templates' photos relative to itself: it lies as deep beside the stand-in."""
+        """The config to compose with. The shipped one is copied, because it names the photos of its templates relative to itself."""
         if sources.compose is not None:
             return sources.compose
         if sources.real is not None:
-            raise ConfigError("--real: say where synthetic photos come from: --synthetic FOLDER or --compose CONFIG")
+            raise ConfigError(
+                "--real: also say where synthetic photos come from: --synthetic FOLDER or --compose CONFIG"
+            )
         copy = self._folder / "config" / COMPOSE.name
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(COMPOSE, copy)
@@ -172,17 +167,17 @@ class Data:
             ratio = share.synthetic / share.photos
             amounts += [f"--{side}", str(share.synthetic or share.real), repr(ratio)]
         folders = [text for folder in synthetic for text in ("--synthetic", str(folder))]
-        _tool("synthesize", "mix", self.whole(photos.data), self.manifest(photos), *amounts, *folders)
+        _tool(_SYNTHESIZE, "mix", self.whole(photos.data), self.manifest(photos), *amounts, *folders)
 
-    def _once(self, folder: Path, tool: str, verb: str, *arguments: str | Path) -> None:
-        """A folder that is there is whole: it was made under another name."""
+    def _once(self, folder: Path, verb: str, *arguments: str | Path) -> None:
+        """Make `folder` with synthesize.py. A folder that exists is complete, because it is renamed at the end."""
         if folder.exists():
             return
         with atomic_write(folder) as unfinished:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.parent.mkdir(parents=True, exist_ok=True)
             where = [unfinished, *arguments] if verb == "render" else [arguments[0], unfinished, *arguments[1:]]
-            _tool(tool, verb, *where)
+            _tool(_SYNTHESIZE, verb, *where)
 
 
 def _without(manifest: DataManifest, kind: str) -> DataManifest:
@@ -191,8 +186,8 @@ def _without(manifest: DataManifest, kind: str) -> DataManifest:
     return DataManifest(names, tuple(replace(photo, label=names.index(manifest.names[photo.label])) for photo in kept))
 
 
-def _tool(name: str, *arguments: str | Path) -> None:
-    command = [sys.executable, "-m", _TOOLS[name], *map(str, arguments)]
+def _tool(module: str, *arguments: str | Path) -> None:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     code = subprocess.run(command, check=False).returncode
     if code:
         raise DataError(f"{' '.join(command[2:])}: ended with exit code {code}", code if code > 0 else 70)

@@ -1,6 +1,6 @@
-"""The graphs of an experiment: accuracy and loss per epoch as the thesis drew them, final values, and those of the measures.
+"""The graphs of an experiment: accuracy and loss per epoch as in the thesis, final values, and one per measure.
 
-Every one says the scale. Each function returns the file names it has written.
+Every graph shows the scale. Each function returns the names of the files that it has written.
 """
 
 from collections import defaultdict
@@ -31,7 +31,7 @@ def draw(results: Results, folder: Path) -> dict[str, list[str]]:
         "epochs": _epochs,
         "final": _final,
         "noise": _noise,
-        "foreign": _foreign,
+        "unknown": _unknown,
         "speed": _speed,
         "maps": _maps,
     }
@@ -39,7 +39,7 @@ def draw(results: Results, folder: Path) -> dict[str, list[str]]:
 
 
 def _epochs(results: Results, folder: Path) -> list[str]:
-    """One figure a part; where models and something else vary, a row of axes for each model."""
+    """One figure per part; if models and something else vary, one row of axes per model."""
     written = []
     for part in results.experiment.parts:
         names = [name for name, runs in results.variants.items() if runs[0].part == part]
@@ -60,7 +60,7 @@ def _epochs(results: Results, folder: Path) -> list[str]:
 
 
 def _final(results: Results, folder: Path) -> list[str]:
-    """Every run a dot, their mean with its interval."""
+    """One dot per run, and the mean with its interval."""
     metrics = [name for name in ("validation accuracy", "test accuracy") if name in results.final]
     figure = Figure(figsize=(11, 1.5 + 0.3 * len(results.variants)), layout="constrained")
     axes = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
@@ -85,7 +85,7 @@ def _noise(results: Results, folder: Path) -> list[str]:
     kinds = [(metric, _along(results, f"noise {metric} at sigma ")) for metric in ("certainty", "accuracy", "AUROC")]
     if not kinds[0][1]:
         return []
-    titles = {"certainty": "mean certainty", "accuracy": "share right", "AUROC": "AUROC, clean against noisy"}
+    titles = {"certainty": "mean certainty", "accuracy": "accuracy", "AUROC": "AUROC, clean against noisy"}
     figure = Figure(figsize=(15, 4.5), layout="constrained")
     for ax, (metric, curves) in zip(figure.subplots(1, len(kinds)), kinds, strict=True):
         for place, (name, points) in enumerate(curves.items()):
@@ -95,9 +95,9 @@ def _noise(results: Results, folder: Path) -> list[str]:
     return [_save(results, figure, folder, "noise.png")]
 
 
-def _foreign(results: Results, folder: Path) -> list[str]:
-    bars = [name for name in results.final if name.startswith("foreign certainty of")]
-    return _bars(results, folder, "foreign.png", bars, "mean certainty", "foreign certainty of ")
+def _unknown(results: Results, folder: Path) -> list[str]:
+    bars = [name for name in results.final if name.startswith("unknown certainty of")]
+    return _bars(results, folder, "unknown.png", bars, "mean certainty", "unknown certainty of ")
 
 
 def _speed(results: Results, folder: Path) -> list[str]:
@@ -106,7 +106,7 @@ def _speed(results: Results, folder: Path) -> list[str]:
 
 
 def _bars(results: Results, folder: Path, file: str, metrics: Sequence[str], axis: str, prefix: str) -> list[str]:
-    """A group of bars a variant, mean and standard deviation over its runs."""
+    """One group of bars per variant: mean and standard deviation over its runs."""
     names = [name for name in results.variants if any(name in results.final[metric] for metric in metrics)]
     if not names:
         return []
@@ -130,7 +130,7 @@ def _bars(results: Results, folder: Path, file: str, metrics: Sequence[str], axi
 
 
 def _maps(results: Results, folder: Path) -> list[str]:
-    """Of the first run of each variant some photos with their maps."""
+    """Some photos with their maps, from the first run of each variant."""
     shown = {
         name: spread(sorted((results.runs_folder / runs[0].place / MAPS).glob("*/*.png")), _TILES)
         for name, runs in results.variants.items()
@@ -190,7 +190,7 @@ def _along(results: Results, prefix: str) -> dict[str, Points]:
 
 
 def _band(ax: Axes, points: Points, label: str, place: int) -> None:
-    """Mean line, and a band of one standard deviation where there are several runs."""
+    """Mean line, and a band of one standard deviation if there are several runs."""
     colour = colormaps["tab10"](place % 10)
     x = sorted(points)
     mean = np.array([np.mean(points[key]) for key in x])
@@ -206,11 +206,12 @@ def _save(results: Results, figure: Figure, folder: Path, file: str) -> str:
 
 
 def captions(kinds: Iterable[str]) -> dict[str, str]:
+    """Kind -> caption, for every kind of graph in `kinds`."""
     said = {
         "epochs": "Validation accuracy and loss per epoch: mean line, band of one standard deviation over the runs",
-        "final": "What the runs ended with: every run a dot, the mean and its 95 % interval",
+        "final": "Final values: one dot per run, the mean and its 95 % interval",
         "noise": "The same test photos under gaussian noise: mean over the runs, band of one standard deviation",
-        "foreign": "Certainty of the model's own test photos and of another data set's",
+        "unknown": "Certainty of the model's own test photos, and of photos from another data set",
         "speed": "One photo at a time, all cores, without preprocessing",
         "maps": "Attribution maps of test photos, first run of each variant",
     }

@@ -1,4 +1,4 @@
-"""Runs spread over the processes of this machine, or over a Ray cluster. Either way a run is one process and one folder."""
+"""Distribute runs over processes of this machine, or over a Ray cluster. A run is always one process and one folder."""
 
 import subprocess
 import sys
@@ -19,9 +19,10 @@ def command(folder: Path) -> list[str]:
 
 
 def here(folders: Sequence[Path], jobs: int, lock: int, watch: Callable[[Sequence[Path]], None]) -> Iterator[Ended]:
-    """`jobs` at once. `watch` is told again and again which are running. Every process inherits the file descriptor `lock`.
+    """Run `jobs` processes at the same time. `watch` is called repeatedly with the folders of the running ones.
 
-    Stopped early, it stops the processes too, and waits for them.
+    Every process inherits the file descriptor `lock`. If the generator is closed early, it stops the processes and waits for
+    them.
     """
     waiting = list(reversed(folders))
     running: dict[Path, subprocess.Popen[bytes]] = {}
@@ -43,10 +44,10 @@ def here(folders: Sequence[Path], jobs: int, lock: int, watch: Callable[[Sequenc
 
 
 def on_ray(folders: Sequence[Path], watch: Callable[[Sequence[Path]], None]) -> Iterator[Ended]:
-    """On the cluster that RAY_ADDRESS names, else on one that begins and ends here. All its machines must see the folders under
-    the same paths, and have this version installed.
+    """Run on the cluster that RAY_ADDRESS names, or on a temporary one on this machine.
 
-    Raises ConfigError where Ray is not installed.
+    All machines must see the folders under the same paths, and have this version installed. Raises ConfigError if Ray is not
+    installed.
     """
     try:
         import ray
@@ -68,7 +69,7 @@ def on_ray(folders: Sequence[Path], watch: Callable[[Sequence[Path]], None]) -> 
 
 
 def last_words(folder: Path) -> str:
-    """The last line of a run's log."""
+    """The last line of the log of a run; '' if it is empty."""
     lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n") if (folder / LOG).exists() else []
     said = [line.strip() for line in lines if line.strip()]
     return said[-1] if said else ""

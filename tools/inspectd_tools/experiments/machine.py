@@ -1,4 +1,4 @@
-"""What a run was made on: processor, cores, versions. No name of the machine."""
+"""The machine of a run: processor, cores, versions. Its name is not recorded."""
 
 import os
 import platform

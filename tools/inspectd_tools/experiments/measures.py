@@ -1,4 +1,4 @@
-"""What is measured on a trained run besides its accuracy."""
+"""What is measured on a trained run in addition to its accuracy."""
 
 import io
 import shutil
@@ -11,35 +11,35 @@ import numpy as np
 from inspectd.errors import ConfigError
 from inspectd_tools.data.images import Images, load_photos
 from inspectd_tools.data.manifest import read_manifest
-from inspectd_tools.experiments.config import Closeness, Cost, Maps, Measure, Noise, Speed
+from inspectd_tools.experiments.config import Cost, Maps, Measure, Noise, Similarity, Speed
 from inspectd_tools.experiments.paths import MAPS
 from inspectd_tools.experiments.records import Figure
-from inspectd_tools.experiments.robustness import of_foreign, under_noise
+from inspectd_tools.experiments.robustness import of_unknown, under_noise
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.run_folder import read_run
 
 
-def measure(asked: Measure, trained: Path, manifest: Path, foreign: Path | None) -> list[Figure]:
-    """Of the run in `trained` and the test photos of `manifest`; `foreign`: manifest of another data set.
+def measure(asked: Measure, trained: Path, manifest: Path, unknown: Path | None) -> list[Figure]:
+    """Measure the run in `trained` on the test photos of `manifest`; `unknown`: manifest of another data set.
 
-    Raises ConfigError where the measure does not apply to this run.
+    Raises ConfigError if the measure does not apply to this run.
     """
     settings, classifier, _ = read_run(trained)
     if isinstance(asked, Cost):
         return list(_cost(settings))
     if isinstance(asked, Maps):
         return _maps(asked, trained, manifest)
-    if isinstance(asked, Closeness):
-        return []  # of the photos, not of a run
+    if isinstance(asked, Similarity):
+        return []  # measured once on the photos, not per run
     test = _test_photos(manifest, settings, None)
     if isinstance(asked, Speed):
-        from inspectd_tools.experiments.speed import speed  # three runtimes, which take seconds to import
+        from inspectd_tools.experiments.speed import speed  # imports three runtimes, which takes seconds
 
         return list(speed(asked.runs, settings, classifier, test))
     if isinstance(asked, Noise):
         return list(under_noise(asked.sigmas, settings, classifier, test))
-    assert foreign is not None
-    return list(of_foreign(asked.data, settings, classifier, test, _test_photos(foreign, settings, asked.photos)))
+    assert unknown is not None
+    return list(of_unknown(asked.data, settings, classifier, test, _test_photos(unknown, settings, asked.photos)))
 
 
 def _cost(settings: TrainingSettings) -> Iterator[Figure]:
@@ -67,10 +67,10 @@ def _maps(asked: Maps, trained: Path, manifest: Path) -> list[Figure]:
 
 
 def _test_photos(manifest: Path, settings: TrainingSettings, limit: int | None) -> Images:
-    """Evenly from the first to the last. Raises ConfigError."""
+    """The test photos, or `limit` of them, evenly spread. Raises ConfigError."""
     photos = read_manifest(manifest).of("test")
     if not photos:
-        raise ConfigError(f"{manifest}: holds no photo in split test")
+        raise ConfigError(f"{manifest}: has no photo in split test")
     count = len(photos) if limit is None else min(limit, len(photos))
     places = np.linspace(0, len(photos) - 1, count).astype(int)
     return load_photos([photos[place] for place in places], settings.input, "test")

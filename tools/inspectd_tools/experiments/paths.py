@@ -1,10 +1,10 @@
-"""What lies in the folder of a run."""
+"""The files in the folder of a run."""
 
 WORK = "run.json"
-"""What is to be done."""
+"""What the run has to do."""
 LOG = "log.txt"
 TRAINED = "training"
 """The run of tools/train.py."""
 MAPS = "maps"
 OUTCOME = "outcome.json"
-"""Written last: a run that has it is done."""
+"""Written last: a run with this file is done."""

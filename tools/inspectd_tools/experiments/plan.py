@@ -1,4 +1,4 @@
-"""From an experiment to its runs: which variant, which seed, how many photos, which changes. Nothing is run here."""
+"""From an experiment to its runs: variant, seed, number of photos, changed settings. Nothing is run here."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,12 @@ from inspectd_tools.changes import as_changes
 from inspectd_tools.experiments.config import (
     DataName,
     Experiment,
-    Foreign,
     Maps,
     Measure,
     Options,
     Part,
     Share,
+    Unknown,
 )
 from inspectd_tools.experiments.scale import Scale
 from inspectd_tools.settings import load_settings
@@ -28,19 +28,19 @@ from inspectd_tools.settings import load_settings
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What trainings start from."""
+    """What the trainings start from."""
 
     weights: Mapping[str, Path] = field(default_factory=dict)
     """Model -> file of its pretrained weights."""
     from_scratch: bool = False
-    """A model without a file starts from random weights, instead of fetching torchvision's."""
+    """A model without a file starts from random weights, instead of downloading those of torchvision."""
     classes: tuple[str, ...] = ()
-    """Of the user's own photos; none: the classes of the training settings."""
+    """Classes of the user's photos; empty: the classes of the training settings."""
     pass_class: str | None = None
 
 
 class Photos(Section):
-    """A class, as one variant has them."""
+    """Number of photos per class in one variant."""
 
     data: DataName
     train: Share
@@ -48,7 +48,7 @@ class Photos(Section):
 
     @property
     def name(self) -> str:
-        """Of the manifest. Real + synthetic."""
+        """Name of the manifest, with the numbers of real + synthetic photos."""
         if self.data == "cifar10":
             return "cifar10"
         return "labels-" + "-".join(
@@ -57,7 +57,7 @@ class Photos(Section):
 
 
 class Run(Section):
-    """One training with its measures: all that a process needs to know, wherever it runs."""
+    """One training with its measures: everything that a process needs, on any machine."""
 
     part: str
     variant: str
@@ -71,29 +71,29 @@ class Run(Section):
 
     @property
     def place(self) -> Path:
-        """Its folder, in that of the experiment's runs."""
+        """Its folder, inside the folder of all runs."""
         return Path(
             self.part, "_".join(_plain(value) for value in self.options.values()) or "only", f"seed-{self.seed}"
         )
 
     @property
     def cost(self) -> float:
-        """Images seen in training, for the time left."""
+        """Images seen in training, to estimate the remaining time."""
         epochs = load_settings(self.base, as_changes(self.changes)).epochs
         return float(max(1, epochs) * self.photos.train.photos)
 
 
 class Work(Section):
-    """A run, and where its photos lie."""
+    """A run, and where its photos are."""
 
     run: Run
     manifest: Path
-    foreign: dict[DataName, Path]
-    """Data set -> manifest, whose test photos are measured."""
+    data_sets: dict[DataName, Path]
+    """Data set -> its manifest, for measures on the photos of another data set."""
 
 
 class Changed(Section):
-    """One number of the experiment and what the scale has made of it."""
+    """One number of the experiment that the scale or an option has changed."""
 
     where: str
     what: str
@@ -102,7 +102,7 @@ class Changed(Section):
 
 
 def plan(experiment: Experiment, scale: Scale, n_runs: int | None, start: Start) -> list[Run]:
-    """Every run, one seed of all variants after the other: an experiment that is cut has something of each. Raises ConfigError."""
+    """All runs, seed by seed, so that an interrupted experiment has results for every variant. Raises ConfigError."""
     runs = []
     for part_name, part in experiment.parts.items():
         for options in part.options():
@@ -126,21 +126,21 @@ def plan(experiment: Experiment, scale: Scale, n_runs: int | None, start: Start)
 
 
 def variant_name(experiment: Experiment, part: str, options: Options) -> str:
-    """Such as `a: model ResNet18, synthetic_share 0.5`; the part where there are several."""
+    """Such as `a: model ResNet18, synthetic_share 0.5`; with the part if there are several."""
     varied = [f"{key} {_text(value)}" for key, value in options.items() if len(experiment.parts[part].vary[key]) > 1]
     names = [part] if len(experiment.parts) > 1 else []
     return ": ".join([*names, *([", ".join(varied)] if varied else [])]) or part
 
 
 def real_photos(experiment: Experiment, scale: Scale, runs: list[Run]) -> tuple[int, int]:
-    """Real labels a class for train and for val: as the scale has it, and no fewer than a variant wants."""
+    """Real labels per class for train and for val: as scaled, but at least as many as every variant needs."""
     wanted = [run.photos for run in runs if run.photos.data == "labels"]
     train = max([scale.trained(experiment.real.train), *(photos.train.real for photos in wanted)])
     return train, max([scale.judged(experiment.real.val), *(photos.val.real for photos in wanted)])
 
 
 def changes(experiment: Experiment, scale: Scale, n_runs: int | None) -> Iterator[Changed]:
-    """What is not as the experiment's file has it."""
+    """Everything that differs from the file of the experiment."""
     whole = Scale()
     for name, part in experiment.parts.items():
         where, before = name if len(experiment.parts) > 1 else "", part.runs or experiment.runs
@@ -152,7 +152,7 @@ def changes(experiment: Experiment, scale: Scale, n_runs: int | None) -> Iterato
             for side in ("train", "val"):
                 for kind in ("real", "synthetic"):
                     as_asked, as_scaled = (getattr(getattr(photos, side), kind) for photos in (full, here))
-                    pairs.append((f"{kind} photos a class, {side}", as_asked, as_scaled))
+                    pairs.append((f"{kind} photos per class, {side}", as_asked, as_scaled))
             settings = load_settings(part.base, as_changes(part.changes(options)))
             pairs += [(key, attrgetter(key)(settings), value) for key, value in scale.changes(settings).items()]
             for measure in part.measures:
@@ -165,7 +165,7 @@ def changes(experiment: Experiment, scale: Scale, n_runs: int | None) -> Iterato
                     yield from _differ(where, *pair)
     if any(part.data == "labels" for part in experiment.parts.values()):
         yield from _differ(
-            "", "real labels a class to learn from", experiment.real.train, scale.trained(experiment.real.train)
+            "", "real labels per class for training", experiment.real.train, scale.trained(experiment.real.train)
         )
 
 
@@ -203,7 +203,7 @@ def _photos(part: Part, options: Options, scale: Scale) -> Photos:
 def _scaled(measure: Measure, scale: Scale) -> Measure:
     if isinstance(measure, Maps):
         return measure.model_copy(update={"photos": scale.shown(measure.photos)})
-    if isinstance(measure, Foreign):
+    if isinstance(measure, Unknown):
         return measure.model_copy(update={"photos": scale.judged(measure.photos)})
     return measure
 
@@ -213,5 +213,5 @@ def _text(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    """For a folder's name."""
+    """The value as part of a folder name."""
     return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in _text(value)) or "-"

@@ -1,4 +1,4 @@
-"""The results of an experiment as one tidy table: a row a value, from the files of its runs."""
+"""The results of an experiment as one table with one value per row, from the files of its runs."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ class Row:
     variant: str
     seed: int
     epoch: int | None
-    """None: of the weights that the run ended with."""
+    """None: for the final weights of the run."""
     phase: str
     metric: str
     value: float
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is left of one run: `outcome.json` is written last, so a run that has it is done."""
+    """The result of one run. `outcome.json` is written last, so a run with this file is done."""
 
     seconds: float
     machine: dict[str, Any]
@@ -56,14 +56,12 @@ def read_outcome(path: Path) -> Outcome:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Outcome(**(values | {"figures": [Figure(*figure) for figure in values["figures"]]}))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"{path}: is no outcome of a run: {error}; delete it and its folder to run it again"
-        ) from error
+        raise ConfigError(f"{path}: is not the outcome of a run: {error}; delete its folder to run it again") from error
 
 
 def rows_of(experiment: str, run: Run, trained: Path, outcome: Outcome) -> Iterator[Row]:
-    """Epochs first, then what the run ended with."""
-    path = trained / "epochs.json"  # not there where no epoch was trained
+    """Rows of every epoch, then of the final weights."""
+    path = trained / "epochs.json"  # does not exist if no epoch was trained
     for epoch in json.loads(path.read_text(encoding="utf-8")) if path.exists() else []:
         for phase, metric, key in (
             ("train", "loss", "train_loss"),
@@ -77,7 +75,7 @@ def rows_of(experiment: str, run: Run, trained: Path, outcome: Outcome) -> Itera
 
 
 def figures_of(results: dict[str, Any]) -> Iterator[Figure]:
-    """Of a `results.json` of tools/train.py."""
+    """The figures of a `results.json` of tools/train.py."""
     yield Figure("train", "seconds", results["training_s"])
     yield Figure("validation", "accuracy", results["validation_accuracy"])
     yield Figure("validation", "loss", results["validation_loss"])
@@ -92,7 +90,7 @@ def figures_of(results: dict[str, Any]) -> Iterator[Figure]:
             yield Figure("test", metric, test[key])
     known = [value for value in test.get("auroc_unknown", {}).values() if value is not None]
     if known:
-        yield Figure("test", "AUROC of unknowns, mean of kinds", sum(known) / len(known))
+        yield Figure("test", "OOD AUROC, mean of kinds", sum(known) / len(known))
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -1,6 +1,6 @@
-"""The report of an experiment, in Markdown: what was asked, what was run, what came out, and what it says of what was claimed.
+"""The report of an experiment, in Markdown: question, claims, what was run, and the results.
 
-No sentence of it is written in advance but those of the experiment's file; all others follow from the results.
+Its sentences come from the file of the experiment or follow from the results.
 """
 
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from inspectd_tools.experiments.aggregate import Over
-from inspectd_tools.experiments.claims import hold
+from inspectd_tools.experiments.claims import check
 from inspectd_tools.experiments.graphs import captions
 from inspectd_tools.experiments.results import Results
 
 FIGURES = "figures"
 _MAIN = ("validation accuracy", "validation loss", "test accuracy", "test balanced accuracy")
-_OF_MEASURES = ("cost", "speed", "foreign", "noise")
+_OF_MEASURES = ("cost", "speed", "unknown", "noise")
 
 
 def write_report(results: Results, pictures: dict[str, list[str]], seconds: float, path: Path) -> None:
-    """`pictures`: kind -> files in `figures/` beside it; `seconds`: of this call."""
+    """Write the report. `pictures`: kind -> files in `figures/` beside it; `seconds`: duration of this command."""
     sections = [
         _head(results),
         _answers(results),
@@ -26,7 +26,7 @@ def write_report(results: Results, pictures: dict[str, list[str]], seconds: floa
         _main_table(results),
         _pictures(pictures, ("epochs", "final")),
         _measures(results, pictures),
-        _closeness(results),
+        _similarity(results),
         _troubles(results),
     ]
     path.write_text("\n\n".join(text for section in sections if (text := "\n".join(section))) + "\n", encoding="utf-8")
@@ -41,21 +41,21 @@ def _head(results: Results) -> Iterator[str]:
 def _completeness(results: Results) -> str:
     done = f"{len(results.done)} of {results.planned} runs"
     if results.changes:
-        return f"{done}; smaller than the experiment as its file has it, which *What was run* lists: not the experiment's own figures."
-    return f"{done}, as the experiment's file has it."
+        return f"{done}; smaller than in the file of the experiment; *What was run* lists the differences. So these are not the figures of the full experiment."
+    return f"{done}, as in the file of the experiment."
 
 
 def _answers(results: Results) -> Iterator[str]:
     if not results.experiment.claims:
         return
-    yield "## What was claimed, and what these runs say\n"
+    yield "## Claims, and what these runs say\n"
     yield "| claim | by | verdict | figures |"
     yield "|---|---|---|---|"
     for claim in results.experiment.claims:
         values = [value for of_variant in results.final.get(claim.metric, {}).values() for value in of_variant]
-        held = hold(claim, values)
-        yield f"| {_cell(claim.says)} | {claim.source} | **{held.verdict}** | {_cell(held.figures)} |"
-    yield "\nA verdict holds at this scale, on these photos, at 95 % confidence for each figure on its own."
+        checked = check(claim, values)
+        yield f"| {_cell(claim.says)} | {claim.source} | **{checked.verdict}** | {_cell(checked.figures)} |"
+    yield "\nA verdict is valid for this scale and these photos, at 95 % confidence for each figure separately."
 
 
 def _run(results: Results, seconds: float) -> Iterator[str]:
@@ -70,11 +70,11 @@ def _run(results: Results, seconds: float) -> Iterator[str]:
         took = [outcome.seconds for _, outcome in results.done]
         trained = [v.value for of in results.final.get("train seconds", {}).values() for v in of]
         yield (
-            f"- Time: {_minutes(sum(took))} in the runs, of which {_minutes(sum(trained))} in training itself; "
-            f"this call took {_minutes(seconds)} (a run that was done already is not repeated)"
+            f"- Time: {_minutes(sum(took))} in the runs, {_minutes(sum(trained))} of it in training; "
+            f"this command took {_minutes(seconds)} (runs that were done before are not repeated)"
         )
         loads = [outcome.machine["load"] for _, outcome in results.done]
-        yield f"- Other work on the machine: load {min(loads):.1f} to {max(loads):.1f} at the end of the runs; it makes times longer, not results worse"
+        yield f"- Other work on the machine: load {min(loads):.1f} to {max(loads):.1f} at the end of the runs; it makes times longer, but does not change results"
         weights = {run.weights.name if run.weights else None for run, _ in results.done}
         random = sorted(
             {
@@ -84,11 +84,11 @@ def _run(results: Results, seconds: float) -> Iterator[str]:
             }
         )
         yield f"- Pretrained weights given: {', '.join(sorted(name for name in weights if name)) or 'none'}" + (
-            f"; from random weights, as none were given: {', '.join(random)}" if random else ""
+            f"; started from random weights, because none were given: {', '.join(random)}" if random else ""
         )
     if results.changes:
-        yield f"\nWhat scale {results.scale}, and the options of the command, made of the experiment:\n"
-        yield "| part | number | experiment | here |"
+        yield f"\nWhat scale {results.scale} and the options of the command changed:\n"
+        yield "| part | number | in the experiment | here |"
         yield "|---|---|---|---|"
         for change in results.changes:
             yield f"| {change.where} | {change.what} | {change.experiment} | {change.here} |"
@@ -112,8 +112,8 @@ def _machine(values: dict[str, Any]) -> str:
 def _main_table(results: Results) -> Iterator[str]:
     metrics = [metric for metric in _MAIN if metric in results.final]
     metrics += [metric for metric in results.final if metric.startswith("test ") and metric not in _MAIN]
-    yield "## What came out\n"
-    yield "Mean ± standard deviation over the runs; of three or more Student's 95 % interval of the mean (it may pass 1).\n"
+    yield "## Results\n"
+    yield "Mean ± standard deviation over the runs; for three or more runs, Student's 95 % interval of the mean (it may go above 1).\n"
     yield from _table(results, metrics)
 
 
@@ -134,7 +134,7 @@ def _measures(results: Results, pictures: dict[str, list[str]]) -> Iterator[str]
     for kind in _OF_MEASURES:
         metrics = [metric for metric in results.final if metric.startswith(f"{kind} ")]
         if metrics:
-            yield f"\n## Measured besides: {kind}\n"
+            yield f"\n## Also measured: {kind}\n"
             shown = [metric for metric in metrics if kind != "noise" or "certainty" in metric or "AUROC" in metric]
             means = [_means(results, metric) for metric in shown]
             yield "| metric | " + " | ".join(results.variants) + " |"
@@ -157,15 +157,15 @@ def _pictures(pictures: dict[str, list[str]], kinds: tuple[str, ...]) -> Iterato
         yield from (f"![{kind}]({FIGURES}/{name})" for name in pictures[kind])
 
 
-def _closeness(results: Results) -> Iterator[str]:
-    found = results.closeness
+def _similarity(results: Results) -> Iterator[str]:
+    found = results.similarity
     if found is None:
         return
-    yield "## How close are the synthetic photos to real ones?\n"
-    yield f"Features of {found['feature_space']}, images compared at {found['compared_at_px']} px. KID: 0 is no difference. FID falls with n: compare the two rows of a class only.\n"
+    yield "## How similar are the synthetic photos to real ones?\n"
+    yield f"Features of {found['feature_space']}, images compared at {found['compared_at_px']} px. KID: 0 is no difference. FID falls with n: compare only the two rows of one class.\n"
     yield "| class | compared | n : unseen real | KID x 1000 (95 %) | FID |"
     yield "|---|---|---|---|---|"
-    for row in found["closeness"]:
+    for row in found["similarity"]:
         kid = row["kid"]
         figures = f"{1000 * kid['value']:.2f} ({1000 * kid['low']:.2f} to {1000 * kid['high']:.2f})"
         yield f"| {row['of_class']} | {row['compared']} | {row['n']} : {row['n_unseen']} | {figures} | {row['fid']:.1f} (n = {row['n_fid']}) |"
@@ -176,7 +176,7 @@ def _troubles(results: Results) -> Iterator[str]:
     warned = {(run.variant, run.seed, words) for run, outcome in results.done for words in outcome.warnings}
     if not (refused or warned or results.failed):
         return
-    yield "## What went wrong, or does not apply\n"
+    yield "## What failed or does not apply\n"
     for place, words in sorted(results.failed.items()):
         yield f"- failed: {place}: {_cell(words)}"
     for variant, kind, words in sorted(refused):

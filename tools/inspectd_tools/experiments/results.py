@@ -1,4 +1,4 @@
-"""What an experiment has found so far: its runs, those that failed, and their figures."""
+"""The results of an experiment so far: its runs, those that failed, and their figures."""
 
 import json
 from collections import defaultdict
@@ -23,13 +23,13 @@ class Results:
     scale: Scale
     changes: list[Changed]
     photos: str
-    """Which photos played the real and the synthetic ones."""
+    """Which photos were used as real and as synthetic ones."""
     planned: int
     done: list[tuple[Run, Outcome]]
     failed: dict[Path, str]
-    """Place of a run -> its last words."""
+    """Folder of a run -> the last line of its log."""
     rows: list[Row]
-    closeness: dict[str, Any] | None
+    similarity: dict[str, Any] | None
     runs_folder: Path
 
     @cached_property
@@ -52,16 +52,16 @@ class Results:
         return found
 
     def over_runs(self, metric: str, variant: str) -> Over | None:
-        """None where no run has it."""
+        """None if no run has the metric."""
         values = self.final.get(metric, {}).get(variant, [])
         return over([value.value for value in values]) if values else None
 
     @property
     def label(self) -> str:
-        """For every figure."""
+        """The title of every figure."""
         counts = {len(runs) for runs in self.variants.values()}
         runs = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-        return f"{self.name}: scale {self.scale}, {runs} run(s) a variant (the experiment: {self.experiment.runs})"
+        return f"{self.name}: scale {self.scale}, {runs} run(s) per variant (in the experiment: {self.experiment.runs})"
 
 
 def gather(
@@ -74,11 +74,11 @@ def gather(
     folder: Path,
     failed: dict[Path, str],
 ) -> Results:
-    """Read what is there of `runs` in `folder`, the experiment's. Raises ConfigError."""
+    """Read the results of all `runs` that are done, in the `folder` of the experiment. Raises ConfigError."""
     outcomes = folder / "runs"
     done = [(run, read_outcome(path)) for run in runs if (path := outcomes / run.place / OUTCOME).exists()]
     rows = [row for run, outcome in done for row in rows_of(name, run, outcomes / run.place / TRAINED, outcome)]
-    found = folder / "data" / "closeness.json"
+    found = folder / "data" / "similarity.json"
     return Results(
         name=name,
         experiment=experiment,
@@ -89,6 +89,6 @@ def gather(
         done=done,
         failed=failed,
         rows=rows,
-        closeness=json.loads(found.read_text(encoding="utf-8")) if found.exists() else None,
+        similarity=json.loads(found.read_text(encoding="utf-8")) if found.exists() else None,
         runs_folder=outcomes,
     )

@@ -1,4 +1,4 @@
-"""How certain a trained network is of photos that it should be less certain of: noisy ones, and another data set's."""
+"""The certainty of a trained network for photos that should have a low one: noisy photos, and those of another data set."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ from inspectd_tools.settings import TrainingSettings
 def under_noise(
     sigmas: Sequence[float], settings: TrainingSettings, classifier: Classifier, test: Images
 ) -> Iterator[Figure]:
-    """Noise on the photo as the network gets it, clipped to 0..255; the same for every run."""
+    """Certainty and accuracy with noise on the photos as the network sees them; the noise is the same for every run."""
     clean = _scores(settings, classifier, test.pixels).max(1)
     for sigma in sigmas:
         scores = _scores(settings, classifier, with_noise(test.pixels, sigma))
@@ -29,20 +29,20 @@ def under_noise(
 
 
 def with_noise(pixels: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
-    """Of standard deviation `sigma` grey values, rounded and clipped."""
+    """Add gaussian noise of standard deviation `sigma` grey values, then round and clip."""
     noise = np.random.default_rng(0).normal(0, sigma, pixels.shape) if sigma else 0
     return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
 
 
-def of_foreign(
-    name: str, settings: TrainingSettings, classifier: Classifier, test: Images, foreign: Images
+def of_unknown(
+    name: str, settings: TrainingSettings, classifier: Classifier, test: Images, unknown: Images
 ) -> Iterator[Figure]:
-    own, other = (_scores(settings, classifier, images.pixels).max(1) for images in (test, foreign))
-    yield Figure("foreign", "certainty of own photos", float(own.mean()))
-    yield Figure("foreign", f"certainty of {name}", float(other.mean()))
+    own, other = (_scores(settings, classifier, images.pixels).max(1) for images in (test, unknown))
+    yield Figure("unknown", "certainty of own photos", float(own.mean()))
+    yield Figure("unknown", f"certainty of {name}", float(other.mean()))
     told = auroc(other, own)
     if told is not None:
-        yield Figure("foreign", f"AUROC against {name}", told)
+        yield Figure("unknown", f"AUROC against {name}", told)
 
 
 def _scores(settings: TrainingSettings, classifier: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""An experiment made smaller: what a scale makes of each number, and where it stops."""
+"""An experiment made smaller: how a scale changes each number, and its lower limits."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,41 +8,42 @@ from inspectd_tools.settings import TrainingSettings
 LEAST_TRAINED = 8
 LEAST_JUDGED = 25
 LEAST_SHOWN = 2
-"""Photos a class below which a scale does not go, nor above what the experiment has."""
+"""Photos per class: a scale does not go below these numbers, or above the number in the experiment."""
 LEAST_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """At 1 the experiment is run as its file has it."""
+    """At 1 the experiment is run as in its file."""
 
     images: float = 1
     epochs: float = 1
     runs: float = 1
     pixels: float = 1
-    """Of width and height each."""
+    """Of width and of height."""
 
     def trained(self, photos: int) -> int:
-        """Photos a class to learn from."""
+        """Training photos per class."""
         return _of(photos, self.images, LEAST_TRAINED)
 
     def judged(self, photos: int) -> int:
-        """Photos a class to validate with, or foreign ones: they cost little, and few make a figure coarse."""
+        """Validation photos per class, or unknown photos. They take little time, and with few of them a figure is inaccurate."""
         return _of(photos, self.images, LEAST_JUDGED)
 
     def shown(self, photos: int) -> int:
+        """Photos to draw maps of."""
         return _of(photos, self.images, LEAST_SHOWN)
 
     def trained_epochs(self, number: int) -> int:
-        """0 stays 0: what is switched off stays so."""
+        """0 stays 0: what is switched off stays switched off."""
         return _of(number, self.epochs, 1)
 
     def seeds(self, number: int) -> int:
-        """Two, where there were more than one: a single run has no spread."""
+        """At least two, if there was more than one: a single run has no standard deviation."""
         return _of(number, self.runs, 2)
 
     def changes(self, settings: TrainingSettings) -> dict[str, Any]:
-        """Keys of the settings that count epochs, images or pixels, where they change; dots reach into objects."""
+        """The settings that count epochs, images or pixels and change; a dot separates object and key."""
         values = {
             key: self.trained_epochs(getattr(settings, key)) for key in ("epochs", "early_limit", "replacement_limit")
         }

@@ -1,4 +1,4 @@
-"""How fast a trained network answers, one photo at a time, on the runtimes that the line knows."""
+"""Inference time of a trained network, one photo at a time, on the runtimes of the line."""
 
 import tempfile
 from collections.abc import Iterator

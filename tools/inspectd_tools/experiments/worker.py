@@ -1,6 +1,6 @@
 """One run, in a process of its own: `python -m inspectd_tools.experiments.worker RUN.json`. Train, measure, write the outcome.
 
-Cut anywhere and started again, it goes on where the training was.
+After an interruption it continues the training where it stopped.
 """
 
 import argparse
@@ -8,12 +8,14 @@ import json
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inspectd.errors import InspectdError
 from inspectd_tools.changes import as_changes, as_options
-from inspectd_tools.experiments.config import Foreign
+from inspectd_tools.cli import new_parser
+from inspectd_tools.experiments.config import Unknown
 from inspectd_tools.experiments.machine import machine
 from inspectd_tools.experiments.measures import measure
 from inspectd_tools.experiments.paths import OUTCOME, TRAINED
@@ -22,21 +24,34 @@ from inspectd_tools.experiments.records import Outcome, figures_of
 from inspectd_tools.training import cli as train
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line; the help of `parser` explains each field."""
+
+    work: Path
+
+
+def parser() -> argparse.ArgumentParser:
+    program = new_parser(__doc__)
+    program.add_argument("work", type=Path, help="run.json, written by tools/experiments.py")
+    return program
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path, help="as tools/experiments.py has written it")
-    path: Path = parser.parse_args(arguments).work
+    path = Options(**vars(parser().parse_args(arguments))).work
     return do(Work.model_validate_json(path.read_bytes()), path.parent)
 
 
 def do(work: Work, folder: Path) -> int:
-    """Leaves `outcome.json` in the folder, or returns the exit code of what failed."""
+    """Train, measure and write `outcome.json`. Returns 0, or the exit code of the training if it failed."""
     begin_s, trained = time.monotonic(), folder / TRAINED
     run = work.run
     results = _results(trained)
     if results is None:
         if not (trained / "last.pt").exists():
-            shutil.rmtree(trained, ignore_errors=True)  # cut before the end of its first epoch: nothing to resume
+            shutil.rmtree(
+                trained, ignore_errors=True
+            )  # interrupted before the end of its first epoch: nothing to resume
         code = train.main(training_arguments(work, trained))
         if code:
             return code
@@ -45,8 +60,8 @@ def do(work: Work, folder: Path) -> int:
     refused: dict[str, str] = {}
     for asked in run.measures:
         try:
-            foreign = work.foreign[asked.data] if isinstance(asked, Foreign) else None
-            figures += measure(asked, trained, work.manifest, foreign)
+            unknown = work.data_sets[asked.data] if isinstance(asked, Unknown) else None
+            figures += measure(asked, trained, work.manifest, unknown)
         except InspectdError as error:
             print(f"experiments: {asked.kind}: {error}", file=sys.stderr)
             refused[asked.kind] = str(error)
@@ -56,7 +71,7 @@ def do(work: Work, folder: Path) -> int:
 
 
 def training_arguments(work: Work, trained: Path) -> list[str]:
-    """For tools/train.py; a run that is there is resumed."""
+    """Arguments for tools/train.py; a run that exists is resumed."""
     run = work.run
     arguments = [run.base, "--data", str(work.manifest), "--run", str(trained), "--resume"]
     if run.weights is not None:
@@ -65,7 +80,7 @@ def training_arguments(work: Work, trained: Path) -> list[str]:
 
 
 def _results(trained: Path) -> dict[str, Any] | None:
-    """None where there are none, or the process was killed while it wrote them."""
+    """None if there are no results, or the process was killed while it wrote them."""
     try:
         found: dict[str, Any] = json.loads((trained / "results.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
