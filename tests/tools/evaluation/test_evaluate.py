@@ -333,9 +333,16 @@ def test_a_plan_that_nothing_here_can_run_is_named_in_the_speeds(engine, photos,
     assert results_of(out)["model"]["backend"] == "openvino"
 
 
+def test_an_option_that_was_renamed_is_refused_with_its_new_name(engine, capsys):
+    with pytest.raises(SystemExit) as end:
+        evaluate.main([str(engine), "--out", "out", "--ood", "photos"])
+    assert end.value.code == 2
+    assert "--ood: is now called --unknown" in capsys.readouterr().err
+
+
 def test_a_model_that_cannot_be_used_is_named(labels, engine, photos, tmp_path, capsys):
     out = ["--data", photos, "--out", tmp_path / "out"]
-    assert "is neither a run of tools/train.py" in refused([tmp_path, *out], capsys)
+    assert "is neither a run folder of tools/train.py" in refused([tmp_path, *out], capsys)
     assert "has no PyTorch weights" in refused([engine, *out, "--backend", "torch"], capsys)
     assert "--backend openvino" in refused([labels / "run", *out, "--backend", "openvino"], capsys)
     assert "--precision bf16" in refused([labels / "run", *out, "--precision", "bf16"], capsys)
@@ -360,7 +367,7 @@ def test_weights_that_cannot_be_used_are_named(labels, tmp_path, capsys):
     save_file(weights | {"head.sums": torch.full_like(weights["head.sums"], torch.nan)}, run / "weights.safetensors")
     assert "scores are not numbers" in refused([run, *data], capsys)
     (run / "settings.json").write_text("{}")
-    assert "settings.json: is not training settings" in refused([run, *data], capsys)
+    assert "settings.json: are not training settings" in refused([run, *data], capsys)
     assert not (tmp_path / "out").exists()
 
 

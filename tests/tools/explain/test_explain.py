@@ -452,12 +452,18 @@ def test_maps_that_are_no_good_are_remarked_on():
     measured = [measured_by_hand("a", method=name, gap=0.5, fault_share=0.1, fault_area=0.2) for name in names]
     sanity = [SanityStep(name, "head", 0.9, 0.9) for name in names]
     (row, _) = rows(Checked(measured, sanity, {}, {name: [blank] for name in names}))
-    for words in ("ignores the weights", "1 don't add up", "1 blank", "no more in the fault", "no more than chance"):
+    for words in (
+        "ignores the weights",
+        "1 do not add up",
+        "1 blank",
+        "no more inside the fault",
+        "no more than chance",
+    ):
         assert words in row.remarks
     sanity = [SanityStep(name, step, alike, 0.1) for name in names for step, alike in (("head", 0.95), ("0", 0.1))]
     (row, _) = rows(Checked(measured, sanity, {}, {name: [blank] for name in names}))
     assert "ignores the weights" not in row.remarks
-    assert "shows the same for any class" in row.remarks
+    assert "shows the same for every class" in row.remarks
 
 
 # --- the tool --------------------------------------------------------------------------------------------------------
@@ -589,7 +595,7 @@ def test_what_cannot_be_explained_is_named(run, photos, tmp_path, capsys):
     assert "settings.json" in refused("maps", tmp_path, "--data", photos)
     assert "nowhere" in refused("maps", run, "--data", tmp_path / "nowhere")
     assert "1x1" in refused("maps", run, "--data", photos, "--method", "grad_cam")
-    assert "holds no mask" in refused("check", run, "--data", photos, "--masks", tmp_path)
+    assert "has no mask" in refused("check", run, "--data", photos, "--masks", tmp_path)
     for wrong in (["--limit", "0"], ["--method", "lime"], ["--out", str(tmp_path)]):
         with pytest.raises(SystemExit, match="2"):
             explained("maps", run, "--data", photos, *out, *wrong)
