@@ -338,9 +338,18 @@ def test_without_a_window_pick_asks_for_coordinates(plant, capsys, monkeypatch):
     assert "give --box" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["compose-filter-label", "compose-magnetic-tile"])
-def test_the_example_configs_can_be_read(name):
-    assert load_compose_config(CONFIG / f"{name}.yaml").classes
+TILES = ["photos=tiles.csv", "masks=masks"]  # which the config leaves to its user
+
+
+@pytest.mark.parametrize(("name", "own"), [("compose-filter-label", []), ("compose-magnetic-tile", TILES)])
+def test_the_example_configs_can_be_read(name, own):
+    assert load_compose_config(CONFIG / f"{name}.yaml", own).classes
+
+
+@pytest.mark.parametrize(("own", "message"), [(TILES[1:], "photos: missing"), (TILES[:1], "give `masks`, the folder")])
+def test_what_the_tile_config_leaves_to_its_user_is_asked_for_by_name(own, message):
+    with pytest.raises(ConfigError, match=rf"(?s)compose-magnetic-tile.yaml.*{message}"):
+        load_compose_config(CONFIG / "compose-magnetic-tile.yaml", own)
 
 
 def test_the_plants_style_is_another_world_with_the_same_truth(tmp_path):

@@ -231,7 +231,7 @@ def test_an_image_that_provenance_does_not_list_is_refused(real, tmp_path, capsy
     made = composed(real, tmp_path / "made", "train")
     write_photo(made / "torn" / "smuggled.png", 1)
     assert run(real, "--synthetic", made, "--train", 12, 0.5) == 78
-    assert "smuggled.png: provenance.csv does not say what it is made of" in capsys.readouterr().err
+    assert "smuggled.png: provenance.csv does not list this image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
