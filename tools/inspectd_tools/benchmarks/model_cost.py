@@ -109,16 +109,16 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     program = parser()
     options = Options(**vars(program.parse_args(arguments)))
-    if options.changes and options.changestings is None:
+    if options.changes and options.settings is None:
         program.error("--set: changes a key of training settings; name them with --settings")
     return exit_code("profile_models", lambda: _profile(options))
 
 
 def _profile(options: Options) -> None:
-    settings = load_settings(options.changestings, options.changes) if options.changestings is not None else None
+    settings = load_settings(options.settings, options.changes) if options.settings is not None else None
     profiles = {"ImageNet": imagenet_profiles()}
-    if options.changestings is not None and settings is not None:
-        profiles[options.changestings] = settings_profiles(settings)
+    if options.settings is not None and settings is not None:
+        profiles[options.settings] = settings_profiles(settings)
     if options.json:
         print(
             json.dumps({name: [dataclasses.asdict(row) for row in rows] for name, rows in profiles.items()}, indent=2)
