@@ -162,7 +162,7 @@ def _similarity(results: Results) -> Iterator[str]:
     if found is None:
         return
     yield "## How similar are the synthetic photos to real ones?\n"
-    yield f"Features of {found['feature_space']}, images compared at {found['compared_at_px']} px. KID: 0 is no difference. FID falls with n: compare only the two rows of one class.\n"
+    yield f"Features of {found['feature_space']}, images compared at {found['compared_at_px']} px. KID: 0 means no difference. FID falls with n: compare only the two rows of one class.\n"
     yield "| class | compared | n : unseen real | KID x 1000 (95 %) | FID |"
     yield "|---|---|---|---|---|"
     for row in found["similarity"]:

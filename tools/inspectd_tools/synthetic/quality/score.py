@@ -82,7 +82,7 @@ def similarity_table(score: Score) -> Table:
     table = Table(
         *("class", "compared", "n", "KID x 1000 (95 %)", "FID", "precision (95 %)", "recall (95 %)"),
         title=f"against unseen real photos\n{score.feature_space}, images compared at {score.compared_at_px} px",
-        caption="KID: 0 is no difference, below 0 is chance. FID falls with n: compare only the two rows of one class.\n"
+        caption="KID: 0 means no difference, below 0 is chance. FID falls with n: compare only the two rows of one class.\n"
         "real: photos that the synthetic ones may have been made from, compared with unseen ones",
     )
     for row in score.similarity:
