@@ -367,7 +367,7 @@ def test_weights_that_cannot_be_used_are_named(labels, tmp_path, capsys):
     save_file(weights | {"head.sums": torch.full_like(weights["head.sums"], torch.nan)}, run / "weights.safetensors")
     assert "scores are not numbers" in refused([run, *data], capsys)
     (run / "settings.json").write_text("{}")
-    assert "settings.json: are not training settings" in refused([run, *data], capsys)
+    assert "settings.json: is not training settings" in refused([run, *data], capsys)
     assert not (tmp_path / "out").exists()
 
 
