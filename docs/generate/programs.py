@@ -6,8 +6,7 @@ import contextlib
 import importlib
 import re
 import sys
-import unittest.mock
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +28,8 @@ class Program:
     def parser(self) -> argparse.ArgumentParser:
         module = importlib.import_module(self.module)
         with _argv0(self.title):
-            return module.parser() if hasattr(module, "parser") else _parser_that_main_uses(module.main)
+            parser: argparse.ArgumentParser = module.parser()
+        return parser
 
 
 def programs() -> list[Program]:
@@ -47,23 +47,6 @@ def programs() -> list[Program]:
         Program(module, installed.get(module), scripts.get(module)) for module in dict.fromkeys([*installed, *scripts])
     ]
     return sorted(found_programs, key=lambda program: (program.name != "inspectd", program.title))
-
-
-class _Made(Exception):
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self.parser = parser
-
-
-def _parser_that_main_uses(main: Callable[[list[str]], int]) -> argparse.ArgumentParser:
-    def stop(parser: argparse.ArgumentParser, *_: object) -> None:
-        raise _Made(parser)
-
-    try:
-        with unittest.mock.patch.object(argparse.ArgumentParser, "parse_args", stop):
-            main([])
-    except _Made as made:
-        return made.parser
-    raise LookupError(f"{main} has no argument parser")
 
 
 @contextlib.contextmanager
