@@ -66,7 +66,8 @@ def _page(model: type[BaseModel], title: str, about: str) -> str:
 def _sections(schema: Schema, section: Schema, path: str) -> Iterator[str]:
     """`section` and all that it leads to, each with its table of keys."""
     if path:
-        kind = section["properties"].get("kind", section["properties"].get("source", {})).get("const")
+        named = section["properties"].get("kind", section["properties"].get("source", {}))
+        kind = named.get("const", next(iter(named.get("enum", ())), None))
         yield f"## {path}" + (f" ({kind})" if kind else "")
     if section.get("description"):
         yield paragraphs(section["description"])

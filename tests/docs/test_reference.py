@@ -33,7 +33,9 @@ def test_every_column_of_the_journal_has_a_meaning() -> None:
     assert sorted(described) == sorted(expected)
 
 
-@pytest.mark.parametrize("page", [schema.line_config, schema.training_settings, schema.engine_bundle])
+@pytest.mark.parametrize(
+    "page", [schema.line_config, schema.training_settings, schema.experiment_file, schema.engine_bundle]
+)
 def test_every_key_has_a_meaning(page: Callable[[], str]) -> None:
     keys = 0
     for section in page().split("\n## "):

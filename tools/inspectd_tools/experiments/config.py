@@ -50,7 +50,9 @@ class Share(Section):
     """Photos per class, and the share of them that is synthetic."""
 
     photos: int = Field(ge=1, le=1_000_000)
+    """Photos per class."""
     synthetic_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of these photos that is synthetic."""
 
     @property
     def synthetic(self) -> int:
@@ -65,7 +67,9 @@ class Real(Section):
     """Real labels per class for training and for validation; all others are test photos."""
 
     train: int = Field(default=56, ge=1, le=1_000_000)
+    """Labels per class for training."""
     val: int = Field(default=7, ge=1, le=1_000_000)
+    """Labels per class for validation."""
 
 
 class Similarity(Section):
@@ -85,6 +89,7 @@ class Speed(Section):
 
     kind: Literal["speed"]
     runs: int = Field(default=100, ge=10, le=100_000)
+    """Timed inferences of each runtime."""
 
 
 class Maps(Section):
@@ -92,7 +97,9 @@ class Maps(Section):
 
     kind: Literal["maps"]
     method: Literal["integrated_gradients", "saliency_map", "deeplift", "guided_backpropagation", "grad_cam"]
+    """Method of the maps, as `tools/explain.py --method` takes it."""
     photos: int = Field(default=8, ge=1, le=1_000_000)
+    """Number of test photos."""
 
 
 class Noise(Section):
@@ -108,7 +115,9 @@ class Unknown(Section):
 
     kind: Annotated[Literal["unknown", "foreign"], AfterValidator(_refuse_old_name)]
     data: DataName
+    """The other data set."""
     photos: int = Field(default=500, ge=1, le=1_000_000)
+    """Number of its photos."""
 
 
 Measure = Annotated[Similarity | Cost | Speed | Maps | Noise | Unknown, Field(discriminator="kind")]
@@ -118,16 +127,20 @@ class Adjustment(Section):
     """If the varied keys have the values of `where`, the keys of `set` change too."""
 
     where: Options
+    """Keys of `vary`, each with one of its values."""
     set: Options
+    """Keys of the training settings, as in the part's `set`."""
 
 
 class Part(Section):
     """A set of trainings: every combination of the values in `vary`."""
 
     title: str
+    """What the part does, for the report."""
     base: str
     """A file of config/training."""
     data: DataName = "labels"
+    """What the networks learn."""
     runs: int | None = Field(default=None, ge=1, le=1000)
     """Instead of the `runs` of the experiment."""
     train: Share
@@ -139,6 +152,7 @@ class Part(Section):
     """Keys of the training settings, or `photos` and `synthetic_share` of `train`."""
     adjust: tuple[Adjustment, ...] = ()
     measures: tuple[Measure, ...] = ()
+    """What is measured after each training, besides validation and test."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -207,6 +221,7 @@ class Best(_Claim):
     key: str
     """A key of `vary`, or `part`."""
     value: JsonValue
+    """The value that is claimed to be best."""
 
 
 class Wider(_Claim):
@@ -214,6 +229,7 @@ class Wider(_Claim):
 
     kind: Literal["wider"]
     key: str
+    """A key of `vary`, or `part`."""
 
 
 class Reaches(_Claim):
@@ -221,6 +237,7 @@ class Reaches(_Claim):
 
     kind: Literal["reaches"]
     value: float = Field(ge=-1e9, le=1e9)
+    """The value that each mean is claimed to reach."""
 
 
 Claim = Annotated[Best | Wider | Reaches, Field(discriminator="kind")]
@@ -230,6 +247,7 @@ class Experiment(Section):
     """One question, and all trainings that answer it."""
 
     question: str
+    """The question that the experiment answers."""
     thesis: str
     """What the thesis did and found."""
     runs: int = Field(ge=1, le=1000)
