@@ -77,7 +77,7 @@ def test_a_training_on_a_manifest_ends_with_its_test_figures(tmp_path, capsys):
     flags = ("lr=0.005", "pass_class=no_fail", 'PFM_flag=["Terminal", "Tensorboard"]')
     options = [text for setting in (*small, *flags) for text in ("--set", setting)]
     run = tmp_path / "run"
-    assert train.main(["photos", "--data", str(data), "--run", str(run), "--ood", str(foreign), *options]) == 0
+    assert train.main(["photos", "--data", str(data), "--run", str(run), "--unknown", str(foreign), *options]) == 0
     results = json.loads((run / "results.json").read_text())["test"]
     assert results["n"] == 2
     assert list(results["recall"]) == classes.split(",")

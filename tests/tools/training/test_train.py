@@ -390,7 +390,7 @@ def test_the_published_set_is_trained_on_from_its_own_files(tmp_path):
         )
         (folder / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(count, dtype=np.uint8) % 10)))
     changes = ["--set", "epochs=1", "--set", "validation_share=0.2"]
-    foreign = ["--ood", str(folder / "t10k-images-idx3-ubyte.gz")]
+    foreign = ["--unknown", str(folder / "t10k-images-idx3-ubyte.gz")]
     run = tmp_path / "run"
     assert train.main(["duq-fashionmnist", "--data", str(folder), "--run", str(run), *changes, *foreign]) == 0
     provenance = json.loads((run / "provenance.json").read_text())

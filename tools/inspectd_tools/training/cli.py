@@ -15,7 +15,7 @@ from pathlib import Path
 from inspectd.files.csv_file import is_csv
 from inspectd.terminal import console
 from inspectd_tools.changes import add_set_option, as_changes
-from inspectd_tools.cli import exit_code, new_parser, positive
+from inspectd_tools.cli import exit_code, new_parser, positive, renamed
 from inspectd_tools.data.manifest import SPLITS, read_manifest
 from inspectd_tools.data.published import usual_unknown
 from inspectd_tools.distributed import is_first, processes
@@ -30,7 +30,7 @@ examples:
       --run runs/filter-label --set epochs=8
   python tools/prepare_data.py photos/tiles --out tiles.csv
   python tools/train.py photos --data tiles.csv --set pass_class=free \\
-      --weights mobilenet_v2-imagenet-features.safetensors --run runs/tiles --ood photos/steel
+      --weights mobilenet_v2-imagenet-features.safetensors --run runs/tiles --unknown photos/steel
   python tools/train.py duq-fashionmnist --n_runs 3
   torchrun --nproc-per-node 4 tools/train.py duq-fashionmnist
       the same training; 4 processes share each batch
@@ -45,7 +45,7 @@ class Options:
     run: Path | None
     resume: bool
     weights: Path | None
-    ood: list[Path]
+    unknown: list[Path]
     n_runs: int
     changes: list[str]
 
@@ -67,7 +67,7 @@ def parser() -> ArgumentParser:
         "default: the weights of torchvision",
     )
     parser.add_argument(
-        "--ood",
+        "--unknown",
         type=Path,
         action="append",
         default=[],
@@ -82,6 +82,7 @@ def parser() -> ArgumentParser:
         metavar="N",
         help="train N times, each with another seed, into <run>/seed-<n>; default: 1",
     )
+    renamed(parser, "--ood", "--unknown")
     add_set_option(parser, "the training settings")
     return parser
 
@@ -104,7 +105,7 @@ def _train(options: Options) -> None:
         parser().error("--weights: the settings have pretrained: false, which uses no weights")
     if is_first() and folder.exists() and not options.resume:
         parser().error(f"{folder}: exists; give a new folder, so that no earlier run is lost, or --resume")
-    unknown = options.ood or usual_unknown(settings)
+    unknown = options.unknown or usual_unknown(settings)
     results = []
     for seed in range(settings.seed, settings.seed + options.n_runs):
         own_folder = folder / f"seed-{seed}" if options.n_runs > 1 else folder
