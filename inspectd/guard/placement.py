@@ -19,6 +19,8 @@ from inspectd.part import Image
 _PAPER_PX = 60
 """No stroke or blot of the print is wider."""
 _MARGIN_PX = 24
+_DARKEST_PERCENT = 97
+"""Of a print's pixels this share is brighter than its darkest ones."""
 _MIN_INK = 0.2
 """Share of the light that ink takes away at least."""
 
@@ -57,8 +59,10 @@ class Placement:
     """Against the part."""
     to_image: Matrix
     """From the straightened region (origin at its top left corner) to the image."""
-    paper: Grey
-    """(h/4, w/4) of the straightened region, 0..255: how bright the bare label is there."""
+    ink: Grey
+    """(h/2, w/2) of the straightened region: 0 bare, about 1 where the print is darkest."""
+    surroundings: Grey
+    """(H/4, W/4), the whole image with the part straightened; its mean is 1."""
 
 
 class Placer:
@@ -84,7 +88,11 @@ class Placer:
         quarter, half = inks(pyramid, part, self.region)
         print_ = _located(self._print, [quarter, half], 4)
         to_image = region_to_image(image, part, self.region) @ print_.matrix(*self.region.size)
-        return Placement(part, print_, to_image, _paper(reduced_warp(pyramid.quarter, to_image, self.region, 4)))
+        quarter, half = straight_inks(pyramid, to_image, self.region)
+        contrast = max(float(np.percentile(quarter, _DARKEST_PERCENT)), _MIN_INK)
+        height, width = pyramid.quarter.shape
+        whole = straightened(pyramid.quarter, part.scaled(1 / 4).matrix(width, height))
+        return Placement(part, print_, to_image, half / contrast, whole / max(float(whole.mean()), 1))
 
 
 def fit(images: Sequence[Image], region: Box | None = None) -> Placer:
@@ -116,7 +124,11 @@ def pyramid_of(image: Image) -> Pyramid:
 
 def inks(pyramid: Pyramid, part: Pose, region: Box) -> tuple[Grey, Grey]:
     """The region on the straightened part, (h/4, w/4) and (h/2, w/2): share of the light that the ink takes away."""
-    to_image = region_to_image(pyramid.full, part, region)
+    return straight_inks(pyramid, region_to_image(pyramid.full, part, region), region)
+
+
+def straight_inks(pyramid: Pyramid, to_image: Matrix, region: Box) -> tuple[Grey, Grey]:
+    """(h/4, w/4) and (h/2, w/2) of the region: share of the light that the ink takes away."""
     quarter = reduced_warp(pyramid.quarter, to_image, region, 4)
     bare = _paper(quarter)
     half = reduced_warp(pyramid.half, to_image, region, 2)

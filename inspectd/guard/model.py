@@ -1,0 +1,164 @@
+"""The guard: is every place of the label as on good ones, and does the print lie as it should?
+
+Fitted to good labels alone. It knows no faults; what it has not seen on good labels is far from them.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.guard import measurement, placement, variation
+from inspectd.guard.measurement import Measurements, Usual
+from inspectd.guard.placement import Box, Matrix, Placement, Placer
+from inspectd.guard.registration import Template
+from inspectd.guard.variation import STRIDE, WINDOW, Map, Variation
+from inspectd.part import Image
+
+FORMAT: Final = 1
+_PRINT_PX, _PART_PX = 2, 4
+"""px of the image per pixel of the straightened print and of the straightened part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    score: float
+    corners: NDArray[np.float32]
+    """(4, 2) x, y in px of the image."""
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """left, top, width, height in px of the image."""
+        left, top, width, height = cv2.boundingRect(self.corners)
+        return left, top, width, height
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Higher scores are worse; about 1 is usual. What is too much is chosen with other good labels (`limits`)."""
+
+    print_map: Map
+    """One score per 8 px of the straightened print."""
+    part_map: Map
+    """One score per 16 px of the straightened part and its surroundings."""
+    print_place: Place
+    part_place: Place
+    measured: Measurements
+    misplaced: float
+    """The print's pose as a share of the largest difference seen on good labels."""
+
+    @property
+    def scores(self) -> tuple[float, float, float]:
+        """Print, part, pose."""
+        return self.print_place.score, self.part_place.score, self.misplaced
+
+
+class Guard:
+    """Used from any number of threads."""
+
+    def __init__(self, placer: Placer, print_: Variation, part: Variation, usual: Usual, size: tuple[int, int]) -> None:
+        self.size = size
+        """Width and height of the images in px."""
+        self._placer = placer
+        self._print = print_
+        self._part = part
+        self._usual = usual
+
+    def judge(self, image: Image) -> Judgement:
+        """(h, w) uint8 grey. Raises ValueError for another size or type."""
+        if image.shape[::-1] != self.size or image.dtype != np.uint8:
+            raise ValueError(f"expected {self.size[1]}x{self.size[0]} uint8 grey, got {image.shape} {image.dtype}")
+        found = self._placer.place(image)
+        print_map, part_map = self._print.scores(found.ink), self._part.scores(found.surroundings)
+        measured = self._usual.measure(found.print)
+        part_to_image = found.part.matrix(*self.size)
+        return Judgement(
+            print_map,
+            part_map,
+            _worst(print_map, found.to_image, _PRINT_PX),
+            _worst(part_map, part_to_image, _PART_PX),
+            measured,
+            self._usual.share(measured),
+        )
+
+    def save(self, path: Path) -> None:
+        """Plain arrays in one .npz."""
+        part, print_ = self._placer.part_templates, self._placer.print_templates
+        arrays = {
+            "format": np.array(FORMAT),
+            "size": np.array(self.size),
+            "region": np.array(self._placer.region),
+            "usual": np.array([self._usual.middle, self._usual.spread]),
+            **_numbered("part", part),
+            **_numbered("print", print_),
+            **{f"{name}_{key}": value for name, model in self._variations for key, value in _arrays(model).items()},
+        }
+        with path.open("wb") as file:
+            np.savez(file, **arrays)
+
+    @property
+    def _variations(self) -> list[tuple[str, Variation]]:
+        return [("print_variation", self._print), ("part_variation", self._part)]
+
+
+def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
+    """From good images (h, w) uint8 grey of one size. `region`: where the print is on the mean one; found if not given.
+
+    Raises ValueError: too few images, no print found.
+    """
+    placer = placement.fit(images, region)
+    found = [placer.place(image) for image in images]
+    return Guard(
+        placer,
+        variation.fit([one.ink for one in found]),
+        variation.fit([one.surroundings for one in found]),
+        measurement.fit([one.print for one in found]),
+        (images[0].shape[1], images[0].shape[0]),
+    )
+
+
+def load(data: bytes) -> Guard:
+    """What `save` wrote. Raises ValueError for anything else."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        if int(arrays["format"]) != FORMAT:
+            raise ValueError(f"has format {arrays['format']}, this inspectd reads {FORMAT}")
+        left, top, right, bottom = arrays["region"].tolist()
+        templates = {
+            name: [Template(arrays[f"{name}{index}_mean"], arrays[f"{name}{index}_weight"]) for index in range(2)]
+            for name in ("part", "print")
+        }
+        print_, part = (
+            Variation(arrays[f"{name}_mean"], arrays[f"{name}_whitening"], int(arrays[f"{name}_rows"]))
+            for name in ("print_variation", "part_variation")
+        )
+        middle, spread = arrays["usual"].tolist()
+        width, height = arrays["size"].tolist()
+    placer = Placer(templates["part"], templates["print"], Box(left, top, right, bottom))
+    return Guard(placer, print_, part, Usual(Measurements(*middle), Measurements(*spread)), (width, height))
+
+
+def _worst(scores: Map, to_image: Matrix, px: int) -> Place:
+    row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
+    side = STRIDE * px
+    edge = (WINDOW - STRIDE) // 2 * px
+    left, top = column * side - edge, row * side - edge
+    right, bottom = left + WINDOW * px - 1, top + WINDOW * px - 1
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+    there = cv2.transform(corners[None], to_image[:2])[0].astype(np.float32)
+    return Place(float(scores[row, column]), there)
+
+
+def _numbered(name: str, templates: Sequence[Template]) -> dict[str, NDArray[np.float32]]:
+    return {f"{name}{index}_{key}": value for index, one in enumerate(templates) for key, value in one.arrays.items()}
+
+
+def _arrays(model: Variation) -> dict[str, NDArray[np.generic]]:
+    return {"mean": model.mean, "whitening": model.whitening, "rows": np.array(model.rows)}
+
+
+__all__ = ["Guard", "Judgement", "Place", "Placement", "fit", "load"]
