@@ -13,30 +13,28 @@ _POSE_RESERVE = 1.2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Largest scores of a good label."""
-
-    print: float
-    part: float
-    misplaced: float
+    largest: tuple[float, ...]
+    """Of `Judgement.scores`: largest ones of a good label."""
 
     def excess(self, judgement: Judgement) -> float:
         """The largest score as a share of its limit: above 1 the label is unlike good ones."""
-        limits = (self.print, self.part, self.misplaced)
-        return max(score / limit for score, limit in zip(judgement.scores, limits, strict=True))
+        return max(score / limit for score, limit in zip(judgement.scores, self.largest, strict=True))
 
     def accepts(self, judgement: Judgement) -> bool:
-        return self.excess(judgement) <= 1  # so written, NaN is not good
+        return all(
+            score <= limit for score, limit in zip(judgement.scores, self.largest, strict=True)
+        )  # NaN is not good
 
 
 def fit(judgements: Sequence[Judgement], rejected: float) -> Limits:
     """Limits at which at most the share `rejected` of these good labels is rejected by its worst place.
 
-    The scores of print and part become comparable by mean and spread of their logarithms.
+    The views' scores become comparable by mean and spread of their logarithms.
     """
     scores = np.array([judgement.scores for judgement in judgements])
-    logs = np.log(scores[:, :2])
+    logs = np.log(scores[:, :-1])
     mean, spread = logs.mean(axis=0), np.maximum(logs.std(axis=0), 1e-3)
     worst = np.sort(((logs - mean) / spread).max(axis=1))
     height = worst[-1 - int(rejected * len(worst))]
-    print_, part = np.exp(mean + height * spread).tolist()
-    return Limits(print_, part, _POSE_RESERVE * max(1.0, float(scores[:, 2].max())))
+    views = np.exp(mean + height * spread).tolist()
+    return Limits((*views, _POSE_RESERVE * max(1.0, float(scores[:, -1].max()))))

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from inspectd.guard import measurement, placement, variation
 from inspectd.guard.measurement import Measurements, Usual
 from inspectd.guard.placement import Box, Matrix, Placement, Placer
-from inspectd.guard.registration import Template
+from inspectd.guard.registration import Grey, Template
 from inspectd.guard.variation import STRIDE, WINDOW, Map, Variation
 from inspectd.part import Image
 
 FORMAT: Final = 1
-_PRINT_PX, _PART_PX = 2, 4
-"""px of the image per pixel of the straightened print and of the straightened part."""
+VIEWS: Final = ("print", "part")
+"""What is compared with good labels, place by place: the straightened print and the straightened part around it."""
+_PX: Final = (2, 4)
+"""px of the image per pixel of each view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +44,28 @@ class Place:
 class Judgement:
     """Higher scores are worse; about 1 is usual. What is too much is chosen with other good labels (`limits`)."""
 
-    print_map: Map
-    """One score per 8 px of the straightened print."""
-    part_map: Map
-    """One score per 16 px of the straightened part and its surroundings."""
-    print_place: Place
-    part_place: Place
+    maps: tuple[Map, ...]
+    """Per view one score for every 4 pixels of it."""
+    places: tuple[Place, ...]
+    """The worst of each view."""
     measured: Measurements
     misplaced: float
     """The print's pose as a share of the largest difference seen on good labels."""
 
     @property
-    def scores(self) -> tuple[float, float, float]:
-        """Print, part, pose."""
-        return self.print_place.score, self.part_place.score, self.misplaced
+    def scores(self) -> tuple[float, ...]:
+        """Of the views, then of the pose."""
+        return (*(place.score for place in self.places), self.misplaced)
 
 
 class Guard:
     """Used from any number of threads."""
 
-    def __init__(self, placer: Placer, print_: Variation, part: Variation, usual: Usual, size: tuple[int, int]) -> None:
+    def __init__(self, placer: Placer, views: Sequence[Variation], usual: Usual, size: tuple[int, int]) -> None:
         self.size = size
         """Width and height of the images in px."""
         self._placer = placer
-        self._print = print_
-        self._part = part
+        self._views = tuple(views)
         self._usual = usual
 
     def judge(self, image: Image) -> Judgement:
@@ -74,17 +73,11 @@ class Guard:
         if image.shape[::-1] != self.size or image.dtype != np.uint8:
             raise ValueError(f"expected {self.size[1]}x{self.size[0]} uint8 grey, got {image.shape} {image.dtype}")
         found = self._placer.place(image)
-        print_map, part_map = self._print.scores(found.ink), self._part.scores(found.surroundings)
+        maps = tuple(view.scores(image) for view, image in zip(self._views, _views(found), strict=True))
+        to_image = (found.to_image, found.part.matrix(*self.size))
+        places = tuple(_worst(*one) for one in zip(maps, to_image, _PX, strict=True))
         measured = self._usual.measure(found.print)
-        part_to_image = found.part.matrix(*self.size)
-        return Judgement(
-            print_map,
-            part_map,
-            _worst(print_map, found.to_image, _PRINT_PX),
-            _worst(part_map, part_to_image, _PART_PX),
-            measured,
-            self._usual.share(measured),
-        )
+        return Judgement(maps, places, measured, self._usual.share(measured))
 
     def save(self, path: Path) -> None:
         """Plain arrays in one .npz."""
@@ -96,14 +89,14 @@ class Guard:
             "usual": np.array([self._usual.middle, self._usual.spread]),
             **_numbered("part", part),
             **_numbered("print", print_),
-            **{f"{name}_{key}": value for name, model in self._variations for key, value in _arrays(model).items()},
+            **{
+                f"view_{name}_{key}": value
+                for name, view in zip(VIEWS, self._views, strict=True)
+                for key, value in view.arrays.items()
+            },
         }
         with path.open("wb") as file:
-            np.savez(file, **arrays)
-
-    @property
-    def _variations(self) -> list[tuple[str, Variation]]:
-        return [("print_variation", self._print), ("part_variation", self._part)]
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
@@ -115,8 +108,7 @@ def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
     found = [placer.place(image) for image in images]
     return Guard(
         placer,
-        variation.fit([one.ink for one in found]),
-        variation.fit([one.surroundings for one in found]),
+        [variation.fit(images) for images in zip(*map(_views, found), strict=True)],
         measurement.fit([one.print for one in found]),
         (images[0].shape[1], images[0].shape[0]),
     )
@@ -132,14 +124,18 @@ def load(data: bytes) -> Guard:
             name: [Template(arrays[f"{name}{index}_mean"], arrays[f"{name}{index}_weight"]) for index in range(2)]
             for name in ("part", "print")
         }
-        print_, part = (
-            Variation(arrays[f"{name}_mean"], arrays[f"{name}_whitening"], int(arrays[f"{name}_rows"]))
-            for name in ("print_variation", "part_variation")
-        )
+        views = [
+            Variation(arrays[f"view_{name}_mean"], arrays[f"view_{name}_whitening"], int(arrays[f"view_{name}_rows"]))
+            for name in VIEWS
+        ]
         middle, spread = arrays["usual"].tolist()
         width, height = arrays["size"].tolist()
     placer = Placer(templates["part"], templates["print"], Box(left, top, right, bottom))
-    return Guard(placer, print_, part, Usual(Measurements(*middle), Measurements(*spread)), (width, height))
+    return Guard(placer, views, Usual(Measurements(*middle), Measurements(*spread)), (width, height))
+
+
+def _views(found: Placement) -> tuple[Grey, Grey]:
+    return found.ink, found.part_alone
 
 
 def _worst(scores: Map, to_image: Matrix, px: int) -> Place:
@@ -155,10 +151,3 @@ def _worst(scores: Map, to_image: Matrix, px: int) -> Place:
 
 def _numbered(name: str, templates: Sequence[Template]) -> dict[str, NDArray[np.float32]]:
     return {f"{name}{index}_{key}": value for index, one in enumerate(templates) for key, value in one.arrays.items()}
-
-
-def _arrays(model: Variation) -> dict[str, NDArray[np.generic]]:
-    return {"mean": model.mean, "whitening": model.whitening, "rows": np.array(model.rows)}
-
-
-__all__ = ["Guard", "Judgement", "Place", "Placement", "fit", "load"]

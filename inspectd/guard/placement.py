@@ -61,7 +61,7 @@ class Placement:
     """From the straightened region (origin at its top left corner) to the image."""
     ink: Grey
     """(h/2, w/2) of the straightened region: 0 bare, about 1 where the print is darkest."""
-    surroundings: Grey
+    part_alone: Grey
     """(H/4, W/4), the whole image with the part straightened; its mean is 1."""
 
 
@@ -92,7 +92,8 @@ class Placer:
         contrast = max(float(np.percentile(quarter, _DARKEST_PERCENT)), _MIN_INK)
         height, width = pyramid.quarter.shape
         whole = straightened(pyramid.quarter, part.scaled(1 / 4).matrix(width, height))
-        return Placement(part, print_, to_image, half / contrast, whole / max(float(whole.mean()), 1))
+        light = max(float(whole.mean()), 1)
+        return Placement(part, print_, to_image, half / contrast, whole / light)
 
 
 def fit(images: Sequence[Image], region: Box | None = None) -> Placer:
@@ -152,19 +153,22 @@ def reduced_warp(grey: Grey, to_image: Matrix, region: Box, px: int) -> Grey:
 
 def _halved(grey: Grey) -> Grey:
     height, width = grey.shape
-    return cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    half: Grey = cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return half
 
 
 def _paper(quarter: Grey) -> Grey:
     """(h, w) with pixels of 4 px -> the same: how bright the bare label is there."""
     side = _PAPER_PX // 4
-    return np.maximum(cv2.blur(_closed(quarter), (side, side)), 1)
+    bare: Grey = np.maximum(cv2.blur(_closed(quarter), (side, side)), 1)
+    return bare
 
 
 def _closed(quarter: Grey) -> Grey:
     """Without what is dark and narrower than the print's widest blots."""
     kernel = np.ones((_PAPER_PX // 4, _PAPER_PX // 4), np.uint8)
-    return cv2.morphologyEx(quarter, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
+    closed: Grey = cv2.morphologyEx(quarter, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
+    return closed
 
 
 def _located(registrations: Sequence[Registration], images: Sequence[Grey], coarsest_px: int) -> Pose:

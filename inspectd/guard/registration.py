@@ -95,13 +95,14 @@ class Registration:
 
 def straightened(image: Grey, pose: NDArray[np.float64], size: tuple[int, int] | None = None) -> Grey:
     """What the template's pixels show in the image. `size`: width, height; default: those of the image."""
-    return cv2.warpAffine(
+    straight: Grey = cv2.warpAffine(
         image,
         pose[:2],
         size or image.shape[::-1],
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    return straight
 
 
 def fit(
@@ -123,7 +124,9 @@ def fit(
 
 def _aligned(images: Sequence[Grey], poses: Sequence[Pose]) -> NDArray[np.float32]:
     height, width = images[0].shape
-    return np.stack([straightened(image, pose.matrix(width, height)) for image, pose in zip(images, poses, strict=True)])
+    return np.stack(
+        [straightened(image, pose.matrix(width, height)) for image, pose in zip(images, poses, strict=True)]
+    )
 
 
 def _template(aligned: NDArray[np.float32], relevant: Grey | None) -> Template:

@@ -43,11 +43,16 @@ class Variation:
     """(P, D, D): what turns a difference from the mean into a vector whose squared length is the score."""
     rows: int
 
+    @property
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        return {"mean": self.mean, "whitening": self.whitening, "rows": np.array(self.rows)}
+
     def scores(self, image: Grey) -> Map:
         """(h, w) -> (h // STRIDE, w // STRIDE): 1 is about as far as good images are from one another."""
         difference = windows(image) - self.mean
         white = np.matmul(self.whitening, difference[:, :, None])[:, :, 0]
-        return np.einsum("pd,pd->p", white, white).reshape(self.rows, -1)
+        scores: Map = np.einsum("pd,pd->p", white, white).reshape(self.rows, -1)
+        return scores
 
 
 def fit(images: Sequence[Grey]) -> Variation:
@@ -78,7 +83,8 @@ def windows(image: Grey) -> NDArray[np.float32]:
     edge = (WINDOW - STRIDE) // 2
     padded = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
     view = np.lib.stride_tricks.sliding_window_view(padded, (WINDOW, WINDOW))[::STRIDE, ::STRIDE]
-    return view.reshape(-1, WINDOW * WINDOW)
+    flat: NDArray[np.float32] = view.reshape(-1, WINDOW * WINDOW)
+    return flat
 
 
 def _left_out(inside: NDArray[np.float32], count: int) -> NDArray[np.float32]:
