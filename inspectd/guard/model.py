@@ -4,10 +4,11 @@ Fitted to good labels alone. It knows no faults; what it has not seen on good la
 """
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -92,7 +93,7 @@ class Guard:
             **{
                 f"view_{name}_{key}": value
                 for name, view in zip(VIEWS, self._views, strict=True)
-                for key, value in view.arrays.items()
+                for key, value in view.arrays().items()
             },
         }
         with path.open("wb") as file:
@@ -116,21 +117,27 @@ def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
 
 def load(data: bytes) -> Guard:
     """What `save` wrote. Raises ValueError for anything else."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        if int(arrays["format"]) != FORMAT:
-            raise ValueError(f"has format {arrays['format']}, this inspectd reads {FORMAT}")
-        left, top, right, bottom = arrays["region"].tolist()
-        templates = {
-            name: [Template(arrays[f"{name}{index}_mean"], arrays[f"{name}{index}_weight"]) for index in range(2)]
-            for name in ("part", "print")
-        }
-        views = [
-            Variation(arrays[f"view_{name}_mean"], arrays[f"view_{name}_whitening"], int(arrays[f"view_{name}_rows"]))
-            for name in VIEWS
-        ]
-        middle, spread = arrays["usual"].tolist()
-        width, height = arrays["size"].tolist()
-    placer = Placer(templates["part"], templates["print"], Box(left, top, right, bottom))
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return _loaded(dict(arrays))
+    except (KeyError, TypeError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ValueError(f"not a guard's file: {error!r}") from error
+
+
+def _loaded(arrays: dict[str, NDArray[Any]]) -> Guard:
+    if int(arrays["format"]) != FORMAT:
+        raise ValueError(f"has format {arrays['format']}, this inspectd reads {FORMAT}")
+    part, print_ = (
+        [Template(arrays[f"{name}{index}_mean"], arrays[f"{name}{index}_weight"]) for index in range(2)]
+        for name in ("part", "print")
+    )
+    views = [
+        Variation.from_arrays({key: arrays[f"view_{name}_{key}"] for key in ("mean", "whitening", "rows")})
+        for name in VIEWS
+    ]
+    middle, spread = arrays["usual"].tolist()
+    width, height = arrays["size"].tolist()
+    placer = Placer(part, print_, Box(*arrays["region"].tolist()))
     return Guard(placer, views, Usual(Measurements(*middle), Measurements(*spread)), (width, height))
 
 

@@ -9,7 +9,7 @@ Places differ in how well the fitted images cover what is good there. Each image
 has not seen it (leave one out, in closed form): a place where good images are far from one another counts less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -40,12 +40,21 @@ class Variation:
     mean: NDArray[np.float32]
     """(P, D)"""
     whitening: NDArray[np.float32]
-    """(P, D, D): what turns a difference from the mean into a vector whose squared length is the score."""
+    """(P, D, D), lower triangles: turns a difference from the mean into a vector whose squared length is the score.
+    Has no more digits than float16, so that the file, a quarter as large, holds exactly what was measured."""
     rows: int
 
-    @property
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        return {"mean": self.mean, "whitening": self.whitening, "rows": np.array(self.rows)}
+        """What `from_arrays` takes."""
+        triangle = self.whitening[:, *np.tril_indices(WINDOW * WINDOW)]
+        return {"mean": self.mean, "whitening": triangle.astype(np.float16), "rows": np.array(self.rows)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Variation":
+        mean, triangle = arrays["mean"], arrays["whitening"]
+        whitening = np.zeros((len(mean), WINDOW * WINDOW, WINDOW * WINDOW), np.float32)
+        whitening[:, *np.tril_indices(WINDOW * WINDOW)] = triangle
+        return cls(mean.astype(np.float32), whitening, int(arrays["rows"]))
 
     def scores(self, image: Grey) -> Map:
         """(h, w) -> (h // STRIDE, w // STRIDE): 1 is about as far as good images are from one another."""
@@ -75,7 +84,7 @@ def fit(images: Sequence[Grey]) -> Variation:
     far = cv2.dilate(left_out.reshape(rows, -1), np.ones((_NEIGHBOURS, _NEIGHBOURS), np.uint8)) ** _TRUST
     scale = size * (far + 0.3 * np.median(far))
     whitening /= np.sqrt(scale).reshape(-1, 1, 1)
-    return Variation(mean.astype(np.float32), whitening, rows)
+    return Variation(mean.astype(np.float32), whitening.astype(np.float16).astype(np.float32), rows)
 
 
 def windows(image: Grey) -> NDArray[np.float32]:
@@ -90,4 +99,5 @@ def windows(image: Grey) -> NDArray[np.float32]:
 def _left_out(inside: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """Squared distances (N,) / N of images from a model that has seen them -> from one that has not."""
     factor = count / (count - 1)
-    return inside / np.maximum(1 - inside * factor, 1e-3) * factor**2 * (count - 1)
+    outside: NDArray[np.float32] = inside / np.maximum(1 - inside * factor, 1e-3) * (factor**2 * (count - 1))
+    return outside
