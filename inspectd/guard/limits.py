@@ -1,0 +1,40 @@
+"""From which scores on a label is rejected: chosen with good labels that the guard was not fitted to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inspectd.guard.model import Judgement
+
+_POSE_RESERVE = 1.2
+"""A print may lie as much farther than the farthest good one seen: a few labels don't show a tolerance's ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    largest: tuple[float, ...]
+    """Of `Judgement.scores`: largest ones of a good label."""
+
+    def excess(self, judgement: Judgement) -> float:
+        """The largest score as a share of its limit: above 1 the label is unlike good ones."""
+        return max(score / limit for score, limit in zip(judgement.scores, self.largest, strict=True))
+
+    def accepts(self, judgement: Judgement) -> bool:
+        return all(
+            score <= limit for score, limit in zip(judgement.scores, self.largest, strict=True)
+        )  # NaN is not good
+
+
+def fit(judgements: Sequence[Judgement], rejected: float) -> Limits:
+    """Limits at which at most the share `rejected` of these good labels is rejected by its worst place.
+
+    The views' scores become comparable by mean and spread of their logarithms.
+    """
+    scores = np.array([judgement.scores for judgement in judgements])
+    logs = np.log(scores[:, :-1])
+    mean, spread = logs.mean(axis=0), np.maximum(logs.std(axis=0), 1e-3)
+    worst = np.sort(((logs - mean) / spread).max(axis=1))
+    height = worst[-1 - int(rejected * len(worst))]
+    views = np.exp(mean + height * spread).tolist()
+    return Limits((*views, _POSE_RESERVE * max(1.0, float(scores[:, -1].max()))))
