@@ -6,7 +6,7 @@ unless the name says `utc`.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,11 +89,24 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Anomaly:
+    """What the guard found on a label that the network would have let pass."""
+
+    kind: Literal["print", "surroundings", "position"]
+    """A place of the print, a place beside it, or how the whole print lies."""
+    box: tuple[int, int, int, int]
+    """Left, top, width and height of the place, in px of the image."""
+    excess: float
+    """The place's score as a multiple of the engine's limit: above 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Uncertain:
-    """Certainty below the engine's threshold, for any class: unknown is not good."""
+    """Certainty below the engine's threshold, for any class, or an anomaly: unknown is not good."""
 
     word: ClassVar = "uncertain"
     scores: Scores
+    anomaly: Anomaly | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,9 @@ class Missed:
 Verdict = Pass | Fault | Uncertain | Missed
 
 
+ANOMALY = "anomaly"
+"""The reason of an uncertain part that the guard stopped."""
+
 INSPECTED = (Pass.word, Fault.word, Uncertain.word)
 """The words for an inspected part, in the order of all tables."""
 
@@ -118,7 +134,7 @@ class VerdictWords:
     verdict: str
     """`pass`, `fault`, `uncertain` or `missed`."""
     reason: str | None
-    """Of a missed part: a `MissedReason`."""
+    """Of a missed part: a `MissedReason`. Of an uncertain one: `anomaly`, if the guard found one."""
     predicted: str | None
     """The class with the highest score; None for a missed part."""
 
@@ -134,6 +150,8 @@ def words(verdict: Verdict) -> VerdictWords:
     match verdict:
         case Missed(reason):
             return VerdictWords(verdict.word, reason.value, None)
+        case Uncertain(scores=scores, anomaly=Anomaly()):
+            return VerdictWords(verdict.word, ANOMALY, scores.predicted)
         case _:
             return VerdictWords(verdict.word, None, verdict.scores.predicted)
 

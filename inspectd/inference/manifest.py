@@ -132,6 +132,34 @@ class Arithmetic(Section):
     """Scores of the golden images, in their order."""
 
 
+GuardScore = Annotated[float, Field(ge=0, le=1e9)]
+GuardScores = tuple[GuardScore, GuardScore, GuardScore]
+"""Print, surroundings, position, as `inspectd.guard` gives them: about 1 on a usual good label."""
+
+
+class GuardModel(Section):
+    """The guard. It looks at every place of a label that the network would let pass."""
+
+    path: BundlePath
+    """Inside the bundle."""
+    sha256: Sha256
+    """Hash of the file, checked at each load."""
+    width: int = Field(ge=64, le=16_384)
+    """Width in px of the images that it was fitted to; the camera must give images of this size."""
+    height: int = Field(ge=64, le=16_384)
+    """Height in px of these images."""
+    limits: GuardScores
+    """A label with a higher score is uncertain, with the reason `anomaly`."""
+    golden_scores: tuple[GuardScores, ...]
+    """Scores of the golden images, in their order. At each load they are computed again and compared."""
+    fitted_to: int = Field(ge=1, le=1_000_000)
+    """How many good images it was fitted to."""
+    n_good: int = Field(ge=1, le=1_000_000)
+    """How many other good images chose the limits."""
+    rejected_good: int = Field(ge=0, le=1_000_000)
+    """How many of those have a score above its limit."""
+
+
 class Manifest(Section):
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     """Version of the file's layout."""
@@ -164,6 +192,8 @@ class Manifest(Section):
     recommended: Precision = "fp32"
     """The precision for `inference.precision: auto`: the fastest one, on the machine that built the bundle, that gives the same
     verdicts as fp32."""
+    guard: GuardModel | None = None
+    """What sees small faults. An engine without it sees gross faults only."""
     training: dict[str, Any]
     """Provenance: training settings, fingerprint of the data, metrics."""
 
