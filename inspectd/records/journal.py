@@ -19,7 +19,7 @@ from pydantic import Field
 from inspectd.errors import JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.ownership import Claim
-from inspectd.part import Missed, Part, Pass, Verdict, instead_of_pass, words
+from inspectd.part import Missed, Part, Pass, Uncertain, Verdict, instead_of_pass, words
 from inspectd.records.journal_file import (
     Place,
     SetAside,
@@ -42,8 +42,9 @@ log = structlog.get_logger()
 
 _INSERT_PART = """
 INSERT INTO parts (id, session, engine, frame_number, t_utc_ns, t_mono_ns, verdict, reason, class, certainty, scores,
-                   acquire_us, queue_us, preprocess_us, infer_us, verdict_us)
-VALUES (?, ?, (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   acquire_us, queue_us, preprocess_us, infer_us, verdict_us, guard_us,
+                   anomaly_kind, anomaly_left, anomaly_top, anomaly_width, anomaly_height, anomaly_excess)
+VALUES (?, ?, (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 # `pass_becomes`: what a pass is now, with its `reason`.
@@ -105,6 +106,7 @@ class Stages:
     verdict_us: int
     preprocess_us: int | None = None
     infer_us: int | None = None
+    guard_us: int | None = None
 
 
 class Journal:
@@ -375,6 +377,7 @@ class Journal:
     def _row(self, part: Part, verdict: Verdict, stages: Stages) -> tuple[object, ...]:
         said = words(verdict)
         scores = None if isinstance(verdict, Missed) else verdict.scores
+        anomaly = verdict.anomaly if isinstance(verdict, Uncertain) else None
         return (
             part.id,
             self._session,
@@ -392,4 +395,6 @@ class Journal:
             stages.preprocess_us,
             stages.infer_us,
             stages.verdict_us,
+            stages.guard_us,
+            *((anomaly.kind, *anomaly.box, anomaly.excess) if anomaly else (None,) * 6),
         )

@@ -13,9 +13,9 @@ from inspectd.errors import InUseError, JournalError
 from inspectd.ownership import Claim
 from inspectd.records.journal_schema import (
     APPLICATION_ID,
-    IMPOSSIBLE,
     SCHEMA_VERSION,
-    has_all_columns,
+    has_impossible_row,
+    has_tables_of_its_version,
     is_new,
     version_of,
 )
@@ -152,13 +152,13 @@ def _damage(connection: sqlite3.Connection, path: Path, header: bytes) -> str | 
     if application != APPLICATION_ID and {"sessions", "engines", "parts", "outages"} <= tables:
         return "its application id was changed"
     version_of(connection, path)
-    if any(each not in (1, 2) for each in header[18:20]) or not has_all_columns(connection):
+    if any(each not in (1, 2) for each in header[18:20]) or not has_tables_of_its_version(connection):
         return "its header or its tables were changed"
     end_s = time.monotonic() + _CHECK_LIMIT_S
     connection.set_progress_handler(lambda: int(time.monotonic() > end_s), 100_000)
     try:
         (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        if finding == "ok" and connection.execute(IMPOSSIBLE).fetchone() is not None:
+        if finding == "ok" and has_impossible_row(connection):
             return "a row has values that no line writes"
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:

@@ -10,16 +10,51 @@ from pathlib import Path
 
 from inspectd.errors import JournalError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x1A5BEC7D
 """Marks a SQLite file as a journal of inspectd."""
 
 _VERDICT = "verdict IN ('pass', 'fault', 'uncertain', 'missed')"
-_REASON = "(verdict = 'missed') = (reason IS NOT NULL)"
+_REASON_BEFORE_3 = "(verdict = 'missed') = (reason IS NOT NULL)"
+_REASON = f"CASE reason WHEN 'anomaly' THEN verdict = 'uncertain' ELSE {_REASON_BEFORE_3} END"
 _CLASS = "verdict = 'missed' OR class IS NOT NULL"
 _CERTAINTY = "(class IS NULL) = (certainty IS NULL)"
-IMPOSSIBLE = f"SELECT 1 FROM parts WHERE NOT (({_VERDICT}) AND ({_REASON}) AND ({_CLASS}) AND ({_CERTAINTY})) LIMIT 1"  # noqa: S608
-"""A row that the tables forbid. SQLite's own check does not look for one on a read-only connection."""
+_KIND = "anomaly_kind IN ('print', 'surroundings', 'position')"
+_ANOMALY = " AND ".join(
+    f"(reason IS 'anomaly') = (anomaly_{column} IS NOT NULL)"
+    for column in ("kind", "left", "top", "width", "height", "excess")
+)
+
+_PARTS = f"""CREATE TABLE parts (  -- one row per label
+    id INTEGER PRIMARY KEY,  -- part number; goes on over all sessions
+    session INTEGER NOT NULL REFERENCES sessions (id),  -- its session
+    engine INTEGER NOT NULL REFERENCES engines (id),  -- the engine in use
+    frame_number INTEGER NOT NULL,  -- the camera's frame counter
+    t_utc_ns INTEGER NOT NULL,  -- time of the trigger
+    t_mono_ns INTEGER NOT NULL,  -- time of the trigger
+    verdict TEXT NOT NULL CHECK ({_VERDICT}),  -- `pass`, `fault`, `uncertain` or `missed`
+    reason TEXT CHECK ({_REASON}),  -- why it was missed; `anomaly` if the guard stopped it
+    class TEXT CHECK ({_CLASS}),  -- the class with the highest score; empty if the part was not inspected
+    certainty REAL CHECK ({_CERTAINTY}),  -- the highest score
+    scores TEXT,  -- scores of all classes, as JSON
+    acquire_us INTEGER NOT NULL,  -- trigger to arrival of the image
+    queue_us INTEGER NOT NULL,  -- time in the queue
+    preprocess_us INTEGER,  -- preprocessing
+    infer_us INTEGER,  -- inference
+    record_us INTEGER,  -- commit
+    verdict_us INTEGER NOT NULL,  -- trigger to verdict
+    gate_outcome TEXT,  -- what the gate did: `passed`, `rejected`, `rejected_late`, `rejected_stopped`, `rejected_with_other` or `not_driven`
+    gate_lateness_us INTEGER,  -- begin of the pulse minus due time
+    image TEXT,  -- the archived image
+    anomaly_kind TEXT CHECK ({_KIND}),  -- where the guard found an anomaly: `print`, `surroundings` or `position` (the whole print)
+    anomaly_left INTEGER,  -- left edge of the anomaly, in px of the image
+    anomaly_top INTEGER,  -- top edge of the anomaly, in px of the image
+    anomaly_width INTEGER,  -- width of the anomaly, in px of the image
+    anomaly_height INTEGER,  -- height of the anomaly, in px of the image
+    anomaly_excess REAL,  -- the anomaly's score as a multiple of the engine's limit, above 1
+    guard_us INTEGER,  -- the guard's look; empty if the guard did not look
+    CHECK ({_ANOMALY})
+) STRICT"""
 
 _TABLES = f"""
 CREATE TABLE sessions (  -- one run of the line, from start to end
@@ -44,28 +79,7 @@ CREATE TABLE engines (  -- engines that have judged parts
     hash TEXT NOT NULL,  -- SHA-256 of the bundle's manifest
     UNIQUE (name, hash)
 ) STRICT;
-CREATE TABLE parts (  -- one row per label
-    id INTEGER PRIMARY KEY,  -- part number; goes on over all sessions
-    session INTEGER NOT NULL REFERENCES sessions (id),  -- its session
-    engine INTEGER NOT NULL REFERENCES engines (id),  -- the engine in use
-    frame_number INTEGER NOT NULL,  -- the camera's frame counter
-    t_utc_ns INTEGER NOT NULL,  -- time of the trigger
-    t_mono_ns INTEGER NOT NULL,  -- time of the trigger
-    verdict TEXT NOT NULL CHECK ({_VERDICT}),  -- `pass`, `fault`, `uncertain` or `missed`
-    reason TEXT CHECK ({_REASON}),  -- why it was missed
-    class TEXT CHECK ({_CLASS}),  -- the class with the highest score; empty if the part was not inspected
-    certainty REAL CHECK ({_CERTAINTY}),  -- the highest score
-    scores TEXT,  -- scores of all classes, as JSON
-    acquire_us INTEGER NOT NULL,  -- trigger to arrival of the image
-    queue_us INTEGER NOT NULL,  -- time in the queue
-    preprocess_us INTEGER,  -- preprocessing
-    infer_us INTEGER,  -- inference
-    record_us INTEGER,  -- commit
-    verdict_us INTEGER NOT NULL,  -- trigger to verdict
-    gate_outcome TEXT,  -- what the gate did: `passed`, `rejected`, `rejected_late`, `rejected_stopped`, `rejected_with_other` or `not_driven`
-    gate_lateness_us INTEGER,  -- begin of the pulse minus due time
-    image TEXT  -- the archived image
-) STRICT;
+{_PARTS};
 CREATE INDEX parts_by_time ON parts (t_utc_ns);
 """
 
@@ -130,8 +144,24 @@ FROM outages_1 JOIN sessions ON sessions.id = outages_1.session;
 DROP TABLE outages_1;
 """
 
+# The rows stay as they are, so a large journal takes no longer than a small one, and needs no more disk. Only SQLite's text of
+# the table changes, since ALTER TABLE can't change a CHECK (https://sqlite.org/lang_altertable.html, section 7).
+_QUOTED_PARTS = _PARTS.replace("'", "''")
+_PARTS_3 = f"""
+ALTER TABLE parts ADD COLUMN anomaly_kind TEXT;
+ALTER TABLE parts ADD COLUMN anomaly_left INTEGER;
+ALTER TABLE parts ADD COLUMN anomaly_top INTEGER;
+ALTER TABLE parts ADD COLUMN anomaly_width INTEGER;
+ALTER TABLE parts ADD COLUMN anomaly_height INTEGER;
+ALTER TABLE parts ADD COLUMN anomaly_excess REAL;
+ALTER TABLE parts ADD COLUMN guard_us INTEGER;
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = '{_QUOTED_PARTS}' WHERE name = 'parts';
+PRAGMA writable_schema = RESET;
+"""  # noqa: S608
+
 _SCHEMA = _TABLES + _OUTAGES + _SINCE_2
-_MIGRATIONS = {1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2}
+_MIGRATIONS = {1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2, 2: _PARTS_3}
 """Per version n: the statements that make it version n + 1. Rows are kept."""
 
 
@@ -153,14 +183,23 @@ def is_new(connection: sqlite3.Connection) -> bool:
     return bool(tables == 0)
 
 
-def has_all_columns(connection: sqlite3.Connection) -> bool:
-    """Whether a journal of this version has all tables and columns. Always true for an earlier version."""
+def has_tables_of_its_version(connection: sqlite3.Connection) -> bool:
+    """Whether the tables and columns are those of this version if the file says so, and others if it says an earlier version."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != SCHEMA_VERSION:
-        return True
     with closing(sqlite3.connect(":memory:")) as pattern:
         pattern.executescript(_SCHEMA)
-        return _columns(pattern) == _columns(connection)
+        return bool((_columns(pattern) == _columns(connection)) == (version == SCHEMA_VERSION))
+
+
+def has_impossible_row(connection: sqlite3.Connection) -> bool:
+    """Whether a row of `parts` has values that its table forbids.
+
+    SQLite's own check does not look for one on a read-only connection.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    rules = [_VERDICT, _CLASS, _CERTAINTY, *((_REASON, _KIND, _ANOMALY) if version >= 3 else (_REASON_BEFORE_3,))]
+    allowed = " AND ".join(f"({rule})" for rule in rules)
+    return connection.execute(f"SELECT 1 FROM parts WHERE NOT ({allowed}) LIMIT 1").fetchone() is not None  # noqa: S608
 
 
 def _columns(connection: sqlite3.Connection) -> list[tuple[object, ...]]:

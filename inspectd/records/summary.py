@@ -10,7 +10,16 @@ import numpy as np
 from inspectd.part import Pass, Uncertain
 from inspectd.records.accounts import Accounts, Span, account, unanswered
 
-STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "record_us", "verdict_us", "gate_lateness_us")
+STAGES = (
+    "acquire_us",
+    "queue_us",
+    "preprocess_us",
+    "infer_us",
+    "guard_us",
+    "record_us",
+    "verdict_us",
+    "gate_lateness_us",
+)
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 # If the clock was set, an end may be before its begin: the interval is then anywhere between the two.
 _OUTAGES = """
@@ -40,6 +49,8 @@ class Summary:
     passed: int
     faults: dict[str, int]
     uncertain: int
+    anomalies: dict[str, int]
+    """How many of `uncertain` the guard stopped, by the kind of anomaly."""
     missed: dict[str, int]
     unrecorded: int
     gate: dict[str, int]
@@ -95,6 +106,7 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
         passed=verdicts[Pass.word],
         faults=dict(map(tuple, connection.execute(count.format("class", "AND verdict = 'fault'"), span))),
         uncertain=verdicts[Uncertain.word],
+        anomalies=dict(map(tuple, connection.execute(count.format("anomaly_kind", "AND reason = 'anomaly'"), span))),
         missed=dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'missed'"), span))),
         unrecorded=sum(int(str(outage["parts"])) for outage in outages),
         gate=dict(map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))),

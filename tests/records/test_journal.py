@@ -1,11 +1,13 @@
 """The journal keeps what it has acknowledged, and says what it could not record."""
 
+import json
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,16 +15,43 @@ from hypothesis import strategies as st
 
 from inspectd.errors import JournalError
 from inspectd.gate.outcome import Outcome
-from inspectd.part import Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
+from inspectd.part import (
+    ANOMALY,
+    Anomaly,
+    Fault,
+    Missed,
+    MissedReason,
+    Part,
+    Pass,
+    Scores,
+    Uncertain,
+    VerdictWords,
+    words,
+)
 from inspectd.records.housekeeping import Housekeeper
-from inspectd.records.journal import Journal, JournalConfig, Stages, open_for_reading
+from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, Stages, open_for_reading
 from inspectd.records.summary import summarise
 
 STAGES = Stages(acquire_us=100, queue_us=50, verdict_us=4000, preprocess_us=200, infer_us=3000)
 SCORES = Scores(("bad", "good"), (0.125, 0.9))
 PASS, FAULT = Pass(SCORES), Fault(Scores(("bad", "good"), (0.9, 0.125)))
+STOPPED = Uncertain(SCORES, Anomaly("print", (120, 80, 24, 16), 1.75))
 VERDICTS = st.sampled_from(
-    [PASS, FAULT, Uncertain(SCORES), Missed(MissedReason.OVERRUN), Missed(MissedReason.LOST_FRAME)]
+    [PASS, FAULT, Uncertain(SCORES), STOPPED, Missed(MissedReason.OVERRUN), Missed(MissedReason.LOST_FRAME)]
+)
+_PX = st.integers(0, 20_000)
+_SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=2).map(lambda values: Scores(("bad", "good"), tuple(values)))
+_ANOMALIES = st.builds(
+    Anomaly,
+    st.sampled_from(["print", "surroundings", "position"]),
+    st.tuples(*[_PX] * 4),
+    st.floats(1, exclude_min=True),
+)
+ANY_VERDICT = st.one_of(
+    st.builds(Pass, _SCORES),
+    st.builds(Fault, _SCORES),
+    st.builds(Uncertain, _SCORES, st.none() | _ANOMALIES),
+    st.builds(Missed, st.sampled_from(MissedReason)),
 )
 
 
@@ -62,6 +91,80 @@ def test_a_part_is_recorded_with_all_that_is_known_of_it(tmp_path):
         "image": "2026/1.png",
     }
     assert (row["gate_outcome"], row["gate_lateness_us"], row["reason"]) == ("passed", -12, None)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(ANY_VERDICT, st.none() | st.integers(0, 10**6)), max_size=20))
+def test_any_verdict_can_be_read_as_it_was_recorded(tmp_path_factory, story):
+    path = tmp_path_factory.mktemp("story") / "journal.sqlite"
+    journal = open_journal(path)
+    for number, (verdict, guard_us) in enumerate(story, 1):
+        journal.append(part(number), verdict, replace(STAGES, guard_us=guard_us))
+    journal.close()
+    for row, (verdict, guard_us) in zip(rows(path), story, strict=True):
+        assert VerdictWords(row["verdict"], row["reason"], row["class"]) == words(verdict)
+        scores = () if isinstance(verdict, Missed) else verdict.scores.values
+        assert json.loads(row["scores"] or "[]") == pytest.approx(scores, abs=1e-6)
+        assert row["certainty"] == max(scores, default=None)
+        assert row["guard_us"] == guard_us
+        assert _anomaly(row) == (verdict.anomaly if isinstance(verdict, Uncertain) else None)
+
+
+def _anomaly(row):
+    found = [row[f"anomaly_{column}"] for column in ("kind", "left", "top", "width", "height", "excess")]
+    return None if found == [None] * 6 else Anomaly(found[0], tuple(found[1:5]), found[5])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(f"anomaly_{column} = NULL" for column in ("kind", "left", "top", "width", "height", "excess")),
+        "anomaly_kind = 'paper'",
+        "verdict = 'pass'",
+        "verdict = 'fault'",
+        "verdict = 'missed'",
+        "verdict = 'missed', reason = 'late'",
+        "reason = NULL",
+        "reason = 'late'",
+        "verdict = 'pass', reason = NULL",
+        "anomaly_excess = 9e999 - 9e999",
+    ],
+)
+def test_an_anomaly_that_no_line_finds_is_refused(tmp_path, change):
+    """An anomaly belongs to an uncertain part with this reason, and has all its columns."""
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), STOPPED, STAGES)
+    journal.close()
+    with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        connection.execute(f"UPDATE parts SET {change}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(f"UPDATE parts SET {change}")
+        connection.commit()
+    open_journal(path).close()
+    assert list(path.parent.glob("*.damaged-*")), "the next start finds the row and sets the file aside"
+
+
+@pytest.mark.parametrize("change", ["anomaly_left = 3", "reason = 'anomaly'", "anomaly_kind = 'print'"])
+@pytest.mark.parametrize("verdict", [PASS, FAULT, Uncertain(SCORES), Missed(MissedReason.LATE)])
+def test_a_part_without_an_anomaly_has_none_of_its_columns(tmp_path, verdict, change):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), verdict, STAGES)
+    journal.close()
+    with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        connection.execute(f"UPDATE parts SET {change}")
+
+
+def test_a_part_that_the_guard_stopped_stays_so_whatever_the_gate_does(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    for number, outcome in enumerate(Outcome, 1):
+        journal.append(part(number), STOPPED, STAGES)
+        journal.amend_outcome(number, outcome, 0)
+    journal.close()
+    assert {(row["verdict"], row["reason"]) for row in rows(path)} == {("uncertain", ANOMALY)}
 
 
 def test_a_pass_that_the_gate_did_not_let_through_is_recorded_as_late(tmp_path):
@@ -150,6 +253,7 @@ def test_locked_by_another_process_it_fails_in_time_and_counts_what_it_could_not
         (lambda path: path.write_bytes(b"no database at all" * 100), "not a database"),
         (lambda path: _make_other(path, 0, 0), "another program"),
         (lambda path: _make_other(path, 0x1A5BEC7D, 99), "has schema 99"),
+        (lambda path: _make_other(path, 0x1A5BEC7D, SCHEMA_VERSION + 1), "update inspectd or move the file away"),
         (lambda path: path.mkdir(), "can't be opened|usable"),
     ],
 )

@@ -16,9 +16,9 @@ from inspectd.errors import InUseError, JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, open_for_reading
 from inspectd.records.summary import summarise
-from tests.records.test_journal import FAULT, PASS, STAGES, open_journal, part, rows
+from tests.records.test_journal import FAULT, PASS, STAGES, STOPPED, open_journal, part, rows
 
-VERSION_1 = Path(__file__).with_name("journal_version_1.sql").read_text()
+VERSION_1, VERSION_2 = (Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2))
 
 
 @pytest.fixture
@@ -353,8 +353,67 @@ def test_a_journal_of_version_1_is_brought_up_to_date(path):
         assert summarise(connection, 0, 2**62).books_balance
 
 
-def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path):
-    _make_version_1(path)
+def _make_version_2(path: Path) -> None:
+    """What version 2 wrote: two sessions, the first killed; part 1 deleted by retention; parts 7 and 8 not recorded."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_2)
+
+
+def test_a_journal_of_version_2_is_brought_up_to_date(path, capsys):
+    """Every value stays, and the new rules hold for old and new rows at once."""
+    _make_version_2(path)
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute("SELECT * FROM parts ORDER BY id").fetchall()
+    assert main(["report", "--journal", str(path)]) == 74
+    assert "schema 2" in capsys.readouterr().err
+    assert _records(path).ok
+    journal = open_journal(path)
+    assert journal.next_part_id == 11
+    journal.append(part(11), STOPPED, STAGES)
+    journal.amend_outcome(11, Outcome.REJECTED, 0)
+    journal.close()
+    after = [tuple(row) for row in rows(path)]
+    assert [row[: len(before[0])] for row in after[:-1]] == before
+    assert all(value is None for row in after[:-1] for value in row[len(before[0]) :])
+    assert rows(path)[-1]["anomaly_kind"] == "print"
+    assert whole(path)
+    with closing(open_for_reading(path)) as connection:
+        summary = summarise(connection, 0, 2**62)
+    assert (summary.parts, summary.uncertain, summary.anomalies, summary.books_balance) == (8, 3, {"print": 1}, True)
+    assert main(["report", "--journal", str(path), "--last", "36500d"]) == 0
+
+
+def test_a_journal_that_is_being_read_is_brought_up_to_date_too(path):
+    """The reader sees the old tables to its end, and the new ones after that."""
+    _make_version_2(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("PRAGMA journal_mode = WAL")
+        reader.execute("BEGIN")
+        columns = len(reader.execute("SELECT * FROM parts").description)
+        journal = open_journal(path)
+        journal.append(part(11), STOPPED, STAGES)
+        assert len(reader.execute("SELECT * FROM parts").fetchall()) == 7
+        reader.execute("ROLLBACK")
+        cursor = reader.execute("SELECT * FROM parts")
+        assert (len(cursor.description), len(cursor.fetchall())) == (columns + 7, 8)
+        journal.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_journal_whose_version_was_changed_is_damaged(path, version):
+    fill(path, 3).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    journal = open_journal(path)
+    assert journal.next_part_id == 4
+    journal.close()
+    assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path, version):
+    {1: _make_version_1, 2: _make_version_2}[version](path)
     open_journal(path).close()
     new = tmp_path / "new.sqlite"
     open_journal(new).close()
@@ -366,6 +425,8 @@ def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path):
         return {name: [tuple(row)[1:] for row in rows(file, f"PRAGMA table_info({name})")] for name in tables}
 
     assert columns(path) == columns(new)
+    text = "SELECT sql FROM sqlite_master WHERE name = 'parts'"
+    assert rows(path, text)[0][0] == rows(new, text)[0][0]
     assert rows(path, "PRAGMA user_version")[0][0] == SCHEMA_VERSION
 
 
