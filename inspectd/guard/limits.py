@@ -10,6 +10,9 @@ from inspectd.guard.model import VIEWS, Judgement
 _RESERVE = 1.15
 """A print may be turned and shifted so many times as far as the farthest good one seen: a few labels don't show a tolerance's ends."""
 
+_ROUNDING = 1e-6
+"""So much more, so that the label which decided a limit is within it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -36,6 +39,6 @@ def fit(judgements: Sequence[Judgement], rejected: float) -> Limits:
     mean, spread = logs.mean(axis=0), np.maximum(logs.std(axis=0), 1e-3)
     worst = np.sort(((logs - mean) / spread).max(axis=1))
     height = worst[-1 - int(rejected * len(worst))]
-    views = np.exp(mean + height * spread).tolist()
+    views = (np.exp(mean + height * spread) * (1 + _ROUNDING)).tolist()
     poses = _RESERVE * np.maximum(1, scores[:, len(VIEWS) :].max(axis=0))
     return Limits((*views, *poses.tolist()))

@@ -120,9 +120,13 @@ def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
 def load(data: bytes) -> Guard:
     """What `save` wrote. Raises ValueError for anything else."""
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return _loaded(dict(arrays))
-    except (KeyError, TypeError, zipfile.BadZipFile, OSError, EOFError) as error:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = dict(file)
+    except (ValueError, zipfile.BadZipFile, OSError, EOFError, AttributeError) as error:
+        raise ValueError(f"not a guard's file: {error}") from error
+    try:
+        return _loaded(arrays)
+    except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a guard's file: {error!r}") from error
 
 
