@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inspectd.guard.model import Judgement
+from inspectd.guard.model import VIEWS, Judgement
 
-_POSE_RESERVE = 1.2
-"""A print may lie as much farther than the farthest good one seen: a few labels don't show a tolerance's ends."""
+_RESERVE = 1.15
+"""A print may be turned and shifted so many times as far as the farthest good one seen: a few labels don't show a tolerance's ends."""
+
+_ROUNDING = 1e-6
+"""So much more, so that the label which decided a limit is within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,10 @@ def fit(judgements: Sequence[Judgement], rejected: float) -> Limits:
     The views' scores become comparable by mean and spread of their logarithms.
     """
     scores = np.array([judgement.scores for judgement in judgements])
-    logs = np.log(scores[:, :-1])
+    logs = np.log(scores[:, : len(VIEWS)])
     mean, spread = logs.mean(axis=0), np.maximum(logs.std(axis=0), 1e-3)
     worst = np.sort(((logs - mean) / spread).max(axis=1))
     height = worst[-1 - int(rejected * len(worst))]
-    views = np.exp(mean + height * spread).tolist()
-    return Limits((*views, _POSE_RESERVE * max(1.0, float(scores[:, -1].max()))))
+    views = (np.exp(mean + height * spread) * (1 + _ROUNDING)).tolist()
+    poses = _RESERVE * np.maximum(1, scores[:, len(VIEWS) :].max(axis=0))
+    return Limits((*views, *poses.tolist()))

@@ -50,13 +50,15 @@ class Judgement:
     places: tuple[Place, ...]
     """The worst of each view."""
     measured: Measurements
-    misplaced: float
-    """The print's pose as a share of the largest difference seen on good labels."""
+    turned: float
+    """The print's angle as a share of the largest one seen on good labels."""
+    shifted: float
+    """The same of its offset."""
 
     @property
     def scores(self) -> tuple[float, ...]:
-        """Of the views, then of the pose."""
-        return (*(place.score for place in self.places), self.misplaced)
+        """Of the views, then turned and shifted."""
+        return (*(place.score for place in self.places), self.turned, self.shifted)
 
 
 class Guard:
@@ -78,7 +80,7 @@ class Guard:
         to_image = (found.to_image, found.part.matrix(*self.size))
         places = tuple(_worst(*one) for one in zip(maps, to_image, _PX, strict=True))
         measured = self._usual.measure(found.print)
-        return Judgement(maps, places, measured, self._usual.share(measured))
+        return Judgement(maps, places, measured, *self._usual.shares(measured))
 
     def save(self, path: Path) -> None:
         """Plain arrays in one .npz."""
@@ -87,7 +89,7 @@ class Guard:
             "format": np.array(FORMAT),
             "size": np.array(self.size),
             "region": np.array(self._placer.region),
-            "usual": np.array([self._usual.middle, self._usual.spread]),
+            "usual": np.array([*self._usual.middle, self._usual.turn_deg, self._usual.shift_px]),
             **_numbered("part", part),
             **_numbered("print", print_),
             **{
@@ -118,9 +120,13 @@ def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
 def load(data: bytes) -> Guard:
     """What `save` wrote. Raises ValueError for anything else."""
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return _loaded(dict(arrays))
-    except (KeyError, TypeError, zipfile.BadZipFile, OSError, EOFError) as error:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = dict(file)
+    except (ValueError, zipfile.BadZipFile, OSError, EOFError, AttributeError) as error:
+        raise ValueError(f"not a guard's file: {error}") from error
+    try:
+        return _loaded(arrays)
+    except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a guard's file: {error!r}") from error
 
 
@@ -135,10 +141,10 @@ def _loaded(arrays: dict[str, NDArray[Any]]) -> Guard:
         Variation.from_arrays({key: arrays[f"view_{name}_{key}"] for key in ("mean", "whitening", "rows")})
         for name in VIEWS
     ]
-    middle, spread = arrays["usual"].tolist()
+    *middle, turn_deg, shift_px = arrays["usual"].tolist()
     width, height = arrays["size"].tolist()
     placer = Placer(part, print_, Box(*arrays["region"].tolist()))
-    return Guard(placer, views, Usual(Measurements(*middle), Measurements(*spread)), (width, height))
+    return Guard(placer, views, Usual(Measurements(*middle), turn_deg, shift_px), (width, height))
 
 
 def _views(found: Placement) -> tuple[Grey, Grey]:

@@ -70,8 +70,8 @@ class Placer:
 
     def __init__(self, part: Sequence[Template], print_: Sequence[Template], region: Box) -> None:
         self.region = region
-        self._part = [Registration(template) for template in part]
-        self._print = [Registration(template) for template in print_]
+        self._part = [Registration(template, doubting=level > 0) for level, template in enumerate(part)]
+        self._print = [Registration(template, doubting=level > 0) for level, template in enumerate(print_)]
 
     @property
     def part_templates(self) -> list[Template]:

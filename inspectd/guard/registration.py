@@ -1,7 +1,7 @@
 """Where something lies in an image: turned and shifted against the mean of good ones, to a fraction of a pixel.
 
 Inverse compositional Lucas-Kanade with weights: what differs from one good image to the next (other text, another
-light) counts little. Gain, offset and slope of the light are fitted along, so that they are not taken for movement.
+light) counts little, and so does what fits badly in this one (something in front of it). Gain, offset and slope of the light are fitted along, so that they are not taken for movement.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,12 @@ Grey = NDArray[np.float32]
 
 _ROUNDS = 4
 """Of aligning all images to their mean, then taking the mean anew."""
-_STEPS = 8
-_SETTLED_PX = 0.01
+_STEPS = 6
+_SETTLED_PX = 0.03
+_MOST_PIXELS = 3000
+"""The ones in which a movement shows most."""
+_DOUBTED = 4.0
+"""A difference of so many usual squares counts half."""
 
 
 class Pose(NamedTuple):
@@ -63,9 +67,12 @@ class Template:
 
 
 class Registration:
-    """Finds the pose of an image (h, w) against a template of the same size."""
+    """Finds the pose of an image (h, w) against a template of the same size.
 
-    def __init__(self, template: Template) -> None:
+    `doubting`: pixels that fit badly count little. Slower, and with a start that is far off more easily lost.
+    """
+
+    def __init__(self, template: Template, *, doubting: bool = False) -> None:
         self.template = template
         height, width = template.mean.shape
         y, x = np.mgrid[:height, :width].astype(np.float64)
@@ -74,23 +81,44 @@ class Registration:
         movement = [along_y * x - along_x * y, along_x, along_y]
         light = [template.mean, np.ones_like(x), x / width, y / height]
         columns = np.stack([column.ravel() for column in [*movement, *light]], axis=1)
-        weighted = columns * template.weight.reshape(-1, 1)
-        normal = weighted.T @ columns
-        solved = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(len(normal)), weighted.T)
-        self._step = solved[:3].astype(np.float32)
+        weight = template.weight.ravel()
+        telling = weight * (columns[:, 1] ** 2 + columns[:, 2] ** 2)
+        self._used = np.sort(np.argsort(telling)[-_MOST_PIXELS:])
+        self._columns = columns[self._used].astype(np.float32)
+        self._weight = weight[self._used]
+        self._mean = template.mean.ravel()[self._used]
         self._radius = float(np.hypot(width, height) / 2)
+        self._solved = None if doubting else self._solver(self._weight)
 
     def locate(self, image: Grey, start: Pose = NOWHERE) -> Pose:
         """`image` (h, w) float32 -> its pose, searched from `start` on."""
         height, width = image.shape
         pose = start.matrix(width, height)
         for _ in range(_STEPS):
-            error = straightened(image, pose) - self.template.mean
-            radians, x_px, y_px = (self._step @ error.ravel()).tolist()
+            error = straightened(image, pose).ravel()[self._used] - self._mean
+            radians, x_px, y_px = self._step(error)
             pose = pose @ np.linalg.inv(Pose(np.rad2deg(radians), x_px, y_px).matrix(width, height))
             if abs(radians) * self._radius + abs(x_px) + abs(y_px) < _SETTLED_PX:
                 break
         return _pose(pose, width, height)
+
+    def _step(self, error: NDArray[np.float32]) -> tuple[float, float, float]:
+        """Turn and shift that explain the differences (n,) best."""
+        solver = self._solved
+        if solver is None:
+            squares = self._weight * error**2
+            usual = 2.2 * float(np.median(squares)) + 1e-12  # of normal differences this is the mean square
+            solver = self._solver(self._weight / (1 + squares / (_DOUBTED * usual)))
+        normal, weighted = solver
+        radians, x_px, y_px, *_ = np.linalg.solve(normal, weighted.T @ error).tolist()
+        return radians, x_px, y_px
+
+    def _solver(self, weight: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """(7, 7) normal equations and (n, 7) weighted columns."""
+        weighted = self._columns * weight[:, None]
+        normal = (weighted.T @ self._columns).astype(np.float64)
+        normal[np.diag_indices(len(normal))] *= 1 + 1e-7
+        return normal, weighted
 
 
 def straightened(image: Grey, pose: NDArray[np.float64], size: tuple[int, int] | None = None) -> Grey:
@@ -108,13 +136,17 @@ def straightened(image: Grey, pose: NDArray[np.float64], size: tuple[int, int] |
 def fit(
     images: Sequence[Grey], relevant: Grey | None = None, start: Sequence[Pose] | None = None
 ) -> tuple[Template, list[Pose]]:
-    """Template of good images (h, w) and the pose of each. `relevant` (h, w) 0..1: where to look at all."""
+    """Template of good images (h, w) and the pose of each. `relevant` (h, w) 0..1: where to look at all.
+
+    `start`: about where they are, which allows for doubting pixels.
+    """
     height, width = images[0].shape
+    doubting = start is not None
     poses = list(start or [NOWHERE] * len(images))
     aligned = _aligned(images, poses)
     for _ in range(_ROUNDS):
         template = _template(aligned, relevant)
-        registration = Registration(template)
+        registration = Registration(template, doubting=doubting)
         poses = [registration.locate(image, pose) for image, pose in zip(images, poses, strict=True)]
         middle = Pose(*np.median(np.array(poses), axis=0).tolist())
         poses = [_minus(pose, middle, width, height) for pose in poses]

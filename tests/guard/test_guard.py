@@ -1,0 +1,125 @@
+"""The guard on rendered labels: what it finds, where, and what its file holds."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inspectd.guard import limits, model
+from inspectd.guard.model import Guard, Judgement
+from inspectd.part import Image
+from inspectd_tools.synthetic.render.sample import Sample, render
+
+_FITTED = 30
+
+
+def _good(seed: int) -> Sample:
+    return render("no_fail", np.random.default_rng([4711, seed]))
+
+
+@pytest.fixture(scope="module")
+def goods() -> list[Sample]:
+    return [_good(seed) for seed in range(_FITTED)]
+
+
+@pytest.fixture(scope="module")
+def guard(goods: list[Sample]) -> Guard:
+    return model.fit([good.image for good in goods])
+
+
+def _blot(image: Image, x: int, y: int, size: int) -> Image:
+    spoilt = image.copy()
+    spoilt[y : y + size, x : x + size] = 60
+    return spoilt
+
+
+def test_a_blot_on_bare_fabric_is_the_worst_place(guard: Guard, goods: list[Sample]) -> None:
+    x, y = np.round(goods[0].polygon[3]).astype(int) + np.array([140, 12])  # just below the print
+    judgement = guard.judge(_blot(goods[0].image, x, y, 8))
+    left, top, width, height = judgement.places[0].box
+    assert judgement.scores[0] > 3 * guard.judge(goods[0].image).scores[0]
+    assert left - 4 <= x + 4 <= left + width + 4
+    assert top - 4 <= y + 4 <= top + height + 4
+
+
+def test_a_blot_beside_the_print_is_seen_on_the_part(guard: Guard, goods: list[Sample]) -> None:
+    x, y = np.round(goods[0].polygon[0]).astype(int) - (50, 50)
+    judgement = guard.judge(_blot(goods[0].image, x, y, 24))
+    left, top, width, height = judgement.places[1].box
+    assert judgement.scores[1] > 2 * guard.judge(goods[0].image).scores[1]
+    assert left - 8 <= x + 12 <= left + width + 8
+    assert top - 8 <= y + 12 <= top + height + 8
+
+
+def test_measures_angle_and_offset(guard: Guard, goods: list[Sample]) -> None:
+    truth = np.array([good.parameters["angle_deg"] for good in goods], float)
+    measured = np.array([guard.judge(good.image).measured for good in goods])
+    difference = measured[:, 0] - truth
+    assert np.abs(difference - np.median(difference)).max() < 0.3
+    assert np.abs(measured[:, 1:]).max() < 10  # the renderer shifts by 7 px at most
+
+
+@pytest.mark.parametrize(
+    "kind", ["blank_filter", "upside_down", "wrong_product", "no_filter", "lamp_off", "double_print"]
+)
+def test_what_is_no_good_label_is_far_from_good_ones(guard: Guard, kind: str) -> None:
+    usual = [guard.judge(_good(seed).image) for seed in range(100, 110)]
+    chosen = limits.fit(usual, 0)
+    assert not chosen.accepts(guard.judge(render(kind, np.random.default_rng(5)).image))
+    assert all(chosen.accepts(judgement) for judgement in usual)
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_an_image_of_one_grey_is_rejected(guard: Guard, goods: list[Sample], grey: int) -> None:
+    chosen = limits.fit([guard.judge(good.image) for good in goods], 0)
+    assert not chosen.accepts(guard.judge(np.full((480, 640), grey, np.uint8)))
+
+
+def test_its_file_holds_exactly_what_was_fitted(guard: Guard, goods: list[Sample], tmp_path: Path) -> None:
+    guard.save(tmp_path / "guard.npz")
+    loaded = model.load((tmp_path / "guard.npz").read_bytes())
+    one, other = guard.judge(goods[3].image), loaded.judge(goods[3].image)
+    assert one.scores == other.scores
+    assert one.measured == other.measured
+    np.testing.assert_array_equal(one.maps[0], other.maps[0])
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no", b"\x00" * 100])
+def test_refuses_another_file(data: bytes) -> None:
+    with pytest.raises(ValueError, match="not a guard's file"):
+        model.load(data)
+
+
+def test_refuses_a_newer_format() -> None:
+    file = io.BytesIO()
+    np.savez(file, format=np.array(model.FORMAT + 1))
+    with pytest.raises(ValueError, match="this inspectd reads"):
+        model.load(file.getvalue())
+
+
+@pytest.mark.parametrize("image", [np.zeros((480, 641), np.uint8), np.zeros((480, 640), np.float32)])
+def test_refuses_another_size_or_type(guard: Guard, image: Image) -> None:
+    with pytest.raises(ValueError, match="expected 480x640"):
+        guard.judge(image)
+
+
+def test_refuses_images_without_a_print() -> None:
+    bare = [render("blank_filter", np.random.default_rng(seed)).image for seed in range(6)]
+    with pytest.raises(ValueError, match="no print found"):
+        model.fit(bare)
+
+
+def test_limits_reject_no_more_than_asked(guard: Guard) -> None:
+    judgements = [guard.judge(_good(seed).image) for seed in range(200, 240)]
+    for rejected in (0.0, 0.05, 0.2):
+        chosen = limits.fit(judgements, rejected)
+        assert sum(not chosen.accepts(judgement) for judgement in judgements) <= rejected * len(judgements)
+
+
+def test_a_score_that_is_no_number_is_rejected(guard: Guard, goods: list[Sample]) -> None:
+    judgement = guard.judge(goods[0].image)
+    chosen = limits.fit([judgement, judgement], 0)
+    broken = Judgement(judgement.maps, judgement.places, judgement.measured, float("nan"), judgement.shifted)
+    assert chosen.accepts(judgement)
+    assert not chosen.accepts(broken)
