@@ -92,8 +92,8 @@ class Fault:
 class Anomaly:
     """What the guard found on a label that the network would have let pass."""
 
-    kind: Literal["print", "surroundings", "position"]
-    """A place of the print, a place beside it, or how the whole print lies."""
+    kind: Literal["print", "part", "turned", "shifted"]
+    """A place of the print or of the part around it that is unlike good labels, or how the whole print lies."""
     box: tuple[int, int, int, int]
     """Left, top, width and height of the place, in px of the image."""
     excess: float

@@ -133,8 +133,8 @@ class Arithmetic(Section):
 
 
 GuardScore = Annotated[float, Field(ge=0, le=1e9)]
-GuardScores = tuple[GuardScore, GuardScore, GuardScore]
-"""Print, surroundings, position, as `inspectd.guard` gives them: about 1 on a usual good label."""
+GuardScores = tuple[GuardScore, GuardScore, GuardScore, GuardScore]
+"""Print, part, turned, shifted, as `inspectd.guard` gives them: about 1 on a usual good label."""
 
 
 class GuardModel(Section):

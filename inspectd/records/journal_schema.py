@@ -19,7 +19,7 @@ _REASON_BEFORE_3 = "(verdict = 'missed') = (reason IS NOT NULL)"
 _REASON = f"CASE reason WHEN 'anomaly' THEN verdict = 'uncertain' ELSE {_REASON_BEFORE_3} END"
 _CLASS = "verdict = 'missed' OR class IS NOT NULL"
 _CERTAINTY = "(class IS NULL) = (certainty IS NULL)"
-_KIND = "anomaly_kind IN ('print', 'surroundings', 'position')"
+_KIND = "anomaly_kind IN ('print', 'part', 'turned', 'shifted')"
 _ANOMALY = " AND ".join(
     f"(reason IS 'anomaly') = (anomaly_{column} IS NOT NULL)"
     for column in ("kind", "left", "top", "width", "height", "excess")
@@ -46,7 +46,7 @@ _PARTS = f"""CREATE TABLE parts (  -- one row per label
     gate_outcome TEXT,  -- what the gate did: `passed`, `rejected`, `rejected_late`, `rejected_stopped`, `rejected_with_other` or `not_driven`
     gate_lateness_us INTEGER,  -- begin of the pulse minus due time
     image TEXT,  -- the archived image
-    anomaly_kind TEXT CHECK ({_KIND}),  -- where the guard found an anomaly: `print`, `surroundings` or `position` (the whole print)
+    anomaly_kind TEXT CHECK ({_KIND}),  -- what is unlike good labels: a place of the `print`, of the `part` around it, or the whole print: `turned` or `shifted`
     anomaly_left INTEGER,  -- left edge of the anomaly, in px of the image
     anomaly_top INTEGER,  -- top edge of the anomaly, in px of the image
     anomaly_width INTEGER,  -- width of the anomaly, in px of the image

@@ -43,7 +43,7 @@ _PX = st.integers(0, 20_000)
 _SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=2).map(lambda values: Scores(("bad", "good"), tuple(values)))
 _ANOMALIES = st.builds(
     Anomaly,
-    st.sampled_from(["print", "surroundings", "position"]),
+    st.sampled_from(["print", "part", "turned", "shifted"]),
     st.tuples(*[_PX] * 4),
     st.floats(1, exclude_min=True),
 )
