@@ -9,7 +9,7 @@ import pytest
 from inspectd.guard import limits, model
 from inspectd.guard.model import Guard, Judgement
 from inspectd.part import Image
-from inspectd_tools.synthetic.render.sample import Sample, render
+from inspectd_tools.synthetic.render.label import Sample, render
 
 _FITTED = 30
 
