@@ -11,7 +11,7 @@ from typing import Any
 
 from inspectd.errors import ConfigError, EngineError
 from inspectd.files.yaml_file import dump_yaml, yaml_keys
-from inspectd.inference.manifest import FORMAT, GoldenImage, Manifest, ModelFile
+from inspectd.inference.manifest import FORMAT, GoldenImage, GuardModel, Manifest, ModelFile
 from inspectd.section import checked
 
 _MANIFEST = "engine.yaml"
@@ -34,7 +34,7 @@ class Bundle:
         """SHA-256 of `engine.yaml`, which identifies the whole bundle."""
         return hashlib.sha256(self.manifest_bytes).hexdigest()
 
-    def read(self, file: ModelFile | GoldenImage) -> bytes:
+    def read(self, file: ModelFile | GoldenImage | GuardModel) -> bytes:
         """The bytes of a file, after a check of their SHA-256. Raises EngineError."""
         data = _read(self.folder, file.path, _MAX_FILE_BYTES)
         if hashlib.sha256(data).hexdigest() != file.sha256:
@@ -75,6 +75,8 @@ def load_bundle(folder: Path) -> Bundle:
         bundle.read(model_file)
     for golden in bundle.manifest.golden:
         bundle.read(golden)
+    if bundle.manifest.guard is not None:
+        bundle.read(bundle.manifest.guard)
     return bundle
 
 

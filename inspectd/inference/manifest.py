@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -136,6 +136,8 @@ GuardScore = Annotated[float, Field(ge=0, le=1e9)]
 GuardScores = tuple[GuardScore, GuardScore, GuardScore, GuardScore]
 """Print, part, turned, shifted, as `inspectd.guard` gives them: about 1 on a usual good label."""
 
+GuardLimit = Annotated[float, Field(gt=0, le=1e9)]
+
 
 class GuardModel(Section):
     """The guard. It looks at every place of a label that the network would let pass."""
@@ -148,8 +150,8 @@ class GuardModel(Section):
     """Width in px of the images that it was fitted to; the camera must give images of this size."""
     height: int = Field(ge=64, le=16_384)
     """Height in px of these images."""
-    limits: GuardScores
-    """A label with a higher score is uncertain, with the reason `anomaly`."""
+    limits: tuple[GuardLimit, GuardLimit, GuardLimit, GuardLimit]
+    """Print, part, turned, shifted: a label with a higher score is uncertain, with the reason `anomaly`."""
     golden_scores: tuple[GuardScores, ...]
     """Scores of the golden images, in their order. At each load they are computed again and compared."""
     fitted_to: int = Field(ge=1, le=1_000_000)
@@ -158,6 +160,12 @@ class GuardModel(Section):
     """How many other good images chose the limits."""
     rejected_good: int = Field(ge=0, le=1_000_000)
     """How many of those have a score above its limit."""
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.rejected_good > self.n_good:
+            raise ValueError(f"rejected_good: {self.rejected_good} is more than n_good, {self.n_good}")
+        return self
 
 
 class Manifest(Section):
@@ -218,6 +226,10 @@ class Manifest(Section):
                     f"precisions: {name} needs {len(self.classes)} golden_scores for each of {len(self.golden)} golden "
                     "images, one has",
                 )
+        if self.guard is not None and len(self.guard.golden_scores) != len(self.golden):
+            raise ValueError(
+                f"guard: has golden_scores of {len(self.guard.golden_scores)} images, but there are {len(self.golden)} golden images"
+            )
         for precision in get_args(ArithmeticName):
             self._check_that_no_fault_passes(precision)
         if self.recommended not in ("fp32", *self.precisions):
