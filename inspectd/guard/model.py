@@ -24,6 +24,7 @@ from inspectd.part import Image
 FORMAT: Final = 1
 VIEWS: Final = ("print", "part")
 """What is compared with good labels, place by place: the straightened print and the straightened part around it."""
+_MAX_BYTES: Final = 1 << 28
 _PX: Final = (2, 4)
 """px of the image per pixel of each view."""
 
@@ -70,6 +71,12 @@ class Guard:
         self._placer = placer
         self._views = tuple(views)
         self._usual = usual
+
+    @property
+    def print_box(self) -> tuple[int, int, int, int]:
+        """left, top, width, height in px of the image, where the print is on a usual good label."""
+        region = self._placer.region
+        return region.left, region.top, *region.size
 
     def judge(self, image: Image) -> Judgement:
         """(h, w) uint8 grey. Raises ValueError for another size or type."""
@@ -120,6 +127,10 @@ def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
 def load(data: bytes) -> Guard:
     """What `save` wrote. Raises ValueError for anything else."""
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > _MAX_BYTES:
+            raise ValueError(f"its arrays take {unpacked} bytes; {_MAX_BYTES} are allowed")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = dict(file)
     except (ValueError, zipfile.BadZipFile, OSError, EOFError, AttributeError) as error:
@@ -143,7 +154,10 @@ def _loaded(arrays: dict[str, NDArray[Any]]) -> Guard:
     ]
     *middle, turn_deg, shift_px = arrays["usual"].tolist()
     width, height = arrays["size"].tolist()
-    placer = Placer(part, print_, Box(*arrays["region"].tolist()))
+    region = Box(*arrays["region"].tolist())
+    if not (0 <= region.left < region.right <= width and 0 <= region.top < region.bottom <= height):
+        raise ValueError(f"its print region {tuple(region)} is not inside {width}x{height} px")
+    placer = Placer(part, print_, region)
     return Guard(placer, views, Usual(Measurements(*middle), turn_deg, shift_px), (width, height))
 
 

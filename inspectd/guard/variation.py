@@ -51,7 +51,13 @@ class Variation:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Variation":
+        """Raises ValueError if the arrays do not fit together."""
         mean, triangle = arrays["mean"], arrays["whitening"]
+        size = WINDOW * WINDOW
+        if mean.shape != (len(mean), size) or triangle.shape != (len(mean), size * (size + 1) // 2):
+            raise ValueError(
+                f"mean {mean.shape} and whitening {triangle.shape} are not those of windows of {size} pixels"
+            )
         whitening = np.zeros((len(mean), WINDOW * WINDOW, WINDOW * WINDOW), np.float32)
         whitening[:, *np.tril_indices(WINDOW * WINDOW)] = triangle
         return cls(mean.astype(np.float32), whitening, int(arrays["rows"]))
