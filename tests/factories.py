@@ -18,8 +18,9 @@ import yaml
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from inspectd.inference.bundle import seal, write_manifest
-from inspectd.inference.manifest import Manifest
+from inspectd.guard import limits, model
+from inspectd.inference.bundle import load_bundle, seal, write_manifest
+from inspectd.inference.manifest import GuardModel, Manifest
 from inspectd.inference.openvino import core
 from inspectd.inference.preprocess import InputSpec, preprocess
 from inspectd.part import Image
@@ -117,6 +118,59 @@ def make_toy_bundle(
     return folder
 
 
+def small_label(*, seed: int = 0, shift_px: int = 0, blot_px: int = 0, beside_px: int = 0) -> Image:
+    """(120, 160) uint8 that the toy engine passes: a bright plate with a print, which may be shifted to the right.
+
+    `blot_px`: side of a blot on the print. `beside_px`: side of one on the plate, away from the print.
+    """
+    rng = np.random.default_rng(seed)
+    image = np.full((120, 160), 170, np.float32)
+    image[16:104, 16:144] = 240
+    for column in range(6):
+        left, top = 48 + shift_px + 11 * column, 50 + 2 * (column % 2)
+        image[top : top + 20, left : left + 7] = 130
+    image[60 : 60 + blot_px, 74 : 74 + blot_px] = 90
+    image[84 : 84 + beside_px, 110 : 110 + beside_px] = 90
+    image = cv2.GaussianBlur(image, (0, 0), 1) + rng.normal(0, 2, image.shape)
+    image += GREY_OF_CLASS["no_fail"] - image.mean() + rng.uniform(-1, 1)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def add_guard(folder: Path, *, fitted_to: int = 12, n_good: int = 12) -> Path:
+    """Adds guard.npz to a toy bundle, and golden images that have the guard's size. Returns the bundle."""
+    manifest = load_bundle(folder).manifest
+    goods = [small_label(seed=seed) for seed in range(fitted_to + n_good)]
+    guard = model.fit(goods[:fitted_to])
+    guard.save(folder / "guard.npz")
+    judged = [guard.judge(image) for image in goods[fitted_to:]]
+    accepted = limits.fit(judged, 0)
+    images = {
+        name: small_label(seed=99) if name == manifest.pass_class else toy_image(grey, seed=grey, width=160, height=120)
+        for name, grey in GREY_OF_CLASS.items()
+    }
+    greys = list(GREY_OF_CLASS.values())
+    goldens = []
+    for golden in manifest.golden:
+        image = images[golden.shows]
+        cv2.imwrite(str(folder / golden.path), image)
+        scores = tuple(toy_scores(image, manifest.input, greys).tolist())
+        goldens.append(golden.model_copy(update={"scores": scores, "sha256": sha256_of(folder / golden.path)}))
+    width, height = guard.size
+    described = GuardModel(
+        path="guard.npz",
+        sha256=sha256_of(folder / "guard.npz"),
+        width=width,
+        height=height,
+        limits=accepted.largest,
+        golden_scores=tuple(guard.judge(images[golden.shows]).scores for golden in goldens),
+        fitted_to=fitted_to,
+        n_good=n_good,
+        rejected_good=0,
+    )
+    write_manifest(folder, manifest.model_copy(update={"golden": tuple(goldens), "guard": described}))
+    return folder
+
+
 def write_model(folder: Path, model: onnx.ModelProto) -> None:
     """Writes the graph for both CPU backends; a manifest that is there already does not know of it."""
     onnx.save(model, folder / "model.onnx")
@@ -129,7 +183,7 @@ def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object] = lambd
     """Changes the values of `engine.yaml` in place, allowed or not, and makes hashes and seal right again."""
     path = folder / "engine.yaml"
     values = yaml.safe_load(path.read_bytes())
-    for file in (*values["files"], *values["golden"]):
+    for file in (*values["files"], *values["golden"], *filter(None, [values.get("guard")])):
         file["sha256"] = sha256_of(folder / file["path"])
     edit(values)
     path.write_bytes(seal(yaml.safe_dump(values, sort_keys=False).encode()))

@@ -50,6 +50,10 @@ class CameraSection(Section):
         """Time from one label to the next; None if the config does not say."""
         return None
 
+    def known_size(self) -> tuple[int, int] | None:
+        """Width and height of the images in px; None if the config does not say."""
+        return None
+
 
 class Camera(Protocol):
     def open(self) -> None:

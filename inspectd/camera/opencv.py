@@ -67,6 +67,9 @@ class OpencvConfig(CameraSection):
     def known_period_ms(self) -> float | None:
         return None if self.rate_hz is None else 1000 / self.rate_hz
 
+    def known_size(self) -> tuple[int, int] | None:
+        return None if self.width_px is None or self.height_px is None else (self.width_px, self.height_px)
+
     @property
     def is_stream(self) -> bool:
         return isinstance(self.device, str) and "://" in self.device

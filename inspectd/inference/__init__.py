@@ -2,6 +2,6 @@
 
 from inspectd.inference.base import InferenceConfig
 from inspectd.inference.bundle import Bundle, load_bundle, write_manifest
-from inspectd.inference.engine import Engine, load_engine
+from inspectd.inference.engine import Engine, Judged, load_engine
 
-__all__ = ["Bundle", "Engine", "InferenceConfig", "load_bundle", "load_engine", "write_manifest"]
+__all__ = ["Bundle", "Engine", "InferenceConfig", "Judged", "load_bundle", "load_engine", "write_manifest"]

@@ -2,6 +2,7 @@
 
 import importlib
 import time
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,9 +14,10 @@ from inspectd.decision import Policy
 from inspectd.errors import ConfigError, EngineError, InferenceError
 from inspectd.inference.base import Backend, InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
+from inspectd.inference.bundled_guard import BundledGuard
 from inspectd.inference.manifest import ArithmeticName, GoldenImage, Precision
 from inspectd.inference.preprocess import preprocess
-from inspectd.part import Image
+from inspectd.part import Fault, Image, Pass, Uncertain
 
 _WARM_UP_RUNS = 10
 _MEASURED_RUNS = 100
@@ -23,8 +25,19 @@ _MEASURED_RUNS = 100
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An inspected image, and how long each stage took."""
+
+    verdict: Pass | Fault | Uncertain
+    preprocess_us: int
+    infer_us: int
+    guard_us: int | None
+    """None if the guard did not look: the engine has none, or the network does not let the label pass."""
+
+
 class Engine:
-    """One thread at a time. `service_ms`, `median_ms`: p99 and median time of preprocess + infer, measured at load."""
+    """One thread at a time. `service_ms`, `median_ms`: p99 and median time of preprocess + infer + guard, measured at load."""
 
     def __init__(self, bundle: Bundle, backend: Backend, backend_name: str, precision: ArithmeticName = "fp32") -> None:
         """Raises EngineError if inputs, outputs or scores of the model differ from the manifest."""
@@ -36,15 +49,45 @@ class Engine:
             self.manifest.classes, self.manifest.pass_class, self.manifest.threshold_at(precision).value
         )
         self._backend = backend
+        self._guard = None if self.manifest.guard is None else BundledGuard(bundle, self.manifest.guard)
         spec = self.manifest.input
         self._input = TensorType("uint8", (1, spec.channels, spec.height, spec.width))
         self._check_signature(bundle)
         recorded = self.manifest.golden_scores_at(precision)
         images = [self._check_golden(bundle, *pair) for pair in zip(self.manifest.golden, recorded, strict=True)]
+        self._check_guard(bundle, images)
         self._warm_batch = self.preprocess(images[0])
         took_ms = self._measure(images)
         self.service_ms = float(np.percentile(took_ms, 99))
         self.median_ms = float(np.median(took_ms))
+
+    def judge(self, image: Image) -> Judged:
+        """(h, w) or (h, w, 3) BGR uint8 -> the verdict. The guard looks at labels that the network lets pass.
+
+        Raises InferenceError.
+        """
+        t_begin_ns = time.monotonic_ns()
+        batch = self.preprocess(image)
+        height, width = image.shape[:2]
+        misfit = self.misfit((width, height))
+        if misfit is not None:
+            raise InferenceError(misfit)
+        t_preprocessed_ns = time.monotonic_ns()
+        verdict = self.policy.judge(self.infer(batch).tolist())
+        t_inferred_ns = time.monotonic_ns()
+        guard_us = None
+        if self._guard is not None and isinstance(verdict, Pass):
+            anomaly = self._guard.judge(image)
+            guard_us = (time.monotonic_ns() - t_inferred_ns) // 1000
+            if anomaly is not None:
+                verdict = Uncertain(verdict.scores, anomaly)
+        return Judged(
+            verdict, (t_preprocessed_ns - t_begin_ns) // 1000, (t_inferred_ns - t_preprocessed_ns) // 1000, guard_us
+        )
+
+    def misfit(self, size: tuple[int, int] | None) -> str | None:
+        """Why images of this width and height in px can't be judged; None if they can, or if the size is not known."""
+        return None if size is None or self._guard is None else self._guard.misfit(size)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         """(h, w) or (h, w, 3) BGR uint8 -> (1, C, H, W) uint8. Raises InferenceError."""
@@ -99,12 +142,26 @@ class Engine:
                 )
         return image
 
+    def _check_guard(self, bundle: Bundle, images: list[Image]) -> None:
+        if self._guard is None or self.manifest.guard is None:
+            return
+        for golden, image, recorded in zip(
+            self.manifest.golden, images, self.manifest.guard.golden_scores, strict=True
+        ):
+            try:
+                self._guard.check_golden(image, recorded)
+            except InferenceError as error:
+                raise EngineError(f"{bundle.folder / golden.path}: {error}") from error
+
     def _measure(self, images: list[Image]) -> list[float]:
         took_ms = []
         try:
             for run in range(_WARM_UP_RUNS + _MEASURED_RUNS):
                 begin_ns = time.monotonic_ns()
-                self.infer(self.preprocess(images[run % len(images)]))
+                image = images[run % len(images)]
+                self.infer(self.preprocess(image))
+                if self._guard is not None:  # as for a good label, which the line must judge in time
+                    self._guard.judge(image)
                 took_ms.append((time.monotonic_ns() - begin_ns) / 1e6)
         except InferenceError as error:
             raise EngineError(f"{self.manifest.name}: an inference failed while warming up: {error}") from error

@@ -1,4 +1,4 @@
-"""The inspection worker: queue -> preprocess -> engine -> verdict -> journal -> gate. It alone writes the journal.
+"""The inspection worker: queue -> engine -> verdict -> journal -> gate. It alone writes the journal.
 
 The order of the last two steps is what the product promises: a pass is recorded first, and only then the gate is told.
 """
@@ -10,7 +10,7 @@ import structlog
 
 from inspectd.errors import InferenceError, JournalError
 from inspectd.gate import GateLink
-from inspectd.inference import Engine
+from inspectd.inference import Engine, Judged
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.ledger import Books
 from inspectd.line.liveness import Progress
@@ -42,6 +42,8 @@ class Inspection:
         max_age_ms: float,
     ) -> None:
         self.progress = Progress()
+        self.image_size: tuple[int, int] | None = None
+        """Width and height in px of the last inspected image; None before the first one."""
         self._engine = engine
         self._next_engine: Engine | None = None
         self._proven_engine = engine
@@ -88,15 +90,16 @@ class Inspection:
 
     def _handle(self, part: Part, frame: Frame) -> None:
         t_taken_ns = time.monotonic_ns()
-        verdict, preprocess_us, infer_us = self._judge(frame, t_taken_ns)
+        verdict, judged = self._judge(frame, t_taken_ns)
         t_verdict_ns = time.monotonic_ns()
         if t_verdict_ns >= part.due_ns and not isinstance(verdict, Missed):
             verdict = Missed(MissedReason.LATE)
         stages = Stages(
             acquire_us=(frame.t_arrival_ns - frame.t_trigger_ns) // 1000,
             queue_us=(t_taken_ns - frame.t_arrival_ns) // 1000,
-            preprocess_us=preprocess_us,
-            infer_us=infer_us,
+            preprocess_us=None if judged is None else judged.preprocess_us,
+            infer_us=None if judged is None else judged.infer_us,
+            guard_us=None if judged is None else judged.guard_us,
             verdict_us=(t_verdict_ns - frame.t_trigger_ns) // 1000,
         )
         verdict = self._record(part, verdict, stages)
@@ -106,23 +109,23 @@ class Inspection:
         if self._archive is not None and frame.image is not None:
             self._archive.offer(part, verdict, frame.image)
 
-    def _judge(self, frame: Frame, now_ns: int) -> tuple[Verdict, int | None, int | None]:
-        """The verdict, and how many us preprocessing and inference took (None if they did not happen)."""
+    def _judge(self, frame: Frame, now_ns: int) -> tuple[Verdict, Judged | None]:
+        """The verdict, and what the engine found (None if it did not inspect the label)."""
         if frame.image is None:
-            return Missed(frame.missed or MissedReason.BAD_FRAME), None, None
+            return Missed(frame.missed or MissedReason.BAD_FRAME), None
         if now_ns - frame.t_trigger_ns > self._max_age_ns:
-            return Missed(MissedReason.STALE_FRAME), None, None
+            return Missed(MissedReason.STALE_FRAME), None
         engine = self._engine
         try:
-            batch = engine.preprocess(frame.image)
-            t_preprocessed_ns = time.monotonic_ns()
-            verdict = engine.policy.judge(engine.infer(batch).tolist())
+            judged = engine.judge(frame.image)
         except InferenceError as error:
             log.error("inference failed", engine=engine.manifest.name, error=str(error))
             self._fall_back(engine)
-            return Missed(MissedReason.ENGINE_ERROR), None, None
+            return Missed(MissedReason.ENGINE_ERROR), None
         self._proven_engine = engine
-        return verdict, (t_preprocessed_ns - now_ns) // 1000, (time.monotonic_ns() - t_preprocessed_ns) // 1000
+        height, width = frame.image.shape[:2]
+        self.image_size = width, height
+        return judged.verdict, judged
 
     def _fall_back(self, failed: Engine) -> None:
         if failed is not self._proven_engine:

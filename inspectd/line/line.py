@@ -146,6 +146,11 @@ class Line:
     def engine(self) -> Engine:
         return self._inspection.engine
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Width and height in px of the last inspected image; None before the first one."""
+        return self._inspection.image_size
+
     def swap_engine(self, engine: Engine) -> None:
         """Use `engine` from the next part on. The queue then holds as many images as it can judge in time."""
         before, after = self.engine.manifest, engine.manifest

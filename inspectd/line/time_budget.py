@@ -25,7 +25,7 @@ class TimeBudget:
     image_ms: float
     """From the trigger until the image has arrived: exposure, readout, transfer."""
     engine_ms: float
-    """Preprocessing and inference."""
+    """Preprocessing, inference and guard."""
     slow_engine_ms: float
     """The same for the slowest of 100 labels."""
     record_ms: float
@@ -94,21 +94,31 @@ def least_budget(config: Config, engine: Engine) -> TimeBudget:
     )
 
 
-def measure_image_ms(camera: Camera) -> float | None:
-    """The median time from trigger to arrival of the next labels, with an open camera. None if no label comes within 2 s.
+@dataclass(frozen=True, slots=True)
+class NextImages:
+    """What an open camera gave."""
 
-    Raises CameraError.
-    """
+    ms: float
+    """The median time from trigger to arrival."""
+    size: tuple[int, int]
+    """Width and height of the last one in px."""
+
+
+def measure_images(camera: Camera) -> NextImages | None:
+    """The next labels of an open camera. None if no label comes within 2 s. Raises CameraError."""
     took_ms: list[float] = []
+    size = (0, 0)
     end_s = time.monotonic() + _LOOK_S
     try:
         while len(took_ms) < _LABELS and time.monotonic() < end_s:
             frame = camera.grab(100)
             if frame is not None and frame.image is not None:
                 took_ms.append((frame.t_arrival_ns - frame.t_trigger_ns) / 1e6)
+                height, width = frame.image.shape[:2]
+                size = width, height
     except EndOfImages:
         pass
-    return statistics.median(took_ms) if took_ms else None
+    return NextImages(statistics.median(took_ms), size) if took_ms else None
 
 
 def measure_record_ms(config: JournalConfig) -> float:

@@ -14,10 +14,11 @@ from structlog.testing import capture_logs
 from inspectd.decision import Policy
 from inspectd.errors import InferenceError, JournalError
 from inspectd.gate.outcome import Outcome
+from inspectd.inference import Judged
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.inspection import Inspection
 from inspectd.line.ledger import Books
-from inspectd.part import Fault, Frame, Missed, MissedReason, Part, Pass, Scores, Uncertain, Verdict
+from inspectd.part import Anomaly, Fault, Frame, Missed, MissedReason, Part, Pass, Scores, Uncertain, Verdict
 from inspectd.records.journal import Journal, JournalConfig, open_for_reading
 
 CLASSES = ("crooked", "good")
@@ -36,7 +37,7 @@ class Clock:
 
 
 class Engine:
-    """Its scores are the image's two pixels in percent. Preprocessing takes 3 ms, inference 7 ms."""
+    """Its scores are the image's two pixels in percent. Preprocessing takes 3 ms, inference 7 ms, the guard 1 ms."""
 
     def __init__(self, clock: Clock, name: str = "first") -> None:
         self.manifest = SimpleNamespace(name=name, version="1.0.0")
@@ -44,18 +45,19 @@ class Engine:
         self.policy = Policy(CLASSES, "good", 0.5)
         self.warmed = 0
         self.broken = False
+        self.anomaly: Anomaly | None = None
         self.on_warm: Callable[[], None] = lambda: None
         self._clock = clock
 
-    def preprocess(self, image):
-        self._clock.now_ns += 3_000_999
-        return image
-
-    def infer(self, batch):
-        self._clock.now_ns += 7_000_999
+    def judge(self, image) -> Judged:
+        self._clock.now_ns += 10_001_998
         if self.broken:
             raise InferenceError("out of memory")
-        return batch[0] / 100
+        verdict = self.policy.judge((image[0] / 100).tolist())
+        if self.anomaly is None or not isinstance(verdict, Pass):
+            return Judged(verdict, 3_000, 7_000, None)
+        self._clock.now_ns += 1_000_000
+        return Judged(Uncertain(verdict.scores, self.anomaly), 3_000, 7_000, 1_000)
 
     def warm(self) -> None:
         self.warmed += 1
@@ -191,6 +193,37 @@ def test_where_the_time_went_is_recorded(bench):
     assert [judged[stage] for stage in stages] == [20_000, 40_002, 3_000, 7_000, 2_000, 70_004]
     # the second one waited for the first, which took 3 + 7 + 2 ms
     assert [missed[stage] for stage in stages] == [20_000, 52_004, None, None, 2_000, 72_005]
+
+
+def test_an_anomaly_is_recorded_with_its_place_and_not_cleared(bench):
+    bench.engine.anomaly = Anomaly("print", (10, 20, 30, 40), 1.5)
+    bench.put()
+    bench.put(CROOKED)
+    stopped, fault = bench.inspect()
+    assert (stopped["verdict"], stopped["reason"], stopped["class"]) == ("uncertain", "anomaly", "good")
+    assert [stopped[f"anomaly_{key}"] for key in ("kind", "left", "top", "width", "height")] == [
+        "print",
+        10,
+        20,
+        30,
+        40,
+    ]
+    assert (stopped["guard_us"], fault["guard_us"]) == (1_000, None)
+    assert bench.gate.cleared == []
+    assert bench.books.tally().uncertain == 1
+
+
+def test_the_size_of_the_inspected_images_is_known(bench):
+    assert bench.inspection.image_size is None
+    bench.put(missed=MissedReason.LOST_FRAME)
+    bench.engine.broken = True
+    bench.put()
+    bench.inspect()
+    assert bench.inspection.image_size is None, "no engine has proven that it can judge images of this size"
+    bench.engine.broken = False
+    bench.put()
+    bench.inspect()
+    assert bench.inspection.image_size == (2, 1)
 
 
 @pytest.mark.parametrize(("left_ns", "reason"), [(10_001_998, "late"), (10_001_999, None), (5, "late")])

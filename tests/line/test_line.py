@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from inspectd.config import Config
 from inspectd.errors import CameraError, InferenceError, LineFault
@@ -17,7 +20,7 @@ from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.line.line import Line
 from inspectd.part import Frame, MissedReason
 from inspectd.records.journal import Journal, open_for_reading
-from tests.factories import make_toy_bundle, toy_image
+from tests.factories import add_guard, make_toy_bundle, small_label, toy_image
 
 pytestmark = pytest.mark.slow
 
@@ -332,6 +335,65 @@ def test_an_engine_that_hangs_costs_run_permit(tmp_path, engine):
         run.until(lambda: run.line.health().gate_state is GateState.RUNNING)
         rows = finish(run)
     assert "overrun" in reasons(rows) or "stale_frame" in reasons(rows)
+
+
+class Labels(Camera):
+    """Good labels, every third with a small fault that the network does not see."""
+
+    def grab(self, timeout_ms: float) -> Frame | None:
+        frame = super().grab(timeout_ms)
+        assert frame is not None
+        image = small_label(seed=1000 + frame.number, blot_px=10 if frame.number % 3 == 1 else 0)
+        return replace(frame, image=image)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    folder = add_guard(make_toy_bundle(tmp_path_factory.mktemp("guarded") / "toy"))
+    return load_engine(load_bundle(folder), InferenceConfig())
+
+
+def test_a_small_fault_is_rejected_at_the_gate(tmp_path, guarded):
+    with running(tmp_path, guarded, Labels()) as run:
+        run.until_triggers(30)
+        assert run.line.image_size == (160, 120)
+        rows = finish(run)
+    inspected = [row for row in rows if row["verdict"] != "missed"]  # a busy machine misses some
+    faulty = [row for row in inspected if row["frame_number"] % 3 == 1]
+    assert len(faulty) >= 3
+    assert {(row["verdict"], row["reason"], row["gate_outcome"]) for row in faulty} == {
+        ("uncertain", "anomaly", "rejected")
+    }
+    good = [row for row in inspected if row["frame_number"] % 3 != 1]
+    assert {row["verdict"] for row in good} == {"pass"}
+    assert all(row["guard_us"] > 0 for row in inspected)
+
+
+def test_images_of_another_size_than_the_guards_do_not_pass(tmp_path, guarded):
+    with running(tmp_path, guarded, Camera()) as run, capture_logs() as logs:
+        run.until_triggers(20)
+        rows = finish(run)
+    assert {row["verdict"] for row in rows} == {"missed"}
+    assert "engine_error" in reasons(rows)
+    (said,) = {log["error"] for log in logs if log["event"] == "inference failed"}
+    assert "fitted to images of 160x120 px, but the image has 64x48 px: set the camera to that size" in said
+
+
+def test_a_guard_that_fails_lets_nothing_pass(tmp_path, guarded):
+    class Broken:
+        size, print_box = (160, 120), (0, 0, 8, 8)
+
+        def judge(self, image):
+            raise ZeroDivisionError("a bug")
+
+    failing = FailingEngine(guarded, lambda: None)
+    failing._guard = copy(guarded._guard)
+    failing._guard._guard = Broken()
+    with running(tmp_path, failing, Labels()) as run:
+        run.until_triggers(20)
+        rows = finish(run)
+    assert {row["verdict"] for row in rows} == {"missed"}
+    assert "engine_error" in reasons(rows)
 
 
 def test_a_new_engine_that_fails_on_its_first_part_gives_way(tmp_path, engine):

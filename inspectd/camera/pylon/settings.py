@@ -124,6 +124,11 @@ class PylonSettings(CameraSection):
         rate_hz = None if isinstance(self.trigger, LineTrigger) else self.trigger.rate_hz
         return None if rate_hz is None else 1000 / rate_hz
 
+    def known_size(self) -> tuple[int, int] | None:
+        if self.region is None or self.emulated is not None:  # the emulator shows files in their own size
+            return None
+        return self.region.width_px, self.region.height_px
+
 
 def check_age(settings: PylonSettings, nodes: Nodes) -> None:
     """Raises CameraError if the camera's real exposure is so long that every image is too old to be judged."""

@@ -146,7 +146,7 @@ def _judge(photos: Sequence[tuple[Path, str]], engines: Sequence[Engine]) -> tup
 
 def _verdict(engine: Engine, image: Image) -> str:
     try:
-        return words(engine.policy.judge(engine.infer(engine.preprocess(image)).tolist())).verdict
+        return words(engine.judge(image).verdict).verdict
     except InferenceError:
         return _ENGINE_ERROR
 

@@ -56,11 +56,14 @@ def _figures(place: Path, bundle: Bundle | EngineError) -> dict[str, object]:
         "confidence": threshold.confidence,
         "false_reject_rate": threshold.false_reject_rate,
         "calibrated_on": threshold.n_good + threshold.n_bad,
+        "guard": None if manifest.guard is None else manifest.guard.model_dump(mode="json", exclude={"golden_scores"}),
     }
 
 
 def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
-    table = folding_table("engine", "version", "hash", "network", "threshold", "false accepts", "false rejects")
+    table = folding_table(
+        "engine", "version", "hash", "network", "threshold", "false accepts", "false rejects", "guard"
+    )
     for place, bundle in bundles.items():
         name = f"{place.name} -> {place.readlink()}" if place.is_symlink() else place.name
         if isinstance(bundle, EngineError):
@@ -76,5 +79,6 @@ def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
             f"{threshold.value:.3f}",
             f"<= {threshold.false_accept_bound:.2%} at {threshold.confidence:.0%} (n={threshold.n_bad})",
             f"{threshold.false_reject_rate:.2%} (n={threshold.n_good})",
+            "none" if manifest.guard is None else f"fitted to {manifest.guard.fitted_to}",
         )
     return table

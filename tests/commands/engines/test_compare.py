@@ -14,7 +14,7 @@ from inspectd.binomial import interval, mcnemar
 from inspectd.cli import main
 from inspectd.commands.engines.compare import Comparison, Judged
 from inspectd.inference.preprocess import InputSpec
-from tests.factories import GREY_OF_CLASS, edit_manifest, make_toy_bundle, toy_image, toy_scores
+from tests.factories import GREY_OF_CLASS, add_guard, edit_manifest, make_toy_bundle, small_label, toy_image, toy_scores
 
 GREYS = {**GREY_OF_CLASS, "unknown_grey": 185}
 """unknown_grey: near enough to no_fail that a lax engine passes some."""
@@ -185,3 +185,17 @@ BOTH_RIGHT = photos_with("no_fail", ("pass", "pass"), 5)
 )
 def test_one_plain_sentence(judged: list[Judged], said: str) -> None:
     assert said in Comparison(tuple(judged + BOTH_RIGHT), "no_fail").conclusion()
+
+
+def test_a_guard_counts(tmp_path: Path, lax: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guarded = add_guard(make_toy_bundle(tmp_path / "toy", threshold=0.3, backends=["onnxruntime"]))
+    for label, fault in (("no_fail", {}), ("unknown_blot", {"blot_px": 10})):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for seed in range(100, 104):
+            cv2.imwrite(str(tmp_path / "photos" / label / f"{seed}.bmp"), small_label(seed=seed, **fault))
+    engines = compared(capsys, lax, guarded, tmp_path / "photos")["engines"]
+    assert engines["A"]["verdicts"] == {"no_fail": {"pass": 4}, "unknown_blot": {"pass": 4}}
+    assert engines["B"]["verdicts"] == {"no_fail": {"pass": 4}, "unknown_blot": {"uncertain": 4}}
+    assert main(["engines", "list", str(tmp_path), "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["guard"]["fitted_to"] == 12
