@@ -23,7 +23,7 @@ from inspectd.config import Config, load_config
 from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, JournalError, OutputError
 from inspectd.gate.outputs.base import SAFE_WITHIN_S, Output, Signals, make_safe
 from inspectd.inference import Engine, load_bundle, load_engine
-from inspectd.line.time_budget import least_budget, measure_image_ms, measure_record_ms
+from inspectd.line.time_budget import NextImages, least_budget, measure_images, measure_record_ms
 from inspectd.ownership import Claim
 from inspectd.records.journal_file import claim_file, damage, real_path
 from inspectd.terminal import console, folding_table
@@ -77,8 +77,13 @@ def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Find
     try:
         found = _camera(camera)
         yield found
-        if isinstance(engine, Engine) and found.ok is not False:
-            yield _time_budget(config, engine, camera if found.ok else None)
+        if isinstance(engine, Engine):
+            images = _images(camera) if found.ok else None
+            yield _small_faults(engine, images.size if isinstance(images, NextImages) else config.camera.known_size())
+            if isinstance(images, Finding):
+                yield images
+            elif found.ok is not False:
+                yield _time_budget(config, engine, images)
         if found.ok is None and config.gate.output.kind == "camera":
             yield Finding("output", None, "is on the camera that is in use: not checked", found.fix)
         else:
@@ -132,18 +137,35 @@ def _camera(camera: Camera) -> Finding:
     return Finding("camera", True, "every setting was applied and read back, and one image came")
 
 
-def _time_budget(config: Config, engine: Engine, camera: Camera | None) -> Finding:
-    """`camera`: an open camera; None if it can't be used now."""
-    budget = least_budget(config, engine)
-    notes = []
+def _images(camera: Camera) -> NextImages | Finding | None:
+    """Of an open camera; None if no label comes."""
     try:
-        image_ms = None if camera is None else measure_image_ms(camera)
+        return measure_images(camera)
     except CameraError as error:
         return Finding("time budget", False, str(error), "the camera worked at first: check its cable and power")
-    if image_ms is None:
+
+
+def _small_faults(engine: Engine, size: tuple[int, int] | None) -> Finding:
+    """`size`: width and height in px of the camera's images; None if it is not known."""
+    guard = engine.manifest.guard
+    if guard is None:
+        fix = "fit a guard with tools/fit_guard.py"
+        return Finding("small faults", None, "this engine has no guard: it sees gross faults only", fix)
+    misfit = engine.misfit(size)
+    if misfit is not None:
+        return Finding("small faults", False, misfit)
+    unknown = "" if size else f"; it needs images of {guard.width}x{guard.height} px, no image came to compare"
+    return Finding("small faults", True, f"guard fitted to {guard.fitted_to} good labels{unknown}")
+
+
+def _time_budget(config: Config, engine: Engine, images: NextImages | None) -> Finding:
+    """`images`: what the camera gave; None if no label came."""
+    budget = least_budget(config, engine)
+    notes = []
+    if images is None:
         notes.append("no label came: the time of an image is estimated from the exposure in the config")
     else:
-        budget = replace(budget, image_ms=max(budget.image_ms, image_ms))
+        budget = replace(budget, image_ms=max(budget.image_ms, images.ms))
     try:
         budget = replace(budget, record_ms=measure_record_ms(config.journal))
     except (OSError, sqlite3.Error):

@@ -18,10 +18,12 @@ _LIVE_KEYS = {"engine", "inference"}
 class Reload:
     """One reload, in a thread. Once it is `done`, `engine` is the new engine, or None if the old one stays."""
 
-    def __init__(self, path: Path, running: Config) -> None:
+    def __init__(self, path: Path, running: Config, image_size: tuple[int, int] | None = None) -> None:
+        """`image_size`: width and height in px of the running line's images; None if none was inspected yet."""
         self.engine: Engine | None = None
         self._path = path
         self._running = running
+        self._image_size = image_size or running.camera.known_size()
         self._thread = threading.Thread(target=self._load, name="reload", daemon=True)
         self._thread.start()
 
@@ -33,7 +35,7 @@ class Reload:
         try:
             config = load_config(self._path)
             engine = load_engine(load_bundle(config.engine), config.inference)
-            refusal = least_budget(self._running, engine).refusal
+            refusal = engine.misfit(self._image_size) or least_budget(self._running, engine).refusal
             if refusal is not None:
                 raise EngineError(f"{config.engine}: {refusal}")
         except Exception as error:  # after any error the line goes on with what it has

@@ -68,9 +68,9 @@ def run(path: Path) -> None:
 
 
 def _load_engine(path: Path, config: Config) -> Engine:
-    """Raises ConfigError if no label could be in time with this engine."""
+    """Raises ConfigError if no label could be judged with this engine, or none in time."""
     engine = load_engine(load_bundle(config.engine), config.inference)
-    refusal = least_budget(config, engine).refusal
+    refusal = engine.misfit(config.camera.known_size()) or least_budget(config, engine).refusal
     if refusal is not None:
         raise ConfigError(f"{path}: {refusal}")
     return engine
@@ -122,7 +122,7 @@ def _supervise(
             requests.reload = False
             systemd.notifier.reloading()
             line.reset()
-            reload = Reload(path, config)
+            reload = Reload(path, config, line.image_size)
         if reload is not None and reload.done:
             if reload.engine is not None:
                 line.swap_engine(reload.engine)

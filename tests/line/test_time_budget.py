@@ -16,7 +16,7 @@ from inspectd.line.time_budget import TimeBudget, measure_record_ms
 from inspectd.ownership import Claim
 from inspectd.records.journal import JournalConfig
 from tests.camera.mjpeg_peer import MjpegPeer
-from tests.factories import make_toy_bundle, toy_image
+from tests.factories import add_guard, make_toy_bundle, small_label, toy_image
 
 MS = st.floats(0.01, 1000)
 
@@ -97,6 +97,27 @@ def test_check_says_where_the_time_goes(line, capsys):
     assert re.search(r"image \d+\.\d \+ engine \d+\.\d \+ record \d+\.\d = \d+\.\d ms of gate.delay_ms 120", said)
 
 
+def test_check_says_whether_small_faults_are_seen(line, capsys):
+    main(["check", "--config", write(line)])
+    said = row(capsys.readouterr().out, "small faults")
+    assert said.startswith("small faults warn this engine has no guard: it sees gross faults only")
+    assert "tools/fit_guard.py" in said.split(" time budget ")[0]
+
+
+def test_check_names_the_guard_and_compares_the_sizes_of_its_images(line, capsys):
+    folder = line[0].parent
+    add_guard(folder / "engine")
+    assert main(["check", "--config", write(line)]) == 1
+    said = row(capsys.readouterr().out, "small faults")
+    assert said.startswith(
+        "small faults FAIL the guard of this engine was fitted to images of 160x120 px, but the image has 64x48 px"
+    )
+    for path in (folder / "images").iterdir():
+        cv2.imwrite(str(path), small_label(seed=int(path.stem)))
+    assert main(["check", "--config", write(line)]) == 0
+    assert row(capsys.readouterr().out, "small faults").startswith("small faults ok guard fitted to 12 good labels")
+
+
 def test_a_delay_that_leaves_no_time_fails_in_check(line, capsys):
     line[1]["camera"] |= {"exposure_us": 5000, "max_age_ms": 5.1}  # readout and transfer come on top
     line[1]["gate"]["delay_ms"] = 5.2
@@ -124,6 +145,15 @@ def test_a_line_whose_labels_can_never_be_in_time_does_not_start(line, camera, d
     assert ended.returncode == 78, ended.stderr
     assert says in ended.stderr
     assert "line.yaml" in ended.stderr
+
+
+def test_a_guard_for_other_images_than_the_config_states_does_not_start(line):
+    add_guard(line[0].parent / "engine")
+    line[1]["camera"] = {"kind": "opencv", "device": 0, "width_px": 640, "height_px": 480, "max_age_ms": 90}
+    command = [sys.executable, "-m", "inspectd", "run", "--config", write(line)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 78, ended.stderr
+    assert "fitted to images of 160x120 px, but the image has 640x480 px" in ended.stderr
 
 
 def test_check_beside_a_running_line_says_so_and_goes_on(line, capsys):

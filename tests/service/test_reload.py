@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from inspectd.config import load_config
 from inspectd.service import reload as module
 from inspectd.service.reload import Reload
-from tests.factories import make_toy_bundle
+from tests.factories import add_guard, make_toy_bundle
 from tests.faults.plant import Plant
 
 pytestmark = pytest.mark.slow
@@ -71,12 +71,12 @@ def config(plant: Plant) -> Path:
     return plant.config_path
 
 
-def reloaded(config: Path, **gate: Any) -> tuple[Any, list[str]]:
+def reloaded(config: Path, image_size: tuple[int, int] | None = None, **gate: Any) -> tuple[Any, list[str]]:
     """The engine, and why it was refused, on a line whose gate has these values."""
     running = load_config(config)
     running = running.model_copy(update={"gate": running.gate.model_copy(update=gate)})
     with capture_logs() as logs:
-        reload = Reload(config, running)
+        reload = Reload(config, running, image_size)
         while not reload.done:
             time.sleep(0.01)
     return reload.engine, [log["error"] for log in logs if log["event"].startswith("reload refused")]
@@ -102,6 +102,15 @@ def test_an_engine_too_slow_for_this_line_is_refused(config: Path) -> None:
     assert engine is None
     assert "every label would be rejected as late" in reason
     assert reloaded(config)[0] is not None
+
+
+def test_a_guard_for_images_of_another_size_is_refused(plant: Plant, config: Path) -> None:
+    add_guard(plant.engine)
+    engine, (reason,) = reloaded(config, image_size=(64, 48))
+    assert engine is None
+    assert "fitted to images of 160x120 px, but the image has 64x48 px" in reason
+    assert reloaded(config, image_size=(160, 120))[0] is not None
+    assert reloaded(config)[0] is not None, "the size is not known before the first image"
 
 
 @pytest.mark.parametrize(

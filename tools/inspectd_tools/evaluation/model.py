@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inspectd.decision import Policy
 from inspectd.errors import ConfigError
-from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
+from inspectd.inference import Bundle, Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.networks.predict import Network, classifier_network
 from inspectd_tools.settings import TrainingSettings
@@ -38,6 +38,8 @@ class Model:
     """None for a run."""
     policy: Policy | None = None
     """From scores to a verdict. None for a run, which has no threshold."""
+    engine: Engine | None = None
+    """None for a run."""
 
 
 def open_model(path: Path, backend: str | None, precision: str) -> Model:
@@ -81,6 +83,7 @@ def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
         seen=frozenset((manifest.threshold.calibration_fingerprint, trained_on)),
         bundle=bundle,
         policy=engine.policy,
+        engine=engine,
     )
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.camera.image_files import read_photo
+from inspectd.decision import Policy
 from inspectd.errors import EngineError, InferenceError
-from inspectd.part import words
+from inspectd.part import Fault, Pass, Uncertain, words
 from inspectd_tools.data.images import Images
 from inspectd_tools.evaluation.model import Model
 from inspectd_tools.evaluation.photos import Photos
@@ -63,7 +65,7 @@ def _judgement(model: Model, images: Images, place: int, folder: str | None, sco
     if not np.isfinite(scores).all():
         raise EngineError(f"{path}: scores are not numbers: {scores.tolist()}")
     try:
-        verdict = None if model.policy is None else words(model.policy.judge(scores.tolist())).verdict
+        verdict = None if model.policy is None else words(_verdict(model, model.policy, path, scores)).verdict
     except InferenceError as error:
         raise EngineError(f"{path}: {error}") from error
     label = int(images.labels[place]) if folder is None else -1
@@ -76,6 +78,14 @@ def _judgement(model: Model, images: Images, place: int, folder: str | None, sco
         predicted=model.classes[int(scores.argmax())],
         verdict=verdict,
     )
+
+
+def _verdict(model: Model, policy: Policy, path: Path, scores: NDArray[np.float64]) -> Pass | Fault | Uncertain:
+    """Raises InferenceError, ConfigError."""
+    verdict = policy.judge(scores.tolist())
+    if not isinstance(verdict, Pass) or model.engine is None or model.engine.manifest.guard is None:
+        return verdict
+    return model.engine.judge(read_photo(path)).verdict  # the guard looks at the photo in full size
 
 
 def arrays(
