@@ -18,6 +18,8 @@ class Tally:
     uncertain: int
     missed: dict[str, int]
     open: int
+    anomalies: int = 0
+    """How many of `uncertain` the guard stopped."""
 
     @property
     def rejected(self) -> int:
@@ -36,6 +38,7 @@ class Books:
         self._passed = 0
         self._faults: Counter[str] = Counter()
         self._uncertain = 0
+        self._anomalies = 0
         self._missed: Counter[str] = Counter()
 
     def trigger(self, part_id: int) -> None:
@@ -59,8 +62,9 @@ class Books:
                     self._on_the_way.add(part_id)
                 case Fault(scores):
                     self._faults[scores.predicted] += 1
-                case Uncertain():
+                case Uncertain(anomaly=anomaly):
                     self._uncertain += 1
+                    self._anomalies += anomaly is not None
                 case _:
                     self._missed[verdict.reason] += 1
             self._balance()
@@ -85,6 +89,7 @@ class Books:
                 self._uncertain,
                 dict(self._missed),
                 len(self._open),
+                self._anomalies,
             )
 
     def _balance(self) -> None:

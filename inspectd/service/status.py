@@ -5,7 +5,7 @@ from collections import deque
 
 from inspectd.line.ledger import Tally
 from inspectd.line.line import Health
-from inspectd.part import Uncertain
+from inspectd.part import ANOMALY, Uncertain
 
 _WINDOW_S = 60.0
 
@@ -35,7 +35,8 @@ class StatusLine:
         return 60 * (n_to - n_from) / (t_to - t_from) if t_to > t_from else 0.0
 
     def _note_reject(self, tally: Tally) -> None:
-        rejects = {**tally.faults, **tally.missed, Uncertain.word: tally.uncertain}
+        uncertain = {Uncertain.word: tally.uncertain - tally.anomalies, ANOMALY: tally.anomalies}
+        rejects = {**tally.faults, **tally.missed, **uncertain}
         for kind, count in rejects.items():
             if count > self._rejects.get(kind, 0):
                 self._last_reject = f"{kind} at {time.strftime('%H:%M:%S')}"

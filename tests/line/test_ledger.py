@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from inspectd.errors import LineFault
 from inspectd.line.ledger import Books
-from inspectd.part import Fault, Missed, MissedReason, Pass, Scores, Uncertain, Verdict
+from inspectd.part import Anomaly, Fault, Missed, MissedReason, Pass, Scores, Uncertain, Verdict
 
 SCORES = Scores(("crooked", "good"), (0.2, 0.9))
 verdicts = st.sampled_from(
@@ -41,6 +41,12 @@ def test_every_verdict_is_counted_under_its_own_name(given_verdicts):
     assert tally.faults == Counter("good" for verdict in given_verdicts if isinstance(verdict, Fault))
     assert tally.uncertain == given_verdicts.count(Uncertain(SCORES))
     assert tally.missed == Counter(verdict.reason for verdict in given_verdicts if isinstance(verdict, Missed))
+
+
+def test_an_anomaly_is_uncertain_and_is_counted_among_these():
+    anomaly = Anomaly("print", (0, 0, 1, 1), 1.5)
+    tally = books_with(Pass(SCORES), Uncertain(SCORES, anomaly), Uncertain(SCORES), Uncertain(SCORES, anomaly)).tally()
+    assert (tally.uncertain, tally.anomalies, tally.rejected) == (3, 2, 3)
 
 
 LOST_UPDATES = [("_triggers", -1), ("_triggers", 1), ("_passed", -1), ("_passed", 1), ("_uncertain", -1)]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from inspectd.gate.outcome import GateState
@@ -21,3 +23,12 @@ def test_the_status_says_what_passed_what_was_rejected_and_what_the_gate_does():
 @pytest.mark.parametrize("lost", [1, 2])
 def test_images_that_the_archive_dropped_are_in_the_status(lost):
     assert StatusLine().text(TALLY, health(images_lost=lost), 0).endswith(f", gate running, {lost} images lost")
+
+
+def test_the_last_reject_may_be_an_anomaly():
+    status = StatusLine()
+    status.text(TALLY, health(), 0)
+    tally = replace(TALLY, triggers=11, uncertain=2, anomalies=1)
+    assert "4 rejected, last reject anomaly at " in status.text(tally, health(), 1)
+    tally = replace(tally, triggers=12, uncertain=3)
+    assert "5 rejected, last reject uncertain at " in status.text(tally, health(), 2)
