@@ -12,7 +12,7 @@ import pytest
 
 from inspectd.cli import main
 from inspectd.gate.outcome import Outcome
-from inspectd.part import Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
+from inspectd.part import Anomaly, Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
 from inspectd.records.journal import Journal, JournalConfig, Stages
 
 HOUR_NS = 3600 * 10**9
@@ -166,9 +166,67 @@ BAD = Fault(Scores(("bad", "good"), (0.9, 0.1)))
 STAGES = Stages(acquire_us=1, queue_us=1, verdict_us=1)
 
 
-def record(journal, number, verdict=BAD):
+def record(journal, number, verdict=BAD, stages=STAGES):
     now_ns = time.monotonic_ns()
-    journal.append(Part(number, number, now_ns, time.time_ns(), now_ns), verdict, STAGES)
+    journal.append(Part(number, number, now_ns, time.time_ns(), now_ns), verdict, stages)
+
+
+@pytest.fixture
+def guarded(other):
+    """3 labels that the guard stopped, 1 with a low certainty, 1 good one; the guard took 2 ms for each but the second last."""
+    journal, path = other
+    good = Scores(("bad", "good"), (0.1, 0.9))
+    found = [Anomaly("print", (120, 80, 24, 16), 1.75), Anomaly("turned", (90, 60, 400, 200), 1.2)]
+    verdicts = [*(Uncertain(good, each) for each in (*found, found[0])), Uncertain(good), Pass(good)]
+    for number, verdict in enumerate(verdicts, 1):
+        looked = verdict != Uncertain(good)
+        record(journal, number, verdict, Stages(1, 1, 1, 1, 1, guard_us=2000 if looked else None))
+        journal.amend_outcome(
+            number, Outcome.PASSED if number == 5 else Outcome.NOT_DRIVEN if number == 1 else Outcome.REJECTED, 0
+        )
+    journal.close()
+    return path
+
+
+def test_anomalies_are_a_part_of_the_uncertain_parts_by_kind(guarded, capsys):
+    code, out = report(capsys, "--journal", guarded, "--json")
+    figures = json.loads(out)
+    assert code == 0
+    assert (figures["uncertain"], figures["anomalies"]) == (4, {"print": 2, "turned": 1})
+    assert figures["books_balance"] is True
+    assert figures["latency_ms"]["guard"]["max"] == 2.0
+    assert figures["not_driven"][0]["reason"] == "anomaly"
+
+
+def test_for_people_the_report_has_anomalies_and_the_guards_time(guarded, capsys):
+    _, out = report(capsys, "--journal", guarded)
+    for line in ("uncertain +│ 4 +│ 80.00%", "  anomaly: print +│ 2 +│ 40.00%", "  anomaly: turned +│ 1 +│ 20.00%"):
+        assert re.search(f"│ {line}", out)
+    assert re.search(r"│ guard +│ 2.00 │", out)
+    assert "│ anomaly " in out[out.rindex("look for these labels") :]
+
+
+def test_without_a_guard_the_report_shows_no_anomalies(journal, capsys):
+    _, out = report(capsys, "--journal", journal)
+    assert "anomaly" not in out
+    assert re.search(r"│ guard +│ - +│", out)
+
+
+def test_the_csv_has_the_columns_of_an_anomaly(guarded, capsys):
+    rows = list(csv.DictReader(io.StringIO(report(capsys, "--journal", guarded, "--csv")[1])))
+    columns = (
+        "reason",
+        "anomaly_kind",
+        "anomaly_left",
+        "anomaly_top",
+        "anomaly_width",
+        "anomaly_height",
+        "anomaly_excess",
+        "guard_us",
+    )
+    found = [tuple(row[column] for column in columns) for row in rows]
+    assert found[0] == ("anomaly", "print", "120", "80", "24", "16", "1.75", "2000")
+    assert found[3:] == [("",) * 8, ("",) * 7 + ("2000",)]
 
 
 @pytest.mark.parametrize(("counted", "code"), [(3, 0), (4, 1), (2, 1)])

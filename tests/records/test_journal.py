@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +44,7 @@ _PX = st.integers(0, 20_000)
 _SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=2).map(lambda values: Scores(("bad", "good"), tuple(values)))
 _ANOMALIES = st.builds(
     Anomaly,
-    st.sampled_from(["print", "part", "turned", "shifted"]),
+    st.sampled_from(get_args(get_type_hints(Anomaly)["kind"])),
     st.tuples(*[_PX] * 4),
     st.floats(1, exclude_min=True),
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from inspectd.part import Uncertain, VerdictWords
+from inspectd.part import ANOMALY, Uncertain, VerdictWords
 from inspectd.records.accounts import Accounts
 from inspectd.records.summary import PERCENTILES, Summary, iso
 from inspectd.terminal import folding_table
@@ -21,6 +21,7 @@ def tables(summary: Summary) -> list[Table]:
         "passed": summary.passed,
         **{f"fault: {name}": count for name, count in summary.faults.items()},
         Uncertain.word: summary.uncertain,
+        **{f"  {ANOMALY}: {kind}": count for kind, count in summary.anomalies.items()},
         **{f"missed: {reason}": count for reason, count in summary.missed.items()},
         "rejected without a row": summary.unrecorded,
         **({"passed, not confirmed": summary.unconfirmed_passes} if summary.unconfirmed_passes else {}),
