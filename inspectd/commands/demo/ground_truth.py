@@ -15,7 +15,7 @@ from inspectd.camera.image_files import SUFFIXES
 from inspectd.errors import ConfigError, LineFault
 from inspectd.files.csv_file import CsvRow, read_csv
 from inspectd.files.text_file import one_line, shown
-from inspectd.part import Missed, Pass, VerdictWords
+from inspectd.part import Anomaly, Missed, Pass, VerdictWords
 from inspectd.records.journal import open_for_reading
 
 UNKNOWN = "unknown"
@@ -45,6 +45,7 @@ class Row:
     verdict_us: int
     lateness_us: int | None
     image: str | None
+    anomaly: Anomaly | None = None
 
     @property
     def passed(self) -> bool:
@@ -55,6 +56,11 @@ class Row:
     def label(self) -> str:
         """The class or reason of the verdict."""
         return VerdictWords(self.verdict, self.reason, self.predicted).label
+
+    @property
+    def said(self) -> str:
+        """`label`, with the excess of an anomaly: `anomaly 1.75x`."""
+        return self.label if self.anomaly is None else f"{self.label} {self.anomaly.excess:.2f}x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +200,12 @@ def _row(row: sqlite3.Row) -> Row:
         verdict_us=row["verdict_us"],
         lateness_us=row["gate_lateness_us"],
         image=row["image"],
+        anomaly=_anomaly(row),
     )
+
+
+def _anomaly(row: sqlite3.Row) -> Anomaly | None:
+    if row["anomaly_kind"] is None:
+        return None
+    box = (row["anomaly_left"], row["anomaly_top"], row["anomaly_width"], row["anomaly_height"])
+    return Anomaly(row["anomaly_kind"], box, row["anomaly_excess"])

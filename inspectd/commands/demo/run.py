@@ -19,7 +19,7 @@ from inspectd.camera.pylon.camera import PylonConfig
 from inspectd.commands.demo.ground_truth import UNKNOWN, Comparison, Row, Truth, compare, read_rows, read_truth
 from inspectd.commands.demo.view import live_view, result_tables
 from inspectd.config import load_config
-from inspectd.contact_sheet import write_contact_sheet
+from inspectd.contact_sheet import Tile, write_contact_sheet
 from inspectd.errors import ConfigError, JournalError, LineFault
 from inspectd.files.yaml_file import dump_yaml, read_yaml
 from inspectd.inference import load_bundle
@@ -157,8 +157,9 @@ def _show(comparison: Comparison, folder: Path, out: Path) -> None:
     )
 
 
-def _tile(row: Row, truth: Truth, pass_class: str, folder: Path) -> tuple[Path, tuple[str, str], tuple[int, int, int]]:
-    certainty = "" if row.certainty is None else f" {row.certainty:.2f}"
+def _tile(row: Row, truth: Truth, pass_class: str, folder: Path) -> Tile:
+    certainty = "" if row.certainty is None or row.anomaly is not None else f" {row.certainty:.2f}"
     was = f"{UNKNOWN}: {truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
     colour = _ORANGE if truth.label_class == pass_class else _RED
-    return folder / truth.file, (f"{row.part}: {row.label}{certainty}", f"was {was}"), colour
+    caption = (f"{row.part}: {row.said}{certainty}", f"was {was}")
+    return Tile(folder / truth.file, caption, colour, row.anomaly.box if row.anomaly is not None else None)

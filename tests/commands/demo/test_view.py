@@ -3,7 +3,7 @@ from rich.console import Console
 
 from inspectd.commands.demo.ground_truth import Comparison, Row, Truth
 from inspectd.commands.demo.view import live_view, result_tables
-from inspectd.part import MissedReason
+from inspectd.part import Anomaly, MissedReason
 
 
 def row(part: int, verdict: str, reason: str | None = None, predicted: str | None = None) -> Row:
@@ -31,3 +31,35 @@ def test_a_terminal_of_80_columns_shows_the_whole_name_of_a_class(name, mark, ti
     text = console.export_text()
     assert "…" not in text
     assert text.count(mark) == times
+
+
+def stopped(part: int) -> Row:
+    """A label that the guard stopped."""
+    anomaly = Anomaly("print", (200, 120, 32, 24), 1.754)
+    return Row(part, part, "uncertain", "anomaly", "good", 0.97, (), "rejected", 5000, 10, None, anomaly)
+
+
+def test_a_label_that_the_guard_stopped_is_an_anomaly_and_not_another_fault():
+    rows = [stopped(1), stopped(2), row(3, "uncertain"), row(4, "fault", None, "oil"), row(5, "pass", None, "good")]
+    truth = [*[Truth("a.png", "crooked", "")] * 4, Truth("a.png", "good", "")]
+    table = result_tables(Comparison(list(zip(rows, truth, strict=True)), "good"))[0]
+    headers = [str(column.header).replace("-\n", "").replace("\n", " ") for column in table.columns]
+    assert headers == ["what it was", "parts", "passed", "its class", "other fault", "uncertain", "anomaly", "missed"]
+    cells = [list(column.cells) for column in table.columns]
+    assert [cell[0] for cell in cells] == ["crooked", "4", "", "", "1", "1", "2", ""]
+    assert [cell[1] for cell in cells] == ["good", "1", "1", "", "", "", "", ""]
+
+
+def test_a_terminal_of_80_columns_shows_the_whole_name_of_a_class_beside_anomalies():
+    name = "fail_label_not_fully_printed"
+    console = Console(width=80, record=True)
+    console.print(result_tables(Comparison([(stopped(1), Truth("a.png", name, ""))], "good"))[0])
+    assert name in console.export_text()
+
+
+def test_the_live_view_says_how_far_an_anomaly_is_above_its_limit():
+    console = Console(width=80, record=True)
+    console.print(live_view([stopped(1), stopped(2)], 2))
+    text = console.export_text()
+    assert text.count("anomaly 1.75x") == 2
+    assert text.count("anomaly") == 3, "two rejects, one count"

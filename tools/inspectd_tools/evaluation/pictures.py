@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from inspectd.camera.image_files import read_photo
-from inspectd.contact_sheet import write_contact_sheet
+from inspectd.contact_sheet import Tile, write_contact_sheet
 from inspectd.inference.preprocess import to_colour
 from inspectd.part import Pass
 from inspectd.terminal import track
@@ -121,6 +121,6 @@ def _font(lines: Sequence[str], width: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _tile(photo: Judgement) -> tuple[NDArray[np.uint8], tuple[str, str], tuple[int, int, int]]:
+def _tile(photo: Judgement) -> Tile:
     said = f"{photo.predicted} {photo.certainty:.2f}"
-    return _image(photo), (said, f"is {short(photo.truth)}"), _RED_BGR
+    return Tile(_image(photo), (said, f"is {short(photo.truth)}"), _RED_BGR)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from inspectd.camera.image_files import read_photo
-from inspectd.contact_sheet import write_contact_sheet
+from inspectd.contact_sheet import Tile, write_contact_sheet
 from inspectd.inference.preprocess import InputSpec, to_colour
 from inspectd_tools.explain.evidence import Map
 from inspectd_tools.explain.explanation import Explanation, Seen
@@ -86,7 +86,7 @@ def write_sheet(path: Path, explanations: Sequence[Explanation], spec: InputSpec
     for explanation in explanations:
         seen = explanation.seen
         overlay = cv2.cvtColor(panels(explanation, spec)[2], cv2.COLOR_RGB2BGR)
-        tiles.append((overlay, (f"{seen.predicted} {seen.certainty:.2f}", seen.subject.path.name), _RED_BGR))
+        tiles.append(Tile(overlay, (f"{seen.predicted} {seen.certainty:.2f}", seen.subject.path.name), _RED_BGR))
     write_contact_sheet(path, tiles)
 
 
