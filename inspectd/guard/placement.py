@@ -1,4 +1,4 @@
-"""Where the part lies in the image, and where the print lies on the part.
+"""Where the part is in the image, and where the print is on the part.
 
 Both are measurements: how far the print is turned and shifted against the mean of good labels. They also straighten the
 label, so that every place of it can be compared with the same place of good ones.

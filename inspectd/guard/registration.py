@@ -1,4 +1,4 @@
-"""Where something lies in an image: turned and shifted against the mean of good ones, to a fraction of a pixel.
+"""Where something is in an image: turned and shifted against the mean of good ones, to a fraction of a pixel.
 
 Inverse compositional Lucas-Kanade with weights: what differs from one good image to the next (other text, another
 light) counts little, and so does what fits badly in this one (something in front of it). Gain, offset and slope of the light are fitted along, so that they are not taken for movement.

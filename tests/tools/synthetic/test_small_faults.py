@@ -105,7 +105,8 @@ def test_the_seed_decides_all_and_only_what_is_masked_changes(which, kind, size,
     np.testing.assert_array_equal(photo, before)
     near = cv2.dilate(first.mask, np.ones((11, 11))) > 0  # edges of ink, and of the lens
     assert (np.abs(first.image.astype(int) - photo)[~near] <= 1).all()
-    assert not np.array_equal(first.image, seeded(which, kind, size, seed + 1).image)
+    others = [seeded(which, kind, size, seed + other).image for other in range(1, 12)]
+    assert not all(np.array_equal(first.image, other) for other in others)  # a turn has two directions only
 
 
 def test_a_photo_without_print_is_refused():

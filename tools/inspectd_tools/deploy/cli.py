@@ -158,6 +158,10 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> Non
     if len(tried) + len(plans) > 1:
         screen.print(precision_table([*tried, *plans], chosen))
     print(f"{options.out}: {summary(threshold)}\n{trial}")
+    print(
+        f"It sees no small faults yet. To add a guard: python tools/fit_guard.py {options.out} --data {options.data or 'PHOTOS'} "
+        f"--out {options.out}-guarded"
+    )
 
 
 def _lowest_bound(groups: Groups) -> float:

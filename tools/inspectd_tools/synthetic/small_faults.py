@@ -26,7 +26,9 @@ _GROUND = GroundConfig(classes=("good",))
 _MARGIN_PX = 64
 """Surface around the print that is kept, for its texture and for what reaches over the edge of the print."""
 _NEAR_PX = 36
-"""Strokes that are nearer belong to one print."""
+"""Strokes that are nearer belong together."""
+_SPECK = 0.05
+"""Strokes that together have less than this share of the ink are dirt, not print."""
 _LENS_SIGMA_PX = 0.7
 _TRIES = 200
 
@@ -86,7 +88,7 @@ class Seeded:
 
 
 def find_print(photo: Grey) -> Print:
-    """(h, w) uint8 -> its print: the island with the most ink on the bright part. Raises ValueError if there is none."""
+    """(h, w) uint8 -> its print: the ink on the bright part. Raises ValueError if there is none."""
     bare = surface(photo, _INK)
     part = (bare > 0.6 * np.percentile(bare, 95)).astype(np.uint8) * 255
     edge = np.ones((_INK.stroke_px // 2 * 2 + 1,) * 2, np.uint8)
@@ -95,7 +97,8 @@ def find_print(photo: Grey) -> Print:
     if not ink.any():
         raise ValueError("no print found: nothing on the bright part is darker than the surface around it")
     _, islands = cv2.connectedComponents(cv2.dilate(ink, np.ones((_NEAR_PX, _NEAR_PX), np.uint8)))
-    ink[islands != np.bincount(islands[ink > 0]).argmax()] = 0
+    shares = np.bincount(islands[ink > 0]) / cv2.countNonZero(ink)
+    ink[~np.isin(islands, np.flatnonzero(shares >= _SPECK))] = 0
     corners = cv2.boxPoints(cv2.minAreaRect(cv2.findNonZero(ink)))
     region = np.zeros_like(photo)
     cv2.fillPoly(region, [np.round(corners).astype(np.int32)], 255)

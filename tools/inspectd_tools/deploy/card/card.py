@@ -19,6 +19,10 @@ from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.settings import TrainingSettings
 
 _EXAMPLES = "explanations.jpg"
+SMALL_FAULTS = "## Small faults"
+_NO_GUARD = """\
+This engine has no guard. It sees the whole label at low resolution: a character that is missing, a spatter of ink, a thin scratch
+or a print that is slightly turned can pass. `tools/fit_guard.py` adds a guard, which needs photos of good labels alone."""
 _LOOKS = f"""\
 For each class, the correct test image with the median certainty; then the worst images: bad ones that look most like good
 ones, and good ones that look least like them. The brighter a pixel, the more it changes the score of the class against the
@@ -52,6 +56,10 @@ def write_card(
         *_guarantee(manifest.threshold, trial),
         *performance(found, manifest, test.images.fingerprint),
         *blind_spots(found, manifest, test),
+        SMALL_FAULTS,
+        "",
+        _NO_GUARD,
+        "",
         "## Where it looks",
         "",
         _LOOKS,

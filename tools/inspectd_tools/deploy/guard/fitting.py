@@ -67,15 +67,15 @@ def fit_guard(photos: GoodPhotos, rejected: float) -> Fitted:
 def golden_scores(bundle: Bundle, guard: Guard) -> tuple[GuardScores, ...]:
     """Of each golden image. Raises ConfigError if one has another size than the guard."""
     return tuple(
-        _three(_judge(guard, to_grey(decode_photo(bundle.read(golden), path)), path))
+        _four(_judge(guard, to_grey(decode_photo(bundle.read(golden), path)), path))
         for golden in bundle.manifest.golden
         for path in [bundle.folder / golden.path]
     )
 
 
-def _three(judgement: Judgement) -> GuardScores:
-    print_, surroundings, position = judgement.scores
-    return print_, surroundings, position
+def _four(judgement: Judgement) -> GuardScores:
+    print_, part, turned, shifted = judgement.scores
+    return print_, part, turned, shifted
 
 
 def _as_loaded(guard: Guard) -> tuple[Guard, bytes]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from inspectd_tools.deploy.card.card import SMALL_FAULTS
 from inspectd_tools.deploy.card.markdown import table
 from inspectd_tools.deploy.guard.detection import Found
 from inspectd_tools.deploy.guard.fitting import Fitted
 from inspectd_tools.deploy.guard.photos import fingerprint
 from inspectd_tools.metrics.rates import Rate
 
-_SCORES = ("print", "surroundings", "position")
+_SCORES = ("print", "part", "turned", "shifted")
 
 
 def section(fitted: Fitted, found: Sequence[Found]) -> str:
@@ -19,7 +20,7 @@ def section(fitted: Fitted, found: Sequence[Found]) -> str:
     good, *faults = found
     return "\n".join(
         [
-            "## Small faults",
+            SMALL_FAULTS,
             "",
             "A guard looks at every place of a label that the network would let pass, and compares it with good labels. A label "
             "that is beyond one of its limits is uncertain, with the reason `anomaly`. So the guard can only reject more labels; "
