@@ -38,9 +38,9 @@ class Run:
     outages: list[sqlite3.Row]
 
     def ms(self, column: str, *percentiles: float) -> list[float]:
-        """Percentiles of one column in ms, over the parts that have it, without the first second (warm-up)."""
+        """Percentiles of one column in ms, without the first second (warm-up); empty if no part has this column."""
         values = [row[column] for row in self.rows[self._warm_up() :] if row[column] is not None]
-        return [float(value) / 1000 for value in np.percentile(values, percentiles)]
+        return [float(value) / 1000 for value in np.percentile(values, percentiles)] if values else []
 
     def lateness_ms(self, *percentiles: float) -> list[float]:
         """Percentiles of the lateness of the rejects; empty if there was none."""

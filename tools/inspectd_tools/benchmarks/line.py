@@ -13,7 +13,7 @@ from inspectd.terminal import console, track
 from inspectd_tools.benchmarks.daemon import Bench, Run
 from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
 
-_STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "record_us")
+_STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "guard_us", "record_us")
 
 
 def measure_line(bench: Bench, rate_hz: float, seconds: float, sparse_parts: int) -> dict[str, Any]:
