@@ -22,7 +22,10 @@ def sentences(error: ValidationError, model: type[BaseModel]) -> list[str]:
     for detail in error.errors(include_url=False):
         key = ".".join(_keys(detail, schema))
         value, problem = _problem(detail, schema)
-        problems.setdefault(f"{key}: {value}" if key else value, []).append(problem)
+        begin = f"{key}: {value}"
+        if not key or problem.startswith(f"{key}."):  # it names its keys itself
+            begin = value
+        problems.setdefault(begin, []).append(problem)
     # a key that takes a number or text has one problem with each
     return [one_line(redacted(begin + ", or ".join(each))) for begin, each in problems.items()]
 
