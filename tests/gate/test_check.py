@@ -101,8 +101,8 @@ def test_a_device_without_a_watchdog_fails_unless_somebody_waives_it(plc, output
     assert (code, "gate.output.watchdog: missing" in text) == (1, True)
     code, text = check({**without, "watchdog_waiver": "the PLC stops the belt itself (JM)"})
     assert (code, "the PLC stops the belt itself (JM)" in text) == (0, True)
-    code, text = check({**output, "watchdog": {"register_address": 0, "unit_ms": 1}})
-    assert (code, "watchdog is off (register 0 is 0)" in text) == (1, True)
+    code, text = check({**output, "watchdog": {"register_address": 1, "unit_ms": 1}})
+    assert (code, "watchdog is off (register 1 is 0)" in text) == (1, True)
 
 
 def test_an_output_of_a_running_line_is_said_to_be_in_use_and_left_alone(plc, output, check):
@@ -169,3 +169,10 @@ def test_a_clock_service_that_does_not_answer_is_a_finding(output, check, tmp_pa
     code, text = check(output)
     assert code == 0, text
     assert "timedatectl does not answer" in text
+
+
+def test_a_folder_that_plays_the_camera_and_is_missing_has_its_own_fix(output, check):
+    code, text = check(output, camera={"kind": "replay", "source": "nothing/../gone", "max_age_ms": 90})
+    assert code == 1
+    assert "correct camera.source; a relative path starts at the folder of the config" in text
+    assert "has power" not in text

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from inspectd.part import Uncertain, VerdictWords
+from inspectd.part import MissedReason, Uncertain, VerdictWords
 from inspectd.records.accounts import Accounts
 from inspectd.records.summary import PERCENTILES, Summary, iso
 from inspectd.terminal import folding_table
@@ -21,7 +21,7 @@ def tables(summary: Summary) -> list[Table]:
         "passed": summary.passed,
         **{f"fault: {name}": count for name, count in summary.faults.items()},
         Uncertain.word: summary.uncertain,
-        **{f"missed: {reason}": count for reason, count in summary.missed.items()},
+        **_missed(summary),
         "rejected without a row": summary.unrecorded,
         **({"passed, not confirmed": summary.unconfirmed_passes} if summary.unconfirmed_passes else {}),
         "NOT DRIVEN: look for these labels": len(summary.not_driven),
@@ -42,6 +42,16 @@ def tables(summary: Summary) -> list[Table]:
     if findings:
         wanted.append(_findings_table(findings))
     return wanted
+
+
+def _missed(summary: Summary) -> dict[str, int]:
+    rows = {}
+    for reason, count in summary.missed.items():
+        rows[f"missed: {reason}"] = count
+        stopped = summary.gate.get("rejected_stopped", 0)
+        if reason == MissedReason.LATE and stopped:
+            rows["- of these, rejected because run permit was off"] = stopped
+    return rows
 
 
 def _findings(accounts: Accounts) -> Iterator[str]:

@@ -224,7 +224,7 @@ class ModbusOutput:
 
     def _ask(self, function: str, *args: Any, **kwargs: Any) -> Any:
         """An error ends the connection: a late answer must not be taken for the answer to the next question. Some devices
-        end a connection now and then; it is then made anew once. What the device forgot meanwhile does not read back."""
+        end a connection now and then; then it is opened again, once. What the device forgot meanwhile does not read back."""
         try:
             answer = self._ask_once(function, *args, **kwargs)
         except ConnectionError:
@@ -263,16 +263,20 @@ class ModbusOutput:
             address = _address(self._config.host)
         except OSError as error:
             raise OutputError(f"{self._name}: has no address: {error}") from error
-        client = ModbusTcpClient(address, port=self._config.port, timeout=self._config.timeout_ms / 1000, retries=0)
+        timeout_s = self._config.timeout_ms / 1000
         try:
-            is_connected = client.connect()
-        except Exception as error:
-            raise OutputError(f"{self._name}: {error}") from error
-        if not is_connected:
-            raise OutputError(f"{self._name}: no answer within {self._config.timeout_ms:g} ms")
-        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = socket.create_connection((address, self._config.port), timeout_s)
+        except ConnectionRefusedError as error:
+            raise OutputError(f"{self._name}: connection refused: nothing listens on this port") from error
+        except TimeoutError as error:
+            raise OutputError(f"{self._name}: no answer within {self._config.timeout_ms:g} ms") from error
+        except OSError as error:
+            raise OutputError(f"{self._name}: {error.strerror or error}") from error
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # closing it resets it: what a cut cable holds back must not reach the device later
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        client = ModbusTcpClient(address, port=self._config.port, timeout=timeout_s, retries=0)
+        client.socket = connection  # its own `connect` hides why a connection failed
         self._client = client
 
     @property
