@@ -110,7 +110,12 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(verbs: Verbs) -> None:
-    parser = verbs.add_parser("run", help="inspect labels until a signal stops it; the service runs this")
+    parser = verbs.add_parser(
+        "run",
+        help="inspect labels until a signal stops it; the service runs this",
+        description="Inspects labels until SIGTERM or Ctrl-C stops it: labels on the way get their verdict first. SIGHUP "
+        "(kill -HUP PID) reads the config again, loads its engine and releases a latched stop. Exit codes: see inspectd --help.",
+    )
     _add_config(parser)
     parser.set_defaults(verb=_run)
 

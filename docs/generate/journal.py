@@ -1,10 +1,12 @@
 """Reference of the journal's tables, from the SQL that makes them."""
 
+import inspect
 import re
 from collections.abc import Iterator
 
 from prose import code, prose, table
 
+from inspectd.gate.outcome import Outcome
 from inspectd.records import journal_schema
 
 _HEAD = f"""# Journal
@@ -22,10 +24,18 @@ Journals of earlier versions are brought up to date when the line opens them. No
 
 _TABLE = re.compile(r"CREATE TABLE (\w+) \((?: *-- *([^\n]*))?\n(.*?)\n\) STRICT;", re.DOTALL)
 _COLUMN = re.compile(r"^ *(\w+) (INTEGER|TEXT|REAL)([^\n]*?),?(?: *-- *([^\n]*))?$", re.MULTILINE)
+_MEMBER = re.compile(r"^ +([A-Z_]+) = \d+  # (.*)$", re.MULTILINE)
 
 
 def page() -> str:
-    return "\n\n".join([_HEAD, *_tables(journal_schema._SCHEMA)]) + "\n"
+    return "\n\n".join([_HEAD, *_tables(journal_schema._SCHEMA), *_outcomes()]) + "\n"
+
+
+def _outcomes() -> Iterator[str]:
+    members = _MEMBER.findall(inspect.getsource(Outcome))
+    assert [name for name, _ in members] == [outcome.name for outcome in Outcome], "each outcome needs a comment"
+    yield "## Words of gate_outcome"
+    yield table(["word", "meaning"], [(code(name.lower()), prose(meaning)) for name, meaning in members])
 
 
 def _tables(sql: str) -> Iterator[str]:

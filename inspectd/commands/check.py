@@ -190,9 +190,12 @@ def _actuator(output: Output, width_ms: float, may_pulse: Callable[[str], bool])
         try:
             output.write(Signals(actuator=True))
             time.sleep(width_ms / 1000)
-            was_on = output.actuator()
+            was_on, permit = output.actuator(), output.run_permit()
         finally:
             make_safe(output, within_s=SAFE_WITHIN_S)
+    if permit:
+        fix = "give each signal its own channel of the device: look at the addresses and the wires"
+        return Finding("actuator", False, "its pulse also switched run permit on", fix)
     if was_on:
         return Finding(
             "actuator", True, f"read back as on for {width_ms:g} ms, then as off; look at the rejector: did it move?"

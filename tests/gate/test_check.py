@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -15,8 +16,9 @@ import yaml
 from inspectd.cli import main
 from inspectd.errors import InUseError
 from inspectd.ownership import Claim
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.factories import make_toy_bundle, toy_image
+from tests.gate.outputs.test_modbus import Server
 
 pytestmark = pytest.mark.slow
 
@@ -176,3 +178,24 @@ def test_a_folder_that_plays_the_camera_and_is_missing_has_its_own_fix(output, c
     assert code == 1
     assert "correct camera.source; a relative path starts at the folder of the config" in text
     assert "has power" not in text
+
+
+def test_a_device_that_joins_two_coils_fails(output, check):
+    """As when both wires are on one channel: the config can't show it."""
+    level = [False]
+
+    def answer(transaction: int, unit: int, request: bytes) -> bytes:
+        function = request[0]
+        if function == 5:
+            level[0] = request[3] == 0xFF
+        body = request
+        if function in (1, 3):
+            body = bytes([1, 1, level[0]]) if function == 1 else bytes([3, 2, 0, 9])
+        return struct.pack(">HHHB", transaction, 0, len(body) + 1, unit) + body
+
+    server = Server(answer)
+    code, text = check({**output, "port": server.port}, "--pulse")
+    server.close()
+    assert code == 1
+    assert "its pulse also switched run permit on" in text
+    assert not level[0]

@@ -16,7 +16,7 @@ from inspectd.errors import CameraError, InUseError, LineFault, OutputError
 from inspectd.gate import GateConfig, GateLink
 from inspectd.gate.outcome import Done, GateState, Outcome
 from inspectd.ownership import Claim
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
 
 pytestmark = pytest.mark.slow

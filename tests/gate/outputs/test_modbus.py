@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from inspectd.errors import OutputError
 from inspectd.gate.outputs.base import Signals
 from inspectd.gate.outputs.modbus import ModbusConfig, ModbusOutput
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 
 CALLS = int(os.environ.get("INSPECTD_FUZZ", "400"))
 
