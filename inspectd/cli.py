@@ -33,7 +33,8 @@ exit codes (sysexits.h):
   70  the line can no longer account for its parts, or an unexpected error
   74  the journal or another file can't be read or written
   75  the camera or the output is not available; a restart can help
-  78  the configuration or the engine is wrong; a restart can't help"""
+  78  the configuration or the engine is wrong; a restart can't help
+  130 ended with Ctrl-C"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

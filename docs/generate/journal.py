@@ -18,9 +18,30 @@ no SQL. Keep a read short: while it lasts, the journal's log file grows.
 - Every `*_utc_ns` is a wall-clock time in nanoseconds since 1970. It is a label for people; the wall clock can be set.
 - Every `*_mono_ns` is a time of the monotonic clock, in nanoseconds since this machine was started. Durations are computed from these.
 - Every `*_us` is a duration in microseconds.
+- A cell that may be empty is NULL in SQL.
+
+For example, how often each verdict and reason occurred, and the last ten rejects:
+
+```sql
+SELECT verdict, reason, count(*) FROM parts GROUP BY verdict, reason;
+SELECT id, datetime(t_utc_ns / 1000000000, 'unixepoch') AS utc, verdict, class, certainty
+FROM parts WHERE verdict <> 'pass' ORDER BY id DESC LIMIT 10;
+```
+
+`reason` is empty unless the verdict is `missed`. Its values:
+
+| value | why the label has no inspection |
+| --- | --- |
+| `lost_frame` | a gap in the camera's frame counter, or a trigger without an image |
+| `bad_frame` | an incomplete image |
+| `overrun` | the queue was full, and the oldest image was dropped |
+| `late` | the verdict came too late, or run permit was off |
+| `stale_frame` | the image was too old, or the same as one before |
+| `engine_error` | the inference failed |
+| `record_error` | the verdict could not be recorded |
 
 Journals of earlier versions are brought up to date when the line opens them. No row is lost by that.
-"""
+"""  # noqa: S608 - an example
 
 _TABLE = re.compile(r"CREATE TABLE (\w+) \((?: *-- *([^\n]*))?\n(.*?)\n\) STRICT;", re.DOTALL)
 _COLUMN = re.compile(r"^ *(\w+) (INTEGER|TEXT|REAL)([^\n]*?),?(?: *-- *([^\n]*))?$", re.MULTILINE)
