@@ -127,15 +127,6 @@ def _camera(config: Config, camera: Camera) -> Finding:
     return Finding("camera", True, "every setting was applied and read back, and one image came")
 
 
-def _camera_fix(config: Config) -> str:
-    camera = config.camera
-    if camera.kind == "replay":
-        return "correct camera.source; a relative path starts at the folder of the config"
-    if camera.kind == "pylon" and camera.emulated is not None:
-        return "correct camera.emulated.images; a relative path starts at the folder of the config"
-    return "check that it has power, is connected to this network or USB port, and that no other program uses it"
-
-
 def _time_budget(config: Config, engine: Engine, camera: Camera | None) -> Finding:
     """`camera`: an open camera; None if it can't be used now."""
     budget = least_budget(config, engine)
@@ -155,6 +146,15 @@ def _time_budget(config: Config, engine: Engine, camera: Camera | None) -> Findi
     detail = budget.refusal or budget.warning or str(budget)
     ok = False if budget.refusal else None if budget.warning else True
     return Finding("time budget", ok, "; ".join([detail, *notes]))
+
+
+def _camera_fix(config: Config) -> str:
+    camera = config.camera
+    if camera.kind == "replay":
+        return "correct camera.source; a relative path starts at the folder of the config"
+    if camera.kind == "pylon" and camera.emulated is not None:
+        return "correct camera.emulated.images; a relative path starts at the folder of the config"
+    return "check that it has power, is connected to this network or USB port, and that no other program uses it"
 
 
 def _output(config: Config, camera: Camera, may_pulse: Callable[[str], bool]) -> Iterator[Finding]:

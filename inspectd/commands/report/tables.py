@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from inspectd.part import MissedReason, Uncertain, VerdictWords
+from inspectd.part import Uncertain, VerdictWords
 from inspectd.records.accounts import Accounts
 from inspectd.records.summary import PERCENTILES, Summary, iso
 from inspectd.terminal import folding_table
@@ -15,15 +15,17 @@ _LISTED = 50
 
 def tables(summary: Summary) -> list[Table]:
     """All tables of the report, in their order."""
+    stopped = summary.gate.get("rejected_stopped", 0)
     parts = folding_table("", "parts", "share", title=f"{summary.since} to {summary.until}", min_width=48)
     rows = {
         "triggers": summary.triggers,
         "passed": summary.passed,
         **{f"fault: {name}": count for name, count in summary.faults.items()},
         Uncertain.word: summary.uncertain,
-        **_missed(summary),
+        **{f"missed: {reason}": count for reason, count in summary.missed.items()},
         "rejected without a row": summary.unrecorded,
         **({"passed, not confirmed": summary.unconfirmed_passes} if summary.unconfirmed_passes else {}),
+        **({"late because run permit was off": stopped} if stopped else {}),
         "NOT DRIVEN: look for these labels": len(summary.not_driven),
     }
     for name, count in rows.items():
@@ -42,16 +44,6 @@ def tables(summary: Summary) -> list[Table]:
     if findings:
         wanted.append(_findings_table(findings))
     return wanted
-
-
-def _missed(summary: Summary) -> dict[str, int]:
-    rows = {}
-    for reason, count in summary.missed.items():
-        rows[f"missed: {reason}"] = count
-        stopped = summary.gate.get("rejected_stopped", 0)
-        if reason == MissedReason.LATE and stopped:
-            rows["- of these, rejected because run permit was off"] = stopped
-    return rows
 
 
 def _findings(accounts: Accounts) -> Iterator[str]:
