@@ -80,8 +80,8 @@ $(VENV)/mutants.stamp: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[mutants]
 	touch $@
 
-$(VENV)/docs.stamp: $(VENV)/test.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[docs]
+$(VENV)/docs.stamp: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[train,docs]
 	touch $@
 
 clean:

@@ -33,7 +33,8 @@ exit codes (sysexits.h):
   70  the line can no longer account for its parts, or an unexpected error
   74  the journal or another file can't be read or written
   75  the camera or the output is not available; a restart can help
-  78  the configuration or the engine is wrong; a restart can't help"""
+  78  the configuration or the engine is wrong; a restart can't help
+  130 ended with Ctrl-C"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,7 +111,12 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(verbs: Verbs) -> None:
-    parser = verbs.add_parser("run", help="inspect labels until a signal stops it; the service runs this")
+    parser = verbs.add_parser(
+        "run",
+        help="inspect labels until a signal stops it; the service runs this",
+        description="Inspects labels until SIGTERM or Ctrl-C stops it: labels on the way get their verdict first. SIGHUP "
+        "(kill -HUP PID) reads the config again, loads its engine and releases a latched stop. Exit codes: see inspectd --help.",
+    )
     _add_config(parser)
     parser.set_defaults(verb=_run)
 

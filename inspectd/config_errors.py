@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
@@ -18,11 +18,25 @@ Schema: TypeAlias = dict[str, Any]
 def sentences(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line per wrong key of `model`, without the passwords of URLs."""
     schema = model.model_json_schema()
+    details = error.errors(include_url=False)
+    missing = [detail["loc"] for detail in details if detail["type"] == "missing"]
     problems: dict[str, list[str]] = {}
-    for detail in error.errors(include_url=False):
-        key = ".".join(_keys(detail, schema))
-        value, problem = _problem(detail, schema)
-        problems.setdefault(f"{key}: {value}" if key else value, []).append(problem)
+    for detail in details:
+        keys, section = _place(detail, schema)
+        key = ".".join(keys)
+        if detail["type"] == "extra_forbidden":
+            *above, name = detail["loc"]
+            wanted = [str(loc[-1]) for loc in missing if [*loc[:-1]] == above]
+            value, problem = (
+                "",
+                f"unknown key{did_you_mean(str(name), wanted) or did_you_mean(str(name), _known(section, schema))}",
+            )
+        else:
+            value, problem = _problem(detail)
+        begin = f"{key}: {value}"
+        if not key or problem.startswith(f"{key}."):  # it names its keys itself
+            begin = value
+        problems.setdefault(begin, []).append(problem)
     # a key that takes a number or text has one problem with each
     return [one_line(redacted(begin + ", or ".join(each))) for begin, each in problems.items()]
 
@@ -33,12 +47,10 @@ def did_you_mean(key: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _problem(detail: ErrorDetails, schema: Schema) -> tuple[str, str]:
+def _problem(detail: ErrorDetails) -> tuple[str, str]:
     """The wrong value, where it helps to show it, and the problem."""
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     message = re.sub(r"^\w+ should ", "must ", detail["msg"].removeprefix("Value error, "))
-    if kind == "extra_forbidden":
-        return "", f"unknown key{did_you_mean(str(detail['loc'][-1]), _all_keys(schema))}"
     if kind in ("missing", "union_tag_not_found"):
         return "", "missing"
     if kind == "value_error" and isinstance(value, dict):
@@ -50,8 +62,12 @@ def _problem(detail: ErrorDetails, schema: Schema) -> tuple[str, str]:
     return f"{shown(value)} is not allowed: ", message
 
 
-def _keys(detail: ErrorDetails, schema: Schema) -> Iterator[str]:
-    """The keys to the wrong value, as the file has them. pydantic's location also names which kind of a union it tried."""
+def _place(detail: ErrorDetails, schema: Schema) -> tuple[list[str], Schema]:
+    """The keys to the wrong value, as the file has them, and the schema of the last one that is known.
+
+    pydantic's location also names which kind of a union it tried.
+    """
+    keys: list[str] = []
     node = _resolved(schema, schema)
     for part in detail["loc"]:
         kinds = node.get("discriminator", {}).get("mapping", {})
@@ -59,11 +75,12 @@ def _keys(detail: ErrorDetails, schema: Schema) -> Iterator[str]:
             node = _resolved({"$ref": kinds[part]}, schema)
         elif (below := _below(node, part, schema)) is not None:
             node = below
-            yield str(part)
+            keys.append(str(part))
     if detail["type"] == "extra_forbidden":
-        yield str(detail["loc"][-1])
+        keys.append(str(detail["loc"][-1]))
     if detail["type"].startswith("union_tag"):
-        yield node["discriminator"]["propertyName"]
+        keys.append(node["discriminator"]["propertyName"])
+    return keys, node
 
 
 def _below(node: Schema, part: int | str, schema: Schema) -> Schema | None:
@@ -85,6 +102,7 @@ def _resolved(node: Schema, schema: Schema) -> Schema:
     return node if reference is None else schema["$defs"][reference.removeprefix("#/$defs/")]
 
 
-def _all_keys(schema: Schema) -> set[str]:
-    sections = [schema, *schema.get("$defs", {}).values()]
-    return {name for section in sections for name in section.get("properties", {})}
+def _known(section: Schema, schema: Schema) -> set[str]:
+    return {
+        key for each in (section, *section.get("anyOf", ())) for key in _resolved(each, schema).get("properties", {})
+    }

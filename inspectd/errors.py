@@ -18,7 +18,7 @@ class ConfigError(InspectdError):
 
 
 class EngineError(InspectdError):
-    """An engine bundle is rejected when it is loaded: wrong hash, other scores of golden images, unknown format."""
+    """An engine bundle is rejected when it is loaded: wrong hash, golden images gave different scores, unknown format."""
 
     exit_code = 78
 

@@ -21,7 +21,7 @@ class MissedReason(StrEnum):
     LOST_FRAME = "lost_frame"  # a gap in the camera's frame counter, or a trigger that gave no frame
     BAD_FRAME = "bad_frame"  # incomplete buffer
     OVERRUN = "overrun"  # the queue was full: the oldest image gave way
-    LATE = "late"  # the label was due before its verdict could let it pass
+    LATE = "late"  # not let through in time: the verdict came too late, or run permit was off
     STALE_FRAME = "stale_frame"  # too old, or pixel for pixel one of the images before
     ENGINE_ERROR = "engine_error"
     RECORD_ERROR = "record_error"  # the verdict could not be recorded

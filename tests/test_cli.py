@@ -174,7 +174,7 @@ def test_demo_compares_by_name(line, labels, tmp_path, change, camera):
     out = tmp_path / "out"
     assert main(["demo", str(labels), "--config", write(line), "--out", str(out)]) == 0
     summary = json.loads((out / "summary.json").read_text())
-    right = {**GREY_OF_CLASS, "unknown: grey": 0}
+    right = {**GREY_OF_CLASS, "unknown_grey": 0}
     assert {name: sum(counts.values()) for name, counts in summary["by_truth"].items()} == dict.fromkeys(right, 8)
     assert (summary["faulty_passed"], summary["unknown_passed"]) == (0, 0)
     assert summary["good_rejected"] <= summary["missed"]  # on a busy machine

@@ -52,12 +52,29 @@ def test_paths_are_relative_to_the_file(tmp_path):
     assert config.journal.path == tmp_path / "journal.sqlite"
 
 
+@pytest.mark.parametrize("key", ["trigger", "exposure_us", "tempo"])
+def test_a_key_of_another_section_is_not_proposed(tmp_path, key):
+    with pytest.raises(ConfigError) as error:
+        load_config(write(tmp_path, changed(**{f"gate__{key}": 5})))
+    assert str(error.value).endswith(f"gate.{key}: unknown key")
+
+
+def test_a_key_that_is_missing_is_proposed_first(tmp_path):
+    values = changed(gate__delay_max=100)
+    del values["gate"]["delay_ms"]
+    with pytest.raises(ConfigError, match="did you mean 'delay_ms'"):
+        load_config(write(tmp_path, values))
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         (changed(camera__rate_hz=0), ["camera.rate_hz", "0", "greater than or equal to 0.01"]),
         (changed(camera__exposure_us=5), ["camera.exposure_us", "unknown key"]),
         (changed(camera__ratehz=5), ["camera.ratehz", "did you mean 'rate_hz'"]),
+        (changed(gate__width=5), ["gate.width: unknown key; did you mean 'width_ms'?"]),
+        (changed(camera__rat={}, camera__max_age=5), ["camera.max_age: unknown key; did you mean 'max_age_ms'?"]),
+        (changed(gate__pitch_ms=20), ["\n  gate.width_ms (30) must be shorter"]),
         (changed(gate__wiring="other"), ["gate.wiring", "'other'", "pulse_to_reject", "pulse_to_release"]),
         (changed(gate__output={"kind": "modbus"}), ["gate.output.host", "missing"]),
         (changed(gate__output={"kind": "telepathy"}), ["gate.output", "telepathy", "simulated"]),

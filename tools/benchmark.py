@@ -1,4 +1,4 @@
-from inspectd_tools.benchmarks.cli import main
+from inspectd_tools.programs import benchmark
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(benchmark())

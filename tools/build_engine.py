@@ -1,4 +1,4 @@
-from inspectd_tools.deploy.cli import main
+from inspectd_tools.programs import build_engine
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(build_engine())

@@ -1,4 +1,4 @@
-from inspectd_tools.evaluation.cli import main
+from inspectd_tools.programs import evaluate
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(evaluate())

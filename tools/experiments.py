@@ -1,4 +1,4 @@
-from inspectd_tools.experiments.cli import main
+from inspectd_tools.programs import experiments
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(experiments())

@@ -1,4 +1,4 @@
-from inspectd_tools.explain.cli import main
+from inspectd_tools.programs import explain
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(explain())

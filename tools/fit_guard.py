@@ -1,4 +1,4 @@
-from inspectd_tools.deploy.guard.cli import main
+from inspectd_tools.programs import fit_guard
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(fit_guard())

@@ -1,4 +1,4 @@
-from inspectd_tools.synthetic.gan.cli import main
+from inspectd_tools.programs import gan
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(gan())

@@ -1,4 +1,4 @@
-from inspectd_tools.benchmarks.modbus_plc import main
+from inspectd_tools.plc.modbus_plc import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

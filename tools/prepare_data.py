@@ -1,4 +1,4 @@
-from inspectd_tools.data.prepare import main
+from inspectd_tools.programs import prepare_data
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(prepare_data())

@@ -1,4 +1,4 @@
-from inspectd_tools.benchmarks.model_cost import main
+from inspectd_tools.programs import profile_models
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(profile_models())

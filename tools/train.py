@@ -1,4 +1,4 @@
-from inspectd_tools.training.cli import main
+from inspectd_tools.programs import train
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(train())

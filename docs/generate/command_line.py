@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 from programs import Program, programs
 from prose import code, paragraphs, prose, table
@@ -31,8 +32,12 @@ def _parser(parser: argparse.ArgumentParser, name: str, level: int) -> Iterator[
         yield paragraphs(parser.description)
     yield f"```text\n{parser.format_usage().strip()}\n```"
     rows = [
-        _row(parser, action) for action in parser._actions if action.help != argparse.SUPPRESS and action.dest != "help"
+        _row(parser, action)
+        for action in parser._actions
+        if action.help != argparse.SUPPRESS and action.dest != "help" and action.nargs != argparse.PARSER
     ]
+    if verbs := [code(verb) for verb, _ in _verbs(parser)]:
+        yield f"`VERB` is one of {', '.join(verbs)}."
     if rows:
         yield table(["argument", "meaning", "default"], rows)
     if parser.epilog:
@@ -45,14 +50,14 @@ def _row(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[str,
     names = ", ".join(action.option_strings)
     metavar = "" if action.nargs == 0 else parser._get_formatter()._format_args(action, action.dest)
     shown = f"{names} {metavar}".strip() if names else metavar
-    if isinstance(action, argparse._SubParsersAction):
-        return code("VERB"), f"one of {', '.join(code(name) for name in action.choices)}", "must be given"
     help_text = prose(parser._get_formatter()._expand_help(action)) if action.help else ""
     choices = f" One of {', '.join(code(choice) for choice in action.choices)}." if action.choices else ""
     return code(shown.replace("\n", " ")), (help_text + choices).strip(), _default(action)
 
 
 def _default(action: argparse.Action) -> str:
+    if isinstance(action.default, Path) and action.default.is_absolute():
+        return "shipped with the program"
     is_needed = action.required if action.option_strings else action.nargs not in ("?", "*")
     if is_needed:
         return "must be given"

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator
 
-from prose import code, paragraphs, prose, table
+from prose import code, prose, table
 
 from inspectd.errors import InspectdError
 
@@ -26,9 +26,8 @@ Errors that `inspectd` raises on purpose end in these codes.
 
 
 def page() -> str:
-    rows = [(code(error.exit_code), code(error.__name__), prose(_first_paragraph(error))) for error in _errors()]
-    about = paragraphs(inspect.getdoc(InspectdError) or "")
-    return f"{_HEAD}\n{about}\n\n{table(['code', 'error', 'meaning'], rows)}\n"
+    rows = [(code(error.exit_code), prose(_first_paragraph(error))) for error in _errors()]
+    return f"{_HEAD}\n{table(['code', 'meaning'], rows)}\n"
 
 
 def _errors() -> Iterator[type[InspectdError]]:

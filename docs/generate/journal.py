@@ -1,10 +1,12 @@
 """Reference of the journal's tables, from the SQL that makes them."""
 
+import inspect
 import re
 from collections.abc import Iterator
 
 from prose import code, prose, table
 
+from inspectd.gate.outcome import Outcome
 from inspectd.records import journal_schema
 
 _HEAD = f"""# Journal
@@ -16,16 +18,45 @@ no SQL. Keep a read short: while it lasts, the journal's log file grows.
 - Every `*_utc_ns` is a wall-clock time in nanoseconds since 1970. It is a label for people; the wall clock can be set.
 - Every `*_mono_ns` is a time of the monotonic clock, in nanoseconds since this machine was started. Durations are computed from these.
 - Every `*_us` is a duration in microseconds.
+- A cell that may be empty is NULL in SQL.
+
+For example, how often each verdict and reason occurred, and the last ten rejects:
+
+```sql
+SELECT verdict, reason, count(*) FROM parts GROUP BY verdict, reason;
+SELECT id, datetime(t_utc_ns / 1000000000, 'unixepoch') AS utc, verdict, class, certainty
+FROM parts WHERE verdict <> 'pass' ORDER BY id DESC LIMIT 10;
+```
+
+`reason` is empty unless the verdict is `missed`. Its values:
+
+| value | why the label has no inspection |
+| --- | --- |
+| `lost_frame` | a gap in the camera's frame counter, or a trigger without an image |
+| `bad_frame` | an incomplete image |
+| `overrun` | the queue was full, and the oldest image was dropped |
+| `late` | the verdict came too late, or run permit was off |
+| `stale_frame` | the image was too old, or the same as one before |
+| `engine_error` | the inference failed |
+| `record_error` | the verdict could not be recorded |
 
 Journals of earlier versions are brought up to date when the line opens them. No row is lost by that.
-"""
+"""  # noqa: S608 - an example
 
 _TABLE = re.compile(r"CREATE TABLE (\w+) \((?: *-- *([^\n]*))?\n(.*?)\n\) STRICT;", re.DOTALL)
 _COLUMN = re.compile(r"^ *(\w+) (INTEGER|TEXT|REAL)([^\n]*?),?(?: *-- *([^\n]*))?$", re.MULTILINE)
+_MEMBER = re.compile(r"^ +([A-Z_]+) = \d+  # (.*)$", re.MULTILINE)
 
 
 def page() -> str:
-    return "\n\n".join([_HEAD, *_tables(journal_schema._SCHEMA)]) + "\n"
+    return "\n\n".join([_HEAD, *_tables(journal_schema._SCHEMA), *_outcomes()]) + "\n"
+
+
+def _outcomes() -> Iterator[str]:
+    members = _MEMBER.findall(inspect.getsource(Outcome))
+    assert [name for name, _ in members] == [outcome.name for outcome in Outcome], "each outcome needs a comment"
+    yield "## Words of gate_outcome"
+    yield table(["word", "meaning"], [(code(name.lower()), prose(meaning)) for name, meaning in members])
 
 
 def _tables(sql: str) -> Iterator[str]:

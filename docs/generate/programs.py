@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import inspectd_tools.programs
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -36,17 +38,27 @@ def programs() -> list[Program]:
     """`inspectd` first, then the others by name."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    lines = setup["options.entry_points"]["console_scripts"].strip().splitlines()
-    installed = {module.strip().split(":")[0]: name.strip() for name, module in (line.split("=") for line in lines)}
+    installed = dict(
+        line.split(" = ") for line in setup["options.entry_points"]["console_scripts"].strip().splitlines()
+    )
+    names = {_module(*start.split(":")): name for name, start in installed.items()}
     scripts = {}
     for path in sorted((ROOT / "tools").glob("*.py")):
-        found = re.search(r"^from (\S+) import main", path.read_text(), re.MULTILINE)
+        found = re.search(r"^from (\S+) import (\w+)", path.read_text(), re.MULTILINE)
         if found:
-            scripts[found.group(1)] = f"tools/{path.name}"
+            scripts[_module(*found.groups())] = f"tools/{path.name}"
     found_programs = [
-        Program(module, installed.get(module), scripts.get(module)) for module in dict.fromkeys([*installed, *scripts])
+        Program(module, names.get(module), scripts.get(module)) for module in dict.fromkeys([*names, *scripts])
     ]
     return sorted(found_programs, key=lambda program: (program.name != "inspectd", program.title))
+
+
+def _module(module: str, function: str) -> str:
+    """The module with the `main` and the parser of a program."""
+    if module != inspectd_tools.programs.__name__:
+        return module
+    started: str = getattr(inspectd_tools.programs, function).args[0]
+    return started
 
 
 @contextlib.contextmanager

@@ -5,80 +5,125 @@ from collections.abc import Iterator
 from typing import Any
 
 from prose import code, paragraphs, prose, table
-from pydantic import BaseModel
 
 from inspectd.config import Config
+from inspectd.files.json_file import read_json
 from inspectd.inference.manifest import Manifest
+from inspectd_tools.experiments.config import FOLDER as EXPERIMENTS
 from inspectd_tools.experiments.config import Experiment
-from inspectd_tools.settings import TrainingSettings
+from inspectd_tools.settings import FOLDER, TrainingSettings
 
 _UNITS = {
     "ms": "ms", "us": "µs", "s": "s", "px": "px", "hz": "Hz", "gb": "GB", "mb": "MB", "days": "days",
 }  # fmt: skip
-_HEAD = ("key", "meaning", "type", "unit", "default", "allowed")
+_NULL = "`null` means that the key is not set."
+_LONG = 200
+"""Characters. A longer text is printed once per page."""
+_HEAD = ("key", "meaning", "type", "unit", "default", "photos", "allowed")
+
+_BUNDLE = {
+    "engine.yaml": "Describes the engine. Lists the model files and golden images with their SHA-256.",
+    "model.onnx, openvino/, openvino-int8/, tensorrt/": "The network, for each backend and precision that was built.",
+    "golden/": "One camera image per class, and one of an unknown kind, with known scores. They are run at each load.",
+    "card.md, card.html, explanations.jpg": "The card for people: guarantee, performance, and where the engine looks.",
+    "threshold.csv, threshold.png": "What other thresholds would pass and reject.",
+    "engine.yaml.sig": "The signature of `engine.yaml`, if somebody has signed the engine.",
+}
 
 Schema = dict[str, Any]
 
 
 def line_config() -> str:
     return _page(
-        Config,
+        Config.model_json_schema(),
         "Line config",
         "One YAML file configures one line. An unknown key is an error. `inspectd schema` prints the same as a JSON schema, "
         "for editors. [Configuration](../line/configuration.md) has an example with comments. Relative paths start at the "
-        "folder of the config file.",
+        f"folder of the config file. {_NULL}",
     )
 
 
 def training_settings() -> str:
+    default, photos = (dict(read_json(FOLDER / f"{name}.json")) for name in ("default", "photos"))
     return _page(
-        TrainingSettings,
+        _with_defaults(TrainingSettings.model_json_schema(), default, photos),
         "Training settings",
         "A file of `config/training` in JSON. Keys that a file leaves out come from `config/training/default.json`. "
-        "`--set key=value` changes one key. [Settings](../training/settings.md) says which ones to try first.",
+        '`--set key=value` changes one key, `--set \'input.region={"left":0.2,"top":0.1,"right":0.8,"bottom":0.9}\'` a section. '
+        "*default* is the value of `default.json`, *photos* what `photos.json` changes. "
+        f"{_NULL} [Settings](../training/settings.md) says which ones to try first.",
     )
 
 
 def experiment_file() -> str:
     return _page(
-        Experiment,
+        Experiment.model_json_schema(),
         "Experiment files",
         "A file of `config/experiments` in YAML: a question, what varies, what is measured and what was claimed. "
-        "[Experiments](../training/experiments.md) says how to run one.",
+        "[Experiments](../training/experiments.md) says how to run one. *The thesis* is the thesis that this project began with; "
+        "its experiments are the files of `config/experiments`.",
+        f"## Example\n\n```yaml\n{(EXPERIMENTS / 'experiment_2.yaml').read_text().strip()}\n```",
     )
 
 
 def engine_bundle() -> str:
     return _page(
-        Manifest,
+        Manifest.model_json_schema(),
         "Engine bundle",
-        "An engine is a folder. `engine.yaml` describes it and lists every other file with its SHA-256. `build_engine.py` writes "
-        "the folder; `inspectd` checks all of it at each load.",
+        "An engine is a folder. `build_engine.py` writes it; `inspectd` checks it at each load.\n\n"
+        + table(("file", "content"), [(code(name), about) for name, about in _BUNDLE.items()])
+        + "\n\nThe sections below describe `engine.yaml`.",
     )
 
 
-def _page(model: type[BaseModel], title: str, about: str) -> str:
-    schema = model.model_json_schema()
-    sections = list(_sections(schema, schema, ""))
-    return "\n\n".join([f"# {title}", about, *sections]) + "\n"
+def _with_defaults(schema: Schema, default: Schema, photos: Schema) -> Schema:
+    """The schema with the values of `default.json`, and those that `photos.json` changes, also in the section `input`."""
+    properties = {}
+    for name, key in schema["properties"].items():
+        properties[name] = dict(key)
+        section = schema["$defs"].get(key.get("$ref", "").rsplit("/", 1)[-1])
+        if section and name in default:
+            inner = _with_defaults(section | {"$defs": schema["$defs"]}, default[name], photos.get(name, {}))
+            section |= {"properties": inner["properties"], "required": inner["required"]}
+            continue
+        if name in default:
+            properties[name]["default"] = default[name]
+        if name in photos and photos[name] != default.get(name):
+            properties[name]["photos"] = photos[name]
+    required = [name for name in schema.get("required", ()) if name not in default]
+    return schema | {"properties": properties, "required": required}
 
 
-def _sections(schema: Schema, section: Schema, path: str) -> Iterator[str]:
-    """`section` and all that it leads to, each with its table of keys."""
-    if path:
-        named = section["properties"].get("kind", section["properties"].get("source", {}))
-        kind = named.get("const", next(iter(named.get("enum", ())), None))
-        yield f"## {path}" + (f" ({kind})" if kind else "")
+def _page(schema: Schema, title: str, about: str, end: str = "") -> str:
+    sections = list(_sections(schema, schema, "", {}))
+    return "\n\n".join([f"# {title}", about, *sections, *filter(None, [end])]) + "\n"
+
+
+def _sections(schema: Schema, section: Schema, path: str, said: dict[str, str]) -> Iterator[str]:
+    """`section` and all that it leads to, each with its table of keys. `said`: what the page has explained, and where."""
+    named = section["properties"].get("kind", section["properties"].get("source", {}))
+    kind = named.get("const", next(iter(named.get("enum", ())), None))
+    heading = path + (f" ({kind})" if kind else "")
+    if heading:
+        yield f"## {heading}"
+    if (earlier := said.setdefault(json.dumps(section), heading)) != heading:
+        yield f"The same keys as {code(earlier)}."
+        return
     if section.get("description"):
         yield paragraphs(section["description"])
     required = section.get("required", [])
-    rows = [_row(schema, name, key, name in required) for name, key in section["properties"].items()]
+    rows = []
+    for name, key in section["properties"].items():
+        row = _row(schema, name, key, name in required)
+        if len(row[1]) > _LONG and (earlier := said.setdefault(row[1], heading)) != heading:
+            row = (row[0], f"As in {code(earlier)}.", *row[2:])
+        rows.append(row)
     columns = [column for column in zip(_HEAD, *rows, strict=True) if any(column[1:])]
     head, *rows = zip(*columns, strict=True)
     yield table(head, rows)
     for name, key in section["properties"].items():
         for inner, suffix in _inner(schema, key):
-            yield from _sections(schema, inner, f"{path}.{name}{suffix}".lstrip("."))
+            yield from _sections(schema, inner, f"{path}.{name}{suffix}".lstrip("."), said)
 
 
 def _inner(schema: Schema, key: Schema) -> Iterator[tuple[Schema, str]]:
@@ -104,6 +149,7 @@ def _row(schema: Schema, name: str, key: Schema, is_required: bool) -> tuple[str
         _type(schema, key),
         _UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else "",
         "see below" if isinstance(key.get("default"), dict) else default,
+        code(json.dumps(key["photos"])) if "photos" in key else "",
         _allowed(key),
     )
 
@@ -111,6 +157,8 @@ def _row(schema: Schema, name: str, key: Schema, is_required: bool) -> tuple[str
 def _meaning(schema: Schema, key: Schema) -> str:
     if key.get("description"):
         return str(key["description"])
+    if "const" in key or "enum" in key:
+        return "Chooses the keys of this section."
     inner = [section for section, _ in _inner(schema, key)]
     return str(inner[0].get("description", "")) if len(inner) == 1 else ""
 

@@ -75,7 +75,7 @@ def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Find
     yield engine if isinstance(engine, Finding) else _engine(config, engine)
     camera = config.camera.create()
     try:
-        found = _camera(camera)
+        found = _camera(config, camera)
         yield found
         if isinstance(engine, Engine):
             images = _images(camera) if found.ok else None
@@ -122,18 +122,13 @@ def _engine(config: Config, engine: Engine) -> Finding:
     )
 
 
-def _camera(camera: Camera) -> Finding:
+def _camera(config: Config, camera: Camera) -> Finding:
     try:
         camera.open()
     except InUseError as error:
         return Finding("camera", None, f"{error}: not checked", "stop the line to check it: systemctl stop inspectd")
     except CameraError as error:
-        return Finding(
-            "camera",
-            False,
-            str(error),
-            "check that it has power, is connected to this network or USB port, and that no other program uses it",
-        )
+        return Finding("camera", False, str(error), _camera_fix(config))
     return Finding("camera", True, "every setting was applied and read back, and one image came")
 
 
@@ -175,6 +170,15 @@ def _time_budget(config: Config, engine: Engine, images: NextImages | None) -> F
     return Finding("time budget", ok, "; ".join([detail, *notes]))
 
 
+def _camera_fix(config: Config) -> str:
+    camera = config.camera
+    if camera.kind == "replay":
+        return "correct camera.source; a relative path starts at the folder of the config"
+    if camera.kind == "pylon" and camera.emulated is not None:
+        return "correct camera.emulated.images; a relative path starts at the folder of the config"
+    return "check that it has power, is connected to this network or USB port, and that no other program uses it"
+
+
 def _output(config: Config, camera: Camera, may_pulse: Callable[[str], bool]) -> Iterator[Finding]:
     output = config.gate.output.create(camera)
     with ExitStack() as stack:
@@ -208,11 +212,16 @@ def _actuator(output: Output, width_ms: float, may_pulse: Callable[[str], bool])
         try:
             output.write(Signals(actuator=True))
             time.sleep(width_ms / 1000)
-            was_on = output.actuator()
+            was_on, permit = output.actuator(), output.run_permit()
         finally:
             make_safe(output, within_s=SAFE_WITHIN_S)
+    if permit:
+        fix = "give each signal its own channel of the device: look at the addresses and the wires"
+        return Finding("actuator", False, "its pulse also switched run permit on", fix)
     if was_on:
-        return Finding("actuator", True, f"read back as on for {width_ms:g} ms, then as off; did it move?")
+        return Finding(
+            "actuator", True, f"read back as on for {width_ms:g} ms, then as off; look at the rejector: did it move?"
+        )
     return Finding(
         "actuator", False, "was switched on but reads back as off", "check that no PLC program writes the same coil"
     )
@@ -273,9 +282,10 @@ def _real_time(config: Config) -> Finding:
 
 
 def _records(path: Path) -> Finding:
+    shown = os.path.realpath(path)
     try:
         if not path.exists() and not path.is_symlink():
-            return Finding("records", True, f"{path}: does not exist yet; the line creates it")
+            return Finding("records", True, f"{shown}: does not exist yet; the line creates it")
         real = real_path(path)
         claim_file(real).release()
         found = damage(real) if real.stat().st_size else None
@@ -285,21 +295,22 @@ def _records(path: Path) -> Finding:
         return Finding("records", False, str(error), "move the file away, or set journal.path to another file")
     except OSError as error:
         fix = f"run this command as the user of the service, and give that user access to the folder: namei -l {path.parent}"
-        return Finding("records", False, f"{path}: can't be read: {error.strerror}", fix)
+        return Finding("records", False, f"{shown}: can't be read: {error.strerror}", fix)
     if found is not None:
         fix = "none needed: when the line starts, it sets the file aside, starts a new one and reports it"
-        return Finding("records", None, f"{path} is damaged: {found}", fix)
-    return Finding("records", True, f"{path}: not damaged, and no line uses it now")
+        return Finding("records", None, f"{shown} is damaged: {found}", fix)
+    return Finding("records", True, f"{shown}: not damaged, and no line uses it now")
 
 
 def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
+    shown = os.path.realpath(folder)
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 - no error
     free_gb = shutil.disk_usage(existing).free / 1e9
     if not os.access(existing, os.W_OK):
         return Finding(
             what,
             False,
-            f"this user can't write to {folder}",
+            f"this user can't write to {shown}",
             f"change the owner of the folder (chown), or choose another folder for the {what}",
         )
     if free_gb < wanted_gb:
@@ -309,7 +320,7 @@ def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
             f"{free_gb:.1f} GB are free, but the {what} may use {wanted_gb:.1f} GB",
             "free some space, or lower the limit in the config",
         )
-    return Finding(what, True, f"{folder}: {free_gb:.0f} GB are free; the {what} may use {wanted_gb:.1f} GB")
+    return Finding(what, True, f"{shown}: {free_gb:.0f} GB are free; the {what} may use {wanted_gb:.1f} GB")
 
 
 def _clock() -> Finding:

@@ -15,10 +15,10 @@ from contextlib import ExitStack
 
 import structlog
 
-from inspectd.errors import InspectdError
+from inspectd.errors import InspectdError, OutputError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.loop import GateLoop
-from inspectd.gate.outputs.base import SAFE_WITHIN_S, make_safe
+from inspectd.gate.outputs.base import SAFE_WITHIN_S, Output, make_safe
 from inspectd.logs import configure_logs
 from inspectd.ownership import Claim
 
@@ -48,6 +48,7 @@ def main() -> int:
 def _run(config: GateConfig, channel: socket.socket) -> int:
     output = config.output.create(None)
     output.open()
+    _warn_of_problems(output)
     try:
         if config.realtime_priority:
             _become_real_time(config.realtime_priority)
@@ -60,6 +61,16 @@ def _run(config: GateConfig, channel: socket.socket) -> int:
     finally:
         output.close()
     return 0
+
+
+def _warn_of_problems(output: Output) -> None:
+    """The line runs with what `inspectd check` refuses, but somebody must know of it."""
+    try:
+        problems = output.problems()
+    except OutputError as error:
+        problems = [str(error)]
+    for problem in problems:
+        log.warning("inspectd check refuses this output", problem=problem)
 
 
 def _become_real_time(priority: int) -> None:

@@ -31,7 +31,7 @@ class ConfirmationConfig(Section):
     """The plant's signal that a reject really happened. The section `output` names its input."""
 
     within_ms: float = Field(gt=0, le=10_000)
-    """The signal must come within this many milliseconds after the begin of the pulse. Without it the belt stops."""
+    """Longest time from the start of the pulse to the signal, in milliseconds. If no signal comes, the belt stops."""
 
 
 class GateConfig(Section):
@@ -54,7 +54,7 @@ class GateConfig(Section):
     key. Where a light barrier triggers the camera, give it here: a `width_ms` or `delay_ms` that can't work is then
     refused at start."""
     close_before_ms: float = Field(default=5, ge=0.5, le=1000)
-    """Only for pulse_to_release: the path is closed this many milliseconds before a label that must not pass is due. In
+    """Only for pulse_to_release: how long before a bad label arrives the path must be closed, in milliseconds. In
     this time the output acknowledges and is read back, and the flap moves. Too small: the path is not proven closed in
     time, and the label counts as not driven."""
     max_lateness_ms: float | None = Field(default=None, gt=0, le=10_000)
@@ -64,8 +64,8 @@ class GateConfig(Section):
     unnoticed."""
     stall_ms: float = Field(default=250, ge=50, le=5000)
     """If the line sends no permit message for this many milliseconds, run permit drops and everything in flight is
-    rejected. In the other direction, a gate that does not answer the line for this long, plus the time that it may wait
-    for its output, is killed, and the line writes the safe state in its place. Smaller: the belt stops sooner after a
+    rejected. If the gate does not answer for this time (plus the wait for its output), the line kills it and switches the
+    outputs off. Smaller: the belt stops sooner after a
     stall, but also at a short pause of a busy machine."""
     refresh_ms: float = Field(default=100, ge=10, le=1000)
     """All outputs are written and read back at least once in this many milliseconds. Smaller: a wrong output is noticed

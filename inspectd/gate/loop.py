@@ -29,6 +29,8 @@ class GateLoop:
         self._drive = Drive(self._schedule, output, config.refresh_ms)
         self._stopping = False
         self._line_gone = False
+        self._has_worked = False
+        """The line has announced a label, or let the belt run."""
 
     def run(self) -> None:
         """Leaves the output as it is: the caller makes it safe."""
@@ -65,17 +67,19 @@ class GateLoop:
             else:
                 self._line_gone = True
                 self._schedule.line_gone()
-                if not self._stopping:
+                if self._has_worked and not self._stopping:
                     log.error("the line is gone: run permit off, everything in flight is rejected")
 
     def _obey(self, message: Message) -> None:
         match message.kind:
             case Kind.EXPECT:
+                self._has_worked = True
                 self._schedule.expect(message.part, message.t_ns)
             case Kind.CLEAR:
                 self._schedule.clear(message.part)
             case Kind.PERMIT:
                 now_ns = time.monotonic_ns()
+                self._has_worked |= bool(message.code)
                 self._schedule.permit(bool(message.code), now_ns)
                 self._send(Message(Kind.ALIVE, self._schedule.state(now_ns), t_ns=now_ns))
             case Kind.RESET:

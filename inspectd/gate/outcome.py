@@ -7,9 +7,9 @@ from enum import IntEnum
 class Outcome(IntEnum):
     """What the gate did with a label at its due time."""
 
-    PASSED = 0
-    REJECTED = 1
-    REJECTED_LATE = 2  # cleared, but only after the reject had been fired
+    PASSED = 0  # cleared and let through
+    REJECTED = 1  # not cleared, and rejected in time
+    REJECTED_LATE = 2  # cleared, but only after its reject had begun
     REJECTED_STOPPED = 3  # cleared, but run permit was off, or there was no time left to let it through
     NOT_DRIVEN = 4  # it had to be rejected, and nobody knows whether it was: somebody must look for it
     REJECTED_WITH_OTHER = 5  # cleared, but the reject pulse for the label before it was on, or may have been on

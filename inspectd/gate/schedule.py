@@ -332,8 +332,7 @@ class Schedule:
         return self._actuator.wants_on(now_ns)
 
     def _closed_path_is_unproven(self, now_ns: int) -> bool:
-        """The path has not been read back as closed since it was closed, or since a label that must not pass came near or
-        went by."""
+        """Nobody has checked that the path is closed since it was closed, or since the last bad label came near or passed."""
         if not self._actuator.is_acknowledged_off:
             return False
         return (

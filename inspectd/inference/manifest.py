@@ -116,7 +116,7 @@ class GoldenImage(Section):
     sha256: Sha256
     """Hash of the file, checked at each load."""
     scores: GoldenScores
-    """Scores that training recorded for this image."""
+    """Scores that training recorded for this image: class -> score. Up to format 2 a list in the order of `classes`."""
 
     @property
     def shows(self) -> str:

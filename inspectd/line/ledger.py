@@ -87,7 +87,7 @@ class Books:
                 self._passed,
                 dict(self._faults),
                 self._uncertain,
-                dict(self._missed),
+                {str(reason): count for reason, count in self._missed.items()},
                 len(self._open),
                 self._anomalies,
             )

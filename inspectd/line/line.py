@@ -102,6 +102,7 @@ class Line:
         self._gate_alive = Progress()
         self._gate_state = GateState.STARTING
         self._sees_every_trigger = False
+        self._is_stopping = False
 
     def start(self) -> None:
         for thread in self._threads:
@@ -109,8 +110,7 @@ class Line:
 
     def beat(self) -> Health:
         """Call at least every `gate.stall_ms` / 4. Raises the first error of any stage, LineFault if the gate died."""
-        if self._failure is not None:
-            raise LineFault(f"{type(self._failure).__name__}: {self._failure}") from self._failure
+        self._raise_failure()
         self._hear_gate()
         health = self.health()
         self._sees_every_trigger = health.camera_delivers and not health.stalled(self._stall_ms)
@@ -169,6 +169,7 @@ class Line:
 
         Bounded in time: a thread that hangs is left behind, and the journal then shows an unclean end. Raises LineFault.
         """
+        self._is_stopping = True
         self._acquisition.stop()
         acquire, inspect = self._threads
         self._join(acquire)
@@ -181,11 +182,17 @@ class Line:
         hung = [thread.name for thread in self._threads if thread.is_alive()]
         if hung:
             raise LineFault(f"did not stop in time: {', '.join(hung)}")
-        if self._failure is not None:
-            raise LineFault(f"{type(self._failure).__name__}: {self._failure}") from self._failure
+        self._raise_failure()
         tally = self.books.tally()
         if tally.open:
             raise LineFault(f"{tally.open} parts have no verdict after the line stopped")
+
+    def _raise_failure(self) -> None:
+        """Raises LineFault if a stage has died."""
+        if isinstance(self._failure, LineFault):
+            raise self._failure
+        if self._failure is not None:
+            raise LineFault(f"{type(self._failure).__name__}: {self._failure}") from self._failure
 
     def _join(self, thread: threading.Thread) -> None:
         """Meanwhile the gate gets permit messages: without them the line counts as stalled, and cleared labels are rejected."""
@@ -212,6 +219,8 @@ class Line:
             return
         if state is GateState.RUNNING:
             log.info("run permit on")
+        elif state is GateState.LINE_NOT_OK and self._is_stopping:
+            log.info("run permit off", reason="stopping")
         else:
             log.warning("run permit off", reason=state.name.lower())
         if state is GateState.OUTPUT_FAILED:
@@ -235,6 +244,9 @@ class Line:
         def guarded() -> None:
             try:
                 run()
+            except LineFault as error:
+                self._failure = error
+                log.critical("the line ends", error=str(error))
             except BaseException as error:
                 self._failure = error
                 log.critical("stage died", error=f"{type(error).__name__}: {error}", exc_info=error)

@@ -84,7 +84,7 @@ class JournalConfig(Section):
     path: ConfigPath
     """The SQLite file of the journal, such as /var/lib/inspectd/journal.sqlite. It must be on a local disk."""
     synchronous: Literal["normal", "full"] = "normal"
-    """How sure a record is on the disk before its label may pass. `normal`: no record is lost however the process dies, but
+    """When a record counts as saved. The label passes only after that. `normal`: no record is lost however the process dies, but
     the last ones may be lost when the power fails. Labels may then have passed without a row; the report names that
     interval. `full`: no record is lost when the power fails, but each label waits for the disk (1 to 20 ms)."""
     busy_timeout_ms: int = Field(default=20, ge=0, le=1000)

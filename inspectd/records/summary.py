@@ -55,7 +55,7 @@ class Summary:
     unrecorded: int
     gate: dict[str, int]
     not_driven: list[dict[str, object]]
-    """Labels to look for: their reject could not be driven, or came when they had gone by, or the gate never answered. The
+    """Labels to look for: their reject could not be driven, or came after the label was gone, or the gate never answered. The
     keys are columns of the journal, and `why`."""
     unconfirmed_passes: int
     """How many of `passed` the gate never confirmed, because the line died. These labels may have been rejected."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import structlog
@@ -132,7 +133,7 @@ def _supervise(
     log.info("stopping", reason="asked to" if requests.stop else "the camera has no more images")
     systemd.notifier.stopping()
     line.stop()
-    log.info("stopped", books=str(line.books.tally()))
+    log.info("stopped", **asdict(line.books.tally()))
 
 
 class _Systemd:

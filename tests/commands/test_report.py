@@ -348,3 +348,15 @@ def test_an_outage_ends_with_its_session(kind, tmp_path, capsys):
     (outage,) = json.loads(out)["outages"]
     assert outage["t_to_utc_ns"] is not None
     assert outage["duration_ns"] >= 0
+
+
+def test_good_labels_that_met_a_stopped_belt_are_counted_as_such(other, capsys):
+    journal, path = other
+    good = Pass(Scores(("bad", "good"), (0.1, 0.9)))
+    for number, outcome in enumerate((Outcome.PASSED, Outcome.REJECTED_STOPPED, Outcome.REJECTED_STOPPED), 1):
+        record(journal, number, good)
+        journal.amend_outcome(number, outcome, 0)
+    journal.flush()
+    rows = [line.replace("\u2502", " ").split() for line in report(capsys, "--journal", path)[1].splitlines()]
+    assert ["missed:", "late", "2", "66.67%"] in rows
+    assert ["late", "because", "run", "permit", "was", "off", "2", "66.67%"] in rows

@@ -17,7 +17,7 @@ import cv2
 import pytest
 import yaml
 
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.faults.plant import Plant
 
 pytestmark = pytest.mark.faults

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -15,8 +16,9 @@ import yaml
 from inspectd.cli import main
 from inspectd.errors import InUseError
 from inspectd.ownership import Claim
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.factories import make_toy_bundle, toy_image
+from tests.gate.outputs.test_modbus import Server
 
 pytestmark = pytest.mark.slow
 
@@ -101,8 +103,8 @@ def test_a_device_without_a_watchdog_fails_unless_somebody_waives_it(plc, output
     assert (code, "gate.output.watchdog: missing" in text) == (1, True)
     code, text = check({**without, "watchdog_waiver": "the PLC stops the belt itself (JM)"})
     assert (code, "the PLC stops the belt itself (JM)" in text) == (0, True)
-    code, text = check({**output, "watchdog": {"register_address": 0, "unit_ms": 1}})
-    assert (code, "watchdog is off (register 0 is 0)" in text) == (1, True)
+    code, text = check({**output, "watchdog": {"register_address": 1, "unit_ms": 1}})
+    assert (code, "watchdog is off (register 1 is 0)" in text) == (1, True)
 
 
 def test_an_output_of_a_running_line_is_said_to_be_in_use_and_left_alone(plc, output, check):
@@ -169,3 +171,31 @@ def test_a_clock_service_that_does_not_answer_is_a_finding(output, check, tmp_pa
     code, text = check(output)
     assert code == 0, text
     assert "timedatectl does not answer" in text
+
+
+def test_a_folder_that_plays_the_camera_and_is_missing_has_its_own_fix(output, check):
+    code, text = check(output, camera={"kind": "replay", "source": "nothing/../gone", "max_age_ms": 90})
+    assert code == 1
+    assert "correct camera.source; a relative path starts at the folder of the config" in text
+    assert "has power" not in text
+
+
+def test_a_device_that_joins_two_coils_fails(output, check):
+    """As when both wires are on one channel: the config can't show it."""
+    level = [False]
+
+    def answer(transaction: int, unit: int, request: bytes) -> bytes:
+        function = request[0]
+        if function == 5:
+            level[0] = request[3] == 0xFF
+        body = request
+        if function in (1, 3):
+            body = bytes([1, 1, level[0]]) if function == 1 else bytes([3, 2, 0, 9])
+        return struct.pack(">HHHB", transaction, 0, len(body) + 1, unit) + body
+
+    server = Server(answer)
+    code, text = check({**output, "port": server.port}, "--pulse")
+    server.close()
+    assert code == 1
+    assert "its pulse also switched run permit on" in text
+    assert not level[0]

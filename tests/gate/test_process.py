@@ -16,7 +16,7 @@ from inspectd.errors import CameraError, InUseError, LineFault, OutputError
 from inspectd.gate import GateConfig, GateLink
 from inspectd.gate.outcome import Done, GateState, Outcome
 from inspectd.ownership import Claim
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
 
 pytestmark = pytest.mark.slow
@@ -448,3 +448,18 @@ def test_modbus_pulses_and_a_server_that_goes_and_comes_back(plc):
         collect(link, running)
         link.expect(3, time.monotonic_ns() + 50_000_000)
         assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {3: Outcome.REJECTED}
+
+
+def test_a_device_without_a_watchdog_is_said_at_every_start(plc, capfd):
+    with GateLink.start(modbus_config(plc)) as link:
+        collect(link, running)
+    assert "gate.output.watchdog: missing" in capfd.readouterr().err
+
+
+def test_a_line_that_never_started_is_not_said_to_be_gone(plc, capfd):
+    with GateLink.start(modbus_config(plc)):
+        pass
+    assert "the line is gone" not in capfd.readouterr().err
+    with GateLink.start(modbus_config(plc)) as link:
+        collect(link, running)
+    assert "the line is gone" in capfd.readouterr().err

@@ -433,3 +433,24 @@ def test_a_stage_that_dies_takes_the_line_with_it(tmp_path, engine):
         # an inspect thread left behind would warm its engine while the interpreter ends, which aborts the process
         with pytest.raises(LineFault, match="ZeroDivisionError: a bug"):
             run.line.stop()
+
+
+def test_a_gate_that_is_gone_ends_the_line_without_a_traceback(tmp_path, engine):
+    def gone(number: int) -> Frame:
+        raise LineFault("the gate is gone (exit code -9)")
+
+    with capture_logs() as logs, running(tmp_path, engine, Camera({10: gone})) as run:
+        with pytest.raises(LineFault, match=r"^the gate is gone"):
+            run.until_triggers(1000)
+        with pytest.raises(LineFault, match=r"^the gate is gone"):
+            run.line.stop()
+    ended = [each for each in logs if each["log_level"] == "critical"]
+    assert ended == [{"event": "the line ends", "error": "the gate is gone (exit code -9)", "log_level": "critical"}]
+
+
+def test_a_stop_that_was_asked_for_is_no_warning(tmp_path, engine):
+    with capture_logs() as logs, running(tmp_path, engine, Camera()) as run:
+        run.until_triggers(20)
+        finish(run)
+    off = [each for each in logs if each["event"] == "run permit off"]
+    assert off[-1] == {"event": "run permit off", "reason": "stopping", "log_level": "info"}

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.plant.faults import DRIVEN_BY_OTHERS, FAULTS, Loss, Setting
 from tests.plant.line import Labels, Line, Refused, StandsStill
 from tests.plant.record import Record

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import yaml
 
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.factories import UNKNOWN_GREY, make_toy_bundle, toy_image
 from tests.plant.record import Level
 from tests.plant.truth import ACTUATOR, HEARTBEAT, PERMIT, Label

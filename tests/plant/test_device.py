@@ -1,12 +1,13 @@
 """The plant's device: it records what it did. All judgements of the campaign depend on that."""
 
+import re
 import socket
 import struct
 import time
 
 import pytest
 
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc, main
 from tests.plant.record import Record
 
 pytestmark = pytest.mark.slow
@@ -234,3 +235,12 @@ def test_somebody_else_and_a_plan_kept_by_the_device(plc):
     assert level.first_off(times[2]) is None
     assert not level.at(times[0] - 1)
     assert level.at(times[0])
+
+
+@pytest.mark.parametrize("fault", ["port", "record"])
+def test_what_a_device_can_not_open_is_said_in_one_sentence(tmp_path, capsys, fault):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1]) if fault == "port" else "0"
+        record = tmp_path / "coils.jsonl" if fault == "port" else tmp_path / "nothing" / "coils.jsonl"
+        assert main([str(record), "--port", port]) == 70
+    assert re.fullmatch(rf"modbus_plc: (the )?{fault} \S+ can't be opened: .*\n", capsys.readouterr().err)

@@ -52,7 +52,7 @@ class LineTrigger(Section):
     """A light barrier on an input of the camera triggers each image. The camera ignores a trigger while it is busy with the
     image before, so the time between two labels must be longer than its shortest frame period."""
     line: str = "Line1"
-    """Input of the camera that the light barrier is connected to."""
+    """Input of the camera that the light barrier is connected to, as the camera names it: Line1 to Line4, by model."""
     activation: Literal["rising", "falling"] = "rising"
     """Edge of the input that triggers the image."""
     debounce_us: float | None = Field(default=None, ge=0, le=20_000)

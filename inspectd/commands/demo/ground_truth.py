@@ -102,7 +102,7 @@ class Comparison:
         """True class or kind of unknown -> number of labels per verdict."""
         rows: dict[str, Counter[str]] = {}
         for row, truth in self.judged:
-            name = f"{UNKNOWN}: {truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
+            name = f"{UNKNOWN}_{truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
             rows.setdefault(name, Counter())[row.label] += 1
         return dict(sorted(rows.items(), key=lambda item: (item[0].startswith(UNKNOWN), item[0])))
 

@@ -121,7 +121,8 @@ def _inspect(line: Path, journal: Path, parts: int) -> None:
 def _watch(daemon: subprocess.Popen[bytes], journal: Path, parts: int) -> None:
     """Return when the daemon has judged `parts` parts or has ended. Raises LineFault if it records nothing."""
     judged, since = 0, time.monotonic()
-    with Live(live_view([], parts), console=console(), refresh_per_second=4) as live:
+    screen = console()
+    with Live(live_view([], parts), console=screen, refresh_per_second=4, transient=not screen.is_terminal) as live:
         while daemon.poll() is None:
             rows = _rows_so_far(journal)
             live.update(live_view(rows, parts))
@@ -159,7 +160,7 @@ def _show(comparison: Comparison, folder: Path, out: Path) -> None:
 
 def _tile(row: Row, truth: Truth, pass_class: str, folder: Path) -> Tile:
     certainty = "" if row.certainty is None or row.anomaly is not None else f" {row.certainty:.2f}"
-    was = f"{UNKNOWN}: {truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
+    was = f"{UNKNOWN}_{truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
     colour = _ORANGE if truth.label_class == pass_class else _RED
     caption = (f"{row.part}: {row.said}{certainty}", f"was {was}")
     return Tile(folder / truth.file, caption, colour, row.anomaly.box if row.anomaly is not None else None)

@@ -19,7 +19,9 @@ _LAST_REJECTS = 8
 def live_view(rows: list[Row], parts: int) -> Group:
     """Progress, counts by verdict, and the last rejects."""
     counts = Counter("passed" if row.verdict == Pass.word else row.label for row in rows)
-    table = folding_table("verdict", "parts", title=f"{len(rows)} of {parts} labels inspected", min_width=46)
+    table = folding_table(
+        "verdict", "parts", title=f"{min(len(rows), parts)} of {parts} labels inspected", min_width=46
+    )
     for name, count in counts.most_common():
         table.add_row(Text(printable(name), style="green" if name == "passed" else "red"), str(count))
     rejects = [row for row in rows if row.verdict != Pass.word][-_LAST_REJECTS:]
@@ -53,7 +55,7 @@ def _truth_table(comparison: Comparison) -> Table:
 
 
 def _rates(comparison: Comparison) -> Table:
-    table = folding_table("", "labels", "of", "share", "at most\n(95 % confidence)")
+    table = folding_table("", "labels", "of", "share", "at most\n(one-sided 95 %)")
     for name, errors, n in (
         ("false accepts: faulty labels passed", comparison.faulty_passed, comparison.faulty),
         ("unknown labels passed", comparison.unknown_passed, comparison.unknown),

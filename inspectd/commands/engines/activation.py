@@ -122,4 +122,4 @@ def _flush(folder: Path) -> None:
 def _say(link: Path, bundle: Bundle, *, before: Path | None) -> None:
     manifest = bundle.manifest
     print(f"{link} -> {link.readlink()} ({manifest.name} {manifest.version}); before: {before or 'nothing'}")
-    print("run `systemctl reload inspectd`, so that the line uses it")
+    print("run `systemctl reload inspectd`, so that the line uses it; without systemd: `kill -HUP PID`")

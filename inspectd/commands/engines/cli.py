@@ -8,7 +8,7 @@ from inspectd.commands.engines import activation, compare, listing, signing
 _EPILOG = """\
 a new engine, from the build to the line and back:
   inspectd engines list engines
-  inspectd engines compare engines/filter-label engines/filter-label-1.1.0 --data photos/test
+  inspectd engines compare engines/filter-label engines/filter-label-1.1.0 --data labels.csv
   inspectd engines sign engines/filter-label-1.1.0 --key private.pem
   inspectd engines activate /etc/inspectd/engines/filter-label engines/filter-label-1.1.0
   systemctl reload inspectd
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "compare",
         help="run two engines on the same labelled photos",
         description="Counts the verdicts of both engines per class, and their false accepts and false rejects with confidence "
-        "intervals. Says whether the photos show that one engine is right more often (McNemar's exact test). Photos count as "
+        "intervals. Says whether the difference can be chance (McNemar's exact test). Photos count as "
         "independent: use one photo per label, and no photo that training or calibration has used.",
     )
     verb.add_argument("a", type=Path, metavar="A", help="bundle, for example the one in use")
@@ -41,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         required=True,
-        metavar="FOLDER",
-        help="one folder of photos per class; a folder whose name is not a class of the engine holds unknowns",
+        metavar="PATH",
+        help="manifest of prepare_data.py (its test photos), or folder with truth.csv, or folder with one folder of photos per "
+        "class; a folder whose name is not a class of the engine holds unknowns",
     )
     _add_json(verb)
     verb.set_defaults(verb=compare.run)

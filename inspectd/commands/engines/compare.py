@@ -1,11 +1,10 @@
-"""`inspectd engines compare`: run two engines on the same labelled photos, and say whether one is better.
+"""`inspectd engines compare`: run two engines on the same labelled photos, and say whether the difference can be chance.
 
 A verdict is right if it passes a good label, or rejects any other label. McNemar's exact test compares the engines on the
 photos where only one of them is right.
 """
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,19 @@ from pathlib import Path
 from rich.table import Table
 
 from inspectd.binomial import interval, mcnemar
-from inspectd.camera.image_files import list_folders, list_photos, read_photo, remark
+from inspectd.camera.image_files import read_photo
+from inspectd.commands.engines.labelled import labelled_photos
 from inspectd.errors import ConfigError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.part import INSPECTED, Image, MissedReason, Pass, words
 from inspectd.terminal import console, folding_table, track
 
 _ENGINES = ("A", "B")
+_ERRORS = {
+    "faulty": "Faulty labels passed",
+    "unknown": "Unknown labels passed",
+    "good": "Good labels rejected",
+}
 _SIGNIFICANT = 0.05
 _ENGINE_ERROR = MissedReason.ENGINE_ERROR.value
 """The line would reject the label and record it as missed."""
@@ -47,6 +52,8 @@ class Contest:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     judged: tuple[Judged, ...]
+    classes: tuple[str, ...]
+    """Of both engines; photos of other labels are unknown."""
     pass_class: str
 
     def verdicts(self, engine: int) -> dict[str, Counter[str]]:
@@ -68,38 +75,48 @@ class Comparison:
             found[kind] = (found[kind][0] + errors, found[kind][1] + n)
         return found
 
-    def contest(self, *, good: bool | None = None) -> Contest:
-        """Compare on good labels (True), on all others (False), or on all (None)."""
-        right = [
-            tuple((verdict == Pass.word) == (photo.label == self.pass_class) for verdict in photo.verdicts)
-            for photo in self.judged
-            if good is None or good == (photo.label == self.pass_class)
-        ]
+    def contest(self, *kinds: str) -> Contest:
+        """Compare on labels of these kinds, `faulty`, `unknown` or `good`; on all without any."""
+        right = [self._right(photo) for photo in self.judged if not kinds or self._kind(photo) in kinds]
         return Contest((right.count((True, False)), right.count((False, True))))
 
     def conclusion(self) -> str:
-        """One plain sentence."""
-        contest, bad = self.contest(), self.contest(good=False)
-        if contest.only == (0, 0):
-            return "Both engines are right on the same photos, which do not show that one is better."
-        chance = f"two equally good engines differ this much or more with probability {contest.p_value:.2g}"
-        if contest.p_value >= _SIGNIFICANT:
-            return f"These photos do not show that one engine is better: {chance}."
-        better = contest.only.index(max(contest.only))
-        worse = 1 - better
-        but = ", but passes more labels that must not pass" if bad.only[better] < bad.only[worse] else ""
-        return f"{_ENGINES[better]} is right more often than {_ENGINES[worse]}{but}: {chance}."
+        """Per kind of label the errors of both engines, and whether the difference can be chance. The dangerous errors first."""
+        said = []
+        if self.contest().only == (0, 0):
+            said.append("Both engines are right on the same photos.")
+        for kind, what in _ERRORS.items():
+            photos = [photo for photo in self.judged if self._kind(photo) == kind]
+            if not photos:
+                continue
+            a, b = (sum(not right for right in rights) for rights in zip(*map(self._right, photos), strict=True))
+            said.append(f"{what}: A {a}, B {b} of {len(photos)}.")
+            contest = self.contest(kind)
+            if contest.only != (0, 0):
+                chance = "can be" if contest.p_value >= _SIGNIFICANT else "is probably not"
+                said.append(f"This difference {chance} chance (p = {contest.p_value:.2g}).")
+        return " ".join(said)
+
+    def _kind(self, photo: Judged) -> str:
+        if photo.label == self.pass_class:
+            return "good"
+        return "faulty" if photo.label in self.classes else "unknown"
+
+    def _right(self, photo: Judged) -> tuple[bool, bool]:
+        a, b = ((verdict == Pass.word) == (photo.label == self.pass_class) for verdict in photo.verdicts)
+        return a, b
 
 
 def run(a: Path, b: Path, data: Path, *, as_json: bool) -> int:
-    """Compare bundles `a` and `b` on the folder `data`.
+    """Compare bundles `a` and `b` on `data`, as `labelled_photos` reads it.
 
     Raises EngineError if a bundle is rejected, ConfigError if the photos can't be used or do not fit both engines.
     """
     folders = (a, b)
     engines = tuple(load_engine(load_bundle(folder), InferenceConfig()) for folder in folders)
     pass_class = _common_pass_class(engines)
-    comparison = Comparison(_judge(_photos(data, pass_class), engines), pass_class)
+    classes = tuple(dict.fromkeys(name for engine in engines for name in engine.manifest.classes))
+    comparison = Comparison(_judge(labelled_photos(data, classes, pass_class), engines), classes, pass_class)
     if as_json:
         print(json.dumps(_figures(comparison, folders, engines), indent=2))
         return 0
@@ -115,24 +132,6 @@ def _common_pass_class(engines: Sequence[Engine]) -> str:
     if a != b:
         raise ConfigError(f"the pass class of A is {a!r} and that of B is {b!r}; both must have the same")
     return a
-
-
-def _photos(root: Path, pass_class: str) -> list[tuple[Path, str]]:
-    """Every image below `root`/<label>, with its label. Raises ConfigError."""
-    if not root.is_dir():
-        raise ConfigError(f"--data {root}: no such folder")
-    folders = list_folders(root)
-    listings = {folder.name: list_photos(folder) for folder in folders.found}
-    photos = [(path, label) for label, listing in listings.items() for path in listing.found]
-    passed_over = [path for listing in (folders, *listings.values()) for path in listing.passed_over]
-    if passed_over:
-        print(f"inspectd: {remark(passed_over)}", file=sys.stderr)
-    if pass_class not in {label for _, label in photos}:
-        names = ", ".join(folder.name for folder in folders.found) or "no folder"
-        raise ConfigError(
-            f"--data {root}: needs a folder of good labels, {pass_class}, beside those of the other classes; has {names}"
-        )
-    return photos
 
 
 def _judge(photos: Sequence[tuple[Path, str]], engines: Sequence[Engine]) -> tuple[Judged, ...]:
@@ -159,7 +158,7 @@ def _tables(comparison: Comparison, folders: Sequence[Path], engines: Sequence[E
         kinds = [*INSPECTED, *([_ENGINE_ERROR] if any(_ENGINE_ERROR in row for row in counted.values()) else [])]
         table = folding_table("the label is", "photos", *kinds, title=title, title_justify="left")
         for label, row in counted.items():
-            name = label if label in manifest.classes else f"unknown: {label.removeprefix('unknown_')}"
+            name = label if label in manifest.classes else f"unknown_{label.removeprefix('unknown_')}"
             table.add_row(name, str(row.total()), *(str(row[kind]) for kind in kinds))
         yield table
     errors = [comparison.errors(place, engine.manifest.classes) for place, engine in enumerate(engines)]
@@ -177,8 +176,8 @@ def _tables(comparison: Comparison, folders: Sequence[Path], engines: Sequence[E
 
 def _contests(comparison: Comparison) -> dict[str, Contest]:
     return {
-        "good_labels": comparison.contest(good=True),
-        "all_others": comparison.contest(good=False),
+        "good_labels": comparison.contest("good"),
+        "all_others": comparison.contest("faulty", "unknown"),
         "together": comparison.contest(),
     }
 

@@ -15,6 +15,7 @@ _LISTED = 50
 
 def tables(summary: Summary) -> list[Table]:
     """All tables of the report, in their order."""
+    stopped = summary.gate.get("rejected_stopped", 0)
     parts = folding_table("", "parts", "share", title=f"{summary.since} to {summary.until}", min_width=48)
     rows = {
         "triggers": summary.triggers,
@@ -25,6 +26,7 @@ def tables(summary: Summary) -> list[Table]:
         **{f"missed: {reason}": count for reason, count in summary.missed.items()},
         "rejected without a row": summary.unrecorded,
         **({"passed, not confirmed": summary.unconfirmed_passes} if summary.unconfirmed_passes else {}),
+        **({"late because run permit was off": stopped} if stopped else {}),
         "NOT DRIVEN: look for these labels": len(summary.not_driven),
     }
     for name, count in rows.items():

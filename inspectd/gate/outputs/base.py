@@ -4,6 +4,7 @@ An output is written again and again and read back: neither what was written onc
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -67,6 +68,24 @@ class HasUserOutput(Protocol):
 
     def user_output(self, line: str) -> bool:
         """The line's level as the camera has it now. Raises CameraError."""
+
+
+def refuse_shared(channels: Mapping[str, int | str | None]) -> None:
+    """Check that no two signals have the same channel: a reject would then switch run permit too.
+
+    `channels`: per key of `gate.output` its channel, all of one kind (coils, registers, lines); None if it is not wired.
+    Raises ValueError.
+    """
+    owners: dict[str, str] = {}
+    for key, channel in channels.items():
+        if channel is None:
+            continue
+        owner = owners.setdefault(str(channel), key)
+        if owner != key:
+            raise ValueError(
+                f"gate.output.{key} ({channel}): must differ from gate.output.{owner} ({channel}): "
+                "one signal would switch the other"
+            )
 
 
 def make_safe(output: Output, within_s: float, *, is_open: bool = True) -> None:

@@ -2,8 +2,10 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import model_validator
+
 from inspectd.errors import CameraError, OutputError
-from inspectd.gate.outputs.base import SAFE, HasUserOutput, Signals
+from inspectd.gate.outputs.base import SAFE, HasUserOutput, Signals, refuse_shared
 from inspectd.section import Section
 
 
@@ -23,6 +25,11 @@ class CameraOutputConfig(Section):
     missing_confirmation: ClassVar[str] = "gate.output.kind 'camera' has none"
     devices: ClassVar[list[str]] = []
     """Nothing beside the camera, which the line owns."""
+
+    @model_validator(mode="after")
+    def _has_a_line_per_signal(self) -> "CameraOutputConfig":
+        refuse_shared({"line": self.line, "permit_line": self.permit_line})
+        return self
 
     def create(self, camera: object) -> "CameraOutput":
         if not isinstance(camera, HasUserOutput):

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inspectd.errors import OutputError
-from inspectd.gate.outputs.base import SAFE, Signals
+from inspectd.gate.outputs.base import SAFE, Signals, refuse_shared
 from inspectd.section import Section
 
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ class GpioConfig(Section):
     is ignored, but a short signal may be missed."""
 
     longest_wait_ms: ClassVar[float] = 0
+
+    @model_validator(mode="after")
+    def _has_a_line_per_signal(self) -> "GpioConfig":
+        """A line that is given by its name here and by its number there is found when the lines are requested."""
+        refuse_shared(
+            {
+                "actuator_line": self.actuator_line,
+                "run_permit_line": self.run_permit_line,
+                "heartbeat_line": self.heartbeat_line,
+                "confirmation_line": self.confirmation_line,
+            }
+        )
+        return self
 
     @property
     def missing_confirmation(self) -> str | None:

@@ -12,10 +12,10 @@ import struct
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from inspectd.errors import OutputError
-from inspectd.gate.outputs.base import SAFE, Signals
+from inspectd.gate.outputs.base import SAFE, Signals, refuse_shared
 from inspectd.section import Section
 
 if TYPE_CHECKING:
@@ -80,6 +80,13 @@ class ModbusConfig(Section):
     """Who accepts a device without a watchdog, and why; for example "PLC program stops the belt when the heartbeat stops
     (JM)"."""
 
+    @model_validator(mode="after")
+    def _has_a_channel_per_signal(self) -> "ModbusConfig":
+        refuse_shared({"actuator_coil": self.actuator_coil, "run_permit_coil": self.run_permit_coil})
+        watchdog_register = None if self.watchdog is None else self.watchdog.register_address
+        refuse_shared({"heartbeat_register": self.heartbeat_register, "watchdog.register_address": watchdog_register})
+        return self
+
     @property
     def longest_wait_ms(self) -> float:
         """One turn of the gate with a device that has failed: a new connection and two answers."""
@@ -91,14 +98,20 @@ class ModbusConfig(Section):
 
     @property
     def devices(self) -> list[str]:
-        """What one process owns at a time: each coil, since two lines may share one coupler."""
+        """What one process owns at a time: each coil and register, since two lines may share one coupler."""
         try:
             address = _address(self.host)
         except OSError:  # it is not reachable either
             address = self.host
-        coils = {self.actuator_coil, self.run_permit_coil}
+        channels = {
+            "coil": (self.actuator_coil, self.run_permit_coil),
+            "register": (self.heartbeat_register,),
+        }
         return [
-            f"output modbus {address}:{self.port} unit {self.unit} coil {coil}" for coil in coils if coil is not None
+            f"output modbus {address}:{self.port} unit {self.unit} {kind} {number}"
+            for kind, numbers in channels.items()
+            for number in numbers
+            if number is not None
         ]
 
     def create(self, _: object) -> "ModbusOutput":
@@ -211,7 +224,7 @@ class ModbusOutput:
 
     def _ask(self, function: str, *args: Any, **kwargs: Any) -> Any:
         """An error ends the connection: a late answer must not be taken for the answer to the next question. Some devices
-        end a connection now and then; it is then made anew once. What the device forgot meanwhile does not read back."""
+        end a connection now and then; then it is opened again, once. What the device forgot meanwhile does not read back."""
         try:
             answer = self._ask_once(function, *args, **kwargs)
         except ConnectionError:
@@ -250,16 +263,20 @@ class ModbusOutput:
             address = _address(self._config.host)
         except OSError as error:
             raise OutputError(f"{self._name}: has no address: {error}") from error
-        client = ModbusTcpClient(address, port=self._config.port, timeout=self._config.timeout_ms / 1000, retries=0)
+        timeout_s = self._config.timeout_ms / 1000
         try:
-            is_connected = client.connect()
-        except Exception as error:
-            raise OutputError(f"{self._name}: {error}") from error
-        if not is_connected:
-            raise OutputError(f"{self._name}: no answer within {self._config.timeout_ms:g} ms")
-        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = socket.create_connection((address, self._config.port), timeout_s)
+        except ConnectionRefusedError as error:
+            raise OutputError(f"{self._name}: connection refused: nothing listens on this port") from error
+        except TimeoutError as error:
+            raise OutputError(f"{self._name}: no answer within {self._config.timeout_ms:g} ms") from error
+        except OSError as error:
+            raise OutputError(f"{self._name}: {error.strerror or error}") from error
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # closing it resets it: what a cut cable holds back must not reach the device later
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        client = ModbusTcpClient(address, port=self._config.port, timeout=timeout_s, retries=0)
+        client.socket = connection  # its own `connect` hides why a connection failed
         self._client = client
 
     @property

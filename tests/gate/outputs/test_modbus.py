@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from inspectd.errors import OutputError
 from inspectd.gate.outputs.base import Signals
 from inspectd.gate.outputs.modbus import ModbusConfig, ModbusOutput
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 
 CALLS = int(os.environ.get("INSPECTD_FUZZ", "400"))
 
@@ -181,3 +181,10 @@ def _only_addresses(unanswered: Callable[..., list[object]]) -> Callable[..., ob
         return look_up(host, *args, **options) if host == "127.0.0.1" else unanswered()  # type: ignore[arg-type]
 
     return look
+
+
+def test_a_port_where_nothing_listens_is_not_called_a_device_that_does_not_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(OutputError, match="connection refused: nothing listens on this port"):
+        ModbusConfig(kind="modbus", host="127.0.0.1", port=port, actuator_coil=0).create(None).open()

@@ -45,6 +45,7 @@ def photos(tmp_path):
 
 def prepare(root, *options):
     out = root.parent / "data.csv"
+    out.unlink(missing_ok=True)
     assert prepare_data.main([str(root), "--out", str(out), *options]) == 0
     return read_manifest(out)
 
@@ -122,6 +123,30 @@ def test_photos_that_cant_be_used_are_explained(photos, spoil, message, capsys):
     assert prepare_data.main([str(photos), "--out", str(out)]) == 78
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_manifest_is_not_overwritten(photos, capsys):
+    prepare(photos)
+    out = photos.parent / "data.csv"
+    before = out.read_bytes()
+    with pytest.raises(SystemExit):
+        prepare_data.main([str(photos), "--out", str(out)])
+    assert f"--out {out}: exists" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
+def test_the_folder_above_the_class_folders_is_found_out(photos, capsys):
+    root = photos.parent / "above"
+    root.mkdir()
+    shutil.copytree(photos, root / "labels")
+    shutil.copytree(photos / "good", root / "other")
+    arguments = [str(root), "--out", str(photos.parent / "above.csv"), "--near", "-1"]
+    prepare_data.main(arguments)
+    assert f"{root / 'labels'}: is taken for one class" in capsys.readouterr().err
+    shutil.copytree(photos / "good", root / "labels" / "unknown_empty")
+    (photos.parent / "above.csv").unlink(missing_ok=True)
+    assert prepare_data.main(arguments) == 78
+    assert "holds the folder unknown_empty" in capsys.readouterr().err
 
 
 def test_a_published_test_set_stays_as_it_is(photos):

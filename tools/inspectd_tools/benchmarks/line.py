@@ -11,7 +11,7 @@ from rich.text import Text
 from inspectd.part import Missed
 from inspectd.terminal import console, track
 from inspectd_tools.benchmarks.daemon import Bench, Run
-from inspectd_tools.benchmarks.modbus_plc import ModbusPlc
+from inspectd_tools.plc.modbus_plc import ModbusPlc
 
 _STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "guard_us", "record_us")
 

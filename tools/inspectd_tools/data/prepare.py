@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from inspectd.camera.image_files import SUFFIXES, list_folders
 from inspectd.errors import ConfigError
 from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, names, new_parser, not_negative, positive
@@ -27,7 +29,7 @@ from inspectd_tools.data.stream import write_stream
 
 _EPILOG = """\
 examples:
-  python tools/prepare_data.py photos/bottles --out bottles.csv --report bottles.png --stream out/bottles
+  python tools/prepare_data.py photos/labels --out labels.csv --report labels.png --stream out/labels-test
   python tools/prepare_data.py photos/tiles --out tiles.csv --per-class 50 --suffix '_[0-9]+'
       tile7_1.png and tile7_2.png are two photos of tile7
   python tools/prepare_data.py imagenet/train --out ten.csv --classes n01440764,n02102040,... --per-class 600 --shares 500,50,50
@@ -65,7 +67,7 @@ class Options:
 def parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__, _EPILOG)
     parser.add_argument("root", type=Path, help="folder with one folder of photos (png, jpg, bmp, tif) per class")
-    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="manifest to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="new manifest")
     parser.add_argument(
         "--classes",
         type=names,
@@ -131,6 +133,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = Options(**vars(parser().parse_args(arguments)))
+    if options.out.is_file():
+        parser().error(f"--out {options.out}: exists; give a new file, so that no manifest is lost")
     if options.stream and options.stream.exists():
         parser().error(f"--stream {options.stream}: exists; give a new folder")
     return exit_code("prepare_data", lambda: _prepare(options))
@@ -139,6 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _prepare(options: Options) -> None:
     trees = [options.root / "train", options.root / "test"] if options.fixed_test else [options.root]
     names, folders = _classes(options, trees)
+    for tree in trees:
+        _check_level(tree, folders)
     seen: list[list[Seen]] = []
     broken: dict[Path, str] = {}
     for tree in trees:
@@ -172,6 +178,24 @@ def _classes(options: Options, trees: list[Path]) -> tuple[tuple[str, ...], tupl
     unknown = tuple(name for name in there if name.startswith(UNKNOWN))
     names = (*classes, *(UNKNOWN + name for name in options.held_out), *unknown)
     return names, (*classes, *options.held_out, *unknown)
+
+
+def _check_level(root: Path, folders: Sequence[str]) -> None:
+    """Raise ConfigError, or print a warning, if a class folder looks like a folder of class folders."""
+    for folder in (root / name for name in folders if (root / name).is_dir()):
+        inner = [path.name for path in list_folders(folder).found]
+        unknown = [name for name in inner if name.startswith(UNKNOWN)]
+        if unknown:
+            raise ConfigError(
+                f"{folder}: is taken for a class, but holds the folder {unknown[0]}, which is for unknowns; give the folder "
+                f"that holds the class folders, probably {folder}"
+            )
+        if len(inner) > 1 and not any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
+            print(
+                f"prepare_data: {folder}: is taken for one class; its photos are in the folders {', '.join(inner[:_NAMED])}; if "
+                f"these are the classes, give {folder}",
+                file=sys.stderr,
+            )
 
 
 def _print_broken(reasons: list[str]) -> None:

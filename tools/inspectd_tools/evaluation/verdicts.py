@@ -40,11 +40,13 @@ def verdict_figures(judgements: Sequence[Judgement], pass_class: str) -> dict[st
 
 def verdict_tables(figures: dict[str, Any]) -> Group:
     """Tables for the terminal; `figures` also holds the `threshold`."""
-    verdicts = Table("truth", *INSPECTED, "passed, 95 %", title=f"verdicts at threshold {figures['threshold']:.4f}")
+    verdicts = Table(
+        "truth", *INSPECTED, "passed, 95 % interval", title=f"verdicts at threshold {figures['threshold']:.4f}"
+    )
     for truth, counts in figures["by_truth"].items():
         low, high = interval(counts[Pass.word], counts["n"], CONFIDENCE)
         verdicts.add_row(truth, *(str(counts[verdict]) for verdict in INSPECTED), f"{low:.2%} to {high:.2%}")
-    rates = Table("rate", "value")
+    rates = Table("rate", "value, two-sided 95 % interval")
     named = {f"false accepts: {kind} passed": rate for kind, rate in figures["false_accepts"].items()}
     for name, rate in (named | {"false rejects: good not passed": figures["false_rejects"]}).items():
         rates.add_row(name, str(Rate(rate["errors"], rate["n"])) if rate["n"] else "no such photo")

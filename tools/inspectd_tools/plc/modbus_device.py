@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from inspectd_tools.benchmarks.modbus_misbehaviour import Misbehaviour
+from inspectd_tools.plc.modbus_misbehaviour import Misbehaviour
 
 _HEADER = struct.Struct(">HHHB")
 _BACKLOG = 8

@@ -3,7 +3,9 @@
 Use it to try `gate.output.kind: modbus`, in tests and for benchmarks. It uses bare sockets and shares no code with the daemon
 or its Modbus library. It supports functions 1 to 6 and 65536 coils, discrete inputs and registers. The record gets one JSON
 line for every write to a coil, every change of a register and every event, with the time at which it took effect (`t`,
-CLOCK_MONOTONIC in ns). Commands are JSON lines on standard input, such as {"do": "cut", "ms": 300}; the answer has the time at
+CLOCK_MONOTONIC in ns). `why` says who wrote the coil: `write` is a request of the network, `watchdog`, `restart` and `program`
+are the device itself, `somebody` is the command `set`. The event `blind` says that the device itself did not run from `since`
+to `t`, because the computer was busy: times near it are not exact. Commands are JSON lines on standard input, such as {"do": "cut", "ms": 300}; the answer has the time at
 which the command began. With "after_ms" a command waits, so that a whole plan can be sent at once.
 
   cut ms late_ms applies   the cable is cut: nothing arrives and nothing leaves, but no connection ends. What was sent
@@ -41,8 +43,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from inspectd_tools.benchmarks.modbus_device import Device
-from inspectd_tools.cli import new_parser
+from inspectd.errors import InspectdError
+from inspectd_tools.cli import exit_code, new_parser
+from inspectd_tools.plc.modbus_device import Device
 
 
 class ModbusPlc:
@@ -70,7 +73,7 @@ class ModbusPlc:
         command = [
             sys.executable,
             "-m",
-            "inspectd_tools.benchmarks.modbus_plc",
+            "inspectd_tools.plc.modbus_plc",
             str(self.record),
             "--port",
             str(self.port),
@@ -150,8 +153,17 @@ def main(arguments: list[str] | None = None) -> int:
     if options.realtime:
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    asyncio.run(Device(options.port, options.record, options.watchdog_ms, options.watchdog_register).run())
-    return 0
+    return exit_code("modbus_plc", lambda: asyncio.run(_serve(options)))
+
+
+async def _serve(options: Options) -> None:
+    """Raises InspectdError if the port or the record can't be opened."""
+    try:
+        device = Device(options.port, options.record, options.watchdog_ms, options.watchdog_register)
+    except OSError as error:
+        place = f"the record {options.record}" if error.filename else f"port {options.port}"
+        raise InspectdError(f"{place} can't be opened: {error.strerror}") from error
+    await device.run()
 
 
 if __name__ == "__main__":
