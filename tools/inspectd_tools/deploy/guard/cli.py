@@ -2,8 +2,8 @@
 
 The guard needs photos of good labels alone, as the camera delivers them. It is fitted to some of them, others choose its
 limits, and a test on the rest was not used for any choice. With a manifest these are its train, val and test photos. With a
-folder, half of the photos in the folder of the pass class fit the guard, and a quarter each is for limits and test. The
-guard can only reject more labels: a label passes if the network lets it pass and the guard finds nothing.
+folder, half of the photos in the folder of the pass class (at most 300) fit the guard, and the others are for limits and
+test. The guard can only reject more labels: a label passes if the network lets it pass and the guard finds nothing.
 """
 
 import argparse

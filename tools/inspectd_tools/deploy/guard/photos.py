@@ -22,7 +22,6 @@ LEAST: dict[Split, int] = {"train": 10, "val": 5, "test": 5}
 """Good photos that a guard needs."""
 MOST_FITTED = 300
 """More photos to fit improve the guard little, and all of them are in memory at once."""
-_SHARES: dict[Split, float] = {"train": 0.5, "val": 0.25, "test": 0.25}
 _AHEAD = 32
 
 
@@ -47,7 +46,7 @@ def good_photos(source: Path, pass_class: str, seed: int) -> GoodPhotos:
     """Good photos of a manifest, or of the folder `source/pass_class`, split by `seed`. Raises ConfigError naming what is missing."""
     if is_csv(source):
         photos = _of_manifest(source, pass_class)
-        advice = f"or give the folder of the photos instead of the manifest: {'/'.join(f'{x:.0%}' for x in _SHARES.values())} of it are used"
+        advice = "or give the folder of the photos instead of the manifest: then fewer fit the guard and more choose its limits"
     else:
         photos = _of_folder(source, pass_class, seed)
         advice = f"at least {sum(LEAST.values())} different photos are needed"
@@ -93,7 +92,9 @@ def _of_folder(source: Path, pass_class: str, seed: int) -> dict[Split, list[Goo
     different = list({photo.sha256: photo for photo in photos}.values())
     if len(different) < sum(LEAST.values()):
         return {"train": different, "val": [], "test": []}
-    sides = split([0] * len(different), range(len(different)), (pass_class,), seed, _SHARES)
+    fitting = min(0.5, MOST_FITTED / len(different))
+    shares: dict[Split, float] = {"train": fitting, "val": (1 - fitting) / 2, "test": (1 - fitting) / 2}
+    sides = split([0] * len(different), range(len(different)), (pass_class,), seed, shares)
     return {side: [photo for photo, here in zip(different, sides, strict=True) if here == side] for side in SPLITS}
 
 
