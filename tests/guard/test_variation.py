@@ -40,7 +40,7 @@ def test_leaving_one_out_in_closed_form_is_leaving_it_out() -> None:
     count = len(samples)
     least = 0.02 * np.eye(5)
     whole = samples - samples.mean(axis=0)
-    inside = np.einsum("nd,de,ne->n", whole, np.linalg.inv(whole.T @ whole / count + least), whole) / count
+    inside = np.einsum("id,de,ie->i", whole, np.linalg.inv(whole.T @ whole / count + least), whole) / count
     for index, closed in enumerate(variation._left_out(inside, count)):
         rest = np.delete(samples, index, axis=0)
         others = rest - rest.mean(axis=0)

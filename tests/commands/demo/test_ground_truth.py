@@ -39,7 +39,7 @@ def test_what_the_guard_stopped_is_counted_by_what_it_was(comparison):
     assert comparison.table() == {
         "bad": {"anomaly": 1},
         "good": {"anomaly": 1, "pass": 1},
-        "unknown: ink": {"anomaly": 1},
+        "unknown_ink": {"anomaly": 1},
     }
 
 
@@ -55,5 +55,5 @@ def test_the_page_of_rejects_frames_what_the_guard_found(comparison, tmp_path, c
         assert not tile[top : top + height, left : left + width].any()
         assert tile[top - 7 : top + height + 7, left - 7 : left + width + 7].sum() == tile.sum() > 100
     assert not yellow[:, 3 * 320 :].any()
-    assert json.loads((tmp_path / "summary.json").read_text())["by_truth"]["unknown: ink"] == {"anomaly": 1}
+    assert json.loads((tmp_path / "summary.json").read_text())["by_truth"]["unknown_ink"] == {"anomaly": 1}
     assert "anomaly" in capsys.readouterr().out
