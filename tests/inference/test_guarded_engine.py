@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from inspectd.errors import EngineError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.inference.bundled_guard import KINDS, BundledGuard, find_anomaly
+from inspectd.inference.signature import sign, write_keys
 from inspectd.part import Fault, Pass, Uncertain, words
 from tests.factories import add_guard, edit_manifest, make_toy_bundle, sha256_of, small_label, toy_image
 from tests.inference.test_fuzz import cut_short, flip_bytes, insert_bytes
@@ -276,6 +277,17 @@ def test_a_damaged_guard_is_refused_before_it_is_opened(folder: Path) -> None:
     path.unlink()
     with pytest.raises(EngineError, match=r"guard\.npz"):
         load_bundle(folder)
+
+
+def test_a_signature_covers_the_guard(folder: Path, tmp_path: Path) -> None:
+    write_keys(tmp_path / "private.pem", tmp_path / "public.pem")
+    sign(load_bundle(folder), tmp_path / "private.pem")
+    config = InferenceConfig(backend="onnxruntime", threads=1, signed_by=tmp_path / "public.pem")
+    load_engine(load_bundle(folder), config)
+    edit_guard(folder, limits=[9.0, 9.0, 9.0, 9.0])
+    load(folder)
+    with pytest.raises(EngineError, match="is not a signature of this"):
+        load_engine(load_bundle(folder), config)
 
 
 def test_a_file_changed_between_check_and_load_is_refused(folder: Path) -> None:

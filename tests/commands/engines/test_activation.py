@@ -24,7 +24,7 @@ from inspectd.cli import main
 from inspectd.errors import JournalError
 from inspectd.inference import load_bundle
 from inspectd.records.journal import open_for_reading
-from tests.factories import edit_manifest, make_toy_bundle, toy_image
+from tests.factories import add_guard, edit_manifest, make_toy_bundle, toy_image
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +81,17 @@ def test_there_and_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{link} -> toy-1.0.0 (toy 1.0.0); before: toy-1.1.0" in out
     assert out.count("systemctl reload inspectd") == 3
     assert sorted(path.name for path in home.iterdir()) == ["toy", "toy-1.0.0", "toy-1.1.0", "toy-1.2.0"]
+
+
+def test_only_a_guard_that_gives_its_golden_scores_is_activated(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = home / "toy"
+    add_guard(home / "toy-1.0.0")
+    assert engines("activate", link, home / "toy-1.0.0") == 0
+    add_guard(home / "toy-1.1.0")
+    edit_manifest(home / "toy-1.1.0", lambda values: values["guard"]["golden_scores"][3].__setitem__(0, 9.0))
+    assert engines("activate", link, home / "toy-1.1.0") == 78
+    assert "golden/no_fail.png: the guard gives print the score" in capsys.readouterr().err
+    assert version(link) == "1.0.0"
 
 
 def test_one_step_back_is_remembered_and_no_more(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
