@@ -211,3 +211,30 @@ def test_an_idle_gate_sleeps():
         begun_s = time.process_time()
         assert line.ends(5)
         assert time.process_time() - begun_s < 0.25
+
+
+BEAT = (Kind.PERMIT, 1)
+HOLD = (Kind.PERMIT, 0)
+LABEL = (Kind.EXPECT, 0)
+STOP = (Kind.STOP, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_a_fault"),
+    [
+        ([], False),
+        ([HOLD], False),
+        ([LABEL], True),
+        ([BEAT], True),
+        ([BEAT, HOLD], True),
+        ([LABEL, HOLD], True),
+        ([BEAT, LABEL, STOP], False),
+    ],
+)
+def test_a_line_that_is_gone_is_a_fault_if_it_had_begun_and_not_stopped(said, is_a_fault):
+    with capture_logs() as logs, running() as line:
+        for kind, code in said:
+            line.say(kind, code, part=1, t_ns=time.monotonic_ns() + 50 * MS)
+        line.hang_up()
+        assert line.ends()
+    assert any(log["event"].startswith("the line is gone") for log in logs) is is_a_fault

@@ -113,3 +113,10 @@ def test_a_reject_before_the_verdict_withdraws_nothing_yet():
     books.gate_acted(1, passed=False)
     assert books.tally().passed == 0
     assert books.tally().missed == {"late": 1}
+
+
+def test_the_log_writes_reasons_as_words():
+    books = Books()
+    books.trigger(1)
+    books.decide(1, Missed(MissedReason.LATE))
+    assert repr(books.tally().missed) == "{'late': 1}"
