@@ -11,7 +11,7 @@ YELLOW = (66, 228, 240)
 
 def sheet(tmp_path, image, framed):
     path = tmp_path / "sheet.png"
-    write_contact_sheet(path, [Tile(image, ("1: anomaly 1.75x", "was good"), (0, 0, 200), framed)])
+    write_contact_sheet(path, [Tile(image, ("1: anomaly 1.8x", "was good"), (0, 0, 200), framed)])
     return cv2.imread(str(path))[:240, :320]
 
 

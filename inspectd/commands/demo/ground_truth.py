@@ -59,8 +59,8 @@ class Row:
 
     @property
     def said(self) -> str:
-        """`label`, with the excess of an anomaly: `anomaly 1.75x`."""
-        return self.label if self.anomaly is None else f"{self.label} {self.anomaly.excess:.2f}x"
+        """`label`, with the excess of an anomaly: `anomaly 1.8x`."""
+        return self.label if self.anomaly is None else f"{self.label} {self.anomaly.excess:.1f}x"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ def live_view(rows: list[Row], parts: int) -> Group:
     for row in reversed(rejects):
         certainty = "-" if row.certainty is None else f"{row.certainty:.2f}"
         last.add_row(str(row.part), row.said, certainty, f"{row.verdict_us / 1000:.1f} ms")
-    return Group(ProgressBar(total=parts, completed=min(len(rows), parts), width=46), table, last)
+    bar = ProgressBar(total=parts, completed=min(len(rows), parts), width=46)
+    return Group(bar, Text(), table, last)  # a bar does not end its line
 
 
 def result_tables(comparison: Comparison) -> list[Table]:

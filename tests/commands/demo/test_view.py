@@ -61,5 +61,13 @@ def test_the_live_view_says_how_far_an_anomaly_is_above_its_limit():
     console = Console(width=80, record=True)
     console.print(live_view([stopped(1), stopped(2)], 2))
     text = console.export_text()
-    assert text.count("anomaly 1.75x") == 2
+    assert text.count("anomaly 1.8x") == 2
     assert text.count("anomaly") == 3, "two rejects, one count"
+
+
+def test_the_live_view_shows_the_whole_progress():
+    console = Console(width=80, record=True)
+    console.print(live_view([stopped(1)], 36))
+    bar, title = console.export_text().splitlines()[:2]
+    assert set(bar.strip()) <= set("━╸╺")
+    assert title.strip() == "1 of 36 labels inspected"
