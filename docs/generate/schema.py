@@ -24,8 +24,9 @@ _HEAD = ("key", "meaning", "type", "unit", "default", "photos", "allowed")
 _BUNDLE = {
     "engine.yaml": "Describes the engine. Lists the model files and golden images with their SHA-256.",
     "model.onnx, openvino/, openvino-int8/, tensorrt/": "The network, for each backend and precision that was built.",
+    "guard.npz": "The guard, which sees small faults, if `fit_guard.py` has added one.",
     "golden/": "One camera image per class, and one of an unknown kind, with known scores. They are run at each load.",
-    "card.md, card.html, explanations.jpg": "The card for people: guarantee, performance, and where the engine looks.",
+    "card.md, card.html, explanations.jpg": "The card for people: guarantee, performance, small faults, and where the engine looks.",
     "threshold.csv, threshold.png": "What other thresholds would pass and reject.",
     "engine.yaml.sig": "The signature of `engine.yaml`, if somebody has signed the engine.",
 }

@@ -23,8 +23,8 @@ from inspectd_tools.deploy.guard.section import section, summary
 
 _EPILOG = """\
 examples:
-  python tools/fit_guard.py engines/labels --data labels.csv --out engines/labels-guarded
-  inspectd-fit-guard engines/labels --data photos/labels --rejected 0.005 --out engines/labels-guarded
+  python tools/fit_guard.py out/engines/labels --data labels.csv --out out/engines/labels-guarded
+  inspectd-fit-guard out/engines/labels --data photos/labels --rejected 0.005 --out out/engines/labels-guarded
 
 exit codes: 0 done, 1 the disk reports an error, 2 wrong usage, 78 the engine or the photos can't be used"""
 
