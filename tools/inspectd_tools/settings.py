@@ -171,4 +171,11 @@ def load_settings(name: str, changes: Iterable[str] = (), folder: Path = FOLDER)
     if not path.is_file():
         raise ConfigError(f"{path}: no such training settings; there are: {', '.join(names(folder))}")
     values = overlaid(read_json(folder / "default.json"), read_json(path))
-    return checked(TrainingSettings, changed(values, changes), path)
+    values = changed(values, changes)
+    try:
+        return checked(TrainingSettings, values, path)
+    except ConfigError as error:
+        if "pass_class" not in values and "classes" in values and set(values) <= set(TrainingSettings.model_fields):
+            classes = ", ".join(map(str, values["classes"]))
+            raise ConfigError(f"which class is the good one? Give --set pass_class=NAME, one of: {classes}") from error
+        raise

@@ -52,6 +52,7 @@ def _figures(place: Path, bundle: Bundle | EngineError) -> dict[str, object]:
         "backends": sorted({file.backend for file in manifest.files}),
         "precision": manifest.recommended,
         "threshold": threshold.value,
+        "alpha": threshold.alpha,
         "false_accept_bound": threshold.false_accept_bound,
         "confidence": threshold.confidence,
         "false_reject_rate": threshold.false_reject_rate,
@@ -77,7 +78,7 @@ def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
             bundle.hash[:12],
             f"{manifest.architecture}, {manifest.recommended}",
             f"{threshold.value:.3f}",
-            f"<= {threshold.false_accept_bound:.2%} at {threshold.confidence:.0%} (n={threshold.n_bad})",
+            f"<= {threshold.alpha:.2%} at {threshold.confidence:.0%} (n={threshold.n_bad})",
             f"{threshold.false_reject_rate:.2%} (n={threshold.n_good})",
             "none" if manifest.guard is None else f"fitted to {manifest.guard.fitted_to}",
         )

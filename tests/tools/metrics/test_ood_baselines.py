@@ -65,11 +65,13 @@ NOISE = torch.full((4, 2), -20.0)
 @pytest.mark.parametrize(
     ("log_kernel", "noise", "words"),
     [
-        (GOOD * torch.tensor([1.0, 0.0]), NOISE, "class crooked.*collapsed"),
+        (GOOD * torch.tensor([1.0, 0.0]), NOISE, "class crooked: the network cannot separate.*lower lr"),
         (GOOD - 100, NOISE, "K is 0 for all classes on 100%.*length_scale"),
         (GOOD, NOISE / 1000, "certain of images of pure noise.*gp_const"),
     ],
 )
 def test_a_head_that_fails_silently_is_reported_with_a_hint(log_kernel, noise, words):
     assert failures(GOOD, LABELS, NOISE, ("good", "crooked")) == []
+    untrained = failures(log_kernel, LABELS, noise, ("good", "crooked"), is_trained=False)
+    assert not any("lr" in hint or "epochs" in hint for hint in untrained)
     assert re.search(words, "\n".join(failures(log_kernel, LABELS, noise, ("good", "crooked"))))

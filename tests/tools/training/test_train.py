@@ -157,7 +157,7 @@ def test_an_int8_plan_has_threshold_and_golden_scores_of_its_own_or_is_refused(
     shutil.rmtree(bundle)
     monkeypatch.setattr("inspectd_tools.deploy.precision._MOST_CHANGED", -0.01)
     assert build_engine.main(arguments) == 78
-    assert "of the calibration verdicts would be others than in fp32, at most -1% may" in capsys.readouterr().err
+    assert "of the calibration verdicts would differ from fp32, but at most -1% may" in capsys.readouterr().err
     assert not bundle.exists()
 
 
@@ -183,7 +183,7 @@ def test_every_runtime_is_measured_on_a_run(labels, small_run, tmp_path):
 def test_too_few_calibration_images_are_refused_and_nothing_is_left(labels, run, tmp_path, capsys):
     arguments = ["--calibration", str(labels / "calibration"), "--test", str(labels / "test"), "--alpha", "0.001"]
     assert build_engine.main([str(run), "--name", "quick", *arguments, "--out", str(tmp_path / "engine")]) == 78
-    assert "needs 2995 faulty calibration images, got 36" in capsys.readouterr().err
+    assert "needs 2995 faulty calibration images, but there are 36" in capsys.readouterr().err
     assert not (tmp_path / "engine").exists()
 
 
@@ -205,15 +205,30 @@ def test_what_is_no_run_is_named(labels, run, tmp_path, capsys, spoil, words):
 def test_a_calibration_folder_that_is_not_there_is_named(labels, run, tmp_path, capsys):
     arguments = ["--calibration", str(tmp_path / "nowhere"), "--test", str(labels / "test")]
     assert build_engine.main([str(run), "--name", "quick", *arguments, "--out", str(tmp_path / "engine")]) == 78
-    assert f"{tmp_path / 'nowhere'}: no such folder" in capsys.readouterr().err
+    assert f"{tmp_path / 'nowhere'}: is not a folder or a manifest" in capsys.readouterr().err
     assert not (tmp_path / "engine").exists()
+
+
+def test_a_name_that_no_bundle_can_have_is_refused_before_the_work(run, tmp_path, capsys):
+    arguments = [str(run), "--data", "labels.csv", "--out", str(tmp_path / "engine")]
+    for wrong in (["--name", "My Labels"], ["--name", "labels", "--version", "1"]):
+        with pytest.raises(SystemExit):
+            build_engine.main([*arguments, *wrong])
+        assert f"{wrong[-1]!r}: must be as ^" in capsys.readouterr().err
+
+
+def test_a_good_class_that_is_not_named_is_asked_for():
+    with pytest.raises(ConfigError, match="Give --set pass_class=NAME, one of: good, torn"):
+        load_settings("photos", ['classes=["good", "torn"]'])
+    with pytest.raises(ConfigError, match="did you mean 'pass_class'"):
+        load_settings("photos", ['classes=["good", "torn"]', "pas_class=good"])
 
 
 def test_a_collapsed_training_is_no_engine():
     settings = load_settings("filter-label", QUICK)
     classifier = Classifier(settings).eval()
     classifier.head.fit_covariance(torch.full((16, 1280), 0.5), torch.arange(16) % 4)
-    with pytest.raises(EngineError, match="training has collapsed"):
+    with pytest.raises(EngineError, match="training collapsed"):
         exported(classifier, settings.input)
 
 
@@ -451,7 +466,10 @@ def test_a_bad_key_is_named_with_what_is_allowed(labels, tmp_path, capsys, setti
     ("settings", "words"),
     [
         (["RBF_flag=false", "criterion=BCE"], "must be CrossEntropyLoss"),
-        (["head_fit=gradient", "criterion=CrossEntropyLoss"], "must be BCE or BCE_of_K, or head_fit covariance"),
+        (
+            ["head_fit=gradient", "criterion=CrossEntropyLoss"],
+            "set criterion to BCE or BCE_of_K, or head_fit to covariance",
+        ),
         (["criterion=CrossEntropyLoss", "gp_const=0.1"], "gp_const"),
         (["RBF_flag=false", "gp_const=0.1"], "gp_const"),
     ],

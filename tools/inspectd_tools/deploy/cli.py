@@ -6,11 +6,13 @@ folder of photos per class; folders whose names begin with `unknown_` hold image
 """
 
 import argparse
-import shutil
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
@@ -60,8 +62,18 @@ class Options:
 def parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__, _EPILOG)
     parser.add_argument("run", type=Path, help="folder that tools/train.py wrote")
-    parser.add_argument("--name", required=True, help="name of the engine, such as filter-label")
-    parser.add_argument("--version", default="1.0.0", help="version of the engine; default: 1.0.0")
+    parser.add_argument(
+        "--name",
+        type=partial(_manifest_text, "name"),
+        required=True,
+        help="name of the engine, such as filter-label: small letters, digits, '.', '_' and '-'",
+    )
+    parser.add_argument(
+        "--version",
+        type=partial(_manifest_text, "version"),
+        default="1.0.0",
+        help="version of the engine, three numbers; default: 1.0.0",
+    )
     parser.add_argument(
         "--data", type=Path, metavar="CSV", help="manifest: calibrate with its val photos, test with its test photos"
     )
@@ -104,13 +116,25 @@ def main(arguments: list[str] | None = None) -> int:
     calibration, test = options.calibration or options.data, options.test or options.data
     if calibration is None or test is None:
         parser().error("--data: must be given, or --calibration and --test")
-    code = exit_code("build_engine", lambda: _build(options, calibration, test))
-    if code != 0:
-        shutil.rmtree(options.out, ignore_errors=True)
-    return code
+    return exit_code("build_engine", lambda: _build_beside(options, calibration, test))
 
 
-def _build(options: Options, calibration_photos: Path, test_photos: Path) -> None:
+def _build_beside(options: Options, calibration: Path, test: Path) -> None:
+    """Build in a temporary folder, so that --out is a whole bundle or does not exist."""
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{options.out.name}.", dir=options.out.parent) as folder:
+        unfinished = Path(folder) / options.out.name
+        said = _build(replace(options, out=unfinished), calibration, test)
+        unfinished.rename(options.out)
+    print(f"{options.out}: {said}")
+    print(
+        f"It sees no small faults yet. To add a guard: python tools/fit_guard.py {options.out} --data {options.data or 'PHOTOS'} "
+        f"--out {options.out}-guarded"
+    )
+
+
+def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str:
+    """Write the bundle to the folder `options.out`, and return what is said about it."""
     settings, classifier, provenance = read_run(options.run)
     model = exported(classifier, settings.input)
     models = write_model_files(model, settings.input, options.out)
@@ -157,11 +181,7 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> Non
     screen.print(bounds_table(threshold))
     if len(tried) + len(plans) > 1:
         screen.print(precision_table([*tried, *plans], chosen))
-    print(f"{options.out}: {summary(threshold)}\n{trial}")
-    print(
-        f"It sees no small faults yet. To add a guard: python tools/fit_guard.py {options.out} --data {options.data or 'PHOTOS'} "
-        f"--out {options.out}-guarded"
-    )
+    return f"{summary(threshold)}\n{trial}"
 
 
 def _lowest_bound(groups: Groups) -> float:
@@ -174,8 +194,9 @@ def _lowest_bound(groups: Groups) -> float:
     alpha = usual_alpha(groups)
     if alpha > USUAL_ALPHA:
         print(
-            f"build_engine: {len(groups.all_faulty)} faulty and {len(groups.all_unknown)} unknown calibration images can show no "
-            f"bound below {alpha:.1%}; {images_needed(USUAL_ALPHA)} of each would show {USUAL_ALPHA:.2%}",
+            f"build_engine: {len(groups.all_faulty)} faulty and {len(groups.all_unknown)} unknown images are too few for "
+            f"{USUAL_ALPHA:.2%}. The best possible bound is {alpha:.1%}. For {USUAL_ALPHA:.2%} you need "
+            f"{images_needed(USUAL_ALPHA)} of each.",
             file=sys.stderr,
         )
     return alpha
@@ -193,6 +214,13 @@ def _tensorrt_plans(
         return [], files
     plan, graph = try_out_plan(model, calibration, threshold, settings, remark)
     return [plan], [*files, write_plan(options.out, graph, "int8")]
+
+
+def _manifest_text(key: str, text: str) -> str:
+    pattern = Manifest.model_json_schema()["properties"][key]["pattern"]
+    if not re.fullmatch(pattern, text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be as {pattern}")
+    return text
 
 
 def _share(text: str) -> float:

@@ -24,10 +24,10 @@ def tried_guarantee(calibration: Groups, test: Groups, threshold: Threshold) -> 
     n_faulty, n_unknown = len(calibration.all_faulty), len(calibration.all_unknown)
     broken = broken_guarantees(everything, n_faulty, n_unknown, threshold.alpha, _DRAWS)
     return (
-        f"Tried: {_DRAWS} calibration sets of this size were drawn at random from the {len(everything.all_faulty)} faulty and "
-        f"{len(everything.all_unknown)} unknown calibration and test images; {broken} of them gave a threshold at which more "
-        f"than {threshold.alpha:.2%} of all faulty or of all unknown images pass; at most "
-        f"{_DRAWS * (1 - CONFIDENCE):.0f} may."
+        f"We tested the bound {_DRAWS} times, each time with another random calibration set of this size from the "
+        f"{len(everything.all_faulty)} faulty and {len(everything.all_unknown)} unknown calibration and test images. In "
+        f"{broken} tests more than {threshold.alpha:.2%} of all faulty or of all unknown images pass; up to "
+        f"{_DRAWS * (1 - CONFIDENCE):.0f} such failures are normal."
     )
 
 

@@ -89,9 +89,9 @@ def parser() -> argparse.ArgumentParser:
     )
     program.add_argument(
         "--precision",
-        choices=("fp32", "bf16", "int8"),
-        default="fp32",
-        help="arithmetic of an engine; default: fp32",
+        choices=("auto", "fp32", "bf16", "int8"),
+        default="auto",
+        help="arithmetic of an engine; default: auto, as the line chooses",
     )
     program.add_argument(
         "--convert_trt",

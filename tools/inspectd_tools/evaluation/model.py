@@ -55,7 +55,7 @@ def open_model(path: Path, backend: str | None, precision: str) -> Model:
         config = InferenceConfig.model_validate({"backend": backend or "auto", "precision": precision})
         return open_engine(load_bundle(path), config)
     if is_run(path):
-        if backend not in (None, TORCH) or precision != "fp32":
+        if backend not in (None, TORCH) or precision not in ("auto", "fp32"):
             raise ConfigError(
                 f"--backend {backend or TORCH} --precision {precision}: {path} is a run, which needs {TORCH} and fp32; "
                 "for others, build an engine from it with tools/build_engine.py"
@@ -74,7 +74,9 @@ def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
     return Model(
         name=f"{manifest.name} {manifest.version}",
         backend=engine.backend_name,
-        precision="fp16" if (engine.backend_name, engine.precision) == ("tensorrt", "fp32") else config.precision,
+        precision="fp16"
+        if (engine.backend_name, engine.precision) == ("tensorrt", "fp32")
+        else engine.precision.removeprefix("tensorrt-"),
         classes=manifest.classes,
         pass_class=manifest.pass_class,
         input=manifest.input,

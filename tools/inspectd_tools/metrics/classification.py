@@ -102,10 +102,10 @@ def compare(
 
 
 def comparison_table(comparison: dict[str, Any]) -> Table:
-    names = list(next(iter(comparison.values()))["auroc_unknown"])
-    table = Table("AUROC of certainty", "right against wrong", *(f"against {name}" for name in names))
-    for measure, values in comparison.items():
-        table.add_row(measure, _share(values["auroc_errors"]), *(_share(values["auroc_unknown"][n]) for n in names))
+    table = Table("AUROC of certainty, test photos against", *comparison)
+    table.add_row("own wrong answers", *(_share(values["auroc_errors"]) for values in comparison.values()))
+    for name in next(iter(comparison.values()))["auroc_unknown"]:
+        table.add_row(name, *(_share(values["auroc_unknown"][name]) for values in comparison.values()))
     return table
 
 
@@ -124,14 +124,15 @@ def tables(results: dict[str, Any]) -> Group:
     figures.add_row("accuracy", f"{results['accuracy']:.3f} (95 %: {low:.3f} to {high:.3f})")
     figures.add_row("balanced accuracy", f"{results['balanced_accuracy']:.3f}")
     figures.add_row("expected calibration error", f"{results['expected_calibration_error']:.3f}")
-    figures.add_row("AUROC of certainty, right against wrong", _share(results["auroc_errors"]))
+    aurocs = Table("AUROC of certainty, test photos against", "value")
+    aurocs.add_row("own wrong answers", _share(results["auroc_errors"]))
     for name, value in results["auroc_unknown"].items():
-        figures.add_row(f"AUROC of certainty, test against {name}", _share(value))
+        aurocs.add_row(name, _share(value))
     passed = Table(f"at a threshold that rejects {FALSE_REJECTS:.0%} of the good", "passed", "of", "share", "95 %")
     for name, (count, n) in results["passed"].items():
         low, high = interval(count, n)
         passed.add_row(name, str(count), str(n), f"{count / n:.3f}", f"{low:.3f} to {high:.3f}")
-    return Group(confusion, passed, figures)
+    return Group(confusion, passed, figures, aurocs)
 
 
 def over_runs(results: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+from inspectd.errors import ConfigError
 from inspectd.files.csv_file import is_csv
 from inspectd.terminal import console
 from inspectd_tools.changes import add_set_option, as_changes
@@ -96,6 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(options: Options) -> None:
+    if options.data is not None and not options.data.exists():
+        raise ConfigError(f"--data {options.data}: no such folder or manifest")
     manifest = read_manifest(options.data, *SPLITS) if options.data is not None and is_csv(options.data) else None
     # the order of the classes is the manifest's, whatever the settings say
     order = [] if manifest is None else as_changes({"classes": manifest.classes})
@@ -115,6 +118,11 @@ def _train(options: Options) -> None:
         summary = over_runs(results)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
         console().print(summary_table(summary))
+    if is_first():
+        data = f"--data {options.data}" if manifest else "--calibration PATH --test PATH"
+        print(
+            f"written to {folder}; next: build_engine.py {folder if options.n_runs == 1 else own_folder} --name NAME {data} --out FOLDER"
+        )
 
 
 if __name__ == "__main__":

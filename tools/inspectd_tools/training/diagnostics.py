@@ -6,25 +6,35 @@ from torch import Tensor
 from inspectd_tools.metrics.classification import auroc
 
 _COLLAPSED = 0.7
+_MOSTLY_RIGHT = 0.8
+"""Share of the photos of a class, or taken for it, that are right."""
 _UNDERFLOW = -50.0
 _CERTAIN_OF_NOISE = 0.9
 
 
-def failures(log_kernel: Tensor, labels: Tensor, noise_log_kernel: Tensor, names: tuple[str, ...]) -> list[str]:
-    """One sentence per failure. Arguments: (N, classes) log K_c of the validation photos, their (N,) labels, (M, classes) log K_c of noise."""
+def failures(
+    log_kernel: Tensor, labels: Tensor, noise_log_kernel: Tensor, names: tuple[str, ...], *, is_trained: bool = True
+) -> list[str]:
+    """One sentence per failure. Arguments: (N, classes) log K_c of the validation photos, their (N,) labels, (M, classes) log K_c of noise.
+
+    `is_trained`: whether gradient descent trained the network, so that its settings can help.
+    """
     found = []
+    said = log_kernel.argmax(1)
     for place, name in enumerate(names):
         own, others = (log_kernel[mine, place].double().numpy() for mine in (labels == place, labels != place))
         found_auroc = auroc(others, own)
-        if found_auroc is not None and found_auroc < _COLLAPSED:
+        concerned = (labels == place) | (said == place)
+        right = (labels == said)[concerned].double().mean()
+        if found_auroc is not None and found_auroc < _COLLAPSED and right < _MOSTLY_RIGHT:
             found.append(
-                f"class {name}: its kernel hardly distinguishes its own photos from the others (AUROC {found_auroc:.2f}; chance is "
-                "0.5), so the class has collapsed; give more photos of it, or a lower lr"
+                f"class {name}: the network cannot separate this class from the others (AUROC {found_auroc:.2f}; chance is 0.5). "
+                f"Add photos of it{', or lower lr' if is_trained else ''}."
             )
     lost = (log_kernel.max(1).values < _UNDERFLOW).float().mean()
     if lost > 0.1:
         found.append(
-            f"K is 0 for all classes on {lost:.0%} of the validation photos; raise length_scale, or train for more epochs"
+            f"K is 0 for all classes on {lost:.0%} of the validation photos; raise length_scale{', or train for more epochs' if is_trained else ''}"
         )
     certain = noise_log_kernel.max(1).values.exp().mean()
     if certain > _CERTAIN_OF_NOISE:

@@ -57,6 +57,8 @@ def train(
     `run/epochs.json` and `.csv` record the epochs; an interrupted run continues from `run/last.pt`. Everything random depends
     only on the seed and the epoch, so the same data and machine give the same weights, resumed or not. Raises TrainingError.
     """
+    if not settings.epochs:
+        return []
     synchronise_batch_norm(classifier)
     optimizer = optimizer_of(classifier, settings)
     epochs = _resume(classifier, optimizer, run)
@@ -136,7 +138,10 @@ def save_weights(network: nn.Module, path: Path) -> None:
         key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in network.state_dict().items()
     }
     with atomic_write(path, flush=True) as unfinished:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
         save_file(tensors, unfinished)
+        unfinished.chmod(mode)  # safetensors lets nobody else read its file
 
 
 def _best_number(epochs: list[Epoch]) -> int:

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,12 @@ def _unknown_sets(
     """Those that were asked for, and the unknown test photos of a manifest."""
     sets = {str(path): load_unknown(path, settings.input) for path in unknown}
     if isinstance(data, DataManifest):
-        kinds = data.unknown("test").items()
-        sets |= {name: load_photos(photos, settings.input, name) for name, photos in kinds}
+        kinds = {name: photos for name, photos in data.unknown("test").items() if photos}
+        if kinds:
+            images = load_photos(list(chain(*kinds.values())), settings.input, "unknown")
+            ends = np.cumsum([len(photos) for photos in kinds.values()])
+            for name, end in zip(kinds, ends, strict=True):
+                sets[name] = images.take(np.arange(end - len(kinds[name]), end))
     return sets
 
 
@@ -101,7 +106,9 @@ def _failures(classifier: Classifier, settings: TrainingSettings, validation: Te
     with torch.no_grad():
         log_kernel = classifier.head(validation)
         of_noise = classifier(to_network(noise(spec.channels, spec.height, spec.width), spec))
-    return failures(log_kernel, torch.from_numpy(images.labels), of_noise, settings.classes)
+    return failures(
+        log_kernel, torch.from_numpy(images.labels), of_noise, settings.classes, is_trained=settings.epochs > 0
+    )
 
 
 @torch.no_grad()

@@ -73,12 +73,13 @@ def write_card(
 
 
 def _purpose(manifest: Manifest) -> list[str]:
-    good = literal(manifest.pass_class)
+    good, recommended = literal(manifest.pass_class), manifest.recommended
     return [
         "## What it is for",
         "",
-        f"It decides whether a label is {good}, if the label is like those it was trained with. A label passes only as {good} and "
-        f"with a certainty of at least {manifest.threshold.value:.4f}. All others are rejected.",
+        f"It decides if a label is good ({good}). This works only for labels like the training images. A label passes only as "
+        f"{good} and with a certainty of at least {manifest.threshold_at(recommended).value:.4f} in {recommended}, the recommended "
+        "precision. All others are rejected.",
         "",
         f"- Classes, in the order of the scores: {', '.join(map(literal, manifest.classes))}; {good} passes.",
         f"- Input: {_input(manifest.input)}.",
@@ -106,8 +107,8 @@ def _guarantee(threshold: Threshold, trial: str) -> list[str]:
     return [
         "## Guarantee",
         "",
-        f"At threshold {threshold.value:.4f}, {guarantee(threshold)}. This holds unless the calibration images were an unlucky draw "
-        f"(probability {1 - threshold.confidence:.0%}), and only for labels that are drawn like them (exchangeability). It does "
+        f"In fp32, at threshold {threshold.value:.4f}, {guarantee(threshold)}. This holds with {threshold.confidence:.0%} "
+        "confidence, only for labels like the calibration images (exchangeability). It does "
         "not hold for another product, lamp, camera or kind of unknown, nor for another mix of the faults and unknowns below.",
         "",
         f"- {threshold.method}; fingerprint {threshold.calibration_fingerprint[:16]}.",

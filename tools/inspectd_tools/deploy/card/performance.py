@@ -55,9 +55,9 @@ def blind_spots(found: Sequence[Case], manifest: Manifest, test: Judged) -> list
         "## Blind spots",
         "",
         *_unknowns(found, good),
-        f"The images nearest to the wrong side of the threshold ({manifest.threshold.value:.4f}), those beyond it (+) first: bad "
-        f"labels with the highest certainty as {good}, and good ones with the lowest. The distance is that of the certainty as "
-        f"{good}, which is 0 if another class is at least as likely.",
+        f"Images closest to a wrong verdict (threshold {manifest.threshold.value:.4f}, fp32). '+' = already wrong. Bad labels have "
+        f"the highest certainty as {good}, good ones the lowest. The distance is that of the certainty as {good}, which is 0 if "
+        "another class is at least as likely.",
         *table(
             ("is", "image", "beyond by", "verdict", "taken for", "certainty"),
             [
