@@ -18,7 +18,14 @@ from typing import NoReturn, TypeAlias
 from inspectd.errors import InspectdError
 from inspectd.logs import configure_logs, flush_logs, last_words
 from inspectd.shipped import shipped
-from inspectd.terminal import open_missing_streams, print_any_text, print_error, print_no_more, printable
+from inspectd.terminal import (
+    ArgumentParser,
+    open_missing_streams,
+    print_any_text,
+    print_error,
+    print_no_more,
+    printable,
+)
 
 _EPILOG = """\
 try it, without a camera or a rejector:
@@ -77,9 +84,9 @@ def _leave_threads_behind(code: int) -> NoReturn:
     os._exit(code)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ArgumentParser:
     """Of the whole command. `verb` of what it parses is a function that takes all other options by their names."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="inspectd",
         description="Line-side print inspection: a label is guilty until proven good.",
         epilog=_EPILOG,
@@ -103,7 +110,7 @@ def _version() -> str:
         return "(not installed)"
 
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,11 @@
 """Print for people. Names and paths are printed literally: `[v2]` is not a style, and control characters are escaped."""
 
+import argparse
 import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -17,6 +18,13 @@ T = TypeVar("T")
 class _LiteralConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Answers wrong usage with the error alone, without the usage of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
 def console(*, stderr: bool = False) -> Console:

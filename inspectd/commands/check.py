@@ -107,7 +107,9 @@ def _load_engine(config: Config) -> Engine | Finding:
             "engine",
             False,
             str(error),
-            "build or copy the bundle again, or go back to the one before: `inspectd engines rollback`",
+            "build or copy the bundle again, or go back to the one before: `inspectd engines rollback`"
+            if config.engine.exists()
+            else f"put an engine there: `inspectd engines activate {config.engine} BUNDLE`",
         )
 
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from inspectd_tools import programs
+from inspectd_tools.data import prepare
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,23 @@ def test_a_missing_library_is_explained(program: str, library: str) -> None:
         f"{name}: needs the extra `train`, because {library} is not installed: pip install 'inspectd[train]'\n"
     )
     assert ended.returncode == 78
+
+
+def test_wrong_usage_is_answered_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["inspectd-prepare-data"])
+    with pytest.raises(SystemExit, match="2"):
+        prepare.main(["photos"])
+    said = "inspectd-prepare-data: the following arguments are required: --out; see inspectd-prepare-data --help\n"
+    assert capsys.readouterr().err == said
+
+
+def test_examples_name_the_program_as_it_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/inspectd-prepare-data"])
+    assert "  inspectd-prepare-data photos/labels" in prepare.parser().format_help()
+    monkeypatch.setattr(sys, "argv", ["tools/prepare_data.py"])
+    assert "  python tools/prepare_data.py photos/labels" in prepare.parser().format_help()
 
 
 def test_a_mistake_of_the_project_is_not_hidden() -> None:

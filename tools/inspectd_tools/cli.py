@@ -1,12 +1,14 @@
 """What the command lines of all tools have in common: the parser, types of arguments, and how a program ends."""
 
 import argparse
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from inspectd.errors import InspectdError
-from inspectd.terminal import print_any_text, print_error
+from inspectd.terminal import ArgumentParser, print_any_text, print_error
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `ArgumentParser.add_subparsers` returns."""
@@ -14,8 +16,8 @@ Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def new_parser(description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
     """A program's parser, which prints both texts as they are written."""
-    return argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    return ArgumentParser(
+        description=description, epilog=_as_started(epilog), formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 
@@ -31,9 +33,16 @@ def add_verb(
         name,
         help=summary,
         description=description or summary,
-        epilog=epilog,
+        epilog=_as_started(epilog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _as_started(examples: str | None) -> str | None:
+    """The examples with the names of installed programs, unless a script was started."""
+    if examples is None or sys.argv[0].endswith(".py"):
+        return examples
+    return re.sub(r"python tools/(\w+)\.py", lambda found: f"inspectd-{found[1].replace('_', '-')}", examples)
 
 
 def positive(text: str) -> int:
