@@ -227,6 +227,7 @@ def test_somebody_else_and_a_plan_kept_by_the_device(plc):
     plc.plan(
         [{"do": "set", "coil": 9, "value": value, "after_ms": after} for value, after in ((1, 20), (0, 60), (1, 90))]
     )
+    until(lambda: len(plc.writes(9)) == 3)
     assert [level for _, level in plc.writes(9)] == [True, False, True]
     level = Record(plc.record).coil(9)
     times = [t_ns for t_ns, _ in plc.writes(9)]

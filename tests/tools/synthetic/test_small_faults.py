@@ -46,7 +46,7 @@ def test_the_print_that_is_found_is_the_one_that_was_rendered(style):
 def test_lost_ink_is_a_square_of_this_size_on_ink_and_only_brightens(which, side, seed):
     photo, print_ = label(*which)
     found = seeded(which, "lost ink", side, seed)
-    assert found.mask.sum() == pytest.approx(side**2, rel=0.1)
+    assert abs(np.sqrt(found.mask.sum()) - side) < max(0.6, 0.05 * side)
     assert (found.mask[print_.area][print_.ink > 0] > 0).any()
     changed = np.abs(found.image.astype(int) - photo) > 1
     assert changed.any()
