@@ -7,6 +7,8 @@ _MAY_BE_A_URL = re.compile(r"[/\\]{2}|:[/\\]|:\S*@|\?\S*=")
 """Also mistyped URLs: http:/camera, rtsp//camera, or camera alone."""
 _LOGIN = re.compile(r"(://|[/\\]{2}|:[/\\])[^\n]*@")
 """Up to the last @ of the line, because a password that is not escaped may contain any character."""
+_AT_IN_PARAMETER = re.compile(r"(://|[/\\]{2}|:[/\\])[^\n]*[?&;][^=&;#\s]*=[^&;#\s'\"]*@[^&;#\s'\"]*")
+"""The last @ of the line is in the value of a parameter, and what follows it is part of that value."""
 _BARE_LOGIN = re.compile(r"[^\s/\\'\"@:]+:(?![/\\])[^\s'\"]*@")
 _PARAMETER = re.compile(r"([?&;][^=&;#\s]*=)[^&;#\s'\"]*")
 _IN_PATH = re.compile(r"((?:user|login|pass|pwd|token|key|auth|secret)[a-z]*=)[^&/?\s'\"]*", re.IGNORECASE)
@@ -20,6 +22,7 @@ def redacted(text: str) -> str:
     """
     if not _MAY_BE_A_URL.search(text):
         return text
+    text = _AT_IN_PARAMETER.sub(rf"\1{_HIDDEN}", text)
     text = _LOGIN.sub(rf"\1{_HIDDEN}@", text)
     text = _BARE_LOGIN.sub(f"{_HIDDEN}@", text)
     text = _PARAMETER.sub(rf"\1{_HIDDEN}", text)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inspectd.camera.opencv import OpencvConfig
@@ -50,6 +50,7 @@ SECRET = st.text(
 )
 
 
+@example("0000", "0000", "@000", "http")
 @given(SECRET, SECRET, SECRET, st.sampled_from(["http", "https", "rtsp", "rtmp+tls"]))
 def test_no_secret_survives(user, password, token, scheme):
     url = f"{scheme}://{user}7:{password}8@camera.local:554/live?n=1&token={token}9"
