@@ -88,12 +88,15 @@ class Fault:
     scores: Scores
 
 
+AnomalyKind = Literal["print", "part", "turned", "shifted"]
+"""A place of the print or of the part around it that is unlike good labels, or how the whole print lies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Anomaly:
     """What the guard found on a label that the network would have let pass."""
 
-    kind: Literal["print", "part", "turned", "shifted"]
-    """A place of the print or of the part around it that is unlike good labels, or how the whole print lies."""
+    kind: AnomalyKind
     box: tuple[int, int, int, int]
     """Left, top, width and height of the place, in px of the image."""
     excess: float

@@ -19,14 +19,9 @@ class Limits:
     largest: tuple[float, ...]
     """Of `Judgement.scores`: largest ones of a good label."""
 
-    def excess(self, judgement: Judgement) -> float:
-        """The largest score as a share of its limit: above 1 the label is unlike good ones."""
-        return max(score / limit for score, limit in zip(judgement.scores, self.largest, strict=True))
-
     def accepts(self, judgement: Judgement) -> bool:
-        return all(
-            score <= limit for score, limit in zip(judgement.scores, self.largest, strict=True)
-        )  # NaN is not good
+        # written in this way, NaN is not good
+        return all(score <= limit for score, limit in zip(judgement.scores, self.largest, strict=True))
 
 
 def fit(judgements: Sequence[Judgement], rejected: float) -> Limits:

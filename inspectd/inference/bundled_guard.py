@@ -1,7 +1,7 @@
 """The guard of a bundle: what on a label that the network would let pass is unlike good labels."""
 
 import math
-from typing import Final, Literal
+from typing import Final, get_args
 
 from inspectd.errors import EngineError, InferenceError
 from inspectd.guard import model
@@ -9,12 +9,12 @@ from inspectd.guard.model import Guard, Judgement
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import GuardModel
 from inspectd.inference.preprocess import to_grey
-from inspectd.part import Anomaly, Image
+from inspectd.part import Anomaly, AnomalyKind, Image
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height in px of the image."""
 
-KINDS: Final[tuple[Literal["print", "part", "turned", "shifted"], ...]] = ("print", "part", "turned", "shifted")
+KINDS: Final[tuple[AnomalyKind, ...]] = get_args(AnomalyKind)
 """In the order of the guard's scores. The first ones have a place of their own; the others are about the whole print."""
 _TOLERANCE = 0.01
 """Largest difference allowed for a score of a golden image, as a share of the recorded score or of the limit, whichever is

@@ -95,8 +95,8 @@ class Line:
             max_age_ms=config.camera.max_age_ms,
         )
         self._threads = [
-            threading.Thread(target=self._guard(self._acquisition.run), name="acquire", daemon=True),
-            threading.Thread(target=self._guard(self._inspection.run), name="inspect", daemon=True),
+            threading.Thread(target=self._watched(self._acquisition.run), name="acquire", daemon=True),
+            threading.Thread(target=self._watched(self._inspection.run), name="inspect", daemon=True),
         ]
         self._failure: BaseException | None = None
         self._gate_alive = Progress()
@@ -238,10 +238,10 @@ class Line:
         log.error("camera lost", error=lost)
         self._journal.outage_begin("camera", lost)
 
-    def _guard(self, run: Callable[[], None]) -> Callable[[], None]:
+    def _watched(self, run: Callable[[], None]) -> Callable[[], None]:
         """A stage that dies ends the line, and so its process: for the gate that is the clearest sign."""
 
-        def guarded() -> None:
+        def watched() -> None:
             try:
                 run()
             except LineFault as error:
@@ -251,4 +251,4 @@ class Line:
                 self._failure = error
                 log.critical("stage died", error=f"{type(error).__name__}: {error}", exc_info=error)
 
-        return guarded
+        return watched

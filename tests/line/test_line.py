@@ -1,5 +1,6 @@
 """The line in this process: real gate, journal and engine, with a camera and an engine that can be told to fail."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from tests.factories import add_guard, make_toy_bundle, small_label, toy_image
 
 pytestmark = pytest.mark.slow
 
+MS = 1_000_000
 KINDS = ("no_fail", "fail_label_half_printed", "no_fail")
 
 
@@ -139,6 +142,20 @@ def finish(run: Running) -> list[dict[str, object]]:
         if passed:
             assert KINDS[int(str(row["frame_number"])) % 3] == "no_fail"
     return rows
+
+
+def check_plant(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    """At the actuator, not in our records: a pulse met each label that did not pass, and no label that passed."""
+    pulses: list[list[int]] = []
+    for line in map(json.loads, (tmp_path / "output.jsonl").read_text().splitlines()):
+        is_on = bool(pulses) and len(pulses[-1]) == 1
+        if line["actuator"] != is_on:
+            pulses.append([line["t_ns"]]) if line["actuator"] else pulses[-1].append(line["t_ns"])
+    for row in rows:
+        due_ns = row["t_mono_ns"] + 100 * MS
+        until_ns = due_ns + (row["gate_lateness_us"] or 0) * 1000 + 2 * MS
+        was_met = any(on_ns <= until_ns and off_ns >= due_ns for on_ns, off_ns in pulses)
+        assert was_met == (row["verdict"] != "pass"), row
 
 
 def reasons(rows: list[dict[str, object]]) -> list[object]:
@@ -367,6 +384,7 @@ def test_a_small_fault_is_rejected_at_the_gate(tmp_path, guarded):
     good = [row for row in inspected if row["frame_number"] % 3 != 1]
     assert {row["verdict"] for row in good} == {"pass"}
     assert all(row["guard_us"] > 0 for row in inspected)
+    check_plant(tmp_path, rows)
 
 
 def test_images_of_another_size_than_the_guards_do_not_pass(tmp_path, guarded):
@@ -375,6 +393,7 @@ def test_images_of_another_size_than_the_guards_do_not_pass(tmp_path, guarded):
         rows = finish(run)
     assert {row["verdict"] for row in rows} == {"missed"}
     assert "engine_error" in reasons(rows)
+    check_plant(tmp_path, rows)
     (said,) = {log["error"] for log in logs if log["event"] == "inference failed"}
     assert "fitted to images of 160x120 px, but the image has 64x48 px: set the camera to that size" in said
 
@@ -394,6 +413,7 @@ def test_a_guard_that_fails_lets_nothing_pass(tmp_path, guarded):
         rows = finish(run)
     assert {row["verdict"] for row in rows} == {"missed"}
     assert "engine_error" in reasons(rows)
+    check_plant(tmp_path, rows)
 
 
 def test_a_new_engine_that_fails_on_its_first_part_gives_way(tmp_path, engine):
