@@ -137,10 +137,12 @@ def finish(run: Running) -> list[dict[str, object]]:
     assert len(rows) == tally.triggers
     assert sum(row["verdict"] == "pass" for row in rows) == tally.passed
     for row in rows:
-        passed = row["gate_outcome"] == "passed"
-        assert passed == (row["verdict"] == "pass"), row
-        if passed:
+        if row["gate_outcome"] == "passed":
+            assert row["verdict"] == "pass", row
             assert KINDS[int(str(row["frame_number"])) % 3] == "no_fail"
+    held_back = [row["gate_outcome"] for row in rows if row["verdict"] == "pass" and row["gate_outcome"] != "passed"]
+    # A pause of this machine makes a clearance late, or run permit drop: at most the few labels that are in flight then.
+    assert set(held_back) <= {"rejected_late", "rejected_stopped"} and len(held_back) <= 3, held_back
     return rows
 
 
