@@ -133,7 +133,7 @@ class Engine:
             raise EngineError(str(error)) from error
         except InferenceError as error:
             raise EngineError(f"{path}: {error}") from error
-        tolerance = self.manifest.golden_tolerance
+        tolerance = self.manifest.golden_tolerance_at(self.precision)
         for name, expected, got in zip(self.manifest.classes, recorded, scores.tolist(), strict=True):
             if not abs(got - expected) <= tolerance:  # written in this way, NaN is an error
                 raise EngineError(
@@ -214,9 +214,13 @@ def _load_at(precision: Precision, bundle: Bundle, config: InferenceConfig, name
         raise
     except Exception as error:  # each runtime has its own kinds of exceptions
         raise EngineError(f"{bundle.folder}: {name} can't load it: {error}") from error
-    if name == "tensorrt":  # FP16 must give the scores of fp32; INT8 has other ranges than on the CPU
-        return Engine(bundle, backend, name, "tensorrt-int8" if precision == "int8" else "fp32")
-    return Engine(bundle, backend, name, precision)
+    return Engine(bundle, backend, name, _arithmetic(name, precision))
+
+
+def _arithmetic(backend: str, precision: Precision) -> ArithmeticName:
+    if backend == "tensorrt":  # FP16 in place of fp32 and bf16; INT8 has other ranges than on the CPU
+        return "tensorrt-int8" if precision == "int8" else "tensorrt-fp16"
+    return "onnxruntime" if backend == "onnxruntime" and precision == "fp32" else precision
 
 
 def _types(tensors: list[TensorType]) -> str:

@@ -11,15 +11,23 @@ from inspectd.files.text_file import refuse_odd, shown
 from inspectd.inference.preprocess import InputSpec, Share
 from inspectd.section import Section
 
-FORMAT: Final = 3
-"""Version of the layout of this file. Bundles with a newer version are rejected. 2 added the optional keys below; 3 added the
-class names to the golden scores."""
+FORMAT: Final = 4
+"""Version of the layout of this file. Bundles with a newer version are rejected. 2 added optional keys; 3 added the class names to
+the golden scores; 4 added the guard, and thresholds and tolerances for more arithmetics."""
 
 Precision = Literal["fp32", "bf16", "int8"]
 """Values of `inference.precision`. A TensorRT plan uses FP16 for fp32 and for bf16."""
 
-ArithmeticName = Literal["fp32", "bf16", "int8", "tensorrt-int8"]
-"""Arithmetics with their own threshold. INT8 in a TensorRT plan has other ranges than INT8 on the CPU."""
+OtherArithmetic = Literal["onnxruntime", "bf16", "int8", "tensorrt-fp16", "tensorrt-int8"]
+"""Arithmetics that may have their own threshold. `onnxruntime` is fp32 on ONNX Runtime; `bf16` and `int8` are those of OpenVINO.
+INT8 in a TensorRT plan has other ranges than INT8 on the CPU."""
+
+ArithmeticName = Literal["fp32"] | OtherArithmetic
+"""`fp32` is that of OpenVINO, with which training recorded the golden scores."""
+
+ARITHMETICS: Final[tuple[ArithmeticName, ...]] = ("fp32", *get_args(OtherArithmetic))
+
+Tolerance = Annotated[float, Field(gt=0, le=0.1)]
 
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
@@ -130,6 +138,8 @@ class Arithmetic(Section):
     """As for fp32."""
     golden_scores: tuple[GoldenScores, ...]
     """Scores of the golden images, in their order."""
+    golden_tolerance: Tolerance | None = None
+    """Largest difference allowed for a score of a golden image. If it is not given, that of fp32."""
 
 
 GuardScore = Annotated[float, Field(ge=0, le=1e9)]
@@ -160,6 +170,9 @@ class GuardModel(Section):
     """How many other good images chose the limits."""
     rejected_good: int = Field(ge=0, le=1_000_000)
     """How many of those have a score above its limit."""
+    joint: bool = False
+    """true: the thresholds were chosen for network and guard together, so they hold only with this guard. false: they were
+    chosen for the network alone."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -193,9 +206,9 @@ class Manifest(Section):
     """The model's files, for all backends."""
     golden: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
     """Images that are run at each load."""
-    golden_tolerance: float = Field(gt=0, le=0.1)
+    golden_tolerance: Tolerance
     """Largest difference allowed for a score of a golden image."""
-    precisions: dict[Literal["bf16", "int8", "tensorrt-int8"], Arithmetic] = Field(default_factory=dict)
+    precisions: dict[OtherArithmetic, Arithmetic] = Field(default_factory=dict)
     """The other arithmetics of this engine. One that is not listed uses the threshold and golden scores of fp32."""
     recommended: Precision = "fp32"
     """The precision for `inference.precision: auto`: the fastest one, on the machine that built the bundle, that gives the same
@@ -230,7 +243,7 @@ class Manifest(Section):
             raise ValueError(
                 f"guard: has golden_scores of {len(self.guard.golden_scores)} images, but there are {len(self.golden)} golden images"
             )
-        for precision in get_args(ArithmeticName):
+        for precision in ARITHMETICS:
             self._check_that_no_fault_passes(precision)
         if self.recommended not in ("fp32", *self.precisions):
             raise ValueError(f"recommended: {self.recommended} is not among precisions")
@@ -266,13 +279,20 @@ class Manifest(Section):
         return self.recommended if backend == "openvino" else "fp32"
 
     def threshold_at(self, precision: ArithmeticName) -> Threshold:
-        own = self.precisions.get(precision) if precision != "fp32" else None
+        own = self._own(precision)
         return own.threshold if own else self.threshold
+
+    def golden_tolerance_at(self, precision: ArithmeticName) -> float:
+        own = self._own(precision)
+        return own.golden_tolerance if own and own.golden_tolerance is not None else self.golden_tolerance
 
     def golden_scores_at(self, precision: ArithmeticName) -> tuple[tuple[float, ...], ...]:
         """Scores of each golden image, in the order of `classes`."""
-        own = self.precisions.get(precision) if precision != "fp32" else None
+        own = self._own(precision)
         recorded = own.golden_scores if own else tuple(golden.scores for golden in self.golden)
         return tuple(
             tuple(scores[name] for name in self.classes) if isinstance(scores, dict) else scores for scores in recorded
         )
+
+    def _own(self, precision: ArithmeticName) -> Arithmetic | None:
+        return None if precision == "fp32" else self.precisions.get(precision)

@@ -17,7 +17,7 @@ from inspectd.errors import EngineError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.bundle import seal
 from inspectd.inference.manifest import FORMAT
-from tests.factories import edit_manifest, make_toy_bundle, toy_image
+from tests.factories import add_guard, edit_manifest, make_toy_bundle, toy_image
 
 FILES = [
     "engine.yaml",
@@ -157,6 +157,19 @@ def test_only_regular_files_count(folder: Path, name: str, make: Callable[[Path]
     (folder / name).unlink()
     make(folder / name)
     assert name in refusal(folder)
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT + 1))
+def test_bundles_of_all_formats_load_with_their_guard(folder: Path, version: int) -> None:
+    def to(values: dict[str, Any]) -> None:
+        values["format"] = version
+        if version >= 3:
+            for golden in values["golden"]:
+                golden["scores"] = dict(zip(values["classes"], golden["scores"], strict=True))
+
+    add_guard(folder)  # format 3 had guards, too, before 4 was made for them
+    edit_manifest(folder, to)
+    assert load_bundle(folder).manifest.guard is not None
 
 
 def test_a_newer_format_is_refused_with_what_to_do(folder: Path) -> None:

@@ -401,6 +401,10 @@ def _sealed(network: bytes) -> bytes:
     return hashlib.sha256(network).digest() + network
 
 
+FP32 = {"openvino": "fp32", "onnxruntime": "onnxruntime"}
+"""What the arithmetic of each backend at fp32 is called."""
+
+
 def offer_bf16(folder: Path, *, moved_by: float = 0.0, recommended: str = "bf16") -> None:
     """As if in bf16 certainties had moved, and the threshold with them."""
 
@@ -424,15 +428,31 @@ def test_each_precision_has_its_own_threshold_and_golden_scores(folder: Path) ->
     assert "training recorded" in refusal(folder, "openvino", precision="bf16")
 
 
+def test_onnxruntime_has_its_own_threshold_scores_and_tolerance_where_they_are_given(folder: Path) -> None:
+    def offer(values: dict[str, Any]) -> None:
+        scores = [[score + 0.01 for score in golden["scores"]] for golden in values["golden"]]
+        own = {"threshold": values["threshold"] | {"value": 0.75}, "golden_scores": scores}
+        values["precisions"] = {"onnxruntime": own}
+
+    assert load(folder, "onnxruntime").policy.threshold == 0.5
+    edit_manifest(folder, offer)
+    engine = load(folder, "onnxruntime")
+    assert (engine.precision, engine.policy.threshold) == ("onnxruntime", 0.75)
+    assert load(folder, "openvino").policy.threshold == 0.5
+    edit_manifest(folder, lambda values: values["precisions"]["onnxruntime"].update(golden_tolerance=0.005))
+    assert "a difference of up to 0.005 is allowed" in refusal(folder, "onnxruntime")
+    assert load(folder, "openvino").policy.threshold == 0.5
+
+
 def test_auto_takes_fp32_where_what_is_recommended_does_not_work(folder: Path) -> None:
     offer_bf16(folder, moved_by=0.05)  # as on another processor: other scores, or no such arithmetic
     for backend in ("openvino", "onnxruntime"):
         engine = load(folder, backend)
-        assert (engine.precision, engine.policy.threshold) == ("fp32", 0.5)
+        assert (engine.precision, engine.policy.threshold) == (FP32[backend], 0.5)
 
 
 def test_auto_is_fp32_where_nothing_is_recommended(folder: Path, backend: BackendName) -> None:
-    assert load(folder, backend).precision == "fp32"
+    assert load(folder, backend).precision == FP32[backend]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,25 @@ def test_auto_takes_the_plan_in_int8_unless_its_golden_scores_are_others(
     assert load_engine(load_bundle(folder), InferenceConfig(precision="fp32")).policy.threshold == 0.5
 
 
+def test_a_plan_in_fp16_has_its_own_threshold_where_one_is_given(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of a GPU the CPU answers."""
+
+    def offer(values: dict[str, Any]) -> None:
+        scores = [golden["scores"] for golden in values["golden"]]
+        own = {"threshold": values["threshold"] | {"value": 0.75}, "golden_scores": scores}
+        values["precisions"] = {"tensorrt-fp16": own}
+
+    add_plan(folder, b"plan")
+    monkeypatch.setattr(
+        "inspectd.inference.tensorrt.load", lambda bundle, _: onnxruntime.load(bundle, InferenceConfig())
+    )
+    assert load_engine(load_bundle(folder), InferenceConfig()).policy.threshold == 0.5
+    edit_manifest(folder, offer)
+    engine = load_engine(load_bundle(folder), InferenceConfig())
+    assert (engine.precision, engine.policy.threshold) == ("tensorrt-fp16", 0.75)
+    assert load_engine(load_bundle(folder), InferenceConfig(backend="openvino")).policy.threshold == 0.5
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not (HAS_TENSORRT and HAS_PYCUDA), reason="needs TensorRT, pycuda and a GPU")
 def test_scores_on_the_gpu_are_what_numpy_computes(folder: Path) -> None:
