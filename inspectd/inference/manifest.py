@@ -64,12 +64,12 @@ class SoftmaxHead(Section):
 
 
 class Passed(Section):
-    """How many calibration images of one fault class, or of one kind of unknown, pass."""
+    """How many calibration parts of one fault class, or of one kind of unknown, pass. A part counts once, with its worst photo."""
 
     passed: Count
-    """Number of images that pass at the threshold."""
+    """Number of parts that pass at the threshold."""
     n: Count
-    """Number of images."""
+    """Number of parts."""
     bound: Share
     """Upper bound of the share that passes, at the confidence of the threshold, for this kind alone."""
 
@@ -84,16 +84,16 @@ class Threshold(Section):
     calibration_fingerprint: Sha256
     """SHA-256 over the hashes of the calibration files, in their order."""
     n_good: Count
-    """Number of good calibration images."""
+    """Number of good calibration parts. Photos of one part count once, with the worst of them."""
     n_bad: Count
-    """Number of faulty and unknown calibration images."""
+    """Number of faulty and unknown calibration parts."""
     false_accept_bound: Share
     """Upper bound of the share of faulty or unknown labels that pass, at `confidence` (Clopper-Pearson). It is valid if the
-    line's images are like the calibration images."""
+    line's labels are like the calibration parts."""
     confidence: Share
     """Confidence of all bounds here, such as 0.95."""
     false_reject_rate: Share
-    """Share of good calibration images that are below the threshold or classified as faulty."""
+    """Share of good calibration parts that are below the threshold or classified as faulty."""
     alpha: Share
     """The guaranteed bound: at most this share of the faulty labels passes, and at most this share of the unknown ones if the
     calibration set has some. It was fixed before the threshold was chosen; the other bounds were measured afterwards."""

@@ -265,7 +265,7 @@ def one_right_photo_a_class(folder):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64)).astype(np.uint8)
     images = Images(files, pixels, np.arange(4), ("",) * 4)
     manifest = load_bundle(make_toy_bundle(folder / "toy")).manifest
-    return Judged(images, tuple(GREY_OF_CLASS), np.eye(4, dtype=np.float32)), manifest
+    return Judged(images, np.arange(4, dtype=np.int32), tuple(GREY_OF_CLASS), np.eye(4, dtype=np.float32)), manifest
 
 
 def test_the_page_is_one_file_that_fetches_nothing(engine):

@@ -25,7 +25,7 @@ def test_golden_images_are_as_the_camera_gave_them(tmp_path: Path, kind: str, ch
         path.write_bytes(make(scene(label)))
     spec = InputSpec(width=32, height=24, channels=channels, mean=(0.5,) * channels, std=(0.2,) * channels)
     images = load_images([(path, label) for label, path in enumerate(files)], spec)
-    judged = Judged(images, ("bad", "good"), np.eye(2, dtype=np.float32))
+    judged = Judged(images, np.arange(2, dtype=np.int32), ("bad", "good"), np.eye(2, dtype=np.float32))
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     golden = write_golden(judged, golden_places(judged), bundle)

@@ -13,9 +13,10 @@ pytest.importorskip("torch")
 from inspectd.errors import EngineError
 from inspectd.inference import load_bundle
 from inspectd.inference.preprocess import preprocess
+from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.precision import Candidate, choose
 from inspectd_tools.deploy.quantise import quantise
-from inspectd_tools.deploy.threshold import Groups, calibrate
+from inspectd_tools.deploy.threshold import calibrate
 from inspectd_tools.metrics.timing import interleaved
 from inspectd_tools.networks.runtimes import openvino_network
 from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, render
@@ -24,7 +25,7 @@ from tests.system.container import wait_until
 ENGINE = Path(__file__).parents[3] / "engines" / "filter-label"
 MODEL = ENGINE / "openvino" / "model.xml"
 THRESHOLD = calibrate(
-    Groups(np.ones(9, np.float32), {"crooked": np.zeros(99, np.float32)}, {"unknown_oil": np.zeros(99, np.float32)}),
+    ByKind(np.ones(9, np.float32), {"crooked": np.zeros(99, np.float32)}, {"unknown_oil": np.zeros(99, np.float32)}),
     "0" * 64,
     0.05,
 )

@@ -98,8 +98,8 @@ def trained(runs: Iterable[Path], data: Path) -> Iterator[list[Subject]]:
     """Each run with the val and test photos of a manifest, or a folder. Raises ConfigError."""
     for run in runs:
         settings, classifier, _ = read_run(run)
-        calibration, _ = load_judged(data, "val", settings.classes, settings.input, "val: decode")
-        test, names = load_judged(data, "test", settings.classes, settings.input, "test: decode")
+        calibration, *_ = load_judged(data, "val", settings.classes, settings.input, "val: decode")
+        test, _, names = load_judged(data, "test", settings.classes, settings.input, "test: decode")
         known = np.array([not names[label].startswith(UNKNOWN) for label in test.labels])
         name = f"{settings.model}, {'DUQ' if settings.RBF_flag else 'softmax'}"
         model = exported(classifier.eval(), settings.input)

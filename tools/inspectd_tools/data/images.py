@@ -68,23 +68,25 @@ def load_photos(photos: Sequence[Photo], spec: InputSpec, what: str) -> Images:
 
 def load_judged(
     source: Path, side: Split, classes: tuple[str, ...], spec: InputSpec, what: str
-) -> tuple[Images, tuple[str, ...]]:
-    """Images to calibrate or test an engine with, and the names of their labels: the classes, then the kinds of unknowns.
+) -> tuple[Images, tuple[str, ...], tuple[str, ...]]:
+    """Images to calibrate or test an engine with, the group of each, and the names of their labels: classes, then unknowns.
 
     `source`: a manifest, from which the photos of split `side` are taken, or a folder with one folder per class; folders
-    whose names begin with `unknown_` hold unknowns. Raises ConfigError.
+    whose names begin with `unknown_` hold unknowns. In a folder, each file is a group of its own. Raises ConfigError.
     """
     if is_csv(source):
         manifest = read_manifest(source)
         if manifest.classes != classes:
             raise ConfigError(f"{source}: its classes are {manifest.classes}; those of the run are {classes}")
         unknown = [photo for photos in manifest.unknown(side).values() for photo in photos]
-        return load_photos([*manifest.of(side), *unknown], spec, what), manifest.names
+        photos = [*manifest.of(side), *unknown]
+        return load_photos(photos, spec, what), tuple(photo.group for photo in photos), manifest.names
     if not source.is_dir():
         raise ConfigError(f"{source}: is not a folder or a manifest (.csv)")
     unknowns = sorted(path.name for path in source.iterdir() if path.is_dir() and path.name.startswith(UNKNOWN))
     names = (*classes, *unknowns)
-    return load_images(class_photos(source, names), spec, what), names
+    images = load_images(class_photos(source, names), spec, what)
+    return images, images.digests, names
 
 
 def split(images: Images, validation_share: float, seed: int) -> tuple[Images, Images]:

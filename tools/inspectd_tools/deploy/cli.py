@@ -20,16 +20,18 @@ from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, new_parser
 from inspectd_tools.deploy.bundle import Model, described, golden_places, listed, write_golden
+from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.card.card import write_card
 from inspectd_tools.deploy.export import write_model_files
+from inspectd_tools.deploy.held_out import check_guarantee
 from inspectd_tools.deploy.judged import Judged, judge
 from inspectd_tools.deploy.onnx_graph import in_half_precision
 from inspectd_tools.deploy.parity import check_parity
 from inspectd_tools.deploy.precision import WANTED, Candidate, Wanted, choose, precision_table, try_out, try_out_plan
 from inspectd_tools.deploy.tensorrt import write_plan
-from inspectd_tools.deploy.threshold import USUAL_ALPHA, Groups, calibrate, images_needed, usual_alpha
+from inspectd_tools.deploy.threshold import USUAL_ALPHA, calibrate, parts_needed, usual_alpha
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
-from inspectd_tools.deploy.threshold_report import bounds_table, summary, tried_guarantee
+from inspectd_tools.deploy.threshold_report import bounds_table, summary
 from inspectd_tools.networks.exported import exported
 from inspectd_tools.networks.runtimes import openvino_network
 from inspectd_tools.settings import TrainingSettings
@@ -143,10 +145,10 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
     parity = check_parity(model, calibration, options.out)
     test = judge(test_photos, "test", settings, network)
 
-    groups = calibration.groups(settings)
+    kinds = calibration.by_kind(settings)
     remark = ", on photos that also chose the epoch" if calibration_photos == options.data else ""
-    alpha = options.alpha or _lowest_bound(groups)
-    threshold = calibrate(groups, calibration.images.fingerprint, alpha, remark)
+    alpha = options.alpha or _lowest_bound(kinds)
+    threshold = calibrate(kinds, calibration.images.fingerprint, alpha, remark)
     tried = try_out(options.precision, options.out, calibration, threshold, settings, remark)
     offered, chosen, int8_files = choose(tried, options.precision, options.out)
     plans, plan_files = _tensorrt_plans(options, calibration, threshold, settings, remark)
@@ -174,29 +176,29 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
     for candidate in offered:  # as the line loads it, with its golden images
         load_engine(load_bundle(options.out), InferenceConfig(backend="openvino", precision=candidate.precision))
 
-    write_tradeoff(options.out, groups, threshold)
-    trial = tried_guarantee(groups, test.groups(settings), threshold)
-    write_card(options.out, manifest, settings, classifier, test, [*offered, *plans], trial)
+    write_tradeoff(options.out, kinds, threshold)
+    checks = check_guarantee(kinds, test.by_kind(settings), threshold)
+    write_card(options.out, manifest, settings, classifier, test, [*offered, *plans], checks)
     screen = console()
     screen.print(bounds_table(threshold))
     if len(tried) + len(plans) > 1:
         screen.print(precision_table([*tried, *plans], chosen))
-    return f"{summary(threshold)}\n{trial}"
+    return "\n".join([summary(threshold), *(check.sentence for check in checks)])
 
 
-def _lowest_bound(groups: Groups) -> float:
-    """The bound for these calibration images, with a warning if they are too few for the usual one."""
-    if not groups.unknown:
+def _lowest_bound(kinds: ByKind) -> float:
+    """The bound for these calibration parts, with a warning if they are too few for the usual one."""
+    if not kinds.unknown:
         print(
             "build_engine: no folder unknown_... is given, so there is no bound on how many unknown labels pass",
             file=sys.stderr,
         )
-    alpha = usual_alpha(groups)
+    alpha = usual_alpha(kinds)
     if alpha > USUAL_ALPHA:
         print(
-            f"build_engine: {len(groups.all_faulty)} faulty and {len(groups.all_unknown)} unknown images are too few for "
+            f"build_engine: {len(kinds.all_faulty)} faulty and {len(kinds.all_unknown)} unknown parts are too few for "
             f"{USUAL_ALPHA:.2%}. The best possible bound is {alpha:.1%}. For {USUAL_ALPHA:.2%} you need "
-            f"{images_needed(USUAL_ALPHA)} of each.",
+            f"{parts_needed(USUAL_ALPHA)} of each.",
             file=sys.stderr,
         )
     return alpha

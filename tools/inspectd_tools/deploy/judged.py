@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from inspectd_tools.data.images import Images, load_judged
 from inspectd_tools.data.manifest import Split
-from inspectd_tools.deploy.threshold import Groups
+from inspectd_tools.deploy.by_kind import ByKind, parts_of
 from inspectd_tools.metrics.rates import pass_certainty
 from inspectd_tools.networks.predict import Network, predict
 from inspectd_tools.settings import TrainingSettings
@@ -19,6 +19,8 @@ class Judged:
     """Images and their `scores` (N, K). `names` of the labels: the classes, then the kinds of unknowns."""
 
     images: Images
+    parts: NDArray[np.int32]
+    """(N,) the number of the part that each image shows."""
     names: tuple[str, ...]
     scores: NDArray[np.float32]
 
@@ -31,10 +33,9 @@ class Judged:
         row = self.scores[place]
         return dict(zip(self.names[: len(row)], map(float, row), strict=True))
 
-    def groups(self, settings: TrainingSettings) -> Groups:
-        values = pass_certainty(self.scores, settings.classes.index(settings.pass_class))
-        certainty = {name: values[self.images.labels == label] for label, name in enumerate(self.names)}
-        return Groups.of(certainty, settings.pass_class)
+    def by_kind(self, settings: TrainingSettings) -> ByKind:
+        certainty = pass_certainty(self.scores, settings.classes.index(settings.pass_class))
+        return ByKind.of(certainty, self.images.labels, self.parts, self.names, settings.pass_class)
 
     def right(self, settings: TrainingSettings) -> tuple[int, int]:
         """How many images of the classes have their largest score for their own class, and how many there are."""
@@ -44,5 +45,5 @@ class Judged:
 
 def judge(source: Path, side: Split, settings: TrainingSettings, network: Network) -> Judged:
     """Load and judge images. `source`: a manifest, from which split `side` is taken, or a folder of class folders. Raises ConfigError."""
-    images, names = load_judged(source, side, settings.classes, settings.input, f"{side}: decode")
-    return Judged(images, names, predict(network, images.pixels, f"{side}: infer"))
+    images, groups, names = load_judged(source, side, settings.classes, settings.input, f"{side}: decode")
+    return Judged(images, parts_of(groups, images.digests), names, predict(network, images.pixels, f"{side}: infer"))

@@ -190,7 +190,7 @@ def _judged(
         judged = calibration.by(network, f"val: infer, {name}")
         ranges = f"; INT8 ranges from up to {MOST_IMAGES} of them" if name.endswith("int8") else ""
         fingerprint, alpha = threshold.calibration_fingerprint, threshold.alpha
-        own = calibrate(judged.groups(settings), fingerprint, alpha, remark + ranges)
+        own = calibrate(judged.by_kind(settings), fingerprint, alpha, remark + ranges)
     changed = _verdicts(judged, own, settings) != _verdicts(calibration, threshold, settings)
     moved = np.abs(judged.scores.max(1) - calibration.scores.max(1)).max()
     return Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms)

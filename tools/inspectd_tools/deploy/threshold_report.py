@@ -4,10 +4,7 @@ from rich.table import Table
 
 from inspectd.inference.manifest import Threshold
 from inspectd_tools.data.manifest import UNKNOWN
-from inspectd_tools.deploy.threshold import Groups, broken_guarantees, images_needed
-from inspectd_tools.metrics.rates import CONFIDENCE
-
-_DRAWS = 1000
+from inspectd_tools.deploy.threshold import parts_needed
 
 
 def guarantee(threshold: Threshold) -> str:
@@ -18,26 +15,13 @@ def guarantee(threshold: Threshold) -> str:
     return f"{share} faulty labels pass; how many unknown ones pass was not measured"
 
 
-def tried_guarantee(calibration: Groups, test: Groups, threshold: Threshold) -> str:
-    """One sentence: how often the guarantee was broken with random calibration sets, drawn from all images."""
-    everything = calibration.joined(test)
-    n_faulty, n_unknown = len(calibration.all_faulty), len(calibration.all_unknown)
-    broken = broken_guarantees(everything, n_faulty, n_unknown, threshold.alpha, _DRAWS)
-    return (
-        f"We tested the bound {_DRAWS} times, each time with another random calibration set of this size from the "
-        f"{len(everything.all_faulty)} faulty and {len(everything.all_unknown)} unknown calibration and test images. In "
-        f"{broken} tests more than {threshold.alpha:.2%} of all faulty or of all unknown images pass; up to "
-        f"{_DRAWS * (1 - CONFIDENCE):.0f} such failures are normal."
-    )
-
-
 def bounds_table(threshold: Threshold) -> Table:
     """A row per class and kind of unknown."""
-    table = Table("calibration images of", "passed", f"at most, at {threshold.confidence:.0%} confidence")
+    table = Table("calibration parts of", "passed", f"at most, at {threshold.confidence:.0%} confidence")
     for name, kind in threshold.false_accepts.items():
         table.add_row(name, f"{kind.passed} of {kind.n}", f"{kind.bound:.2%}")
     table.add_row("all, in this mix", "", f"{threshold.false_accept_bound:.2%}")
-    table.caption = "for labels drawn like these images (exchangeability)"
+    table.caption = "for labels drawn like these parts (exchangeability)"
     return table
 
 
@@ -46,7 +30,7 @@ def summary(threshold: Threshold) -> str:
     low, high = threshold.false_reject_interval
     return (
         f"threshold {threshold.value:.4f}. At {threshold.confidence:.0%} confidence, {guarantee(threshold)}. This holds if the "
-        "labels on the line are like the calibration images (it needs "
-        f"{images_needed(threshold.alpha)} of each, if none passes). {threshold.false_reject_rate:.2%} false rejects "
+        "labels on the line are like the calibration parts (it needs "
+        f"{parts_needed(threshold.alpha)} of each, if none passes). {threshold.false_reject_rate:.2%} false rejects "
         f"(95 % interval {low:.2%} to {high:.2%})."
     )

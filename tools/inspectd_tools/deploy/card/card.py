@@ -10,9 +10,10 @@ from inspectd_tools.deploy.card.examples import choose, write_examples
 from inspectd_tools.deploy.card.html import write_page
 from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.card.performance import blind_spots, performance, precisions
+from inspectd_tools.deploy.held_out import Check
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.precision import Candidate
-from inspectd_tools.deploy.threshold import images_needed
+from inspectd_tools.deploy.threshold import parts_needed
 from inspectd_tools.deploy.threshold_report import guarantee
 from inspectd_tools.explain.network import Network
 from inspectd_tools.networks.classifier import Classifier
@@ -38,12 +39,12 @@ def write_card(
     classifier: Classifier,
     test: Judged,
     candidates: Sequence[Candidate],
-    trial: str,
+    checks: Sequence[Check],
 ) -> None:
     """`card.md`, `card.html` and `explanations.jpg`, beside the `threshold.png` that is there.
 
     `classifier`: what was exported; `test`: scores in fp32; `candidates`: the precisions that are offered, fp32 first;
-    `trial`: a sentence about the guarantee, tried on random calibration sets.
+    `checks`: of the guarantee, with the test parts.
     """
     found = cases(test, manifest)
     write_examples(bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, settings)
@@ -53,7 +54,7 @@ def write_card(
         f"{literal(manifest.architecture)}; made {manifest.created:%Y-%m-%d} at commit {manifest.git_commit[:12]}.",
         "",
         *_purpose(manifest),
-        *_guarantee(manifest.threshold, trial),
+        *_guarantee(manifest.threshold, checks),
         *performance(found, manifest, test.images.fingerprint),
         *blind_spots(found, manifest, test),
         SMALL_FAULTS,
@@ -102,22 +103,23 @@ def _input(spec: InputSpec) -> str:
     return f"{size}, of the region from {across} of the image's width and {down} of its height; nothing outside of it is inspected"
 
 
-def _guarantee(threshold: Threshold, trial: str) -> list[str]:
+def _guarantee(threshold: Threshold, checks: Sequence[Check]) -> list[str]:
     low, high = threshold.false_reject_interval
     return [
         "## Guarantee",
         "",
         f"In fp32, at threshold {threshold.value:.4f}, {guarantee(threshold)}. This holds with {threshold.confidence:.0%} "
-        "confidence, only for labels like the calibration images (exchangeability). It does "
+        "confidence, only for labels like the calibration parts (exchangeability). It does "
         "not hold for another product, lamp, camera or kind of unknown, nor for another mix of the faults and unknowns below.",
         "",
         f"- {threshold.method}; fingerprint {threshold.calibration_fingerprint[:16]}.",
-        f"- {threshold.n_good} good and {threshold.n_bad} faulty or unknown calibration images were used; the bound needs "
-        f"{images_needed(threshold.alpha)} faulty and as many unknown ones if none of them passes.",
+        f"- {threshold.n_good} good and {threshold.n_bad} faulty or unknown calibration parts were used; photos of one part count once. "
+        f"The bound needs "
+        f"{parts_needed(threshold.alpha)} faulty and as many unknown ones if none of them passes.",
         f"- {threshold.false_reject_rate:.2%} of the good ones are rejected (95 % interval {low:.2%} to {high:.2%}).",
-        f"- {trial}",
+        *(f"- {check.sentence}" for check in checks),
         *table(
-            ("calibration images of", "passed", f"at most, each at {threshold.confidence:.0%}"),
+            ("calibration parts of", "passed", f"at most, each at {threshold.confidence:.0%}"),
             [
                 *(
                     (literal(name), f"{kind.passed} of {kind.n}", f"{kind.bound:.2%}")

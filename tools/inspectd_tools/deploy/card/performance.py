@@ -85,10 +85,10 @@ def precisions(
     rows = []
     for candidate in candidates:
         judged = test if candidate.precision == "fp32" else test.by(candidate.network, f"test: {candidate.precision}")
-        groups, value = judged.groups(settings), candidate.threshold.value
+        kinds, value = judged.by_kind(settings), candidate.threshold.value
         p50, p99 = candidate.p50_p99
-        passed = (f"{(group >= value).sum()} of {len(group)}" for group in (groups.all_faulty, groups.all_unknown))
-        rejected = false_rejects(groups.good, value)
+        passed = (f"{(values >= value).sum()} of {len(values)}" for values in (kinds.all_faulty, kinds.all_unknown))
+        rejected = false_rejects(kinds.good, value)
         rows.append(
             (
                 candidate.precision,
