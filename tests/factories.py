@@ -161,6 +161,7 @@ def add_guard(folder: Path, *, fitted_to: int = 12, n_good: int = 12) -> Path:
         sha256=sha256_of(folder / "guard.npz"),
         width=width,
         height=height,
+        kinds=guard.kinds,
         limits=accepted.largest,
         golden_scores=tuple(guard.judge(images[golden.shows]).scores for golden in goldens),
         fitted_to=fitted_to,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inspectd.guard.model import VIEWS, Judgement
+from inspectd.guard.judgement import Judgement
 
 _RESERVE = 1.15
 """A print may be turned and shifted so many times as far as the farthest good one seen: a few labels don't show a tolerance's ends."""
@@ -30,10 +30,11 @@ def fit(judgements: Sequence[Judgement], rejected: float) -> Limits:
     The views' scores become comparable by mean and spread of their logarithms.
     """
     scores = np.array([judgement.scores for judgement in judgements])
-    logs = np.log(scores[:, : len(VIEWS)])
+    of_place = [finding.kind in ("print", "part") for finding in judgements[0].findings]
+    logs = np.log(scores[:, of_place])
     mean, spread = logs.mean(axis=0), np.maximum(logs.std(axis=0), 1e-3)
     worst = np.sort(((logs - mean) / spread).max(axis=1))
     height = worst[-1 - int(rejected * len(worst))]
-    views = (np.exp(mean + height * spread) * (1 + _ROUNDING)).tolist()
-    poses = _RESERVE * np.maximum(1, scores[:, len(VIEWS) :].max(axis=0))
-    return Limits((*views, *poses.tolist()))
+    largest = _RESERVE * np.maximum(1, scores.max(axis=0))
+    largest[of_place] = np.exp(mean + height * spread) * (1 + _ROUNDING)
+    return Limits(tuple(largest.tolist()))

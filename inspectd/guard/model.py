@@ -1,12 +1,13 @@
 """The guard: is every place of the label as on good ones, and does the print lie as it should?
 
+A product without print has the part alone.
+
 Fitted to good labels alone. It knows no faults; what it has not seen on good labels is far from them.
 """
 
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,68 +16,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.guard import measurement, placement, variation
+from inspectd.guard.judgement import Finding, Judgement, Map
 from inspectd.guard.measurement import Measurements, Usual
-from inspectd.guard.placement import Box, Matrix, Placement, Placer
+from inspectd.guard.placement import Box, Matrix, Placement, Placer, PrintPlacer
 from inspectd.guard.registration import Grey, Template
-from inspectd.guard.variation import STRIDE, WINDOW, Map, Variation
-from inspectd.part import Image
+from inspectd.guard.variation import STRIDE, WINDOW, Variation
+from inspectd.part import AnomalyKind, Image
 
 FORMAT: Final = 1
-VIEWS: Final = ("print", "part")
-"""What is compared with good labels, place by place: the straightened print and the straightened part around it."""
 _MAX_BYTES: Final = 1 << 28
-_PX: Final = (2, 4)
-"""px of the image per pixel of each view."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    score: float
-    corners: NDArray[np.float32]
-    """(4, 2) x, y in px of the image."""
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """left, top, width, height in px of the image."""
-        left, top, width, height = cv2.boundingRect(self.corners)
-        return left, top, width, height
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Higher scores are worse; about 1 is usual. What is too much is chosen with other good labels (`limits`)."""
-
-    maps: tuple[Map, ...]
-    """Per view one score for every 4 pixels of it."""
-    places: tuple[Place, ...]
-    """The worst of each view."""
-    measured: Measurements
-    turned: float
-    """The print's angle as a share of the largest one seen on good labels."""
-    shifted: float
-    """The same of its offset."""
-
-    @property
-    def scores(self) -> tuple[float, ...]:
-        """Of the views, then turned and shifted."""
-        return (*(place.score for place in self.places), self.turned, self.shifted)
+_PRINT_PX: Final = 2
+"""px of the image per pixel of the straightened print."""
 
 
 class Guard:
     """Used from any number of threads."""
 
-    def __init__(self, placer: Placer, views: Sequence[Variation], usual: Usual, size: tuple[int, int]) -> None:
+    def __init__(self, placer: Placer, views: Sequence[Variation], usual: Usual | None, size: tuple[int, int]) -> None:
         self.size = size
         """Width and height of the images in px."""
+        self.kinds: tuple[AnomalyKind, ...] = ("print", "part", "turned", "shifted") if usual else ("part",)
+        """Of its findings."""
         self._placer = placer
         self._views = tuple(views)
         self._usual = usual
-
-    @property
-    def print_box(self) -> tuple[int, int, int, int]:
-        """left, top, width, height in px of the image, where the print is on a usual good label."""
-        region = self._placer.region
-        return region.left, region.top, *region.size
 
     def judge(self, image: Image) -> Judgement:
         """(h, w) uint8 grey. Raises ValueError for another size or type."""
@@ -84,27 +47,40 @@ class Guard:
             raise ValueError(f"expected {self.size[1]}x{self.size[0]} uint8 grey, got {image.shape} {image.dtype}")
         found = self._placer.place(image)
         maps = tuple(view.scores(image) for view, image in zip(self._views, _views(found), strict=True))
-        to_image = (found.to_image, found.part.matrix(*self.size))
-        places = tuple(_worst(*one) for one in zip(maps, to_image, _PX, strict=True))
-        measured = self._usual.measure(found.print)
-        return Judgement(maps, places, measured, *self._usual.shares(measured))
+        part = _worst(maps[-1], found.part.matrix(*self.size), self._placer.part_px)
+        if self._placer.print is None or found.print is None or self._usual is None:
+            return Judgement((Finding("part", *part),), maps, None)
+        print_ = _worst(maps[0], found.print.to_image, _PRINT_PX)
+        measured = self._usual.measure(found.print.pose)
+        turned, shifted = self._usual.shares(measured)
+        region = self._placer.print.region
+        whole = (region.left, region.top, *region.size)
+        findings = (
+            Finding("print", *print_),
+            Finding("part", *part),
+            Finding("turned", turned, whole),
+            Finding("shifted", shifted, whole),
+        )
+        return Judgement(findings, maps, measured)
 
     def save(self, path: Path) -> None:
         """Plain arrays in one .npz."""
-        part, print_ = self._placer.part_templates, self._placer.print_templates
         arrays = {
             "format": np.array(FORMAT),
             "size": np.array(self.size),
-            "region": np.array(self._placer.region),
-            "usual": np.array([*self._usual.middle, self._usual.turn_deg, self._usual.shift_px]),
-            **_numbered("part", part),
-            **_numbered("print", print_),
+            **_numbered("part", self._placer.part_templates),
             **{
                 f"view_{name}_{key}": value
-                for name, view in zip(VIEWS, self._views, strict=True)
+                for name, view in zip(self.kinds, self._views, strict=False)
                 for key, value in view.arrays().items()
             },
         }
+        if self._placer.print is not None and self._usual is not None:
+            arrays |= {
+                "region": np.array(self._placer.print.region),
+                "usual": np.array([*self._usual.middle, self._usual.turn_deg, self._usual.shift_px]),
+                **_numbered("print", self._placer.print.templates),
+            }
         with path.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -112,14 +88,15 @@ class Guard:
 def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
     """From good images (h, w) uint8 grey of one size. `region`: where the print is on the mean one; found if not given.
 
-    Raises ValueError: too few images, no print found.
+    If there is no print, the guard looks at the part alone. Raises ValueError: too few images.
     """
     placer = placement.fit(images, region)
     found = [placer.place(image) for image in images]
+    poses = [one.print.pose for one in found if one.print is not None]
     return Guard(
         placer,
         [variation.fit(images) for images in zip(*map(_views, found), strict=True)],
-        measurement.fit([one.print for one in found]),
+        measurement.fit(poses) if poses else None,
         (images[0].shape[1], images[0].shape[0]),
     )
 
@@ -144,28 +121,32 @@ def load(data: bytes) -> Guard:
 def _loaded(arrays: dict[str, NDArray[Any]]) -> Guard:
     if int(arrays["format"]) != FORMAT:
         raise ValueError(f"has format {arrays['format']}, this inspectd reads {FORMAT}")
-    part, print_ = (
-        [Template(arrays[f"{name}{index}_mean"], arrays[f"{name}{index}_weight"]) for index in range(2)]
-        for name in ("part", "print")
-    )
-    views = [
-        Variation.from_arrays({key: arrays[f"view_{name}_{key}"] for key in ("mean", "whitening", "rows")})
-        for name in VIEWS
-    ]
-    *middle, turn_deg, shift_px = arrays["usual"].tolist()
     width, height = arrays["size"].tolist()
+    if "region" not in arrays:
+        return Guard(Placer(_templates(arrays, "part"), None), [_view(arrays, "part")], None, (width, height))
     region = Box(*arrays["region"].tolist())
     if not (0 <= region.left < region.right <= width and 0 <= region.top < region.bottom <= height):
         raise ValueError(f"its print region {tuple(region)} is not inside {width}x{height} px")
-    placer = Placer(part, print_, region)
-    return Guard(placer, views, Usual(Measurements(*middle), turn_deg, shift_px), (width, height))
+    placer = Placer(_templates(arrays, "part"), PrintPlacer(_templates(arrays, "print"), region))
+    *middle, turn_deg, shift_px = arrays["usual"].tolist()
+    usual = Usual(Measurements(*middle), turn_deg, shift_px)
+    return Guard(placer, [_view(arrays, "print"), _view(arrays, "part")], usual, (width, height))
 
 
-def _views(found: Placement) -> tuple[Grey, Grey]:
-    return found.ink, found.part_alone
+def _templates(arrays: dict[str, NDArray[Any]], name: str) -> list[Template]:
+    return [Template(arrays[f"{name}{index}_mean"], arrays[f"{name}{index}_weight"]) for index in range(2)]
 
 
-def _worst(scores: Map, to_image: Matrix, px: int) -> Place:
+def _view(arrays: dict[str, NDArray[Any]], name: str) -> Variation:
+    return Variation.from_arrays({key: arrays[f"view_{name}_{key}"] for key in ("mean", "whitening", "rows")})
+
+
+def _views(found: Placement) -> tuple[Grey, ...]:
+    return (found.part_alone,) if found.print is None else (found.print.ink, found.part_alone)
+
+
+def _worst(scores: Map, to_image: Matrix, px: int) -> tuple[float, tuple[int, int, int, int]]:
+    """The highest score, and the box in the image of its window of pixels `px` px large."""
     row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
     side = STRIDE * px
     edge = (WINDOW - STRIDE) // 2 * px
@@ -173,7 +154,8 @@ def _worst(scores: Map, to_image: Matrix, px: int) -> Place:
     right, bottom = left + WINDOW * px - 1, top + WINDOW * px - 1
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
     there = cv2.transform(corners[None], to_image[:2])[0].astype(np.float32)
-    return Place(float(scores[row, column]), there)
+    left, top, width, height = cv2.boundingRect(there)
+    return float(scores[row, column]), (left, top, width, height)
 
 
 def _numbered(name: str, templates: Sequence[Template]) -> dict[str, NDArray[np.float32]]:

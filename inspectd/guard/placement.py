@@ -1,4 +1,4 @@
-"""Where the part is in the image, and where the print is on the part.
+"""Where the part is in the image, and where the print is on the part, if there is one.
 
 Both are measurements: how far the print is turned and shifted against the mean of good labels. They also straighten the
 label, so that every place of it can be compared with the same place of good ones.
@@ -52,61 +52,79 @@ class Pyramid:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    part: Pose
-    """Against the mean good part."""
-    print: Pose
+class PlacedPrint:
+    pose: Pose
     """Against the part."""
     to_image: Matrix
     """From the straightened region (origin at its top left corner) to the image."""
     ink: Grey
     """(h/2, w/2) of the straightened region: 0 bare, about 1 where the print is darkest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    part: Pose
+    """Against the mean good part."""
     part_alone: Grey
-    """(H/4, W/4), the whole image with the part straightened; its mean is 1."""
+    """The whole image with the part straightened, (H/4, W/4) if there is a print, else (H/2, W/2); its mean is 1."""
+    print: PlacedPrint | None
+
+
+class PrintPlacer:
+    """`templates`: with pixels of 4 and 2 px. `region`: where the print is on the mean part."""
+
+    def __init__(self, templates: Sequence[Template], region: Box) -> None:
+        self.region = region
+        self._registrations = [Registration(template, doubting=level > 0) for level, template in enumerate(templates)]
+
+    @property
+    def templates(self) -> list[Template]:
+        return [registration.template for registration in self._registrations]
+
+    def place(self, pyramid: Pyramid, part: Pose) -> PlacedPrint:
+        """`part`: where the part lies."""
+        quarter, half = inks(pyramid, part, self.region)
+        pose = _located(self._registrations, [quarter, half], 4)
+        to_image = region_to_image(pyramid.full, part, self.region) @ pose.matrix(*self.region.size)
+        quarter, half = straight_inks(pyramid, to_image, self.region)
+        contrast = max(float(np.percentile(quarter, _DARKEST_PERCENT)), _MIN_INK)
+        return PlacedPrint(pose, to_image, half / contrast)
 
 
 class Placer:
-    """Finds both poses of a grey image. `part`: templates with pixels of 8 and 4 px; `print_`: of 4 and 2 px."""
+    """Finds the poses in a grey image. `part`: templates with pixels of 8 and 4 px. `print_`: None if there is none."""
 
-    def __init__(self, part: Sequence[Template], print_: Sequence[Template], region: Box) -> None:
-        self.region = region
+    def __init__(self, part: Sequence[Template], print_: PrintPlacer | None) -> None:
+        self.print = print_
+        self.part_px = 4 if print_ else 2
+        """px of the image per pixel of `Placement.part_alone`."""
         self._part = [Registration(template, doubting=level > 0) for level, template in enumerate(part)]
-        self._print = [Registration(template, doubting=level > 0) for level, template in enumerate(print_)]
 
     @property
     def part_templates(self) -> list[Template]:
         return [registration.template for registration in self._part]
 
-    @property
-    def print_templates(self) -> list[Template]:
-        return [registration.template for registration in self._print]
-
     def place(self, image: Image) -> Placement:
         """(h, w) uint8 -> where part and print lie."""
         pyramid = pyramid_of(image)
         part = _located(self._part, [pyramid.eighth, pyramid.quarter], 8)
-        quarter, half = inks(pyramid, part, self.region)
-        print_ = _located(self._print, [quarter, half], 4)
-        to_image = region_to_image(image, part, self.region) @ print_.matrix(*self.region.size)
-        quarter, half = straight_inks(pyramid, to_image, self.region)
-        contrast = max(float(np.percentile(quarter, _DARKEST_PERCENT)), _MIN_INK)
-        height, width = pyramid.quarter.shape
-        whole = straightened(pyramid.quarter, part.scaled(1 / 4).matrix(width, height))
+        seen = pyramid.quarter if self.print else pyramid.half
+        height, width = seen.shape
+        whole = straightened(seen, part.scaled(1 / self.part_px).matrix(width, height))
         light = max(float(whole.mean()), 1)
-        return Placement(part, print_, to_image, half / contrast, whole / light)
+        return Placement(part, whole / light, self.print.place(pyramid, part) if self.print else None)
 
 
 def fit(images: Sequence[Image], region: Box | None = None) -> Placer:
-    """From good images (h, w) uint8. `region`: where on the mean part the print is; searched for if not given.
-
-    Raises ValueError if none is found.
-    """
+    """From good images (h, w) uint8. `region`: where on the mean part the print is; searched for if not given."""
     pyramids = [pyramid_of(image) for image in images]
     eighth, poses = registration.fit([pyramid.eighth for pyramid in pyramids])
     quarters = [pyramid.quarter for pyramid in pyramids]
     quarter, poses = registration.fit(quarters, start=[pose.scaled(2) for pose in poses])
     if region is None:
         region = _find_print(quarters, poses)
+        if region is None:
+            return Placer((eighth, quarter), None)
         relevant = np.ones_like(quarter.mean)
         left, top, right, bottom = (edge // 4 for edge in region)
         relevant[top:bottom, left:right] = 0
@@ -114,7 +132,7 @@ def fit(images: Sequence[Image], region: Box | None = None) -> Placer:
     pairs = [inks(pyramid, pose.scaled(4), region) for pyramid, pose in zip(pyramids, poses, strict=True)]
     print_quarter, poses = registration.fit([pair[0] for pair in pairs])
     print_half, _ = registration.fit([pair[1] for pair in pairs], start=[pose.scaled(2) for pose in poses])
-    return Placer((eighth, quarter), (print_quarter, print_half), region)
+    return Placer((eighth, quarter), PrintPlacer((print_quarter, print_half), region))
 
 
 def pyramid_of(image: Image) -> Pyramid:
@@ -179,8 +197,11 @@ def _located(registrations: Sequence[Registration], images: Sequence[Grey], coar
     return pose.scaled(px)
 
 
-def _find_print(quarters: Sequence[Grey], poses: Sequence[Pose]) -> Box:
-    """Where good labels have ink: on the bright area, away from its edges, the island with most of it, with a margin."""
+def _find_print(quarters: Sequence[Grey], poses: Sequence[Pose]) -> Box | None:
+    """Where good labels have ink: on the bright area, away from its edges, the island with most of it, with a margin.
+
+    None if they have no ink in common.
+    """
     height, width = quarters[0].shape
     often, bare = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     for grey, pose in zip(quarters, poses, strict=True):
@@ -195,7 +216,7 @@ def _find_print(quarters: Sequence[Grey], poses: Sequence[Pose]) -> Box:
     near = cv2.dilate((often > 0.1).astype(np.uint8), np.ones((9, 9), np.uint8))
     count, islands = cv2.connectedComponents(near)
     if count < 2:
-        raise ValueError("no print found on these images: give its region")
+        return None
     most = 1 + int(np.argmax([often[islands == island].sum() for island in range(1, count)]))
     ys, xs = np.nonzero((islands == most) & (often > 0.1))
     edges = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) * 4 + np.array([-1, -1, 1, 1]) * _MARGIN_PX

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.guard.judgement import Map
 from inspectd.guard.registration import Grey
 
 WINDOW = 6
@@ -28,9 +29,6 @@ _TEXTURE = 0.02
 _NEIGHBOURS = 3
 _TRUST = 0.75
 """1: every place gets the same share of false alarms; 0: places are compared by distance alone."""
-
-Map = NDArray[np.float32]
-"""(rows, columns): one value per place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,19 @@
 """The guard of a bundle: what on a label that the network would let pass is unlike good labels."""
 
 import math
-from typing import Final, get_args
 
 from inspectd.errors import EngineError, InferenceError
 from inspectd.guard import model
-from inspectd.guard.model import Guard, Judgement
+from inspectd.guard.judgement import Judgement
+from inspectd.guard.model import Guard
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import GuardModel
 from inspectd.inference.preprocess import to_grey
-from inspectd.part import Anomaly, AnomalyKind, Image
+from inspectd.part import Anomaly, Image
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height in px of the image."""
 
-KINDS: Final[tuple[AnomalyKind, ...]] = get_args(AnomalyKind)
-"""In the order of the guard's scores. The first ones have a place of their own; the others are about the whole print."""
 _TOLERANCE = 0.01
 """Largest difference allowed for a score of a golden image, as a share of the recorded score or of the limit, whichever is
 larger."""
@@ -42,6 +40,10 @@ class BundledGuard:
             raise EngineError(
                 f"{path}: is for images of {_px(self._guard.size)}, but engine.yaml says {_px(self.size)}"
             )
+        if self._guard.kinds != spec.kinds:
+            raise EngineError(
+                f"{path}: finds {', '.join(self._guard.kinds)}, but engine.yaml says {', '.join(spec.kinds)}"
+            )
 
     def misfit(self, size: tuple[int, int]) -> str | None:
         """Why images of this width and height can't be judged; None if they can."""
@@ -57,11 +59,12 @@ class BundledGuard:
 
         Raises InferenceError: another size, or scores that are not numbers.
         """
-        return find_anomaly(self._look(image), self._limits, self._guard.print_box, self.size)
+        return find_anomaly(self._look(image), self._limits, self.size)
 
     def check_golden(self, image: Image, recorded: tuple[float, ...]) -> None:
         """Raises InferenceError if the scores of the image are not those that were recorded."""
-        for kind, got, expected, limit in zip(KINDS, self._look(image).scores, recorded, self._limits, strict=True):
+        for finding, expected, limit in zip(self._look(image).findings, recorded, self._limits, strict=True):
+            kind, got = finding.kind, finding.score
             clear = _CLEAR * limit
             tolerance = _TOLERANCE * min(max(expected, limit), clear)
             if not abs(min(got, clear) - min(expected, clear)) <= tolerance:
@@ -80,25 +83,22 @@ class BundledGuard:
         except Exception as error:  # no label passes because the guard failed
             raise InferenceError(f"the guard failed: {type(error).__name__}: {error}") from error
         scores = judgement.scores
-        if len(scores) != len(KINDS):
-            raise InferenceError(f"the guard gives {len(scores)} scores for {', '.join(KINDS)}")
+        if len(scores) != len(self._limits):
+            raise InferenceError(f"the guard gives {len(scores)} scores, but has {len(self._limits)} limits")
         if not all(math.isfinite(score) and score >= 0 for score in scores):
             raise InferenceError(f"the guard gives scores that are not numbers from 0 on: {list(scores)}")
         return judgement
 
 
-def find_anomaly(
-    judgement: Judgement, limits: tuple[float, ...], print_box: Box, size: tuple[int, int]
-) -> Anomaly | None:
+def find_anomaly(judgement: Judgement, limits: tuple[float, ...], size: tuple[int, int]) -> Anomaly | None:
     """The score that exceeds its limit by most; None if no score does. `judgement` has finite scores.
 
-    `print_box`: where the whole print is. `size`: width and height of the image in px.
+    `size`: width and height of the image in px.
     """
-    boxes = [*(place.box for place in judgement.places), print_box, print_box]
     found = [
-        Anomaly(kind, _inside(box, size), score / limit)
-        for kind, box, score, limit in zip(KINDS, boxes, judgement.scores, limits, strict=True)
-        if score > limit
+        Anomaly(finding.kind, _inside(finding.box, size), finding.score / limit)
+        for finding, limit in zip(judgement.findings, limits, strict=True)
+        if finding.score > limit
     ]
     return max(found, key=lambda anomaly: anomaly.excess, default=None)
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from inspectd.class_name import ClassName
 from inspectd.files.text_file import refuse_odd, shown
 from inspectd.inference.preprocess import InputSpec, Share
+from inspectd.part import AnomalyKind
 from inspectd.section import Section
 
 FORMAT: Final = 4
@@ -143,8 +144,8 @@ class Arithmetic(Section):
 
 
 GuardScore = Annotated[float, Field(ge=0, le=1e9)]
-GuardScores = tuple[GuardScore, GuardScore, GuardScore, GuardScore]
-"""Print, part, turned, shifted, as `inspectd.guard` gives them: about 1 on a usual good label."""
+GuardScores = tuple[GuardScore, ...]
+"""In the order of the guard's kinds, as `inspectd.guard` gives them: about 1 on a usual good label."""
 
 GuardLimit = Annotated[float, Field(gt=0, le=1e9)]
 
@@ -160,8 +161,10 @@ class GuardModel(Section):
     """Width in px of the images that it was fitted to; the camera must give images of this size."""
     height: int = Field(ge=64, le=16_384)
     """Height in px of these images."""
-    limits: tuple[GuardLimit, GuardLimit, GuardLimit, GuardLimit]
-    """Print, part, turned, shifted: a label with a higher score is uncertain, with the reason `anomaly`."""
+    kinds: Annotated[tuple[AnomalyKind, ...], Field(min_length=1)] = ("print", "part", "turned", "shifted")
+    """What it looks at: places of the print and of the part, and how the print lies. Without print: the part alone."""
+    limits: tuple[GuardLimit, ...]
+    """In the order of `kinds`: a label with a higher score is uncertain, with the reason `anomaly`."""
     golden_scores: tuple[GuardScores, ...]
     """Scores of the golden images, in their order. At each load they are computed again and compared."""
     fitted_to: int = Field(ge=1, le=1_000_000)
@@ -178,6 +181,11 @@ class GuardModel(Section):
     def _agrees_with_itself(self) -> Self:
         if self.rejected_good > self.n_good:
             raise ValueError(f"rejected_good: {self.rejected_good} is more than n_good, {self.n_good}")
+        for scores, what in ((self.limits, "limits"), *((scores, "golden_scores") for scores in self.golden_scores)):
+            if len(scores) != len(self.kinds):
+                raise ValueError(
+                    f"{what}: has {len(scores)} values for {len(self.kinds)} kinds: {', '.join(self.kinds)}"
+                )
         return self
 
 

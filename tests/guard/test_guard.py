@@ -1,13 +1,15 @@
 """The guard on rendered labels: what it finds, where, and what its file holds."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inspectd.guard import limits, model
-from inspectd.guard.model import Guard, Judgement
+from inspectd.guard.model import Guard
+from inspectd.guard.placement import Box
 from inspectd.part import Image
 from inspectd_tools.synthetic.render.label import Sample, render
 
@@ -37,7 +39,7 @@ def _blot(image: Image, x: int, y: int, size: int) -> Image:
 def test_a_blot_on_bare_fabric_is_the_worst_place(guard: Guard, goods: list[Sample]) -> None:
     x, y = np.round(goods[0].polygon[3]).astype(int) + np.array([140, 12])  # just below the print
     judgement = guard.judge(_blot(goods[0].image, x, y, 8))
-    left, top, width, height = judgement.places[0].box
+    left, top, width, height = judgement.findings[0].box
     assert judgement.scores[0] > 3 * guard.judge(goods[0].image).scores[0]
     assert left - 4 <= x + 4 <= left + width + 4
     assert top - 4 <= y + 4 <= top + height + 4
@@ -46,7 +48,7 @@ def test_a_blot_on_bare_fabric_is_the_worst_place(guard: Guard, goods: list[Samp
 def test_a_blot_beside_the_print_is_seen_on_the_part(guard: Guard, goods: list[Sample]) -> None:
     x, y = np.round(goods[0].polygon[0]).astype(int) - (50, 50)
     judgement = guard.judge(_blot(goods[0].image, x, y, 24))
-    left, top, width, height = judgement.places[1].box
+    left, top, width, height = judgement.findings[1].box
     assert judgement.scores[1] > 2 * guard.judge(goods[0].image).scores[1]
     assert left - 8 <= x + 12 <= left + width + 8
     assert top - 8 <= y + 12 <= top + height + 8
@@ -54,7 +56,7 @@ def test_a_blot_beside_the_print_is_seen_on_the_part(guard: Guard, goods: list[S
 
 def test_measures_angle_and_offset(guard: Guard, goods: list[Sample]) -> None:
     truth = np.array([good.parameters["angle_deg"] for good in goods], float)
-    measured = np.array([guard.judge(good.image).measured for good in goods])
+    measured = np.array([guard.judge(good.image).measured for good in goods], float)
     difference = measured[:, 0] - truth
     assert np.abs(difference - np.median(difference)).max() < 0.3
     assert np.abs(measured[:, 1:]).max() < 10  # the renderer shifts by 7 px at most
@@ -104,10 +106,32 @@ def test_refuses_another_size_or_type(guard: Guard, image: Image) -> None:
         guard.judge(image)
 
 
-def test_refuses_images_without_a_print() -> None:
-    bare = [render("blank_filter", np.random.default_rng(seed)).image for seed in range(6)]
-    with pytest.raises(ValueError, match="no print found"):
-        model.fit(bare)
+@pytest.fixture(scope="module")
+def bare() -> list[Image]:
+    """Products without print."""
+    return [render("blank_filter", np.random.default_rng(seed)).image for seed in range(12)]
+
+
+def test_without_a_print_it_looks_at_the_part_alone(bare: list[Image], tmp_path: Path) -> None:
+    fitted = model.fit(bare[:8])
+    fitted.save(tmp_path / "guard.npz")
+    guard = model.load((tmp_path / "guard.npz").read_bytes())
+    usual = [guard.judge(image) for image in bare[8:]]
+    chosen = limits.fit(usual, 0)
+    assert guard.kinds == ("part",)
+    assert usual[0].measured is None
+    assert usual[0].scores == fitted.judge(bare[8]).scores
+    judgement = guard.judge(_blot(bare[8], 300, 240, 12))
+    assert not chosen.accepts(judgement)
+    left, top, width, height = judgement.findings[0].box
+    assert left - 8 <= 306 <= left + width + 8
+    assert top - 8 <= 246 <= top + height + 8
+
+
+def test_the_region_of_the_print_can_be_given(goods: list[Sample]) -> None:
+    region = Box(200, 160, 440, 320)
+    guard = model.fit([good.image for good in goods[:8]], region)
+    assert guard.judge(goods[0].image).findings[2].box == (200, 160, 240, 160)
 
 
 def test_limits_reject_no_more_than_asked(guard: Guard) -> None:
@@ -120,6 +144,7 @@ def test_limits_reject_no_more_than_asked(guard: Guard) -> None:
 def test_a_score_that_is_no_number_is_rejected(guard: Guard, goods: list[Sample]) -> None:
     judgement = guard.judge(goods[0].image)
     chosen = limits.fit([judgement, judgement], 0)
-    broken = Judgement(judgement.maps, judgement.places, judgement.measured, float("nan"), judgement.shifted)
+    *others, last = judgement.findings
+    broken = replace(judgement, findings=(*others, replace(last, score=float("nan"))))
     assert chosen.accepts(judgement)
     assert not chosen.accepts(broken)

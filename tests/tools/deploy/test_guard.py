@@ -140,12 +140,6 @@ def _other_size_than_golden(folder):
     return ["is 640x480 px, but the good photos are 640x464 px", "golden"]
 
 
-def _no_print(folder):
-    for number, path in enumerate((folder / "no_fail").iterdir()):
-        cv2.imwrite(str(path), np.random.default_rng(number).integers(150, 156, (480, 640)).astype(np.uint8))
-    return ["no_fail", "no print found"]
-
-
 def _broken_photo(folder):
     (folder / "no_fail" / "030.png").write_bytes(b"no photo")
     return ["030.png", "is not an image"]
@@ -157,7 +151,7 @@ def _no_folder(folder):
 
 
 @pytest.mark.parametrize(
-    "spoil", [_too_few, _copies_only, _two_sizes, _other_size_than_golden, _no_print, _broken_photo, _no_folder]
+    "spoil", [_too_few, _copies_only, _two_sizes, _other_size_than_golden, _broken_photo, _no_folder]
 )
 def test_what_cannot_be_used_is_named_and_nothing_is_written(spoil, photos, tmp_path, capsys):
     folder = tmp_path / "photos"
@@ -179,6 +173,17 @@ def test_a_failure_while_writing_leaves_nothing(photos, tmp_path, monkeypatch, c
     assert cli.main([str(ENGINE), "--data", str(photos), "--out", str(tmp_path / "new")]) == 1
     assert "No space left" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_product_without_print_gets_a_guard_for_the_part(photos, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    for number, path in enumerate((folder / "no_fail").iterdir()):
+        cv2.imwrite(str(path), np.random.default_rng(number).integers(150, 156, (480, 640)).astype(np.uint8))
+    assert cli.main([str(ENGINE), "--data", str(folder), "--out", str(tmp_path / "new")]) == 0
+    manifest = load_bundle(tmp_path / "new").manifest
+    assert manifest.guard.kinds == ("part",)
+    assert len(manifest.guard.limits) == 1
 
 
 def test_limits_are_chosen_from_val_alone(photos):

@@ -32,6 +32,7 @@ def write_with_guard(
         sha256=hashlib.sha256(fitted.data).hexdigest(),
         width=width,
         height=height,
+        kinds=fitted.guard.kinds,
         limits=fitted.limits.largest,
         golden_scores=golden,
         fitted_to=len(fitted.photos.train),

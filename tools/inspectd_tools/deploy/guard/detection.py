@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from inspectd.camera.image_files import read_photo
-from inspectd.errors import ConfigError
 from inspectd.inference.engine import Engine
 from inspectd.inference.preprocess import to_grey
 from inspectd.part import Image, Pass
@@ -35,7 +34,8 @@ class Found:
 def detection(engine: Engine, fitted: Fitted, photos: Sequence[Good], seed: int) -> list[Found]:
     """The good photos first, then each small fault. Every photo gets every fault that it has room for.
 
-    `engine`: any guard of its own is not asked. Raises ConfigError if no photo shows a print.
+    `engine`: any guard of its own is not asked.
+    Photos without print get none.
     """
     chosen = photos if len(photos) <= MOST_TRIED else [photos[i * len(photos) // MOST_TRIED] for i in range(MOST_TRIED)]
     counts: Counter[tuple[SmallFault | None, str]] = Counter()
@@ -53,10 +53,6 @@ def detection(engine: Engine, fitted: Fitted, photos: Sequence[Good], seed: int)
         count(None, image)
         for fault, seeded in _seeded(to_grey(image), [seed, place]):
             count(fault, _in_colour(image, seeded))
-    if len(counts) <= 4:
-        raise ConfigError(
-            f"{photos[0].path.parent}: no print was found on any test photo, so no small faults can be tried"
-        )
     return [
         Found(fault, *(Rate(counts[fault, by], counts[fault, "n"]) for by in ("network", "guard", "either")))
         for fault in (None, *SMALL_FAULTS)

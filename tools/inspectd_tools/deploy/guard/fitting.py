@@ -13,8 +13,9 @@ import numpy as np
 from inspectd.camera.image_files import decode_photo
 from inspectd.errors import ConfigError
 from inspectd.guard import limits, model
+from inspectd.guard.judgement import Judgement
 from inspectd.guard.limits import Limits
-from inspectd.guard.model import Guard, Judgement
+from inspectd.guard.model import Guard
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import GuardScores
 from inspectd.inference.preprocess import to_grey
@@ -67,15 +68,10 @@ def fit_guard(photos: GoodPhotos, rejected: float) -> Fitted:
 def golden_scores(bundle: Bundle, guard: Guard) -> tuple[GuardScores, ...]:
     """Of each golden image. Raises ConfigError if one has another size than the guard."""
     return tuple(
-        _four(_judge(guard, to_grey(decode_photo(bundle.read(golden), path)), path))
+        _judge(guard, to_grey(decode_photo(bundle.read(golden), path)), path).scores
         for golden in bundle.manifest.golden
         for path in [bundle.folder / golden.path]
     )
-
-
-def _four(judgement: Judgement) -> GuardScores:
-    print_, part, turned, shifted = judgement.scores
-    return print_, part, turned, shifted
 
 
 def _as_loaded(guard: Guard) -> tuple[Guard, bytes]:

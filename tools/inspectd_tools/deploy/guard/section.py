@@ -9,14 +9,14 @@ from inspectd_tools.deploy.guard.fitting import Fitted
 from inspectd_tools.deploy.guard.photos import fingerprint
 from inspectd_tools.metrics.rates import Rate
 
-_SCORES = ("print", "part", "turned", "shifted")
-
 
 def section(fitted: Fitted, found: Sequence[Found]) -> str:
     """Markdown that begins with its heading."""
     photos, (p50, p99) = fitted.photos, fitted.judge_ms
     width, height = fitted.guard.size
-    largest = ", ".join(f"{name} {value:.2f}" for name, value in zip(_SCORES, fitted.limits.largest, strict=True))
+    largest = ", ".join(
+        f"{name} {value:.2f}" for name, value in zip(fitted.guard.kinds, fitted.limits.largest, strict=True)
+    )
     good, *faults = found
     return "\n".join(
         [
