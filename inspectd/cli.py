@@ -37,6 +37,7 @@ exit codes (sysexits.h):
   0   done
   1   the verb found a problem; its own help says which
   2   wrong usage
+  69  no line answers at the control socket
   70  the line can no longer account for its parts, or an unexpected error
   74  the journal or another file can't be read or written
   75  the camera or the output is not available; a restart can help
@@ -96,6 +97,7 @@ def parser() -> ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_run(verbs)
     _add_check(verbs)
+    _add_control(verbs)
     _add_demo(verbs)
     _add_engines(verbs)
     _add_report(verbs)
@@ -122,7 +124,8 @@ def _add_run(verbs: Verbs) -> None:
         "run",
         help="inspect labels until a signal stops it; the service runs this",
         description="Inspects labels until SIGTERM or Ctrl-C stops it: labels on the way get their verdict first. SIGHUP "
-        "(kill -HUP PID) reads the config again, loads its engine and releases a latched stop. Exit codes: see inspectd --help.",
+        "(kill -HUP PID) reads the config again, loads its engine and releases a latched stop, as `inspectd control reload` does. "
+        "Exit codes: see inspectd --help.",
     )
     _add_config(parser)
     parser.set_defaults(verb=_run)
@@ -164,6 +167,14 @@ def _check(config: Path, pulse: bool | None) -> int:
     from inspectd.commands.check import run
 
     return run(config, pulse=pulse)
+
+
+def _add_control(verbs: Verbs) -> None:
+    from inspectd.commands.control import add_arguments
+
+    add_arguments(
+        verbs.add_parser("control", help="ask the running line for its status, a reload, or the end of a stop")
+    )
 
 
 def _add_demo(verbs: Verbs) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from inspectd.camera import CameraConfig
+from inspectd.control.config import ControlConfig
 from inspectd.files.yaml_file import read_yaml
 from inspectd.gate import GateConfig
 from inspectd.inference import InferenceConfig
@@ -45,6 +46,8 @@ class Config(Section):
     """Which images are kept. Leave the section out to keep none."""
     watchdog: WatchdogConfig = WatchdogConfig()
     """When a stage counts as stalled."""
+    control: ControlConfig | None = None
+    """Where the running line can be asked for something. Leave the section out to have no control socket."""
 
     @model_validator(mode="after")
     def _frames_expire_before_the_gate_acts(self) -> "Config":

@@ -53,3 +53,15 @@ class JournalError(InspectdError):
 
 class LineFault(InspectdError):
     """The line can no longer account for its parts: the books do not balance, or the gate process has ended."""
+
+
+class ControlError(InspectdError):
+    """No line answers at the control socket, or this user may not use it."""
+
+    exit_code = 69
+
+
+class RefusedError(InspectdError):
+    """The running line refuses what it was asked for. Nothing has changed."""
+
+    exit_code = 1

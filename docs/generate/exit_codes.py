@@ -15,7 +15,7 @@ start would fail in the same way. [Troubleshooting](../line/troubleshooting.md#e
 | code | meaning |
 | --- | --- |
 | `0` | Done. |
-| `1` | The command ran, and its own answer is bad: `check` found a failure, `demo` saw a faulty label pass, the books of `report` do not balance, `engines list` found a bundle that is refused. A tool: the disk refused to read or write. |
+| `1` | The command ran, and its own answer is bad: `check` found a failure, `demo` saw a faulty label pass, the books of `report` do not balance, `engines list` found a bundle that is refused, `control status` found run permit off. A tool: the disk refused to read or write. |
 | `2` | Wrong usage: an argument is missing or unknown. |
 | `130` | Ended with Ctrl-C. |
 

@@ -34,8 +34,8 @@ class CameraSection(Section):
     expect_every_s: float | None = Field(default=None, ge=1, le=86_400)
     """Time in s without a label after which the trigger counts as broken: a dirty light barrier, for example, or a loose
     cable. Then run permit drops, the report shows an outage `camera`, and the camera is opened again. Run permit stays off
-    until a trigger gives an image (hold a label in front of the light barrier) or somebody runs `systemctl reload
-    inspectd`. Set it longer than the longest pause of the running belt. Without it, labels pass unseen while the trigger
+    until a trigger gives an image (hold a label in front of the light barrier) or somebody runs `inspectd control
+    acknowledge`. Set it longer than the longest pause of the running belt. Without it, labels pass unseen while the trigger
     is broken."""
 
     def repeats_after(self) -> int | None:

@@ -59,7 +59,7 @@ class GateConfig(Section):
     time, and the label counts as not driven."""
     max_lateness_ms: float | None = Field(default=None, gt=0, le=10_000)
     """A pulse that begins more than this many milliseconds after its label's due time has missed the label. A reject is
-    then recorded as `not_driven` and stops the belt until a reload (SIGHUP); a release is left out. Default: half of
+    then recorded as `not_driven` and stops the belt until somebody acknowledges it; a release is left out. Default: half of
     `width_ms`, so that at least half of the pulse meets its label. Larger: fewer stops, but a pulse may miss its label
     unnoticed."""
     stall_ms: float = Field(default=250, ge=50, le=5000)
@@ -77,12 +77,12 @@ class GateConfig(Section):
     """The real-time priority (SCHED_FIFO) of the gate's process; 0 means ordinary scheduling. Without it, pulses may come
     10 to 30 ms late on a busy machine."""
     stop_after_rejects: int = Field(default=0, ge=0, le=10_000)
-    """The belt stops after this many rejects in a row, until a reload (SIGHUP); 0 means never."""
+    """The belt stops after this many rejects in a row, until somebody acknowledges it; 0 means never."""
     stop_at_reject_share: RejectShare | None = None
-    """The belt stops when too many of the last labels were rejected, until a reload (SIGHUP). Leave it out for never."""
+    """The belt stops when too many of the last labels were rejected, until somebody acknowledges it. Leave it out for never."""
     confirmation: ConfirmationConfig | None = None
-    """A reject that the plant does not confirm stops the belt until a reload (SIGHUP). Leave it out if the plant has no
-    such signal."""
+    """A reject that the plant does not confirm stops the belt until somebody acknowledges it. Leave it out if the plant
+    has no such signal."""
     output: OutputConfig
     """The device that drives the rejector. `kind` says which one."""
 

@@ -34,6 +34,11 @@ class GateState(IntEnum):
     REJECT_NOT_DRIVEN = 8  # a reject was too late, not verified, or met an open path; latched until a reset
     TOO_MANY_PARTS = 9  # more parts in flight than can be scheduled; until the last of them has gone by, then latched
 
+    @property
+    def is_latched(self) -> bool:
+        """It lasts until somebody has looked and acknowledges it."""
+        return self in (GateState.REJECT_UNCONFIRMED, GateState.TOO_MANY_REJECTS, GateState.REJECT_NOT_DRIVEN)
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

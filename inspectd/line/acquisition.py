@@ -189,8 +189,8 @@ class Acquisition:
             self._proof_is_owed.set()
             raise CameraError(
                 f"no label has come for {self._expect_every_s:g} s (camera.expect_every_s): check that the light barrier sees "
-                "the labels and that its cable is connected. Run permit stays off until a trigger gives an image, or until a "
-                "reload (SIGHUP)"
+                "the labels and that its cable is connected. Run permit stays off until a trigger gives an image, or until "
+                "somebody acknowledges it (inspectd control acknowledge)"
             )
 
     def _prove_trigger(self, frame: Frame) -> None:

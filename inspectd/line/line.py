@@ -4,6 +4,7 @@ The owner of the line (`service`) calls `beat` every few ms from the main thread
 first error of any stage, and tells the gate whether the line sees every trigger.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import structlog
 
 from inspectd.camera import Camera
 from inspectd.config import Config
+from inspectd.control.requester import Requester
 from inspectd.errors import LineFault
 from inspectd.gate import GateLink
 from inspectd.gate.link import BEAT_S
@@ -28,6 +30,9 @@ from inspectd.records.journal import Journal
 
 log = structlog.get_logger()
 
+_OLD_NEWS_S = 0.1
+"""For so long after an acknowledgement the gate may still report the state that it had before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -40,6 +45,8 @@ class Health:
     gate_state: GateState
     images_lost: int = 0
     """Images that the archive dropped or could not store."""
+    latched: GateState | None = None
+    """The latched stop that nobody has acknowledged yet."""
 
     def stalled(self, limit_ms: float) -> list[str]:
         """Names of the stages without progress for longer than `limit_ms`."""
@@ -101,6 +108,8 @@ class Line:
         self._failure: BaseException | None = None
         self._gate_alive = Progress()
         self._gate_state = GateState.STARTING
+        self._latched: GateState | None = None
+        self._acknowledged_s = -math.inf
         self._sees_every_trigger = False
         self._is_stopping = False
 
@@ -135,6 +144,7 @@ class Line:
             gate_age_ms=self._gate_alive.age_ms(),
             gate_state=self._gate_state,
             images_lost=self._journal.images_lost,
+            latched=self._latched,
         )
 
     @property
@@ -159,10 +169,19 @@ class Line:
         self._queue.depth = depth_for(self._max_age_ms, engine.service_ms)
         self._inspection.swap_engine(engine)
 
-    def reset(self) -> None:
-        """An operator has looked: the gate forgets its latched stops, and the camera's trigger is trusted again."""
+    def acknowledge(self, by: Requester) -> GateState | None:
+        """Somebody has looked: the gate forgets its latched stops, and the camera's trigger is trusted again.
+
+        Returns the stop that ends by this; None if no stop is known. Raises LineFault if the gate is gone.
+        """
         self._acquisition.reset()
         self._gate.reset()
+        ended, self._latched = self._latched, None
+        self._acknowledged_s = time.monotonic()
+        if ended is not None:
+            self._journal.stops_acknowledged(by)
+        log.info("acknowledged", stop=ended and ended.name.lower(), **by.words())
+        return ended
 
     def stop(self) -> None:
         """Drop run permit, take no new parts, judge what is queued, let the gate finish what is in flight, check the books.
@@ -209,10 +228,17 @@ class Line:
     def _collect(self, news: Done | GateState) -> None:
         if isinstance(news, GateState):
             self._gate_alive.tick()
+            self._note_stop(news)
             self._gate_changed(news)
             return
         self.books.gate_acted(news.part, passed=news.outcome.lets_through)
         self._journal.amend_outcome(news.part, news.outcome, news.lateness_ns // 1000)
+
+    def _note_stop(self, state: GateState) -> None:
+        is_old_news = time.monotonic() - self._acknowledged_s < _OLD_NEWS_S
+        if state.is_latched and state is not self._latched and not is_old_news:
+            self._latched = state
+            self._journal.stop_begin(state.name.lower())
 
     def _gate_changed(self, state: GateState) -> None:
         if state is self._gate_state:

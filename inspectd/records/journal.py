@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import structlog
 from pydantic import Field
 
+from inspectd.control.requester import Requester
 from inspectd.errors import JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.ownership import Claim
@@ -111,7 +112,7 @@ class Stages:
 
 class Journal:
     """The writing side. Only one thread at a time may call `append`, `flush`, `note_alive` and `close`. Any thread may call
-    the methods that only note something: `amend_*`, `outage_*` and `image_lost`."""
+    the methods that only note something: `amend_*`, `outage_*`, `stop*` and `image_lost`."""
 
     def __init__(
         self, connection: sqlite3.Connection, place: Place, session: int, next_part_id: int, claim: Claim | None = None
@@ -275,6 +276,27 @@ class Journal:
             "UPDATE outages SET t_to_utc_ns = :utc_ns, duration_ns = :mono_ns - t_from_mono_ns "
             "WHERE session = :session AND kind = :kind AND t_to_utc_ns IS NULL",
             kind=kind,
+            **now(),
+        )
+
+    def stop_begin(self, reason: str) -> None:
+        """Run permit is off until somebody acknowledges this stop. `reason`: the state of the gate."""
+        self._notes.add(
+            0,
+            "INSERT INTO stops (session, reason, t_utc_ns, t_mono_ns) VALUES (:session, :reason, :utc_ns, :mono_ns)",
+            reason=reason,
+            **now(),
+        )
+
+    def stops_acknowledged(self, by: Requester) -> None:
+        """Somebody has looked. Nothing happens if there was no stop."""
+        self._notes.add(
+            0,
+            "UPDATE stops SET acknowledged_utc_ns = :utc_ns, duration_ns = :mono_ns - t_mono_ns, acknowledged_by = :user, "
+            "acknowledged_uid = :uid, acknowledged_pid = :pid WHERE session = :session AND acknowledged_utc_ns IS NULL",
+            user=by.user,
+            uid=by.uid,
+            pid=by.pid,
             **now(),
         )
 

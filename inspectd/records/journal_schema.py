@@ -10,7 +10,7 @@ from pathlib import Path
 
 from inspectd.errors import JournalError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x1A5BEC7D
 """Marks a SQLite file as a journal of inspectd."""
 
@@ -116,6 +116,21 @@ CREATE TABLE deletions (  -- parts that retention has deleted
 ) STRICT;
 """
 
+_SINCE_4 = """
+CREATE TABLE stops (  -- latched stops: run permit is off until somebody has looked
+    id INTEGER PRIMARY KEY,  -- number of the stop
+    session INTEGER NOT NULL REFERENCES sessions (id),  -- its session
+    reason TEXT NOT NULL,  -- `reject_not_driven`, `reject_unconfirmed` or `too_many_rejects`
+    t_utc_ns INTEGER NOT NULL,  -- begin
+    t_mono_ns INTEGER NOT NULL,  -- begin
+    acknowledged_utc_ns INTEGER,  -- when it was acknowledged; empty while it lasts, and if the line ended before
+    duration_ns INTEGER,  -- begin to acknowledgement
+    acknowledged_by TEXT,  -- name of the user who acknowledged it, or `SIGHUP` after a reload by a signal
+    acknowledged_uid INTEGER,  -- number of this user; empty after a signal
+    acknowledged_pid INTEGER  -- process that asked for it; empty after a signal
+) STRICT;
+"""
+
 _SESSIONS_2 = """
 ALTER TABLE sessions ADD COLUMN started_mono_ns INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sessions ADD COLUMN alive_mono_ns INTEGER NOT NULL DEFAULT 0;
@@ -160,8 +175,8 @@ UPDATE sqlite_schema SET sql = '{_QUOTED_PARTS}' WHERE name = 'parts';
 PRAGMA writable_schema = RESET;
 """  # noqa: S608
 
-_SCHEMA = _TABLES + _OUTAGES + _SINCE_2
-_MIGRATIONS = {1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2, 2: _PARTS_3}
+_SCHEMA = _TABLES + _OUTAGES + _SINCE_2 + _SINCE_4
+_MIGRATIONS = {1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2, 2: _PARTS_3, 3: _SINCE_4}
 """Per version n: the statements that make it version n + 1. Rows are kept."""
 
 

@@ -39,6 +39,15 @@ WHERE t_from_utc_ns >= :since AND t_from_utc_ns < :until AND kind = 'not_driven'
 """
 
 
+_STOPS = """
+SELECT reason, t_utc_ns, acknowledged_utc_ns, duration_ns, acknowledged_by, acknowledged_uid, acknowledged_pid
+FROM (SELECT stops.*, coalesce(acknowledged_utc_ns, ended_utc_ns) AS t_to_utc_ns
+    FROM stops LEFT JOIN sessions ON sessions.id = stops.session)
+WHERE min(t_utc_ns, coalesce(t_to_utc_ns, t_utc_ns)) < ? AND (t_to_utc_ns IS NULL OR max(t_utc_ns, t_to_utc_ns) >= ?)
+ORDER BY id
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """One range. `latency_ms` holds percentiles per stage. `unrecorded` parts were rejected and have no row."""
@@ -60,6 +69,8 @@ class Summary:
     unconfirmed_passes: int
     """How many of `passed` the gate never confirmed, because the line died. These labels may have been rejected."""
     outages: list[dict[str, object]]
+    stops: list[dict[str, object]]
+    """Latched stops that were there in the range."""
     accounts: Accounts
     latency_ms: dict[str, dict[str, float]]
 
@@ -113,6 +124,7 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
         not_driven=sorted(to_look_for, key=lambda row: int(str(row["id"]))),
         unconfirmed_passes=sum(row["verdict"] == Pass.word for row in silent),
         outages=outages,
+        stops=_rows(connection, _STOPS, (span[1], span[0])),
         accounts=account(connection, span),
         latency_ms={stage.removesuffix("_us"): _percentiles(connection, stage, span) for stage in STAGES},
     )

@@ -1,4 +1,4 @@
-"""SIGHUP: read the config again and load its engine while the line goes on with the old one."""
+"""A reload: read the config again and load its engine while the line goes on with the old one."""
 
 import threading
 from pathlib import Path
@@ -9,6 +9,7 @@ from inspectd.config import Config, load_config
 from inspectd.errors import EngineError, InspectdError
 from inspectd.inference import Engine, load_bundle, load_engine
 from inspectd.line.time_budget import least_budget
+from inspectd.redaction import redacted
 
 log = structlog.get_logger()
 
@@ -21,6 +22,10 @@ class Reload:
     def __init__(self, path: Path, running: Config, image_size: tuple[int, int] | None = None) -> None:
         """`image_size`: width and height in px of the running line's images; None if none was inspected yet."""
         self.engine: Engine | None = None
+        self.refusal = ""
+        """Why the old engine stays."""
+        self.after_restart: list[str] = []
+        """Sections of the config that have changed and take effect only at the next restart."""
         self._path = path
         self._running = running
         self._image_size = image_size or running.camera.known_size()
@@ -41,12 +46,13 @@ class Reload:
         except Exception as error:  # after any error the line goes on with what it has
             reason = str(error) if isinstance(error, InspectdError) else f"{type(error).__name__}: {error}"
             log.error("reload refused: the line goes on with its old engine", error=reason)
+            self.refusal = redacted(reason)
             return
-        restart = sorted(
+        self.after_restart = sorted(
             key
             for key in Config.model_fields
             if key not in _LIVE_KEYS and getattr(config, key) != getattr(self._running, key)
         )
-        if restart:
-            log.warning("changes in these sections take effect at the next restart", sections=restart)
+        if self.after_restart:
+            log.warning("changes in these sections take effect at the next restart", sections=self.after_restart)
         self.engine = engine

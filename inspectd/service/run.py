@@ -1,12 +1,11 @@
 """`inspectd run`: the daemon's main process, from config to exit code.
 
 Order of start: gate (the output is safe), engine (golden images), journal, camera, READY. Then the main thread only
-supervises: it calls `beat` of the line, feeds the systemd watchdog while every stage makes progress, and obeys SIGTERM
-(finish, exit code 0) and SIGHUP (reload).
+supervises: it calls `beat` of the line, feeds the systemd watchdog while every stage makes progress, and does what people ask
+for.
 """
 
 import gc
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from inspectd.config import Config, load_config
+from inspectd.control.server import ControlServer
 from inspectd.errors import ConfigError, LineFault
 from inspectd.gate import GateLink
 from inspectd.gate.link import BEAT_S
@@ -27,7 +27,7 @@ from inspectd.records.archive import Archive
 from inspectd.records.archive_folder import highest_part_id
 from inspectd.records.housekeeping import Housekeeper
 from inspectd.records.journal import Journal
-from inspectd.service.reload import Reload
+from inspectd.service.operator import Operator, Signals
 from inspectd.service.startup import StartTimes
 from inspectd.service.status import StatusLine
 from inspectd.service.systemd import Notifier
@@ -45,7 +45,7 @@ def run(path: Path) -> None:
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     times = StartTimes()
-    requests = _Requests()
+    signals = Signals()
     config = load_config(path)
     times.passed("config")
     camera = config.camera.create()
@@ -62,9 +62,12 @@ def run(path: Path) -> None:
             archive = None
             if config.archive is not None:
                 archive = stack.enter_context(Archive(config.archive, journal.amend_image, journal.image_lost))
+            control = None
+            if config.control is not None:
+                control = stack.enter_context(ControlServer(config.control))
             stack.callback(gate.close)  # called first: the output is safe before anything else is closed
             line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
-            _supervise(path, config, line, requests, times, (journal.check, housekeeper.check))
+            _supervise(path, config, line, signals, control, times, (journal.check, housekeeper.check))
         journal.close()
 
 
@@ -83,54 +86,30 @@ def _open_journal(config: Config) -> Journal:
     return Journal.open(config.journal, exclusive=True, first_part_id=first_part_id)
 
 
-class _Requests:
-    """What the operator asked for. The signal handlers only set flags; anything else would not be safe."""
-
-    def __init__(self) -> None:
-        self.stop = False
-        self.reload = False
-        signal.signal(signal.SIGTERM, self._on_stop)
-        signal.signal(signal.SIGINT, self._on_stop)
-        signal.signal(signal.SIGHUP, self._on_reload)
-
-    def _on_stop(self, *_: object) -> None:
-        self.stop = True
-
-    def _on_reload(self, *_: object) -> None:
-        self.reload = True
-
-
 def _supervise(
     path: Path,
     config: Config,
     line: Line,
-    requests: _Requests,
+    signals: Signals,
+    control: ControlServer | None,
     times: StartTimes,
     checks: Sequence[Callable[[], None]],
 ) -> None:
     """`checks` are called at every beat. An error of a check ends the line."""
-    systemd = _Systemd(line, config.watchdog.stall_ms, times)
-    reload: Reload | None = None
+    status = StatusLine()
+    systemd = _Systemd(line, config.watchdog.stall_ms, times, status)
+    operator = Operator(path, config, line, signals, control, systemd.notifier, status)
     line.start()
     gc.freeze()
-    while not (requests.stop or line.ended):
+    while not (signals.stop or line.ended):
         for check in checks:
             check()
         health = line.beat()
         systemd.report(health)
         _exit_if_hung(health, config.watchdog.exit_after_s)
-        if requests.reload and reload is None:
-            requests.reload = False
-            systemd.notifier.reloading()
-            line.reset()
-            reload = Reload(path, config, line.image_size)
-        if reload is not None and reload.done:
-            if reload.engine is not None:
-                line.swap_engine(reload.engine)
-            systemd.notifier.ready()
-            reload = None
+        operator.beat(health)
         line.wait(BEAT_S)
-    log.info("stopping", reason="asked to" if requests.stop else "the camera has no more images")
+    log.info("stopping", reason="asked to" if signals.stop else "the camera has no more images")
     systemd.notifier.stopping()
     line.stop()
     log.info("stopped", **asdict(line.books.tally()))
@@ -139,12 +118,12 @@ def _supervise(
 class _Systemd:
     """Reports to systemd: READY once the camera delivers, the watchdog while every stage makes progress, the status line."""
 
-    def __init__(self, line: Line, stall_ms: float, times: StartTimes) -> None:
+    def __init__(self, line: Line, stall_ms: float, times: StartTimes, status: StatusLine) -> None:
         self.notifier = Notifier()
         self._times = times
         self._line = line
         self._stall_ms = stall_ms
-        self._status = StatusLine()
+        self._status = status
         self._is_ready = False
         self._next_report_s = 0.0
 

@@ -25,12 +25,15 @@ class StatusLine:
             self._samples.popleft()
         self._note_reject(tally)
         return (
-            f"{self._parts_per_minute():.0f} parts/min, {tally.passed} passed, {tally.rejected} rejected, "
+            f"{self.parts_per_minute():.0f} parts/min, {tally.passed} passed, {tally.rejected} rejected, "
             f"last reject {self._last_reject}, gate {health.gate_state.name.lower()}"
             + (f", {health.images_lost} images lost" if health.images_lost else "")
         )
 
-    def _parts_per_minute(self) -> float:
+    def parts_per_minute(self) -> float:
+        """Of the last minute; 0 before the second call of `text`."""
+        if not self._samples:
+            return 0.0
         (t_from, n_from), (t_to, n_to) = self._samples[0], self._samples[-1]
         return 60 * (n_to - n_from) / (t_to - t_from) if t_to > t_from else 0.0
 

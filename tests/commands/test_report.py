@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 
 from inspectd.cli import main
+from inspectd.control.requester import SIGHUP, Requester
 from inspectd.gate.outcome import Outcome
 from inspectd.part import Anomaly, Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
 from inspectd.records.journal import Journal, JournalConfig, Stages
@@ -360,3 +361,39 @@ def test_good_labels_that_met_a_stopped_belt_are_counted_as_such(other, capsys):
     rows = [line.replace("\u2502", " ").split() for line in report(capsys, "--journal", path)[1].splitlines()]
     assert ["missed:", "late", "2", "66.67%"] in rows
     assert ["late", "because", "run", "permit", "was", "off", "2", "66.67%"] in rows
+
+
+def test_latched_stops_are_listed_with_who_acknowledged_them(tmp_path, capsys):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal.open(JournalConfig(path=path))
+    journal.stop_begin("reject_not_driven")
+    journal.stops_acknowledged(Requester("[b]anna", 1000, 4711))
+    journal.stop_begin("too_many_rejects")
+    journal.stops_acknowledged(SIGHUP)
+    journal.stop_begin("reject_unconfirmed")
+    journal.flush()
+    code, out = report(capsys, "--journal", path)
+    assert code == 0
+    listed = out[out.index("latched stops") :]
+    assert re.search(r"│ reject_not_driven .* │ \[b\]anna \(uid +│", listed)
+    assert re.search(r"│ too_many_rejects .* │ SIGHUP +│", listed)
+    assert re.search(r"│ reject_unconf.* │ not acknowledged +│ +│", listed)
+    stops = json.loads(report(capsys, "--journal", path, "--json")[1])["stops"]
+    assert [stop["acknowledged_pid"] for stop in stops] == [4711, None, None]
+    journal.close()
+
+
+@pytest.mark.parametrize(("ends", "stops"), [(False, 1), (True, 0)])
+def test_a_stop_that_began_before_the_range_is_shown_while_it_lasts(tmp_path, capsys, ends, stops):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal.open(JournalConfig(path=path))
+    journal.stop_begin("too_many_rejects")
+    journal.flush()
+    if ends:
+        journal.close()
+    time.sleep(1.1)
+    since = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime())
+    out = report(capsys, "--journal", path, "--since", since, "--json")[1]
+    assert len(json.loads(out)["stops"]) == stops
+    if not ends:
+        journal.close()

@@ -417,7 +417,8 @@ def test_the_first_image_after_a_trigger_was_found_dead_proves_it_alive():
     assert plant.said[0] is plant.said[2] is None
     assert plant.said[1] == (
         "no label has come for 0.1 s (camera.expect_every_s): check that the light barrier sees the labels and that its cable "
-        "is connected. Run permit stays off until a trigger gives an image, or until a reload (SIGHUP)"
+        "is connected. Run permit stays off until a trigger gives an image, or until somebody "
+        "acknowledges it (inspectd control acknowledge)"
     )
 
 

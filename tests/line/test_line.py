@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from inspectd.config import Config
+from inspectd.control.requester import Requester
 from inspectd.errors import CameraError, InferenceError, LineFault
 from inspectd.gate import GateLink
 from inspectd.gate.outcome import GateState
@@ -476,3 +477,46 @@ def test_a_stop_that_was_asked_for_is_no_warning(tmp_path, engine):
         finish(run)
     off = [each for each in logs if each["event"] == "run permit off"]
     assert off[-1] == {"event": "run permit off", "reason": "stopping", "log_level": "info"}
+
+
+def test_a_latched_stop_is_recorded_once_until_somebody_acknowledges_it(tmp_path, engine):
+    """Also if it comes again at once: good labels only, and a stop after each reject."""
+    anna, ben = Requester("anna", 1000, 4711), Requester("ben", 1001, 4712)
+    with running(tmp_path, engine, Camera(), gate=gate_section(tmp_path, stop_after_rejects=1)) as run:
+        run.until(lambda: run.line.health().latched is GateState.TOO_MANY_REJECTS)
+        run.until_triggers(run.line.books.tally().triggers + 10)
+        assert run.line.acknowledge(anna) is GateState.TOO_MANY_REJECTS
+        assert run.line.health().latched is None
+        assert run.line.acknowledge(anna) is None
+        run.until(lambda: run.line.health().latched is not None)
+        with capture_logs() as logs:
+            assert run.line.acknowledge(ben) is GateState.TOO_MANY_REJECTS
+        finish(run)
+    assert logs == [
+        {
+            "event": "acknowledged",
+            "log_level": "info",
+            "stop": "too_many_rejects",
+            "user": "ben",
+            "uid": 1001,
+            "pid": 4712,
+        }
+    ]
+    with open_for_reading(run.journal) as connection:
+        stops = connection.execute("SELECT reason, acknowledged_by, duration_ns FROM stops").fetchall()
+    assert [stop["acknowledged_by"] for stop in stops][:2] == ["anna", "ben"]
+    assert {stop["reason"] for stop in stops} == {"too_many_rejects"}
+    assert len(stops) <= 3
+
+
+def test_old_news_of_the_gate_is_not_a_new_stop(tmp_path, engine):
+    """What the gate sent before it knew of the acknowledgement."""
+    with running(tmp_path, engine, Camera()) as run:
+        run.until(lambda: run.line.health().gate_state is GateState.RUNNING)
+        run.line._collect(GateState.REJECT_NOT_DRIVEN)
+        run.line.acknowledge(Requester("anna"))
+        run.line._collect(GateState.REJECT_NOT_DRIVEN)
+        assert run.line.health().latched is None
+        finish(run)
+    with open_for_reading(run.journal) as connection:
+        assert connection.execute("SELECT count(*) FROM stops").fetchone()[0] == 1

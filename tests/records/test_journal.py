@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inspectd.control.requester import SIGHUP, Requester
 from inspectd.errors import JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.part import (
@@ -499,3 +500,40 @@ def test_retention_by_size_is_counted_and_no_loss(tmp_path, monkeypatch):
         summary = summarise(connection, 0, 2**62)
     assert summary.books_balance
     assert summary.accounts.deleted == {"max_mb": 400}
+
+
+def test_a_stop_is_recorded_with_who_acknowledged_it(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.stops_acknowledged(SIGHUP)
+    journal.stop_begin("reject_not_driven")
+    journal.stops_acknowledged(Requester("anna", 1000, 4711))
+    journal.stop_begin("too_many_rejects")
+    journal.stop_begin("reject_unconfirmed")
+    journal.stops_acknowledged(SIGHUP)
+    journal.stop_begin("too_many_rejects")
+    journal.close()
+    stops = [
+        tuple(row)
+        for row in rows(path, "SELECT reason, acknowledged_by, acknowledged_uid, acknowledged_pid FROM stops")
+    ]
+    assert stops == [
+        ("reject_not_driven", "anna", 1000, 4711),
+        ("too_many_rejects", "SIGHUP", None, None),
+        ("reject_unconfirmed", "SIGHUP", None, None),
+        ("too_many_rejects", None, None, None),
+    ]
+    lasted = [row[0] for row in rows(path, "SELECT duration_ns FROM stops ORDER BY id")]
+    assert all(0 <= ns < 10**9 for ns in lasted[:3])
+    assert lasted[3] is None
+
+
+def test_an_acknowledgement_belongs_to_the_stops_of_its_session(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    for _ in range(2):
+        journal = open_journal(path)
+        journal.stop_begin("too_many_rejects")
+        if journal._session == 2:
+            journal.stops_acknowledged(SIGHUP)
+        journal.close()
+    assert [row[0] for row in rows(path, "SELECT acknowledged_by FROM stops ORDER BY id")] == [None, "SIGHUP"]

@@ -12,13 +12,16 @@ import pytest
 
 from inspectd.cli import main
 from inspectd.commands.check import _records
+from inspectd.control.requester import Requester
 from inspectd.errors import InUseError, JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, open_for_reading
 from inspectd.records.summary import summarise
 from tests.records.test_journal import FAULT, PASS, STAGES, STOPPED, open_journal, part, rows
 
-VERSION_1, VERSION_2 = (Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2))
+VERSION_1, VERSION_2, VERSION_3 = (
+    Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2, 3)
+)
 
 
 @pytest.fixture
@@ -400,7 +403,31 @@ def test_a_journal_that_is_being_read_is_brought_up_to_date_too(path):
         journal.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+def _make_version_3(path: Path) -> None:
+    """What version 3 wrote into a journal of version 2: two parts, the first with an anomaly; an outage of the output."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_3)
+
+
+def test_a_journal_of_version_3_is_brought_up_to_date(path, capsys):
+    _make_version_3(path)
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute("SELECT * FROM parts ORDER BY id").fetchall()
+    assert main(["report", "--journal", str(path)]) == 74
+    assert "schema 3" in capsys.readouterr().err
+    journal = open_journal(path)
+    journal.stop_begin("too_many_rejects")
+    journal.stops_acknowledged(Requester("anna", 1000, 4711))
+    journal.close()
+    assert [tuple(row) for row in rows(path)] == before
+    assert [row["acknowledged_by"] for row in rows(path, "SELECT * FROM stops")] == ["anna"]
+    assert whole(path)
+    with closing(open_for_reading(path)) as connection:
+        assert summarise(connection, 0, 2**62).books_balance
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     fill(path, 3).close()
     with closing(sqlite3.connect(path)) as connection:
@@ -411,9 +438,9 @@ def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path, version):
-    {1: _make_version_1, 2: _make_version_2}[version](path)
+    {1: _make_version_1, 2: _make_version_2, 3: _make_version_3}[version](path)
     open_journal(path).close()
     new = tmp_path / "new.sqlite"
     open_journal(new).close()

@@ -42,6 +42,8 @@ def tables(summary: Summary) -> list[Table]:
         wanted.insert(1, _not_driven_table(summary.not_driven))
     if summary.outages:
         wanted.append(_outages_table(summary.outages))
+    if summary.stops:
+        wanted.append(_stops_table(summary.stops))
     if findings:
         wanted.append(_findings_table(findings))
     return wanted
@@ -86,6 +88,21 @@ def _outages_table(outages: list[dict[str, object]]) -> Table:
             str(outage["parts"]),
             str(outage["detail"]),
         )
+    return table
+
+
+def _stops_table(stops: list[dict[str, object]]) -> Table:
+    table = folding_table("stop", "from", "acknowledged", "by", title="latched stops")
+    for stop in stops[-_LISTED:]:
+        t_to_ns, user, uid = (stop[f"acknowledged_{column}"] for column in ("utc_ns", "by", "uid"))
+        table.add_row(
+            str(stop["reason"]),
+            iso(int(str(stop["t_utc_ns"]))),
+            "not acknowledged" if t_to_ns is None else iso(int(str(t_to_ns))),
+            "" if user is None else str(user) if uid is None else f"{user} (uid {uid})",
+        )
+    if len(stops) > _LISTED:
+        table.caption = f"the last {_LISTED} of {len(stops)}: --json lists all"
     return table
 
 

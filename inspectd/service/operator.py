@@ -1,0 +1,136 @@
+"""What people ask the running line for: by a signal or over the control socket, both lead to the same code.
+
+SIGTERM: finish, exit code 0. SIGHUP: acknowledge a latched stop and reload. The control socket: each of these by its verb.
+"""
+
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import structlog
+
+from inspectd.config import Config
+from inspectd.control.requester import SIGHUP
+from inspectd.control.server import ControlServer, Pending
+from inspectd.gate.outcome import GateState
+from inspectd.line.line import Health, Line
+from inspectd.service.reload import Reload
+from inspectd.service.status import StatusLine
+from inspectd.service.systemd import Notifier
+
+log = structlog.get_logger()
+
+_PAUSE_S = 5.0
+"""Between a reload and the next one that the control socket asks for: some labels may be late while an engine is loaded."""
+
+
+class Signals:
+    """What was asked for by a signal. The handlers only set flags; anything else would not be safe."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.reload = False
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, *_: object) -> None:
+        self.stop = True
+
+    def _on_reload(self, *_: object) -> None:
+        self.reload = True
+
+
+class Operator:
+    """Does it. The main thread calls `beat` after each beat of the line: at most one request is answered each time."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        line: Line,
+        signals: Signals,
+        control: ControlServer | None,
+        notifier: Notifier,
+        status: StatusLine,
+    ) -> None:
+        """`path`: the config file. `control`: None if the line has no control socket."""
+        self._path = path
+        self._config = config
+        self._line = line
+        self._signals = signals
+        self._control = control
+        self._notifier = notifier
+        self._status = status
+        self._reload: Reload | None = None
+        self._next_reload_s = 0.0
+        self._waiting: list[Pending] = []
+        """Clients whose reload has not begun yet."""
+        self._reloading: list[Pending] = []
+        """Clients who wait for the end of the reload that runs."""
+
+    def beat(self, health: Health) -> None:
+        """Raises LineFault if the gate is gone."""
+        if self._control is not None and (pending := self._control.take()) is not None:
+            self._obey(pending, health)
+        if self._reload is None and (
+            self._signals.reload or (self._waiting and time.monotonic() > self._next_reload_s)
+        ):
+            self._begin_reload()
+        if self._reload is not None and self._reload.done:
+            self._end_reload(self._reload)
+
+    def _obey(self, pending: Pending, health: Health) -> None:
+        match pending.request.verb:
+            case "status":
+                pending.answer(**self._figures(health))
+            case "acknowledge":
+                pending.answer(stop=_word(self._line.acknowledge(pending.by)))
+            case "reload":
+                self._waiting.append(pending)
+
+    def _begin_reload(self) -> None:
+        requesters = [pending.by for pending in self._waiting] + [SIGHUP] * self._signals.reload
+        self._reloading, self._waiting, self._signals.reload = self._waiting, [], False
+        self._notifier.reloading()
+        for by in requesters:
+            log.info("reload asked for", **by.words())
+            self._line.acknowledge(by)
+        self._reload = Reload(self._path, self._config, self._line.image_size)
+
+    def _end_reload(self, reload: Reload) -> None:
+        if reload.engine is not None:
+            self._line.swap_engine(reload.engine)
+        self._notifier.ready()
+        for pending in self._reloading:
+            if reload.engine is None:
+                pending.refuse(f"the line goes on with its old engine: {reload.refusal}")
+            else:
+                manifest = reload.engine.manifest
+                pending.answer(
+                    engine=manifest.name, engine_version=manifest.version, after_restart=reload.after_restart
+                )
+        self._reload, self._reloading = None, []
+        self._next_reload_s = time.monotonic() + _PAUSE_S
+
+    def _figures(self, health: Health) -> dict[str, object]:
+        manifest = self._line.engine.manifest
+        return {
+            "name": self._config.name,
+            "run_permit": health.gate_state is GateState.RUNNING,
+            "gate": _word(health.gate_state),
+            "stop": _word(health.latched),
+            "camera_delivers": health.camera_delivers,
+            "stalled": health.stalled(self._config.watchdog.stall_ms),
+            "engine": manifest.name,
+            "engine_version": manifest.version,
+            "reloading": self._reload is not None,
+            "parts_per_minute": round(self._status.parts_per_minute()),
+            "books": asdict(self._line.books.tally()),
+            "images_lost": health.images_lost,
+        }
+
+
+def _word(state: GateState | None) -> str | None:
+    return None if state is None else state.name.lower()

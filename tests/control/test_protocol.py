@@ -1,0 +1,100 @@
+"""The language of the control socket: any line is a request or is refused with one sentence."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from inspectd.control.protocol import VERBS, VERSION, answered, parse, refused
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(), values, max_size=4),
+    max_leaves=20,
+)
+_NEARLY = st.fixed_dictionaries(
+    {},
+    optional={
+        "version": st.sampled_from([VERSION, True, 1.0, 2, "1", None]),
+        "verb": st.sampled_from([*VERBS, "STATUS", "expect", "", None]) | _JSON,
+        "more": _JSON,
+    },
+)
+
+
+def refusal(line: bytes) -> str | None:
+    """Why the line is refused; None if it is a request."""
+    try:
+        parse(line)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_is_a_request(verb):
+    assert parse(json.dumps({"version": 1, "verb": verb}).encode()).verb == verb
+    assert parse(b'  { "verb" : "%s", "version" : 1 }\r' % verb.encode()).verb == verb
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"", "not valid JSON"),
+        (b"status", "not valid JSON"),
+        (b"[]", "must be a JSON object"),
+        (b"{}", "version: missing"),
+        (b'{"version": 1}', "verb: missing"),
+        (b'{"version": 2, "verb": "status"}', "version: 2 is not allowed: this line knows version 1 only"),
+        (b'{"version": true, "verb": "status"}', "version: True is not allowed"),
+        (b'{"version": 1.0, "verb": "status"}', "version: 1.0 is not allowed"),
+        (b'{"version": "1", "verb": "status"}', "version: '1' is not allowed"),
+        (b'{"version": 1, "verb": "state"}', "verb: 'state' is not allowed"),
+        (b'{"version": 1, "verb": ["status"]}', "verb: ['status'] is not allowed"),
+        (b'{"version": 1, "vreb": "status"}', "did you mean 'verb'?"),
+        (b'{"version": 1, "verb": "status", "now": true}', "now: unknown key"),
+        (b'{"version": 1, "verb": "status", "verb": "reload"}', "'verb' occurs twice"),
+        (b'{"version": 1, "verb": "status"} {}', "not valid JSON"),
+        (b'{"version": 1, "verb": "sta\0tus"}', "not valid JSON"),
+        (b'{"version": 1, "verb": "\\u0000"}', "contains the character"),
+        (b'{"version": 1, "verb": "\\ud800"}', "contains the character"),
+        (b'{"version": 1, "verb": "\xff"}', "not UTF-8"),
+        (b"\xef\xbb\xbf{}", "not valid JSON"),
+        (b'{"version": NaN}', "NaN is not a number"),
+        (b'{"version": 1e999}', "must be finite"),
+        (b'{"version": %s}' % (b"9" * 4000), "numbers up to"),
+        (b"[" * 4000, "levels deep"),
+        (b'{"a":' * 800, "not valid JSON"),
+    ],
+)
+def test_what_is_wrong_is_said(line, words):
+    found = refusal(line)
+    assert found is not None
+    assert words in found
+
+
+@given(st.binary(max_size=4096) | _JSON.map(json.dumps).map(str.encode) | _NEARLY.map(json.dumps).map(str.encode))
+@example(b"[" * 4095)
+@example(b'{"":' * 1000)
+def test_any_line_is_a_request_or_is_refused_in_one_line(line):
+    found = refusal(line)
+    if found is None:
+        values = json.loads(line)
+        assert values == {"version": 1, "verb": values["verb"]}
+        assert type(values["version"]) is int
+        assert values["verb"] in VERBS
+    else:
+        assert found
+        assert found.isprintable()
+        assert len(found) < 2000
+
+
+@given(st.text())
+def test_an_answer_is_one_line(text):
+    for line in (answered(value=text), refused(text)):
+        assert line.count(b"\n") == 1
+        assert line.endswith(b"\n")
+        values = json.loads(line)
+        assert values["version"] == VERSION
+        assert text in values.values()
