@@ -17,6 +17,7 @@ from tests.factories import make_toy_bundle, toy_image
 from tests.system.container import Container, wait_until
 
 UNIT = "inspectd.service"
+SOCKET = "/run/inspectd/control.sock"
 DELAY_MS = 1000
 """So long that many parts are in flight whenever something dies."""
 
@@ -75,6 +76,7 @@ class Line:
             },
             "journal": {"path": f"{_STATE}/journal.sqlite"},
             "archive": {"folder": f"{_STATE}/archive"},
+            "control": {"socket": SOCKET},
         }
         self._readable()
         self._container.path(_CONFIG).write_text(yaml.safe_dump(config | sections), encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 from tests.factories import make_toy_bundle
 from tests.system.container import Container, wait_until
 from tests.system.hanging import WHITE, make_hanging_bundle
-from tests.system.line import DELAY_MS, UNIT, Line
+from tests.system.line import DELAY_MS, SOCKET, UNIT, Line
 
 pytestmark = pytest.mark.system
 
@@ -98,6 +98,42 @@ def test_reload_swaps_the_engine_between_two_parts(line: Line) -> None:
     assert {row["name"] for row in rows} == {"toy", "next"}
     assert [row["id"] for row in rows] == list(range(1, len(rows) + 1))
     assert len({row["frame_number"] - row["id"] for row in rows}) == 1
+
+
+def test_the_group_may_control_the_line_and_the_records_say_who_did(line: Line, container: Container) -> None:
+    container.run("useradd", "--groups", "inspectd", "anna", check=False)
+    container.run("useradd", "ben", check=False)
+    output = {"kind": "simulated", "record": "/var/lib/inspectd/output.jsonl"}
+    line.configure(
+        gate={
+            "wiring": "pulse_to_reject",
+            "delay_ms": DELAY_MS,
+            "width_ms": 20,
+            "max_lateness_ms": 200,
+            "stop_after_rejects": 1,
+            "output": output,
+        }
+    )
+
+    def control(user: str, *arguments: str) -> str:
+        """What the command prints, and its exit code."""
+        command = ["inspectd", "control", *arguments]
+        return container.run("runuser", "-u", user, "--", "sh", "-c", '"$@" 2>&1; echo " exit code $?"', "sh", *command)
+
+    line.start()
+    assert container.run("stat", "-c", "%A %U %G", SOCKET).split() == ["srw-rw----", "inspectd", "inspectd"]
+    line.wait_for_log("too_many_rejects")
+    assert "OFF: too_many_rejects" in control("anna", "status", "--config", "/etc/inspectd/line.yaml")
+    refused = control("ben", "acknowledge", "--socket", SOCKET)
+    assert "this user may not use it" in refused
+    assert "exit code 69" in refused
+    assert "released: too_many_rejects" in control("anna", "acknowledge", "--socket", SOCKET)
+    assert "exit code 0" in control("root", "reload", "--socket", SOCKET)
+    line.systemctl("stop")
+    assert not container.path(SOCKET).parent.exists()
+    stops = line.query("SELECT acknowledged_by, acknowledged_uid FROM stops ORDER BY id")
+    anna = int(container.run("id", "-u", "anna"))
+    assert tuple(stops[0]) == ("anna", anna)
 
 
 @pytest.mark.parametrize("damage", ["unknown key", "flipped byte"])
