@@ -243,7 +243,7 @@ def test_a_mutated_table_loads_or_is_refused(tmp_path: Path) -> None:
     from inspectd_tools.data.manifest import SPLITS, read_manifest
 
     rows = [["path", "class", "label", "split", "group", "sha256"]]
-    rows += [[f"{n}.png", f"class {n % 2}", str(n % 2), SPLITS[n // 2 % 3], f"g{n}", "0" * 64] for n in range(12)]
+    rows += [[f"{n}.png", f"class {n % 2}", str(n % 2), SPLITS[n // 2 % 3], f"g{n}", f"{n:064}"] for n in range(12)]
     outcomes = outcomes_of(read_manifest, tmp_path / "UP.CSV", lambda rng: mutated_table(rows, rng))
     assert outcomes["loaded"] > 0 < outcomes["refused"]
 

@@ -18,7 +18,9 @@ from matplotlib.axes import Axes
 from inspectd import cli
 from inspectd.errors import ConfigError
 from inspectd_tools.data import prepare as prepare_data
-from inspectd_tools.data.manifest import SPLITS, DataManifest, Photo, read_manifest, write_manifest
+from inspectd_tools.data.images import Images
+from inspectd_tools.data.images import split as split_in_two
+from inspectd_tools.data.manifest import SPLITS, UNKNOWN, DataManifest, Photo, read_manifest, write_manifest
 from inspectd_tools.data.report import report_page
 from inspectd_tools.data.scan import look_at
 from inspectd_tools.data.split import SHARES, closest_across, group, split
@@ -114,7 +116,7 @@ def test_broken_and_foreign_files_are_left_out_and_broken_ones_named(photos, cap
         (lambda root: shutil.copy(root / "good" / "p0.png", root / "torn" / "x.png"), "is the same file as"),
         (lambda root: (root / "empty").mkdir(), "empty: holds no photo"),
         (lambda root: shutil.rmtree(root / "good"), "holds 1 folder"),
-        (lambda root: [path.unlink() for path in (root / "good").glob("p[1-9]*")], "at least 3 are needed"),
+        (lambda root: [path.unlink() for path in (root / "good").glob("p[1-9]*")], "at least 3 groups are needed"),
     ],
 )
 def test_photos_that_cant_be_used_are_explained(photos, spoil, message, capsys):
@@ -149,23 +151,64 @@ def test_the_folder_above_the_class_folders_is_found_out(photos, capsys):
     assert "holds the folder unknown_empty" in capsys.readouterr().err
 
 
-def test_a_published_test_set_stays_as_it_is(photos):
+@pytest.fixture
+def published(photos):
+    """train/ and test/ of a published set, with the same file names and other photos."""
     root = photos.parent / "published"
     shutil.copytree(photos, root / "train")
     shutil.copytree(photos, root / "test")
-    manifest = prepare(root, "--fixed-test")
+    for path in (root / "test").rglob("*.png"):
+        cv2.imwrite(str(path), picture(5000 + 100 * (path.parent.name == "torn") + int(path.stem[1:])))
+    return root
+
+
+def test_a_published_test_set_stays_as_it_is(published):
+    manifest = prepare(published, "--fixed-test")
     assert [manifest.count(0, side) for side in SPLITS] == [16, 4, 20]
     assert all((photo.split == "test") == ("test" in photo.path.parts) for photo in manifest.photos)
 
 
-def test_unknowns_of_a_published_set_stay_where_they_are_and_are_never_trained_on(photos):
+def test_photos_of_what_a_published_test_shows_are_not_trained_with(published, capsys):
+    """An equal file, a darker copy, and a photo of the same source; and two photos of one thing are both in train or in val."""
+    good, test = published / "train" / "good", published / "test" / "good"
+    for path in list((published / "test").rglob("p*.png")):
+        path.rename(path.with_name(f"t{path.name}"))
+    shutil.copy(test / "tp3.png", good / "same.png")
+    image = cv2.imread(str(test / "tp4.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(good / "dark.png"), (image * 0.7).astype(np.uint8))
+    (test / "tp5.png").rename(test / "source_cut1.png")
+    (good / "p0.png").rename(good / "source_cut2.png")
+    for path in list(good.glob("p*.png")):
+        shutil.copy(path, path.with_name(f"twin-{path.name}"))
+    manifest = prepare(published, "--fixed-test", "--suffix", r"_cut\d")
+    used = {photo.path.name: photo.split for photo in manifest.photos if "train" in photo.path.parts}
+    assert used.keys() & {"same.png", "dark.png", "source_cut2.png", "twin-source_cut2.png"} == set()
+    assert all(used[f"twin-p{number}.png"] == used[f"p{number}.png"] for number in range(1, 20))
+    assert manifest.count(0, "test") == 20
+    errors = capsys.readouterr().err
+    for name, tested in (("same", "tp3"), ("dark", "tp4"), ("source_cut2", "source_cut1")):
+        assert f"{name}.png: shows the same thing as the test photo {test / tested}.png; left out" in errors
+
+
+def test_a_published_set_that_tests_what_it_trains_is_refused(photos, capsys):
     root = photos.parent / "published"
+    shutil.copytree(photos, root / "train")
+    shutil.copytree(photos, root / "test")
+    assert prepare_data.main([str(root), "--fixed-test", "--out", str(photos.parent / "data.csv")]) == 78
+    errors = capsys.readouterr().err
+    assert "40 photos show the same thing as a test photo; all are left out" in errors
+    assert "class good: has 0 photo(s) in 0 group(s), too few for train, val" in errors
+
+
+def test_unknowns_of_a_published_set_stay_where_they_are_and_are_never_trained_on(photos, published):
+    root = published
     for place, side in enumerate(("train", "test")):
-        shutil.copytree(photos, root / side)
         for name in ("odd", f"unknown_of_{side}", "unknown_of_both"):
             (root / side / name).mkdir()
             for number in range(5):
-                cv2.imwrite(str(root / side / name / f"{number}.png"), picture(1000 * place + len(name) * 50 + number))
+                cv2.imwrite(
+                    str(root / side / name / f"{number}.png"), picture(1000 * place + sum(name.encode()) * 50 + number)
+                )
     manifest = prepare(root, "--fixed-test", "--held-out", "odd")
     found = {name: [manifest.count(label, side) for side in SPLITS] for label, name in enumerate(manifest.names)}
     assert found == {
@@ -253,7 +296,7 @@ NAMES = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, ma
 
 
 @given(
-    st.lists(NAMES, min_size=2, max_size=5, unique=True),
+    st.lists(NAMES.filter(lambda name: not name.startswith(UNKNOWN)), min_size=2, max_size=5, unique=True),
     st.lists(
         st.tuples(st.sampled_from(SPLITS), NAMES.filter(lambda text: "/" not in text and text not in "..")), max_size=20
     ),
@@ -261,7 +304,7 @@ NAMES = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, ma
 def test_a_manifest_is_read_as_it_was_written(tmp_path_factory, classes, entries):
     folder = tmp_path_factory.mktemp("manifest")
     photos = [
-        Photo(folder / name, place % len(classes), side, f"{place}", "0" * 64)
+        Photo(folder / name, place % len(classes), side, f"{place}", f"{place:064}")
         for place, (side, name) in enumerate([("train", "x")] * len(classes) + entries)
     ]
     manifest = DataManifest(tuple(classes), tuple(photos))
@@ -293,6 +336,54 @@ def test_a_group_in_two_splits_is_refused(photos):
     path.write_text(re.sub(r"(good|torn)/p\d+\.png,([0-9a-f]{64})", r"one,\2", path.read_text()))
     with pytest.raises(ConfigError, match="group one is in two splits"):
         read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("label", "side", "message"),
+    [
+        ("torn", "train", "is the same file as .*a.png of another class; one is wrong"),
+        ("good", "test", r"line 3: .*b.png is in test, but the same file is in train as .*a.png"),
+    ],
+)
+def test_a_file_in_two_classes_or_splits_of_a_manifest_is_refused(tmp_path, label, side, message):
+    path = tmp_path / "data.csv"
+    photos = [("a.png", 0, "train", "1"), ("b.png", int(label == "torn"), side, "1"), ("c.png", 1, "train", "2")]
+    write_manifest(
+        DataManifest(
+            ("good", "torn"),
+            tuple(Photo(tmp_path / name, place, split, name, digest * 64) for name, place, split, digest in photos),
+        ),
+        path,
+    )
+    with pytest.raises(ConfigError, match=message):
+        read_manifest(path)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), max_size=40), st.integers(0, 2**32 - 1))
+def test_equal_files_of_a_folder_are_in_one_part(more, seed):
+    """The split of a training without a manifest."""
+    files = [(label, number) for label in (0, 1) for number in range(3)] + more
+    images = Images(
+        tuple(Path(f"{place}.png") for place in range(len(files))),
+        np.zeros((len(files), 1, 1, 1), np.uint8),
+        np.array([label for label, _ in files]),
+        tuple(f"{label} {number}" for label, number in files),
+    )
+    parts = split_in_two(images, 0.3, seed)
+    assert sum(len(part.files) for part in parts) == len(files)
+    assert not set(parts[0].digests) & set(parts[1].digests)
+    assert all(set(part.labels) == {0, 1} for part in parts)
+
+
+def test_equal_files_of_two_classes_can_not_be_trained_with():
+    images = Images(
+        tuple(map(Path, ("good/1.png", "good/2.png", "torn/1.png", "torn/2.png"))),
+        np.zeros((4, 1, 1, 1), np.uint8),
+        np.array([0, 0, 1, 1]),
+        ("a", "b", "c", "a"),
+    )
+    with pytest.raises(ConfigError, match=r"torn/2.png: is the same file as good/1.png of another class"):
+        split_in_two(images, 0.5, 0)
 
 
 def test_shares_give_so_many_photos_to_each_split(tmp_path, capsys):
@@ -328,6 +419,37 @@ def test_a_stream_is_what_the_demo_runs_on(tmp_path):
     assert summary["good"] == manifest.count(3, "test") == summary["by_truth"]["no_fail"].get("pass", 0)
     assert summary["unknown"] == sum(len(photos) for photos in manifest.unknown("test").values()) == 12
     assert (out / "rejects.png").is_file()
+
+
+def test_photos_of_two_folders_that_number_alike_are_no_burst(photos):
+    """Each part was photographed twice. All folders begin at 0, also the subfolders of one class."""
+    for name, size in (("good", 20), ("torn", 10)):
+        for path in list((photos / name).iterdir()):
+            folder, number = divmod(int(path.stem[1:]), size)
+            (photos / name / f"day{folder}").mkdir(exist_ok=True)
+            frame = number // 2 * 10 + number % 2
+            path.rename(photos / name / f"day{folder}" / f"{'ab'[number % 2]}_{frame:04}.png")
+    found = prepare(photos, "--burst", "8").photos
+    assert {photo.path.name for photo in found if photo.label == 1} < {photo.path.name for photo in found}
+    assert set(Counter(photo.group for photo in found).values()) == {2}
+
+
+def test_a_burst_of_a_whole_class_is_explained(photos, capsys):
+    assert prepare_data.main([str(photos), "--out", str(photos.parent / "x.csv"), "--burst", "1"]) == 78
+    assert (
+        "class good: has 20 photo(s) in 1 group(s), too few for train, val, test; at least 3 groups are needed; "
+        "--near, --burst and --suffix decide which photos make a group"
+    ) in capsys.readouterr().err
+
+
+def test_every_photo_in_two_classes_is_named(photos, capsys):
+    for number in range(12):
+        shutil.copy(photos / "good" / f"p{number}.png", photos / "torn" / f"x{number}.png")
+    assert prepare_data.main([str(photos), "--out", str(photos.parent / "x.csv")]) == 78
+    errors = capsys.readouterr().err
+    assert errors.count("is the same file as") == 10
+    assert "torn/x0.png: is the same file as" in errors
+    assert "2 more photos are in two classes" in errors
 
 
 def test_frames_of_a_burst_stay_together(photos):

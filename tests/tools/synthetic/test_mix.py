@@ -53,7 +53,7 @@ def composed(real, folder, source, count=50, copy=False):
             path.write_bytes(origin.path.read_bytes())
         used.append((path, origin.sha256))
         for number in range(count):
-            write_photo(folder / name / f"{number:05d}.png", 50_000 + 1000 * label + number)
+            write_photo(folder / name / f"{number:05d}.png", 10_000 * sum(folder.name.encode()) + 1000 * label + number)
             made.append((f"{name}/{number:05d}.png", path))
     with (folder / "provenance.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -163,7 +163,7 @@ def test_no_drawn_image_is_trained_on_and_validated_with(real, tmp_path, capsys)
     folder = tmp_path / "drawn"
     for name in ("good", "torn"):
         for number in range(25):
-            write_photo(folder / name / f"{number}.png", 70_000 + number)
+            write_photo(folder / name / f"{number}.png", 70_000 + 100 * len(set(name)) + number)
     (folder / "truth.csv").write_text("file,class\n")
     options = ["--synthetic", str(folder), "--train", "15", "1", "--val"]
     manifest = run(real, *options, "10", "1")

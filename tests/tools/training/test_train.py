@@ -320,7 +320,7 @@ def test_a_class_without_photos_on_a_side_is_named(labels, tmp_path, capsys):
             first = min(folder.iterdir())
             (single / folder.name / first.name).symlink_to(first)
     assert train.main(["filter-label", "--data", str(single), "--run", str(tmp_path / "run"), *settings_of()]) == 78
-    assert "fail_label_crooked_print: holds too few photos (1)" in capsys.readouterr().err
+    assert "fail_label_crooked_print: holds too few different photos (1)" in capsys.readouterr().err
 
 
 def test_softmax_runs_of_several_seeds_end_with_mean_and_deviation(labels, tmp_path):

@@ -16,7 +16,7 @@ from inspectd.inference.preprocess import InputSpec, preprocess
 from inspectd.part import Image
 from inspectd.terminal import track
 from inspectd_tools.data.manifest import UNKNOWN, Photo, Split, read_manifest
-from inspectd_tools.data.scan import class_photos
+from inspectd_tools.data.scan import class_photos, refuse_two_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +86,29 @@ def load_judged(
     unknowns = sorted(path.name for path in source.iterdir() if path.is_dir() and path.name.startswith(UNKNOWN))
     names = (*classes, *unknowns)
     images = load_images(class_photos(source, names), spec, what)
+    refuse_two_labels(zip(images.files, images.labels.tolist(), images.digests, strict=True))
     return images, images.digests, names
 
 
 def split(images: Images, validation_share: float, seed: int) -> tuple[Images, Images]:
-    """The training and the validation part: the same share of every class, at random. Raises ConfigError if a part stays empty."""
+    """The training and the validation part: the same share of every class, at random. Equal files are in one part.
+
+    Raises ConfigError if a part stays empty, or if equal files are in two classes.
+    """
+    refuse_two_labels(zip(images.files, images.labels.tolist(), images.digests, strict=True))
     rng = np.random.default_rng(seed)
-    validation = np.zeros(len(images.labels), bool)
+    validation: set[str] = set()
     for label in np.unique(images.labels):
-        places = rng.permutation(np.flatnonzero(images.labels == label))
-        taken = max(1, round(validation_share * len(places)))
-        if taken == len(places):
+        places = np.flatnonzero(images.labels == label)
+        different = list(dict.fromkeys(images.digests[place] for place in places))
+        taken = max(1, round(validation_share * len(different)))
+        if taken == len(different):
             raise ConfigError(
-                f"{images.files[places[0]].parent}: holds too few photos ({taken}) to train with and to validate with"
+                f"{images.files[places[0]].parent}: holds too few different photos ({taken}) to train with and to validate with"
             )
-        validation[places[:taken]] = True
-    return images.take(np.flatnonzero(~validation)), images.take(np.flatnonzero(validation))
+        validation.update(different[place] for place in rng.permutation(len(different))[:taken])
+    validates = np.array([digest in validation for digest in images.digests])
+    return images.take(np.flatnonzero(~validates)), images.take(np.flatnonzero(validates))
 
 
 def _decode(path: Path, spec: InputSpec) -> tuple[NDArray[np.uint8], str]:

@@ -82,6 +82,7 @@ def read_manifest(path: Path, *needed: Split) -> DataManifest:
     """
     by_label: dict[int, str] = {}
     groups: dict[str, Split] = {}
+    files: dict[str, Photo] = {}
     photos = []
     for row in read_csv(path, _COLUMNS):
         photo = _photo(row, path)
@@ -89,6 +90,13 @@ def read_manifest(path: Path, *needed: Split) -> DataManifest:
             raise _refusal(path, row, f"label {photo.label} is {by_label[photo.label]}, not {row['class']}")
         if groups.setdefault(photo.group, photo.split) != photo.split:
             raise _refusal(path, row, f"group {photo.group} is in two splits, {groups[photo.group]} and {photo.split}")
+        same = files.setdefault(photo.sha256, photo)
+        if same.label != photo.label:
+            raise _refusal(path, row, f"{photo.path} is the same file as {same.path} of another class; one is wrong")
+        if same.split != photo.split:
+            raise _refusal(
+                path, row, f"{photo.path} is in {photo.split}, but the same file is in {same.split} as {same.path}"
+            )
         if photo.split == "train" and row["class"].startswith(UNKNOWN):
             raise _refusal(path, row, f"{row['class']} is in train; unknowns are never trained with")
         photos.append(photo)

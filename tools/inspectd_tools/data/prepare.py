@@ -23,7 +23,7 @@ from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, names, new_parser, not_negative, positive
 from inspectd_tools.data.manifest import SPLITS, UNKNOWN, DataManifest, Photo, Split, write_manifest
 from inspectd_tools.data.report import report_page
-from inspectd_tools.data.scan import Seen, class_folders, class_photos, look_at
+from inspectd_tools.data.scan import Seen, class_folders, class_photos, look_at, refuse_two_labels
 from inspectd_tools.data.split import SHARES, group, split
 from inspectd_tools.data.stream import write_stream
 
@@ -41,7 +41,7 @@ examples:
 
 exit codes: 0 done, 1 the disk reports an error, 2 wrong usage, 78 the photos can't be used"""
 
-_FIXED_TEST_VAL_SHARE = 0.2
+_FIXED_TEST_SHARES: dict[Split, float] = {"train": 0.8, "val": 0.2}
 _NAMED = 10
 """How many photos that can't be used are named; the others are counted."""
 
@@ -101,13 +101,14 @@ def parser() -> argparse.ArgumentParser:
         "--suffix",
         type=_pattern,
         metavar="REGEX",
-        help="end of the file name that differs between photos of the same thing",
+        help="end of the file name that differs between photos of the same thing, in one folder or in several",
     )
     parser.add_argument(
         "--burst",
         type=positive,
         metavar="N",
-        help="photos whose names end in numbers that differ by at most N are consecutive frames of the same thing",
+        help="photos of one folder whose names end in numbers that differ by at most N are consecutive frames of the same "
+        "thing, whatever is before the number; the numbers of two folders are not compared, because each may begin at 1",
     )
     parser.add_argument(
         "--near",
@@ -118,7 +119,10 @@ def parser() -> argparse.ArgumentParser:
         help="photos whose 256-bit hashes differ in at most BITS bits show the same thing; -1: never; default: 10",
     )
     parser.add_argument(
-        "--fixed-test", action="store_true", help="root holds train/ and test/, each with the class folders"
+        "--fixed-test",
+        action="store_true",
+        help="root holds train/ and test/, each with the class folders; all of test/ is the test, and a photo of train/ that "
+        "shows the same thing as a test photo is left out",
     )
     parser.add_argument("--seed", type=not_negative, default=0, help="seed of everything random; default: 0")
     parser.add_argument(
@@ -217,10 +221,14 @@ def _sample(files: list[tuple[Path, int]], per_class: int | None, seed: int) -> 
 
 
 def _split(seen: list[Seen], options: Options, names: tuple[str, ...]) -> list[Photo]:
-    groups = group(seen, options.suffix, options.near if options.near >= 0 else None, options.burst)
-    _refuse_two_labels(seen)
+    groups = _groups(seen, options)
     sides = split([photo.label for photo in seen], groups, names, options.seed, options.shares)
     return [_photo(*entry) for entry in zip(seen, sides, groups, strict=True)]
+
+
+def _groups(seen: list[Seen], options: Options) -> list[str]:
+    refuse_two_labels((photo.path, photo.label, photo.sha256) for photo in seen)
+    return group(seen, options.suffix, options.near if options.near >= 0 else None, options.burst)
 
 
 def _few(photos: list[Photo], count: int, options: Options) -> list[Photo]:
@@ -239,25 +247,28 @@ def _few(photos: list[Photo], count: int, options: Options) -> list[Photo]:
 
 
 def _with_fixed_test(seen: list[list[Seen]], options: Options, names: tuple[str, ...]) -> list[Photo]:
-    """The published split, with a part of train as val. All unknowns that are beside the training photos go to val."""
+    """The published test, and a split of the photos of train that show other things. Unknowns beside these go to val."""
     train, test = seen
-    rng = np.random.default_rng(options.seed)
-    val: set[int] = set()
-    for label, name in enumerate(names):
-        places = rng.permutation([place for place, photo in enumerate(train) if photo.label == label])
-        share = 1 if name.startswith(UNKNOWN) else _FIXED_TEST_VAL_SHARE
-        val.update(places[: max(1, round(share * len(places)))].tolist())
-    sides: list[Split] = ["val" if place in val else "train" for place in range(len(train))]
-    photos = [*zip(train, sides, strict=True), *((photo, SPLITS[2]) for photo in test)]
-    return [_photo(photo, side, f"{side}/{photo.path.parent.name}/{photo.path.name}") for photo, side in photos]
+    groups = _groups([*train, *test], options)
+    first = {name: photo for photo, name in zip(reversed(test), reversed(groups[len(train) :]), strict=True)}
+    known = [(photo, name) for photo, name in zip(train, groups, strict=False) if name not in first]
+    _print_tested([(photo.path, first[name].path) for photo, name in zip(train, groups, strict=False) if name in first])
+    sides = split(
+        [photo.label for photo, _ in known], [name for _, name in known], names, options.seed, _FIXED_TEST_SHARES
+    )
+    return [
+        *(_photo(photo, side, name) for (photo, name), side in zip(known, sides, strict=True)),
+        *(_photo(photo, "test", name) for photo, name in zip(test, groups[len(train) :], strict=True)),
+    ]
 
 
-def _refuse_two_labels(seen: list[Seen]) -> None:
-    first: dict[str, Seen] = {}
-    for photo in seen:
-        other = first.setdefault(photo.sha256, photo)
-        if other.label != photo.label:
-            raise ConfigError(f"{photo.path}: is the same file as {other.path} of another class; delete the wrong one")
+def _print_tested(pairs: list[tuple[Path, Path]]) -> None:
+    for path, tested in pairs[:_NAMED]:
+        print(f"prepare_data: {path}: shows the same thing as the test photo {tested}; left out", file=sys.stderr)
+    if len(pairs) > _NAMED:
+        print(
+            f"prepare_data: {len(pairs)} photos show the same thing as a test photo; all are left out", file=sys.stderr
+        )
 
 
 def _photo(seen: Seen, side: Split, group_name: str) -> Photo:

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from inspectd.terminal import track
 from inspectd_tools.data.manifest import UNKNOWN
 
 _HASH_SIDE = 16
+_NAMED = 10
 MASKS = "masks"
 """A folder that tools/synthesize.py writes beside the class folders; it holds masks of faults, not photos."""
 
@@ -88,6 +89,19 @@ def _with_remark(listing: Listing) -> list[Path]:
     if listing.passed_over:
         print(remark(listing.passed_over), file=sys.stderr)
     return listing.found
+
+
+def refuse_two_labels(photos: Iterable[tuple[Path, int, str]]) -> None:
+    """Refuse equal files in two classes, from (path, label, SHA-256): one of the two labels is wrong. Raises ConfigError."""
+    first: dict[str, tuple[Path, int]] = {}
+    wrong = []
+    for path, label, digest in photos:
+        other, other_label = first.setdefault(digest, (path, label))
+        if other_label != label:
+            wrong.append(f"{path}: is the same file as {other} of another class; delete the wrong one")
+    if wrong:
+        more = [f"{len(wrong) - _NAMED} more photos are in two classes"] if len(wrong) > _NAMED else []
+        raise ConfigError("\n  ".join([*wrong[:_NAMED], *more]))
 
 
 def look_at(files: Sequence[tuple[Path, int]]) -> tuple[list[Seen], dict[Path, str]]:

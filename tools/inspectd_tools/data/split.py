@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import ConfigError
+from inspectd.terminal import track
 from inspectd_tools.data.manifest import SPLITS, UNKNOWN, Split
 from inspectd_tools.data.scan import Seen
 
+_MANY = 10_000
+"""It takes seconds to compare more photos, so a bar is shown."""
 SHARES: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
@@ -21,8 +24,8 @@ def group(
     """The name of each photo's group: the file name of the first member.
 
     These belong together: equal files, photos whose names are equal without `suffix` at the end, photos whose hashes differ in
-    at most `near_bits` of 256 bits, photos whose names end in numbers that differ by at most `burst`; and photos that both
-    belong to a third.
+    at most `near_bits` of 256 bits, photos of one folder whose names end in numbers that differ by at most `burst`; and photos
+    that both belong to a third.
     """
     root = list(range(len(seen)))
 
@@ -44,9 +47,14 @@ def group(
         for one, other in near_pairs(np.array([photo.looks for photo in seen], np.uint64).reshape(-1, 4), near_bits):
             root[find(other)] = find(one)
     if burst is not None:
-        numbers = sorted((number, place) for place, photo in enumerate(seen) if (number := _number(photo)) is not None)
-        for (one, place), (other, next_place) in pairwise(numbers):
-            if other - one <= burst:
+        numbers = sorted(
+            (photo.path.parent, number, place)
+            for place, photo in enumerate(seen)
+            if (number := _number(photo)) is not None
+        )
+        for (folder, one, place), (next_folder, other, next_place) in pairwise(numbers):
+            # other folders may number their photos from 1, too
+            if folder == next_folder and other - one <= burst:
                 root[find(next_place)] = find(place)
     return _names(seen, [find(place) for place in range(len(seen))])
 
@@ -54,7 +62,8 @@ def group(
 def near_pairs(looks: NDArray[np.uint64], near_bits: int) -> list[tuple[int, int]]:
     """Indices of all pairs among (N, 4) hashes that differ in at most `near_bits` bits."""
     pairs = []
-    for place in range(len(looks) - 1):
+    places = range(len(looks) - 1)
+    for place in track(places, "compare") if len(looks) > _MANY else places:
         differ = np.bitwise_count(looks[place + 1 :] ^ looks[place]).sum(axis=1, dtype=np.int64)
         pairs += [(place, place + 1 + int(other)) for other in np.flatnonzero(differ <= near_bits)]
     return pairs
@@ -83,44 +92,50 @@ def split(
 ) -> list[Split]:
     """Splits of the photos, at random by `seed`: `shares` of every class as near as whole groups allow, and no split is empty.
 
-    Unknowns only go to val and test. Raises ConfigError naming a class with fewer groups than splits.
+    Photos go to the splits of `shares`, unknowns never to train. Raises ConfigError naming a class with fewer groups than splits.
     """
     members: dict[Hashable, Counter[int]] = defaultdict(Counter)
     for label, name in zip(labels, groups, strict=True):
         members[name][label] += 1
-    for label, class_ in enumerate(classes):
-        found = sum(label in counts for counts in members.values())
-        if found < len(_sides(class_)):
-            raise ConfigError(
-                f"class {class_}: has {found} group(s) of photos, too few for {', '.join(_sides(class_))}; "
-                f"at least {len(_sides(class_))} are needed"
-            )
     totals = Counter(labels)
+    sides = {label: _sides(class_, shares, totals[label]) for label, class_ in enumerate(classes)}
+    for label, needed in sides.items():
+        found = sum(label in counts for counts in members.values())
+        if found < len(needed):
+            hint = "; --near, --burst and --suffix decide which photos make a group" if found < totals[label] else ""
+            raise ConfigError(
+                f"class {classes[label]}: has {totals[label]} photo(s) in {found} group(s), too few for {', '.join(needed)}; "
+                f"at least {len(needed)} groups are needed{hint}"
+            )
     missing: dict[Split, dict[int, float]] = {side: {} for side in SPLITS}
     for label, total in totals.items():
-        sides = _sides(classes[label])
-        for side in sides:
-            wanted = total * shares[side] / sum(shares[other] for other in sides)
+        for side in sides[label]:
+            wanted = total * shares[side] / sum(shares[other] for other in sides[label])
             missing[side][label] = wanted if side == "train" else max(1.0, wanted)
     order = [list(members)[place] for place in np.random.default_rng(seed).permutation(len(members))]
     # the largest first, so that small groups can even out the shares
     order.sort(key=lambda name: -members[name].total())
     placed: dict[Hashable, Split] = {}
     for name in order:
-        allowed = [side for side in SPLITS if all(side in _sides(classes[label]) for label in members[name])]
+        allowed = [side for side in SPLITS if all(side in sides[label] for label in members[name])]
         placed[name] = max(
             allowed, key=lambda side: sum(n * missing[side][label] for label, n in members[name].items())
         )
         for label, n in members[name].items():
             missing[placed[name]][label] -= n
-    _fill_empty(placed, members, classes)
+    _fill_empty(placed, members, classes, sides)
     return [placed[name] for name in groups]
 
 
-def _fill_empty(placed: dict[Hashable, Split], members: dict[Hashable, Counter[int]], classes: Sequence[str]) -> None:
+def _fill_empty(
+    placed: dict[Hashable, Split],
+    members: dict[Hashable, Counter[int]],
+    classes: Sequence[str],
+    sides: dict[int, tuple[Split, ...]],
+) -> None:
     """Where large groups leave a split empty, it gets the smallest group of a split that has more than one."""
     for label, class_ in enumerate(classes):
-        for side in _sides(class_):
+        for side in sides[label]:
             have = Counter(placed[name] for name, counts in members.items() if label in counts)
             if have[side]:
                 continue
@@ -133,8 +148,11 @@ def _fill_empty(placed: dict[Hashable, Split], members: dict[Hashable, Counter[i
             placed[min(alone, key=lambda name: members[name].total())] = side
 
 
-def _sides(class_: str) -> tuple[Split, ...]:
-    return SPLITS[1:] if class_.startswith(UNKNOWN) else SPLITS
+def _sides(class_: str, shares: dict[Split, float], count: int) -> tuple[Split, ...]:
+    """The splits that must have photos of a class, or of a kind of unknowns with `count` photos."""
+    if not class_.startswith(UNKNOWN):
+        return tuple(shares)
+    return tuple(side for side in shares if side != "train") if count else ()
 
 
 def _source(photo: Seen, suffix: re.Pattern[str]) -> str:
