@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from inspectd.commands.demo.ground_truth import read_truth
 from inspectd.config import Config, load_config
-from inspectd.errors import EngineError, InspectdError
+from inspectd.errors import ConfigError, EngineError, InspectdError
 from inspectd.files.yaml_file import read_yaml
 from inspectd.gate import GateConfig
 from inspectd.inference.manifest import Manifest
@@ -213,6 +213,53 @@ def test_a_mutated_file_of_the_tools_loads_or_is_refused(tmp_path: Path, name: s
     load: Callable[[Path], Any] = load_experiment if "experiments" in name else load_compose_config
     values = read_yaml(PROJECT / "config" / f"{name}.yaml", "")
     assert outcomes_of(load, tmp_path / "file.yaml", lambda rng: mutated(values, rng))["refused"]
+
+
+NO_NUMBERS = ["true", "false", "'5'", "'1e3'", ".inf", "-.inf", ".nan", "1e999", "1" + "0" * 30, "'0x10'", "'NaN'"]
+
+
+@pytest.mark.parametrize("name", ["line", "training", "experiment"])
+def test_nothing_else_is_taken_for_a_number(tmp_path: Path, name: str) -> None:
+    """Every number of a file in turn. JSON's own NaN and Infinity, too, where the file is JSON."""
+    pytest.importorskip("torch")
+    from inspectd_tools.experiments.config import load_experiment
+    from inspectd_tools.settings import load_settings
+
+    path = tmp_path / ("line.json" if name == "training" else "line.yaml")
+    values = line_config() if name == "line" else read_yaml(PROJECT / "config/experiments/experiment_4.yaml", "")
+    if name == "training":
+        shipped = PROJECT / "config" / "training"
+        (tmp_path / "default.json").write_bytes((shipped / "default.json").read_bytes())
+        values = json.loads((shipped / "default.json").read_text())
+        values |= json.loads((shipped / "duq-cifar10.json").read_text()) | {"epoch_images": 100}
+    load: Callable[[Path], Any] = {
+        "line": load_config,
+        "training": lambda path: load_settings(path.stem, [], path.parent),
+        "experiment": load_experiment,
+    }[name]
+    whole = yaml.safe_dump(values) if name != "training" else json.dumps(values)
+    path.write_text(whole)
+    load(path)
+    kinds = ["true", '"5"', "NaN", "Infinity", "-Infinity", "1e999", "1" * 30] if name == "training" else NO_NUMBERS
+    accepted = []
+    for place in list(keys(values)):
+        changed = copy.deepcopy(values)
+        *above, last = place
+        section = changed
+        for key in above:
+            section = section[key]
+        if isinstance(section[last], bool) or not isinstance(section[last], int | float):
+            continue
+        section[last] = "@@"
+        text = json.dumps(changed) if name == "training" else yaml.safe_dump(changed)
+        for raw in kinds:
+            path.write_text(text.replace('"@@"' if name == "training" else "'@@'", raw))
+            try:
+                load(path)
+            except ConfigError:
+                continue
+            accepted.append((place, raw))
+    assert not accepted
 
 
 @pytest.mark.timeout(60 + MUTATIONS // 5)

@@ -84,3 +84,41 @@ def test_changes_come_back_as_they_were_written():
 def test_a_change_that_cannot_be_read_is_explained(change, message):
     with pytest.raises(ConfigError, match=message):
         changed({}, [change])
+
+
+DUQ_CNN = ["model=DuqCnn", "pretrained=false"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["scheduler=MultiStepLR"], "milestones: is empty; MultiStepLR needs at least one epoch"),
+        (["scheduler=MultiStepLR", "milestones=[3, 6]"], "milestones: 6 is not reached, because epochs is 5"),
+        (
+            ["scheduler=MultiStepLR", "milestones=[0]"],
+            "milestones.0: 0 is not allowed: must be greater than or equal to 1",
+        ),
+        (DUQ_CNN, "model: DuqCnn takes images of 28 to 31 px, but input is 256x192 px"),
+        ([*DUQ_CNN, "input.width=28", "input.height=27"], "but input is 28x27 px"),
+        ([*DUQ_CNN, "input.width=32", "input.height=28"], "but input is 32x28 px"),
+        (["lr=Infinity"], "lr: 'Infinity' is not allowed"),
+        (["lr=.nan"], "lr: nan is not allowed: must be a finite number"),
+        (["epochs=true"], "epochs: True is not allowed: must be a valid integer"),
+    ],
+)
+def test_settings_that_can_not_be_trained_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_settings("filter-label", changes)
+
+
+@pytest.mark.parametrize("model", ["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1", "DuqCnn"])
+def test_every_network_takes_every_input_that_its_settings_may_have(model):
+    torch = pytest.importorskip("torch")
+    from inspectd_tools.networks.classifier import Classifier
+
+    sizes = ((28, 28), (31, 30)) if model == "DuqCnn" else ((16, 16), (33, 47), (4096, 16))
+    for width, height in sizes:
+        sides = [f"input.width={width}", f"input.height={height}"]
+        settings = load_settings("filter-label", [f"model={model}", "pretrained=false", *sides])
+        with torch.device("meta"):  # only shapes are computed
+            assert Classifier(settings)(torch.zeros(2, 1, height, width)).shape == (2, 4)

@@ -15,6 +15,8 @@ from inspectd.shipped import shipped
 from inspectd_tools.changes import changed, overlaid
 
 FOLDER = shipped("config/training")
+_DUQ_CNN_PX = range(28, 32)
+"""Width and height at which the features of DuqCnn fit its linear layer."""
 
 
 class TrainingSettings(Section):
@@ -25,7 +27,7 @@ class TrainingSettings(Section):
     """
 
     model: Literal["MobileNetV2", "ResNet18", "ShuffleNetV2", "EfficientNetB1", "DuqCnn"]
-    """The backbone. DuqCnn is the small network of the DUQ paper, for images of 28x28 px; the others are torchvision's.
+    """The backbone. DuqCnn is the small network of the DUQ paper, for images of 28 to 31 px; the others are torchvision's.
     For images of at most 32 px the first convolution has stride 1, so that small images keep their details."""
     pretrained: bool
     """true: the backbone starts with the weights in the file given as --weights, or else with torchvision's. false: it starts
@@ -106,8 +108,8 @@ class TrainingSettings(Section):
     scheduler: Literal["none", "cosine", "MultiStepLR"]
     """How the learning rate changes. none: it stays. cosine: it rises linearly over the first 15 % of the training and then falls
     to 0 along a cosine. MultiStepLR: it falls to a fifth after each of the `milestones`."""
-    milestones: tuple[Annotated[int, Field(ge=0, le=100_000)], ...] = ()
-    """Epochs after which MultiStepLR lowers the learning rate. Other schedulers ignore this key."""
+    milestones: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = ()
+    """Epochs after which MultiStepLR lowers the learning rate, each at most `epochs`. Other schedulers ignore this key."""
     keep: Literal["best", "last"] = "best"
     """The epoch whose weights the run keeps. best: that of the lowest validation loss. last: the last one, as in published
     training schedules."""
@@ -148,6 +150,19 @@ class TrainingSettings(Section):
         if self.epochs == 0 and not (self.pretrained and self.head_fit == "covariance"):
             raise ValueError(
                 "epochs: 0 only fits a head to a pretrained backbone; pretrained must be true and head_fit covariance"
+            )
+        if self.scheduler == "MultiStepLR":
+            if not self.milestones:
+                raise ValueError("milestones: is empty; MultiStepLR needs at least one epoch after which lr falls")
+            if max(self.milestones) > self.epochs:
+                raise ValueError(
+                    f"milestones: {max(self.milestones)} is not reached, because epochs is {self.epochs}; give milestones of at "
+                    f"most {self.epochs}"
+                )
+        if self.model == "DuqCnn" and not all(side in _DUQ_CNN_PX for side in (self.input.width, self.input.height)):
+            raise ValueError(
+                f"model: DuqCnn takes images of {_DUQ_CNN_PX[0]} to {_DUQ_CNN_PX[-1]} px, but input is {self.input.width}x"
+                f"{self.input.height} px; choose another model, or input.width and input.height of 28"
             )
         if self.gp_const is not None and not self.trains_duq:
             raise ValueError(

@@ -404,7 +404,7 @@ def test_the_published_set_is_trained_on_from_its_own_files(tmp_path):
             gzip.compress(idx(random.integers(0, 256, (count, 28, 28), np.uint8)))
         )
         (folder / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(count, dtype=np.uint8) % 10)))
-    changes = ["--set", "epochs=1", "--set", "validation_share=0.2"]
+    changes = ["--set", "epochs=1", "--set", "scheduler=none", "--set", "validation_share=0.2"]
     foreign = ["--unknown", str(folder / "t10k-images-idx3-ubyte.gz")]
     run = tmp_path / "run"
     assert train.main(["duq-fashionmnist", "--data", str(folder), "--run", str(run), *changes, *foreign]) == 0
