@@ -143,7 +143,8 @@ def finish(run: Running) -> list[dict[str, object]]:
             assert KINDS[int(str(row["frame_number"])) % 3] == "no_fail"
     held_back = [row["gate_outcome"] for row in rows if row["verdict"] == "pass" and row["gate_outcome"] != "passed"]
     # A pause of this machine makes a clearance late, or run permit drop: at most the few labels that are in flight then.
-    assert set(held_back) <= {"rejected_late", "rejected_stopped"} and len(held_back) <= 3, held_back
+    assert set(held_back) <= {"rejected_late", "rejected_stopped"}, held_back
+    assert len(held_back) <= 3, held_back
     return rows
 
 
