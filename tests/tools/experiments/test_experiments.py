@@ -235,7 +235,8 @@ def machine():
 def by_hand(tmp_path):
     """An experiment of two variants, three runs each, whose results were written by hand; the last run has none."""
     values = experiment_of(
-        vary={"model": ["DuqCnn"], "synthetic_share": list(ACCURACY)}, measures=[{"kind": "noise", "sigmas": [0, 25]}]
+        vary={"model": ["ShuffleNetV2"], "synthetic_share": list(ACCURACY)},
+        measures=[{"kind": "noise", "sigmas": [0, 25]}],
     )
     values["claims"] = [
         {"kind": "best", "says": "a quarter is best", "key": "synthetic_share", "value": 0.25},
@@ -306,7 +307,7 @@ def test_the_report_says_mean_deviation_interval_and_what_is_missing(by_hand, tm
     assert "5 of 6 runs" in report
     assert "**Scale 0.5.**" in report
     assert "| runs of each variant | 2 | 3 |" in report
-    assert "failed: all/DuqCnn_0.75/seed-2: out of memory" in report
+    assert "failed: all/ShuffleNetV2_0.75/seed-2: out of memory" in report
     assert "maps does not apply: not of this network" in report
     assert "it has collapsed" in report
     assert "near | 100" not in report.replace("near / 100 %", "")
@@ -327,7 +328,9 @@ def test_over_runs_agrees_with_a_table_of_students_t():
 # ---- claims
 
 ANY = plan(
-    Experiment.model_validate(experiment_of(vary={"model": ["ResNet18", "DuqCnn"], "synthetic_share": [0.25, 0.5, 1]})),
+    Experiment.model_validate(
+        experiment_of(vary={"model": ["ResNet18", "ShuffleNetV2"], "synthetic_share": [0.25, 0.5, 1]})
+    ),
     Scale(),
     6,
     Start(),
@@ -347,18 +350,24 @@ def test_the_best_is_found_by_pairs_that_differ_in_nothing_else():
     """Shares and seeds differ far more than models do: means of all would not tell."""
     values = values_of(
         lambda options, seed: (
-            seed + 10 * options["synthetic_share"] + (0.1 if options["model"] == "DuqCnn" else 0) + 0.01 * (seed % 2)
+            seed
+            + 10 * options["synthetic_share"]
+            + (0.1 if options["model"] == "ShuffleNetV2" else 0)
+            + 0.01 * (seed % 2)
         )
     )
-    assert check(best("DuqCnn"), values).verdict == AGREE
+    assert check(best("ShuffleNetV2"), values).verdict == AGREE
     assert check(best("ResNet18"), values).verdict == DISAGREE
     noisy = values_of(
         lambda options, seed: float(
             np.random.default_rng([seed, len(options["model"]), int(100 * options["synthetic_share"])]).normal()
         )
     )
-    assert check(best("DuqCnn"), noisy).verdict == UNDECIDED
-    assert check(best("DuqCnn"), [v for v in values if v.run.options["model"] == "DuqCnn"]).verdict == UNDECIDED
+    assert check(best("ShuffleNetV2"), noisy).verdict == UNDECIDED
+    assert (
+        check(best("ShuffleNetV2"), [v for v in values if v.run.options["model"] == "ShuffleNetV2"]).verdict
+        == UNDECIDED
+    )
 
 
 def test_spread_that_grows_is_told_from_spread_that_does_not():
@@ -387,7 +396,7 @@ def test_a_value_is_reached_only_where_the_interval_says_so():
 @given(st.lists(st.floats(0, 1), min_size=len(ANY), max_size=len(ANY)))
 def test_two_models_are_never_both_the_best(numbers):
     values = [Value(run, number) for run, number in zip(ANY, numbers, strict=True)]
-    verdicts = [check(best(model), values).verdict for model in ("ResNet18", "DuqCnn")]
+    verdicts = [check(best(model), values).verdict for model in ("ResNet18", "ShuffleNetV2")]
     assert verdicts in ([UNDECIDED, UNDECIDED], [AGREE, DISAGREE], [DISAGREE, AGREE])
 
 
