@@ -41,6 +41,8 @@ class Line:
         self.server = ControlServer(ControlConfig(socket=path))
         self.taken: list[tuple[str, str, int | None, int | None]] = []
         self.is_busy = False
+        self.padding = ""
+        """Makes each answer longer."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -54,7 +56,7 @@ class Line:
         while not self._stopping.wait(0.002):
             if not self.is_busy and (pending := self.server.take()) is not None:
                 self.taken.append((pending.request.verb, pending.by.user, pending.by.uid, pending.by.pid))
-                pending.answer(number=len(self.taken))
+                pending.answer(number=len(self.taken), **({"padding": self.padding} if self.padding else {}))
 
 
 @pytest.fixture
@@ -124,6 +126,9 @@ def test_a_client_waits_for_a_busy_line_as_long_as_it_takes(line, monkeypatch):
         time.sleep(0.4)
         line.is_busy = False
         assert answer(client)["ok"] is True
+        time.sleep(0.1)
+        client.sendall(STATUS)
+        assert answer(client)["ok"] is True
 
 
 def test_a_client_that_goes_before_its_answer_harms_nobody(line):
@@ -148,11 +153,25 @@ def test_a_client_that_reads_nothing_holds_nobody_up(line):
             assert answer(client)["ok"] is True
 
 
+def test_a_client_that_does_not_read_its_answer_is_disconnected(line):
+    line.padding = "x" * (1 << 20)  # more than the kernel keeps for it
+    with connected(line.path) as deaf, connected(line.path) as client:
+        deaf.sendall(STATUS)
+        time.sleep(0.1)
+        line.padding = ""
+        client.sendall(STATUS)
+        assert answer(client)["number"] == 2
+        while deaf.recv(1 << 16):
+            pass
+
+
 def test_more_clients_than_places_wait_for_one(line, monkeypatch):
     monkeypatch.setattr(module, "SILENT_S", 0.5)
     hanging = [connected(line.path) for _ in range(CLIENTS)]
     with connected(line.path) as client:
         client.sendall(STATUS)
+        time.sleep(0.2)
+        assert len(line.server._clients) == CLIENTS
         assert answer(client)["ok"] is True
     for each in hanging:
         each.close()
@@ -318,4 +337,4 @@ class _AnyClients(RuleBasedStateMachine):
 
 def test_whatever_clients_do_the_next_one_is_answered(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTEST_FOLDER", str(tmp_path))
-    run_state_machine_as_test(_AnyClients, settings=settings(max_examples=12, stateful_step_count=10))
+    run_state_machine_as_test(_AnyClients, settings=settings(max_examples=8, stateful_step_count=10))
