@@ -233,7 +233,7 @@ def test_a_run_is_worth_what_training_said_of_it(labels, tmp_path, capsys):
     assert evaluate.main(arguments) == 0
     expected, results = results_of(labels / "run")["test"], results_of(out)
     assert results["test"]["confusion"] == expected["confusion"]
-    assert results["test"]["expected_calibration_error"] == pytest.approx(expected["expected_calibration_error"])
+    assert results["test"]["auroc_errors"] == pytest.approx(expected["auroc_errors"])
     assert "verdicts" not in results
     (speed,) = results["speed"]
     assert (speed["backend"], speed["precision"]) == ("torch", "fp32")

@@ -33,7 +33,7 @@ examples:
 
 written to --out:
   results.json, predictions.csv   all figures; one row per photo
-  confusion.png, certainty.png    confusion matrix; calibration, and the certainty of right, wrong and unknown photos
+  confusion.png, certainty.png    confusion matrix; errors if uncertain photos are rejected, and the certainty of right, wrong and unknown photos
   wrong.png, false_accepts.png, false_rejects.png, unknown.png
                                   the worst errors of each kind, if there are any
   annotated/<truth>/              photos with class, certainty, truth and verdict; the number in the name is the row in

@@ -83,7 +83,6 @@ def figures_of(results: dict[str, Any]) -> Iterator[Figure]:
     for metric, key in (
         ("accuracy", "accuracy"),
         ("balanced accuracy", "balanced_accuracy"),
-        ("calibration error", "expected_calibration_error"),
         ("AUROC, right against wrong", "auroc_errors"),
     ):
         if test.get(key) is not None:

@@ -11,7 +11,6 @@ from rich.table import Table
 from inspectd.binomial import interval
 from inspectd_tools.metrics.rates import pass_certainty
 
-CALIBRATION_BINS = 10
 FALSE_REJECTS = 0.05
 
 
@@ -25,16 +24,6 @@ def auroc(lower: NDArray[np.float64], higher: NDArray[np.float64]) -> float | No
     return float((below + equal / 2).mean() / len(lower))
 
 
-def expected_calibration_error(certainty: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Guo et al., "On calibration of modern neural networks", 2017: ten bins of equal width, weighted by their counts."""
-    places = np.minimum((certainty * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = [
-        abs(correct[places == place].mean() - certainty[places == place].mean()) * (places == place).mean()
-        for place in np.unique(places)
-    ]
-    return float(sum(gaps))
-
-
 def summarise(
     scores: NDArray[np.float64],
     labels: NDArray[np.int64],
@@ -44,7 +33,7 @@ def summarise(
 ) -> dict[str, Any]:
     """Figures from (N, classes) scores and (N,) labels; `unknown` holds the (M, classes) scores of each unknown folder.
 
-    Certainty is the largest score. `auroc_errors`: how well certainty distinguishes right answers from wrong ones.
+    Certainty is the largest score. It is not a probability (a DUQ score is a similarity), so only its order is measured. `auroc_errors`: how well certainty distinguishes right answers from wrong ones.
     `auroc_unknown`: how well it distinguishes the test photos from the unknown ones. `passed`: how many photos of each class and
     unknown folder pass, and how many there are, at the threshold that rejects 5 % of the good test photos that are classified
     as good.
@@ -61,7 +50,6 @@ def summarise(
         "balanced_accuracy": float(recall.mean()),
         "recall": dict(zip(classes, recall.tolist(), strict=True)),
         "confusion": confusion.tolist(),
-        "expected_calibration_error": expected_calibration_error(certainty, right),
         "auroc_errors": auroc(certainty[~right], certainty[right]),
         "auroc_unknown": {name: auroc(others.max(1), certainty) for name, others in unknown.items()},
         "passed": _passed(scores, labels, classes, pass_class, unknown),
@@ -123,7 +111,6 @@ def tables(results: dict[str, Any]) -> Group:
     low, high = results["accuracy_95"]
     figures.add_row("accuracy", f"{results['accuracy']:.3f} (95 %: {low:.3f} to {high:.3f})")
     figures.add_row("balanced accuracy", f"{results['balanced_accuracy']:.3f}")
-    figures.add_row("expected calibration error", f"{results['expected_calibration_error']:.3f}")
     aurocs = Table("AUROC of certainty, test photos against", "value")
     aurocs.add_row("own wrong answers", _share(results["auroc_errors"]))
     for name, value in results["auroc_unknown"].items():
@@ -140,7 +127,7 @@ def over_runs(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     figures = {key: [run[key] for run in results] for key in ("validation_accuracy", "validation_loss", "training_s")}
     if all("test" in run for run in results):
         tests = [run["test"] for run in results]
-        for key in ("accuracy", "balanced_accuracy", "expected_calibration_error", "auroc_errors"):
+        for key in ("accuracy", "balanced_accuracy", "auroc_errors"):
             figures[f"test_{key}"] = [test[key] for test in tests]
         for name in tests[0]["passed"]:
             figures[f"passed {name}"] = [test["passed"][name][0] / test["passed"][name][1] for test in tests]

@@ -7,8 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from inspectd_tools.metrics.classification import CALIBRATION_BINS
-
 _MOST_SETS = 5
 """More histograms than these hide each other."""
 
@@ -20,25 +18,23 @@ def plot_certainty(
     unknown: dict[str, NDArray[np.float64]],
     threshold: float | None = None,
 ) -> None:
-    """A PNG: reliability diagram of (N, classes) scores, and histograms of certainty for right, wrong and each unknown set.
+    """A PNG: risk-coverage curve (El-Yaniv and Wiener 2010) of (N, classes) scores, and histograms of certainty for right, wrong and each unknown set.
 
     More than five unknown sets are shown as one.
     """
     certainty, right = scores.max(1), scores.argmax(1) == labels
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    reliability, histogram = figure.subplots(1, 2)
-    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    places = np.clip(np.digitize(certainty, edges) - 1, 0, CALIBRATION_BINS - 1)
-    filled = np.unique(places)
-    reliability.bar(
-        (edges[filled] + edges[filled + 1]) / 2,
-        [right[places == place].mean() for place in filled],
-        width=0.09,
-        label="test photos",
+    errors, histogram = figure.subplots(1, 2)
+    kept = np.arange(1, len(certainty) + 1)
+    wrong = np.cumsum(~right[np.argsort(-certainty, kind="stable")])
+    errors.step(kept / len(certainty), wrong / kept, where="post")
+    errors.set(
+        xlabel="share of the test photos that is kept, the most certain first",
+        ylabel="share of these that is wrong",
+        xlim=(0, 1),
+        ylim=(0, None),
+        title="errors if uncertain photos are rejected",
     )
-    reliability.plot([0, 1], [0, 1], "k--", label="certainty = share that is right")
-    reliability.set(xlabel="certainty", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1), title="reliability")
-    reliability.legend()
     groups = {"right": certainty[right], "wrong": certainty[~right]}
     if len(unknown) > _MOST_SETS:
         unknown = {f"{len(unknown)} sets": np.concatenate(list(unknown.values()))}
