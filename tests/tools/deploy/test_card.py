@@ -59,11 +59,11 @@ TEST = {
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """Labels that are told apart by their grey; some of the test are not what they are called."""
+    """Labels that are told apart by their grey; some of the test, and one unknown of the calibration, are not what they are called."""
     folder = tmp_path_factory.mktemp("labels")
     clean = {name: [name] * 24 for name in GREY_OF_CLASS}
     draw(folder / "train", clean, seed=0)
-    draw(folder / "calibration", {**clean, "unknown_oil": [UNKNOWN_GREY] * 24}, seed=1000)
+    draw(folder / "calibration", {**clean, "unknown_oil": [UNKNOWN_GREY] * 23 + [GOOD]}, seed=1000)
     draw(folder / "test", TEST, seed=2000)
     changes = [text for setting in SETTINGS for text in ("--set", setting)]
     data = ["--data", str(folder / "train"), "--run", str(folder / "run")]
@@ -102,6 +102,46 @@ def built(run, data, out):
     images = ["--calibration", str(data / "calibration"), "--test", str(data / "test"), "--alpha", "0.2"]
     assert build_engine.main([str(run), "--name", "quick", *images, "--out", str(out)]) == 0
     return out
+
+
+def test_one_folder_can_not_be_training_and_calibration(labels, tmp_path, capsys):
+    """Nor test, nor may one photo be in two of them."""
+    for calibration, test, seen in (
+        ("train", "test", "calibration photos are training photos"),
+        ("calibration", "train", "test photos are training photos"),
+        ("calibration", "calibration", "test photos are calibration photos"),
+    ):
+        images = ["--calibration", str(labels / calibration), "--test", str(labels / test), "--alpha", "0.2"]
+        assert build_engine.main([str(labels / "run"), "--name", "q", *images, "--out", str(tmp_path / "engine")]) == 78
+        assert seen in capsys.readouterr().err
+        assert not (tmp_path / "engine").exists()
+
+
+def test_the_card_names_the_photos_that_decide_the_threshold(engine):
+    manifest = load_bundle(engine).manifest
+    found = tables_of(engine)["is", "image", "certainty", "at the threshold"]
+    certainty = [float(row[2]) for row in found]
+    assert certainty == sorted(certainty, reverse=True)
+    assert {row[0] for row in found} <= set(manifest.threshold.false_accepts)
+    passed = sum(kind.passed for kind in manifest.threshold.false_accepts.values())
+    assert found[0][:2] == ["unknown_oil", "23\\|\\<b\\>.png"]
+    assert passed == 1
+    assert [row[3] for row in found] == ["passes"] * passed + ["just below"] * (len(found) - passed)
+    assert max(certainty[passed:], default=0) < manifest.threshold.value
+
+
+def test_several_bounds_are_asked_for_at_once(labels, tmp_path):
+    images = ["--calibration", str(labels / "calibration"), "--test", str(labels / "test"), "--alpha", "0.2,0.3"]
+    out = tmp_path / "engine"
+    assert build_engine.main([str(labels / "run"), "--name", "q", *images, "--out", str(out)]) == 0
+    threshold = load_bundle(out).manifest.threshold
+    rows = tables_of(out)["bound", "threshold", "good parts rejected"]
+    assert [row[0] for row in rows] == ["20.00%", "30.00%"]
+    assert rows[0][1] == f"{threshold.value:.4f}"
+    assert "2 values of alpha were tried at once" in threshold.method
+    # with the 20 % of the other engine it is the second choice on these photos
+    assert threshold.confidence == pytest.approx(0.9)
+    assert "with 90% confidence" in card_of(out)
 
 
 def tables_of(bundle):
@@ -271,8 +311,12 @@ def one_right_photo_a_class(folder):
 def test_the_page_is_one_file_that_fetches_nothing(engine):
     page = Page(engine / "card.html")
     pictures = [b64decode(source.partition(";base64,")[2]) for source in page.sources]
-    assert pictures == [(engine / name).read_bytes() for name in ("threshold.png", "explanations.jpg")]
-    assert [source.partition(";")[0] for source in page.sources] == ["data:image/png", "data:image/jpeg"]
+    assert pictures == [(engine / name).read_bytes() for name in ("threshold.png", "deciding.jpg", "explanations.jpg")]
+    assert [source.partition(";")[0] for source in page.sources] == [
+        "data:image/png",
+        "data:image/jpeg",
+        "data:image/jpeg",
+    ]
     cells = [cell for header, rows in tables_of(engine).items() for row in (header, *rows) for cell in row]
     assert page.cells == [cell.replace("\\", "") for cell in cells]
     assert "script" not in page.tags
@@ -305,11 +349,28 @@ def test_names_of_classes_are_text_wherever_they_stand(tmp_path):
     (run / "provenance.json").write_text(json.dumps(made))
     bundle = built(run, tmp_path, tmp_path / "engine")
     page = Page(bundle / "card.html")
-    tags = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "ul", "li", "code", "div", "img", "br"}
+    tags = {
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "ul",
+        "li",
+        "code",
+        "div",
+        "img",
+        "br",
+    }
     assert page.tags <= tags | {"table", "thead", "tbody", "tr", "th", "td"}
     start = page.cells.index("class")
     assert page.cells[start + 5 :: 5][:5] == [name.replace("\n", " ") for name in HOSTILE]
     assert page.cells.count(unknown) >= 2
     assert any(cell.endswith("|<b>.png") for cell in page.cells)
-    assert len(page.sources) == 2
+    assert len(page.sources) == 3
     assert load_engine(load_bundle(bundle), InferenceConfig()).manifest.classes == HOSTILE

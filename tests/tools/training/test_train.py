@@ -1,6 +1,7 @@
 """From folders of photos to an engine the line loads, as the vision engineer does it, on labels small enough for a test."""
 
 import gzip
+import hashlib
 import importlib.util
 import json
 import re
@@ -33,7 +34,7 @@ from inspectd_tools.settings import load_settings
 from inspectd_tools.synthetic import cli as synthesize
 from inspectd_tools.training import cli as train
 from inspectd_tools.training.optimizer import learning_rate
-from inspectd_tools.training.run_folder import read_run
+from inspectd_tools.training.run_folder import read_run, trained_with
 from tests.tools.data.test_idx import idx
 
 QUICK = ["pretrained=false", "epochs=2", "batch_size=8", "centroid_size=8", "input.width=64", "input.height=48"]
@@ -77,6 +78,10 @@ def test_a_run_says_how_it_came_about(run):
     assert settings["input"]["width"] == 64
     provenance = json.loads((run / "provenance.json").read_text())
     assert provenance["n_train"] + provenance["n_validation"] == 48
+    photos = trained_with(run)
+    assert [len(photos[side]) for side in ("train", "val")] == [provenance["n_train"], provenance["n_validation"]]
+    for digest, path in (photos["train"] | photos["val"]).items():
+        assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
     assert len(json.loads((run / "epochs.json").read_text())) == 2
 
 
@@ -183,7 +188,7 @@ def test_every_runtime_is_measured_on_a_run(labels, small_run, tmp_path):
 def test_too_few_calibration_images_are_refused_and_nothing_is_left(labels, run, tmp_path, capsys):
     arguments = ["--calibration", str(labels / "calibration"), "--test", str(labels / "test"), "--alpha", "0.001"]
     assert build_engine.main([str(run), "--name", "quick", *arguments, "--out", str(tmp_path / "engine")]) == 78
-    assert "needs 2995 faulty calibration images, but there are 36" in capsys.readouterr().err
+    assert "needs 2995 faulty calibration parts, but there are 36" in capsys.readouterr().err
     assert not (tmp_path / "engine").exists()
 
 

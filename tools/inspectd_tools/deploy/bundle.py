@@ -15,6 +15,7 @@ from inspectd_tools.data.manifest import UNKNOWN
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.duq import DuqHead as DuqTrainingHead
+from inspectd_tools.settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,22 @@ def write_golden(judged: Judged, places: list[int], bundle: Path) -> tuple[Golde
         scores = judged.scores_by_class(place)
         golden.append(GoldenImage(path=path, sha256=_sha256(bundle / path), scores=scores))
     return tuple(golden)
+
+
+def architecture(settings: TrainingSettings) -> str:
+    """Backbone, how it was trained, and head, in words."""
+    if settings.epochs == 0:
+        trained = "pretrained"
+    else:
+        trained = "trained as DUQ" if settings.trains_duq else "trained with softmax"
+    if not settings.RBF_flag:
+        return f"{settings.model} ({trained}), softmax head"
+    fitted = {
+        "gradient": "",
+        "means": ", centroids moved to the class means",
+        "covariance": " fitted to class covariances",
+    }
+    return f"{settings.model} ({trained}), DUQ head{fitted[settings.head_fit]}"
 
 
 def described(classifier: Classifier) -> DuqHead | SoftmaxHead:

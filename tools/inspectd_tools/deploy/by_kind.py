@@ -66,10 +66,13 @@ def parts_of(groups: Sequence[str], digests: Sequence[str]) -> NDArray[np.int32]
 
     Photos of one group, and equal files (`digests`: their SHA-256), show one part; so do photos that both belong with a third.
     """
-    _, group = np.unique(np.array(groups, object), return_inverse=True)
-    _, file = np.unique(np.array(digests, object), return_inverse=True)
-    n = len(groups)
+    n, group, file = len(groups), _numbered(groups), _numbered(digests)
     ties = coo_array((np.ones(n), (group, file + n)), shape=(2 * n, 2 * n))
     _, number = connected_components(ties, directed=False)
     part: NDArray[np.int32] = number[group]
     return part
+
+
+def _numbered(names: Sequence[str]) -> NDArray[np.intp]:
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.intp)

@@ -15,27 +15,31 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from inspectd.files.csv_file import is_csv
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, new_parser
-from inspectd_tools.deploy.bundle import Model, described, golden_places, listed, write_golden
+from inspectd_tools.deploy.bundle import Model, architecture, described, golden_places, listed, write_golden
 from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.card.card import write_card
+from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_table, write_sheet
 from inspectd_tools.deploy.export import write_model_files
 from inspectd_tools.deploy.held_out import check_guarantee
 from inspectd_tools.deploy.judged import Judged, judge
 from inspectd_tools.deploy.onnx_graph import in_half_precision
 from inspectd_tools.deploy.parity import check_parity
 from inspectd_tools.deploy.precision import WANTED, Candidate, Wanted, choose, precision_table, try_out, try_out_plan
+from inspectd_tools.deploy.separate import check_separate
 from inspectd_tools.deploy.tensorrt import write_plan
-from inspectd_tools.deploy.threshold import USUAL_ALPHA, calibrate, parts_needed, usual_alpha
+from inspectd_tools.deploy.threshold import USUAL_ALPHA, Tries, calibrate, parts_needed, usual_alpha
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
-from inspectd_tools.deploy.threshold_report import bounds_table, summary
+from inspectd_tools.deploy.threshold_report import bounds_table, other_bounds, summary
+from inspectd_tools.deploy.tries import charge
 from inspectd_tools.networks.exported import exported
 from inspectd_tools.networks.runtimes import openvino_network
 from inspectd_tools.settings import TrainingSettings
-from inspectd_tools.training.run_folder import git_commit, read_run
+from inspectd_tools.training.run_folder import git_commit, read_run, trained_with
 
 _GOLDEN_TOLERANCE = 0.02
 _EPILOG = """\
@@ -55,7 +59,7 @@ class Options:
     data: Path | None
     calibration: Path | None
     test: Path | None
-    alpha: float | None
+    alpha: tuple[float, ...] | None
     precision: Wanted
     tensorrt: Literal["fp16", "int8"] | None
     out: Path
@@ -87,9 +91,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--alpha",
-        type=_share,
-        help="bound of the false-accept rate, between 0 and 1; default: "
-        f"{USUAL_ALPHA}, or the lowest bound that so few images can show",
+        type=_shares,
+        metavar="X",
+        help="at most this share of the faulty labels, and of the unknown ones, passes; between 0 and 1; default: "
+        f"{USUAL_ALPHA}, or the lowest bound that so few parts can show. Several values, such as 0.0025,0.01, show what each "
+        "costs; the first makes the engine. Name all that you may want at once: further values on the same photos lower the "
+        "confidence",
     )
     parser.add_argument(
         "--precision",
@@ -141,17 +148,24 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
     model = exported(classifier, settings.input)
     models = write_model_files(model, settings.input, options.out)
     network = openvino_network(options.out / "openvino" / "model.xml")
+    if not is_csv(calibration_photos):
+        print(
+            f"build_engine: {calibration_photos}: is a folder, so each file counts as a part of its own. If several photos show one "
+            "part, the bound is too low; give a manifest that groups them (tools/prepare_data.py)",
+            file=sys.stderr,
+        )
     calibration = judge(calibration_photos, "val", settings, network)
     parity = check_parity(model, calibration, options.out)
     test = judge(test_photos, "test", settings, network)
 
     kinds = calibration.by_kind(settings)
-    remark = ", on photos that also chose the epoch" if calibration_photos == options.data else ""
-    alpha = options.alpha or _lowest_bound(kinds)
-    threshold = calibrate(kinds, calibration.images.fingerprint, alpha, remark)
-    tried = try_out(options.precision, options.out, calibration, threshold, settings, remark)
+    fingerprint, remark = calibration.images.fingerprint, check_separate(trained_with(options.run), calibration, test)
+    alphas = options.alpha or (_lowest_bound(kinds),)
+    tries = charge(options.run, kinds, fingerprint, alphas)
+    threshold, *others = (calibrate(kinds, fingerprint, alpha, remark, tries) for alpha in alphas)
+    tried = try_out(options.precision, options.out, calibration, threshold, settings, remark, tries)
     offered, chosen, int8_files = choose(tried, options.precision, options.out)
-    plans, plan_files = _tensorrt_plans(options, calibration, threshold, settings, remark)
+    plans, plan_files = _tensorrt_plans(options, calibration, threshold, settings, remark, tries)
 
     golden = golden_places(calibration)
     manifest = Manifest(
@@ -159,7 +173,7 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
         version=options.version,
         created=datetime.now(UTC).replace(microsecond=0),
         git_commit=git_commit(),
-        architecture=f"{settings.model}, {'DUQ' if settings.RBF_flag else 'softmax'}",
+        architecture=architecture(settings),
         classes=settings.classes,
         pass_class=settings.pass_class,
         input=settings.input,
@@ -178,12 +192,15 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
 
     write_tradeoff(options.out, kinds, threshold)
     checks = check_guarantee(kinds, test.by_kind(settings), threshold)
-    write_card(options.out, manifest, settings, classifier, test, [*offered, *plans], checks)
+    deciding = deciding_photos(calibration, settings, threshold)
+    write_sheet(options.out, deciding)
+    photos = [*other_bounds([threshold, *others]), *deciding_section(deciding)]
+    write_card(options.out, manifest, settings, classifier, test, [*offered, *plans], checks, photos)
     screen = console()
-    screen.print(bounds_table(threshold))
+    screen.print(bounds_table(threshold), deciding_table(deciding))
     if len(tried) + len(plans) > 1:
         screen.print(precision_table([*tried, *plans], chosen))
-    return "\n".join([summary(threshold), *(check.sentence for check in checks)])
+    return "\n".join([*map(summary, [threshold, *others]), *(check.sentence for check in checks)])
 
 
 def _lowest_bound(kinds: ByKind) -> float:
@@ -205,7 +222,7 @@ def _lowest_bound(kinds: ByKind) -> float:
 
 
 def _tensorrt_plans(
-    options: Options, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str
+    options: Options, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str, tries: Tries
 ) -> tuple[list[Candidate], list[Model]]:
     """The plans that were asked for: those with a threshold of their own, and the files of all."""
     if options.tensorrt is None:
@@ -214,7 +231,7 @@ def _tensorrt_plans(
     files = [write_plan(options.out, in_half_precision(model), "fp16")]
     if options.tensorrt == "fp16":
         return [], files
-    plan, graph = try_out_plan(model, calibration, threshold, settings, remark)
+    plan, graph = try_out_plan(model, calibration, threshold, settings, remark, tries)
     return [plan], [*files, write_plan(options.out, graph, "int8")]
 
 
@@ -225,11 +242,11 @@ def _manifest_text(key: str, text: str) -> str:
     return text
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
+def _shares(text: str) -> tuple[float, ...]:
+    values = tuple(map(float, text.split(",")))
+    if not all(0 < value < 1 for value in values):
         raise argparse.ArgumentTypeError(f"{text}: must be between 0 and 1")
-    return value
+    return tuple(dict.fromkeys(values))
 
 
 if __name__ == "__main__":

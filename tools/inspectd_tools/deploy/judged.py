@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from inspectd_tools.data.images import Images, load_judged
 from inspectd_tools.data.manifest import Split
 from inspectd_tools.deploy.by_kind import ByKind, parts_of
-from inspectd_tools.metrics.rates import pass_certainty
+from inspectd_tools.metrics.rates import Values, pass_certainty
 from inspectd_tools.networks.predict import Network, predict
 from inspectd_tools.settings import TrainingSettings
 
@@ -33,9 +33,12 @@ class Judged:
         row = self.scores[place]
         return dict(zip(self.names[: len(row)], map(float, row), strict=True))
 
+    def certainty(self, settings: TrainingSettings) -> Values:
+        """(N,) float32: the highest threshold at which each image passes; 0 if another class is at least as likely."""
+        return pass_certainty(self.scores, settings.classes.index(settings.pass_class))
+
     def by_kind(self, settings: TrainingSettings) -> ByKind:
-        certainty = pass_certainty(self.scores, settings.classes.index(settings.pass_class))
-        return ByKind.of(certainty, self.images.labels, self.parts, self.names, settings.pass_class)
+        return ByKind.of(self.certainty(settings), self.images.labels, self.parts, self.names, settings.pass_class)
 
     def right(self, settings: TrainingSettings) -> tuple[int, int]:
         """How many images of the classes have their largest score for their own class, and how many there are."""

@@ -27,7 +27,7 @@ from inspectd_tools.deploy.bundle import Model
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.onnx_graph import in_int8
 from inspectd_tools.deploy.quantise import MOST_IMAGES, quantise, spread
-from inspectd_tools.deploy.threshold import calibrate
+from inspectd_tools.deploy.threshold import Tries, calibrate
 from inspectd_tools.metrics.timing import Latency, interleaved
 from inspectd_tools.networks.predict import Network
 from inspectd_tools.networks.runtimes import onnx_network, openvino_network
@@ -38,6 +38,11 @@ WANTED: tuple[Wanted, ...] = get_args(Wanted)
 INT8 = "openvino-int8"
 _MOST_CHANGED = 0.01
 _RUNS = 200
+_RANGES = f"; up to {MOST_IMAGES} of these photos gave the ranges of INT8"
+_REMARKS = {
+    "int8": f"{_RANGES}, and their scores chose which layers are INT8, so these photos may suit it better than others",
+    "tensorrt-int8": _RANGES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,13 @@ class Candidate:
 
 
 def try_out(
-    wanted: Wanted, bundle: Path, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str
+    wanted: Wanted,
+    bundle: Path,
+    calibration: Judged,
+    threshold: Threshold,
+    settings: TrainingSettings,
+    remark: str,
+    tries: Tries,
 ) -> list[Candidate]:
     """fp32 first, then the arithmetic that was asked for; `auto`: all that this processor has. INT8 writes `openvino-int8/`.
 
@@ -104,7 +115,7 @@ def try_out(
     found = []
     for name, network in networks.items():
         try:
-            found.append(_judged(name, network, calibration, threshold, settings, remark, took_ms[name]))
+            found.append(_judged(name, network, calibration, threshold, settings, remark, tries, took_ms[name]))
         except EngineError as error:
             if wanted != "auto":
                 raise
@@ -113,7 +124,7 @@ def try_out(
 
 
 def try_out_plan(
-    model: bytes, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str
+    model: bytes, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str, tries: Tries
 ) -> tuple[Candidate, bytes]:
     """INT8 for TensorRT, and the graph (ONNX) for its plan. `model`: content of model.onnx; the rest as in `try_out`.
 
@@ -124,7 +135,7 @@ def try_out_plan(
     pixels = calibration.images.pixels
     graph = in_int8(model, pixels[spread(len(pixels))])
     found = _judged(
-        "tensorrt-int8", onnx_network(graph, as_written=True), calibration, threshold, settings, remark, None
+        "tensorrt-int8", onnx_network(graph, as_written=True), calibration, threshold, settings, remark, tries, None
     )
     if not found.holds:
         raise EngineError(
@@ -183,14 +194,15 @@ def _judged(
     threshold: Threshold,
     settings: TrainingSettings,
     remark: str,
+    tries: Tries,
     took_ms: NDArray[np.float64] | None,
 ) -> Candidate:
     judged, own = calibration, threshold
     if name != "fp32":
         judged = calibration.by(network, f"val: infer, {name}")
-        ranges = f"; INT8 ranges from up to {MOST_IMAGES} of them" if name.endswith("int8") else ""
+        ranges = _REMARKS.get(name, "")
         fingerprint, alpha = threshold.calibration_fingerprint, threshold.alpha
-        own = calibrate(judged.by_kind(settings), fingerprint, alpha, remark + ranges)
+        own = calibrate(judged.by_kind(settings), fingerprint, alpha, remark + ranges, tries)
     changed = _verdicts(judged, own, settings) != _verdicts(calibration, threshold, settings)
     moved = np.abs(judged.scores.max(1) - calibration.scores.max(1)).max()
     return Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms)

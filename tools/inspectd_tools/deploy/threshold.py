@@ -7,6 +7,7 @@ say less than photos of as many parts.
 """
 
 import math
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -23,17 +24,63 @@ _GIVEN_UP = 0.01
 _GRID = np.linspace(0, 1, 1001, dtype=np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How many values of alpha a build tries at once, and how many such sets of values were tried on its calibration photos."""
+
+    values: int
+    sets: int
+    """With this one."""
+
+    @property
+    def each(self) -> float:
+        """Confidence of each bound alone: the values of one set share the 5 %."""
+        return 1 - (1 - CONFIDENCE) / self.values
+
+    @property
+    def claimed(self) -> float:
+        """Confidence that every bound which was tried on these photos holds, and so the one that was chosen."""
+        return round(1 - (1 - CONFIDENCE) * self.sets, 6)
+
+    @property
+    def remark(self) -> str:
+        """For the sentence on the method; empty for one value that was tried once."""
+        said = f"; {self.values} values of alpha were tried at once" if self.values > 1 else ""
+        if self.sets > 1:
+            said += f"; --alpha was changed {self.sets - 1} time(s) on these photos, so the confidence is {self.claimed:.0%}"
+        return said
+
+
+ONE_TRY = Tries(1, 1)
+
+
 def usual_alpha(kinds: ByKind) -> float:
     """USUAL_ALPHA, or the lowest bound that so few parts can show."""
     counts = [len(values) for values in (kinds.all_faulty, kinds.all_unknown) if len(values)]
-    return max([USUAL_ALPHA, *(upper_bound(0, n, CONFIDENCE) for n in counts)])
+    return max([USUAL_ALPHA, *(_lowest(n, CONFIDENCE) for n in counts)])
 
 
-def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
+def check_enough(faulty: Values, unknown: Values, alpha: float, confidence: float) -> None:
+    """Raises EngineError if there are too few faulty or unknown parts to show `alpha`. Looks at their numbers alone."""
+    for name, values in (("faulty", faulty), ("unknown", unknown)):
+        if len(values) and _lowest(len(values), confidence) > alpha:
+            raise EngineError(
+                f"at most {alpha:.2%} false accepts can't be shown: that needs {parts_needed(alpha, confidence)} {name} "
+                f"calibration parts, but there are {len(values)}; give photos of more parts or a larger --alpha"
+            )
+
+
+@cache
+def _lowest(n: int, confidence: float) -> float:
+    """The lowest alpha that `n` parts can show."""
+    return upper_bound(0, n, confidence)
+
+
+def choose_threshold(faulty: Values, unknown: Values, alpha: float, confidence: float = CONFIDENCE) -> float:
     """The lowest threshold at which the rate of faulty parts that pass, and that of unknown ones, is at most `alpha`.
 
-    `faulty`, `unknown`: pass certainties of calibration parts. The one-sided bound (Clopper-Pearson) must hold for each
-    side alone, so that many easy parts of one side can't hide the passes of the other.
+    `faulty`, `unknown`: pass certainties of calibration parts. The one-sided bound (Clopper-Pearson) must hold for
+    each side alone, so that many easy parts of one side can't hide the passes of the other.
 
     The threshold is that of fixed-sequence testing from strict to lax (Angelopoulos et al., Learn then Test, 2021), so
     trying many thresholds needs no correction, and the guarantee holds for both sides at once. A lower threshold can only
@@ -42,14 +89,8 @@ def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
 
     Raises EngineError if a side has too few parts for `alpha`, or if too many parts have certainty 1.
     """
-    sides = {"faulty": faulty, "unknown": unknown}
-    for name, values in sides.items():
-        if len(values) and upper_bound(0, len(values), CONFIDENCE) > alpha:
-            raise EngineError(
-                f"at most {alpha:.2%} false accepts can't be shown: that needs {parts_needed(alpha)} {name} calibration parts, "
-                f"but there are {len(values)}; give photos of more parts or a larger --alpha"
-            )
-    too_many = max(_one_too_many(values, alpha) for values in sides.values())
+    check_enough(faulty, unknown, alpha, confidence)
+    too_many = max(_one_too_many(values, alpha, confidence) for values in (faulty, unknown))
     candidates = np.concatenate([faulty, unknown, _GRID])
     higher = candidates[candidates > too_many]
     if not len(higher):
@@ -61,28 +102,30 @@ def choose_threshold(faulty: Values, unknown: Values, alpha: float) -> float:
     return float(higher.min())
 
 
-def _one_too_many(values: Values, alpha: float) -> float:
+def _one_too_many(values: Values, alpha: float, confidence: float) -> float:
     """The largest certainty that must not pass; -inf if all may."""
-    allowed = most_allowed(len(values), alpha)
+    allowed = most_allowed(len(values), alpha, confidence)
     return float(np.sort(values)[::-1][allowed]) if len(values) > allowed else -math.inf
 
 
 @cache
-def most_allowed(n: int, alpha: float) -> int:
+def most_allowed(n: int, alpha: float, confidence: float = CONFIDENCE) -> int:
     """The largest number of errors among `n` whose upper bound is still at most `alpha`; 0 for n = 0."""
     errors = 0
-    while errors < n and upper_bound(errors + 1, n, CONFIDENCE) <= alpha:
+    while errors < n and upper_bound(errors + 1, n, confidence) <= alpha:
         errors += 1
     return errors
 
 
-def parts_needed(alpha: float) -> int:
+def parts_needed(alpha: float, confidence: float = CONFIDENCE) -> int:
     """How many parts, none of which passes, show a rate of at most `alpha`."""
-    return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-alpha))
+    return math.ceil(math.log(1 - confidence) / math.log1p(-alpha))
 
 
-def calibrate(kinds: ByKind, fingerprint: str, alpha: float, remark: str = "") -> Threshold:
+def calibrate(kinds: ByKind, fingerprint: str, alpha: float, remark: str = "", tries: Tries = ONE_TRY) -> Threshold:
     """The threshold for `alpha` with its bounds. `fingerprint`: of the images; `remark`: end of the sentence on the method.
+
+    `tries`: which values of alpha were tried on these images.
 
     Faulty parts alone may need almost no certainty, and then any unknown label would pass. So without unknown parts the
     threshold is as strict as the good parts allow: 1 % of them may be rejected.
@@ -97,7 +140,7 @@ def calibrate(kinds: ByKind, fingerprint: str, alpha: float, remark: str = "") -
         )
     faulty, unknown = kinds.all_faulty, kinds.all_unknown
     # at 0 every part whose largest score is that of the pass class passes
-    value = max(choose_threshold(faulty, unknown, alpha), float(_GRID[1]))
+    value = max(choose_threshold(faulty, unknown, alpha, tries.each), float(_GRID[1]))
     method = f"lowest threshold at which at most {alpha:.2%} of the faulty and of the unknown parts pass "
     method += "(Clopper-Pearson bound), tried from strict to lax"
     if not len(unknown):
@@ -106,21 +149,24 @@ def calibrate(kinds: ByKind, fingerprint: str, alpha: float, remark: str = "") -
             f"highest threshold that rejects at most {_GIVEN_UP:.0%} of the good calibration parts, as there were no unknown "
             f"ones; at most {alpha:.2%} of the faulty ones pass (Clopper-Pearson bound)"
         )
-    allowed = {name: most_allowed(len(values), alpha) for name, values in (("faulty", faulty), ("unknown", unknown))}
+    allowed = {
+        name: most_allowed(len(values), alpha, tries.each)
+        for name, values in (("faulty", faulty), ("unknown", unknown))
+    }
 
     def passed(values: Values, most: int) -> Passed:
-        errors, confidence = int((values >= value).sum()), 1 - (1 - CONFIDENCE) / (min(most, len(values)) + 1)
+        errors, confidence = int((values >= value).sum()), 1 - (1 - tries.each) / (min(most, len(values)) + 1)
         return Passed(passed=errors, n=len(values), bound=upper_bound(errors, len(values), confidence))
 
     rejected = false_rejects(kinds.good, value)
     return Threshold(
         value=value,
-        method=method + remark,
+        method=method + tries.remark + remark,
         calibration_fingerprint=fingerprint,
         n_good=len(kinds.good),
         n_bad=len(faulty) + len(unknown),
         false_accept_bound=passed(np.concatenate([faulty, unknown]), sum(allowed.values())).bound,
-        confidence=CONFIDENCE,
+        confidence=tries.claimed,
         false_reject_rate=rejected.share,
         alpha=alpha,
         false_accepts={

@@ -86,7 +86,7 @@ def _plot(path: Path, rows: NDArray[np.float64], kinds: ByKind, threshold: Thres
         ylim=(_LOWEST_SHOWN, 1),
         xlabel="threshold",
         ylabel="share of the calibration parts",
-        title="for labels that are drawn like the calibration images (exchangeability)",
+        title="for labels that are drawn like the calibration parts (exchangeability)",
     )
     ax.legend(fontsize="small", loc="lower left")
     figure.savefig(path, dpi=100)

@@ -1,10 +1,12 @@
 """What a threshold guarantees, as text and as a table for the terminal and the card."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from inspectd.inference.manifest import Threshold
 from inspectd_tools.data.manifest import UNKNOWN
-from inspectd_tools.deploy.threshold import parts_needed
+from inspectd_tools.deploy.card.markdown import table
 
 
 def guarantee(threshold: Threshold) -> str:
@@ -13,6 +15,20 @@ def guarantee(threshold: Threshold) -> str:
     if any(name.startswith(UNKNOWN) for name in threshold.false_accepts):
         return f"{share} faulty labels, and {share} unknown ones, pass"
     return f"{share} faulty labels pass; how many unknown ones pass was not measured"
+
+
+def other_bounds(thresholds: Sequence[Threshold]) -> list[str]:
+    """For the card: what each bound that was asked for at once would cost. Empty for one."""
+    if len(thresholds) == 1:
+        return []
+    return [
+        "These bounds were asked for at once, and all hold at the confidence above. So choose by their cost: to take another, "
+        "build again with the same values of `--alpha` and that one first.",
+        *table(
+            ("bound", "threshold", "good parts rejected"),
+            [(f"{one.alpha:.2%}", f"{one.value:.4f}", f"{one.false_reject_rate:.2%}") for one in thresholds],
+        ),
+    ]
 
 
 def bounds_table(threshold: Threshold) -> Table:
@@ -30,7 +46,6 @@ def summary(threshold: Threshold) -> str:
     low, high = threshold.false_reject_interval
     return (
         f"threshold {threshold.value:.4f}. At {threshold.confidence:.0%} confidence, {guarantee(threshold)}. This holds if the "
-        "labels on the line are like the calibration parts (it needs "
-        f"{parts_needed(threshold.alpha)} of each, if none passes). {threshold.false_reject_rate:.2%} false rejects "
+        f"labels on the line are like the calibration parts. {threshold.false_reject_rate:.2%} false rejects "
         f"(95 % interval {low:.2%} to {high:.2%})."
     )

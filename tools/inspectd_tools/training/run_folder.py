@@ -1,15 +1,18 @@
 """The folder of a training run: how it begins, and how other tools read it."""
 
+import csv
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from inspectd.errors import ConfigError
+from inspectd.files.atomic_write import atomic_write
+from inspectd.files.csv_file import read_csv
 from inspectd.files.json_file import read_json
 from inspectd.section import checked
 from inspectd_tools.data.published import Sets
@@ -19,6 +22,10 @@ from inspectd_tools.training.loop import WEIGHTS
 
 _SETTINGS, _PROVENANCE = "settings.json", "provenance.json"
 _OLD_SETTINGS = "experiment.json"
+_PHOTOS, _COLUMNS = "photos.csv", ("split", "sha256", "path")
+
+TrainedWith = dict[Literal["train", "val"], dict[str, str]]
+"""Split -> SHA-256 of each photo -> its path."""
 
 
 def begin_run(run: Path, settings: TrainingSettings, sets: Sets, weights: Path | None) -> None:
@@ -44,6 +51,26 @@ def begin_run(run: Path, settings: TrainingSettings, sets: Sets, weights: Path |
     run.mkdir(parents=True, exist_ok=True)
     (run / _SETTINGS).write_text(settings.model_dump_json(indent=2), encoding="utf-8")
     (run / _PROVENANCE).write_text(json.dumps(provenance, indent=2), encoding="utf-8")
+    if settings.dataset is None:
+        _write_photos(run / _PHOTOS, sets)
+
+
+def _write_photos(path: Path, sets: Sets) -> None:
+    with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for split, images in (("train", sets.train), ("val", sets.validation)):
+            writer.writerows((split, *photo) for photo in zip(images.digests, images.files, strict=True))
+
+
+def trained_with(run: Path) -> TrainedWith | None:
+    """The photos that a run was trained and validated with; None if it does not record them. Raises ConfigError."""
+    if not (run / _PHOTOS).exists():
+        return None
+    found: TrainedWith = {"train": {}, "val": {}}
+    for row in read_csv(run / _PHOTOS, _COLUMNS):
+        found["val" if row["split"] == "val" else "train"][row["sha256"]] = row["path"]
+    return found
 
 
 def is_run(folder: Path) -> bool:

@@ -13,7 +13,6 @@ from inspectd_tools.deploy.card.performance import blind_spots, performance, pre
 from inspectd_tools.deploy.held_out import Check
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.precision import Candidate
-from inspectd_tools.deploy.threshold import parts_needed
 from inspectd_tools.deploy.threshold_report import guarantee
 from inspectd_tools.explain.network import Network
 from inspectd_tools.networks.classifier import Classifier
@@ -40,11 +39,12 @@ def write_card(
     test: Judged,
     candidates: Sequence[Candidate],
     checks: Sequence[Check],
+    photos: Sequence[str],
 ) -> None:
     """`card.md`, `card.html` and `explanations.jpg`, beside the `threshold.png` that is there.
 
     `classifier`: what was exported; `test`: scores in fp32; `candidates`: the precisions that are offered, fp32 first;
-    `checks`: of the guarantee, with the test parts.
+    `checks`: of the guarantee, with the test parts; `photos`: sections on the calibration photos.
     """
     found = cases(test, manifest)
     write_examples(bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, settings)
@@ -55,6 +55,7 @@ def write_card(
         "",
         *_purpose(manifest),
         *_guarantee(manifest.threshold, checks),
+        *photos,
         *performance(found, manifest, test.images.fingerprint),
         *blind_spots(found, manifest, test),
         SMALL_FAULTS,
@@ -113,9 +114,8 @@ def _guarantee(threshold: Threshold, checks: Sequence[Check]) -> list[str]:
         "not hold for another product, lamp, camera or kind of unknown, nor for another mix of the faults and unknowns below.",
         "",
         f"- {threshold.method}; fingerprint {threshold.calibration_fingerprint[:16]}.",
-        f"- {threshold.n_good} good and {threshold.n_bad} faulty or unknown calibration parts were used; photos of one part count once. "
-        f"The bound needs "
-        f"{parts_needed(threshold.alpha)} faulty and as many unknown ones if none of them passes.",
+        f"- {threshold.n_good} good and {threshold.n_bad} faulty or unknown calibration parts were used. Photos of one part count "
+        "once, if a manifest groups them; equal files always do.",
         f"- {threshold.false_reject_rate:.2%} of the good ones are rejected (95 % interval {low:.2%} to {high:.2%}).",
         *(f"- {check.sentence}" for check in checks),
         *table(
