@@ -66,7 +66,7 @@ NOISE = torch.full((4, 2), -20.0)
     ("log_kernel", "noise", "words"),
     [
         (GOOD * torch.tensor([1.0, 0.0]), NOISE, "class crooked: the network cannot separate.*lower lr"),
-        (GOOD - 100, NOISE, "K is 0 for all classes on 100%.*length_scale"),
+        (GOOD - 100, NOISE, "K is 0 for all classes on 20 of 20 validation.*length_scale"),
         (GOOD, NOISE / 1000, "certain of images of pure noise.*gp_const"),
     ],
 )
@@ -75,3 +75,16 @@ def test_a_head_that_fails_silently_is_reported_with_a_hint(log_kernel, noise, w
     untrained = failures(log_kernel, LABELS, noise, ("good", "crooked"), is_trained=False)
     assert not any("lr" in hint or "epochs" in hint for hint in untrained)
     assert re.search(words, "\n".join(failures(log_kernel, LABELS, noise, ("good", "crooked"))))
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_few_validation_photos_are_no_reason_to_change_a_setting(count):
+    """One photo of a class that is wrong: the AUROC of the class is 0, and means nothing."""
+    labels = torch.tensor([0] * 10 + [1] * count)
+    log_kernel = torch.cat([GOOD[:1].repeat(10, 1), GOOD[:1].repeat(count, 1) + torch.tensor([0.05, -99.0])])
+    (found,) = failures(log_kernel, labels, NOISE, ("good", "torn"))
+    assert f"few validation photos; right are: torn 0 of {count}. With fewer than 10 per class" in found
+    assert not re.search("AUROC|lr", found)
+    few, lost = failures(GOOD[:count] - 100, LABELS[:count], NOISE, ("good", "torn"))
+    assert f"right are: good {(count + 1) // 2} of {(count + 1) // 2}, torn {count // 2} of {count // 2}." in few
+    assert f"K is 0 for all classes on {count} of {count} validation photos; look at these photos" in lost
