@@ -71,10 +71,3 @@ def test_of_many_only_a_few_are_named():
         check_separate(trained(many), judged("calibration", *many), TEST)
     assert str(error.value).count("run/") == 3
     assert "100 of 100 calibration photos" in str(error.value)
-
-
-def test_one_photo_in_two_classes_is_a_labelling_error():
-    images = judged("calibration", "a1", "b1")
-    same = Images(images.images.files, images.images.pixels, images.images.labels, ("x", "x"))
-    with pytest.raises(ConfigError, match=r"1-b1.png: is the same file as calibration/0-a1.png of another class"):
-        check_separate(None, Judged(same, images.parts, images.names, images.scores), TEST)

@@ -14,10 +14,8 @@ def check_separate(trained: TrainedWith | None, calibration: Judged, test: Judge
     """Compare the photos by their SHA-256, and return a remark on what was found, which may be empty.
 
     `trained`: None if the run does not record its photos. Raises ConfigError naming photos that are in two of the sets (but
-    validation photos may calibrate), or in two classes of one set.
+    validation photos may calibrate).
     """
-    for images in (calibration, test):
-        _refuse_two_classes(images)
     calibrating, testing = _paths(calibration), _paths(test)
     _refuse_shared("calibration", calibrating, "test", testing)
     if trained is None:
@@ -43,14 +41,3 @@ def _refuse_shared(one: str, ours: Mapping[str, str], other: str, theirs: Mappin
         f"{one_line(named)}: {len(shared)} of {len(theirs)} {other} photos are {one} photos, too; each photo may be in only one of "
         f"these sets, so give other {other} photos, or split all photos with tools/prepare_data.py"
     )
-
-
-def _refuse_two_classes(judged: Judged) -> None:
-    first: dict[str, int] = {}
-    images = judged.images
-    for place, digest in enumerate(images.digests):
-        other = first.setdefault(digest, place)
-        if images.labels[other] != images.labels[place]:
-            raise ConfigError(
-                f"{images.files[place]}: is the same file as {images.files[other]} of another class; delete the wrong one"
-            )
