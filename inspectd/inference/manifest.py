@@ -92,7 +92,7 @@ class Threshold(Section):
     """Upper bound of the share of faulty or unknown labels that pass, at `confidence` (Clopper-Pearson). It is valid if the
     line's labels are like the calibration parts."""
     confidence: Share
-    """Confidence of all bounds here, such as 0.95."""
+    """Confidence of all bounds here: 0.95, or less if other values of alpha were tried on the same calibration parts before."""
     false_reject_rate: Share
     """Share of good calibration parts that are below the threshold or classified as faulty."""
     alpha: Share
@@ -101,7 +101,7 @@ class Threshold(Section):
     false_accepts: dict[ClassName, Passed]
     """For each fault class and each kind of unknown."""
     false_reject_interval: tuple[Share, Share]
-    """Clopper-Pearson, two-sided, at `confidence`."""
+    """Clopper-Pearson, two-sided, at 95 %."""
 
 
 class ModelFile(Section):
