@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from inspectd_tools.data.images import Images
-from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, write_sheet
+from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_table, write_sheet
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.threshold import calibrate
 from inspectd_tools.settings import load_settings
@@ -43,8 +43,10 @@ def test_those_that_pass_and_those_just_below_are_named(tmp_path):
     found = deciding_photos(calibration, SETTINGS, threshold)
     for name, place in ((NAMES[CROOKED], 20 + 199), ("unknown_oil", 20 + 299)):
         mine = [photo for photo in found if photo.truth == name]
-        assert [photo.passes for photo in mine] == [True] * passed[name] + [False] * 6
+        assert [photo.passes for photo in mine] == [True] * passed[name] + [False] * 3
         assert [photo.path.name for photo in mine] == [f"{place - number}.png" for number in range(len(mine))]
+    lines = str(deciding_table(found)).splitlines()[1:]
+    assert [line.split()[-1] for line in lines] == [str(photo.path) for photo in found]
     certainty = [photo.certainty for photo in found]
     assert certainty == sorted(certainty, reverse=True)
 
@@ -54,6 +56,7 @@ def test_photos_that_pass_at_no_threshold_decide_nothing(tmp_path):
     threshold = calibrate(calibration.by_kind(SETTINGS), "0" * 64, 0.05)
     found = deciding_photos(calibration, SETTINGS, threshold)
     assert (found, deciding_section(found)) == ([], [])
+    assert str(deciding_table(found)) == "No faulty or unknown calibration photo looks like a good one."
     write_sheet(tmp_path, found)
     assert list(tmp_path.iterdir()) == []
 
@@ -69,4 +72,4 @@ def test_they_are_on_a_sheet_in_the_order_of_the_table(tmp_path):
     for column, photo in enumerate(found[:6]):
         drawn, original = sheet[:240, 320 * column :][:, :320], cv2.imread(str(photo.path), cv2.IMREAD_GRAYSCALE)
         assert np.abs(drawn.astype(int) - original).mean() < 5
-    assert sum("just below" in line for line in deciding_section(found)) == 6
+    assert sum("just below" in line for line in deciding_section(found)) == 3

@@ -34,12 +34,14 @@ def test_different_photos_are_fine_and_need_no_remark():
 
 def test_validation_photos_may_calibrate_and_this_is_said():
     assert check_separate(trained(["a9"], ["b1"]), CALIBRATION, TEST) == (
-        "; these are the validation photos of the training, too"
+        "; the calibration photos are validation photos of the training, too"
     )
 
 
 def test_a_run_that_records_no_photos_is_said():
-    assert "it was not checked that these are different ones" in check_separate(None, CALIBRATION, TEST)
+    assert "it was not checked that the calibration and test photos are others" in check_separate(
+        None, CALIBRATION, TEST
+    )
 
 
 @pytest.mark.parametrize(

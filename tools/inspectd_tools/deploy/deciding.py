@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
+from rich.text import Text
 
 from inspectd.contact_sheet import Tile, write_contact_sheet
+from inspectd.files.text_file import one_line
 from inspectd.inference.manifest import Threshold
 from inspectd_tools.data.manifest import UNKNOWN
 from inspectd_tools.deploy.card.markdown import literal, table
@@ -15,7 +16,7 @@ from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.settings import TrainingSettings
 
 SHEET = "deciding.jpg"
-_MOST_PASSED, _MOST_BELOW = 12, 6
+_MOST_PASSED, _MOST_BELOW = 12, 3
 _RED_BGR, _BLACK = (0, 0, 200), (0, 0, 0)
 
 
@@ -35,7 +36,7 @@ class Deciding:
 
 
 def deciding_photos(calibration: Judged, settings: TrainingSettings, threshold: Threshold) -> list[Deciding]:
-    """The highest certainty first. Of faulty and of unknown photos each: up to 12 that pass, and the 6 that are next.
+    """The highest certainty first. Of faulty and of unknown photos each: up to 12 that pass, and the 3 that are next.
 
     A photo that passes at no threshold is not among them.
     """
@@ -98,12 +99,16 @@ def deciding_section(photos: Sequence[Deciding]) -> list[str]:
     ]
 
 
-def deciding_table(photos: Sequence[Deciding]) -> Table:
-    """For the terminal, with the paths."""
-    found = Table("certainty", "at the threshold", "is", "photo", title="photos that decide the threshold")
-    for photo in photos:
-        found.add_row(f"{photo.certainty:.4f}", photo.outcome, photo.truth, str(photo.path))
-    found.caption = (
-        "a good label among them is a labelling error" if photos else "no faulty or unknown photo looks good"
+def deciding_table(photos: Sequence[Deciding]) -> Text:
+    """For the terminal, with whole paths."""
+    width = max((len(photo.truth) for photo in photos), default=0)
+    lines = [
+        f"  {photo.certainty:.4f} {photo.outcome:10} {photo.truth:{width}} {one_line(str(photo.path))}"
+        for photo in photos
+    ]
+    heading = (
+        "Photos that decide the threshold (a good label among them is a labelling error):"
+        if photos
+        else "No faulty or unknown calibration photo looks like a good one."
     )
-    return found
+    return Text("\n".join([heading, *lines]), no_wrap=True, overflow="ignore")

@@ -19,12 +19,14 @@ def check_separate(trained: TrainedWith | None, calibration: Judged, test: Judge
     calibrating, testing = _paths(calibration), _paths(test)
     _refuse_shared("calibration", calibrating, "test", testing)
     if trained is None:
-        return "; the run does not record its training photos, so it was not checked that these are different ones"
+        return "; the run does not record its training photos, so it was not checked that the calibration and test photos are others"
     _refuse_shared("training", trained["train"], "calibration", calibrating)
     _refuse_shared("training", trained["train"], "test", testing)
     _refuse_shared("validation", trained["val"], "test", testing)
     return (
-        "; these are the validation photos of the training, too" if trained["val"].keys() & calibrating.keys() else ""
+        "; the calibration photos are validation photos of the training, too"
+        if trained["val"].keys() & calibrating.keys()
+        else ""
     )
 
 
