@@ -151,7 +151,11 @@ def _small_faults(engine: Engine, size: tuple[int, int] | None) -> Finding:
     misfit = engine.misfit(size)
     if misfit is not None:
         return Finding("small faults", False, misfit)
-    unknown = "" if size else f"; it needs images of {guard.width}x{guard.height} px, no image came to compare"
+    unknown = (
+        f"; it needs images of {guard.width}x{guard.height} px, no image came to compare"
+        if guard.width and not size
+        else ""
+    )
     return Finding("small faults", True, f"guard fitted to {guard.fitted_to} good labels{unknown}")
 
 

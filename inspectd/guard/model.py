@@ -1,107 +1,74 @@
-"""The guard: is every place of the label as on good ones, and does the print lie as it should?
+"""The guard: does any place of the image look unlike good ones?
 
-A product without print has the part alone.
-
-Fitted to good labels alone. It knows no faults; what it has not seen on good labels is far from them.
+It has one or both of two parts. `aligned` compares every place with the same place of good images; `surface` knows what
+faults look like, wherever they are.
 """
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.guard import measurement, placement, variation
-from inspectd.guard.judgement import Finding, Judgement, Map
-from inspectd.guard.measurement import Measurements, Usual
-from inspectd.guard.placement import Box, Matrix, Placement, Placer, PrintPlacer
-from inspectd.guard.registration import Grey, Template
-from inspectd.guard.variation import STRIDE, WINDOW, Variation
+from inspectd.guard import aligned
+from inspectd.guard.aligned import Aligned
+from inspectd.guard.judgement import Judgement
+from inspectd.guard.placement import Box
+from inspectd.guard.surface import Run, Surface
 from inspectd.part import AnomalyKind, Image
 
 FORMAT: Final = 1
 _MAX_BYTES: Final = 1 << 28
-_PRINT_PX: Final = 2
-"""px of the image per pixel of the straightened print."""
+_NETWORK: Final = "surface_network"
+
+Compile = Callable[[bytes], Run]
+"""From the network of a surface (ONNX) to what runs it. Raises ValueError if it is not such a network."""
 
 
 class Guard:
     """Used from any number of threads."""
 
-    def __init__(self, placer: Placer, views: Sequence[Variation], usual: Usual | None, size: tuple[int, int]) -> None:
-        self.size = size
-        """Width and height of the images in px."""
-        self.kinds: tuple[AnomalyKind, ...] = ("print", "part", "turned", "shifted") if usual else ("part",)
-        """Of its findings."""
-        self._placer = placer
-        self._views = tuple(views)
-        self._usual = usual
+    def __init__(self, aligned: Aligned | None, surface: Surface | None) -> None:
+        self.aligned = aligned
+        self.surface = surface
+        self.kinds: tuple[AnomalyKind, ...] = (
+            *(aligned.kinds if aligned else ()),
+            *(("part", "part") if surface else ()),
+        )
+        """Of its findings. A kind can occur twice."""
+        self.size = aligned.size if aligned else None
+        """Width and height of the images in px; None: any."""
 
     def judge(self, image: Image) -> Judgement:
         """(h, w) uint8 grey. Raises ValueError for another size or type."""
-        if image.shape[::-1] != self.size or image.dtype != np.uint8:
-            raise ValueError(f"expected {self.size[1]}x{self.size[0]} uint8 grey, got {image.shape} {image.dtype}")
-        found = self._placer.place(image)
-        maps = tuple(view.scores(image) for view, image in zip(self._views, _views(found), strict=True))
-        part = _worst(maps[-1], found.part.matrix(*self.size), self._placer.part_px)
-        if self._placer.print is None or found.print is None or self._usual is None:
-            return Judgement((Finding("part", *part),), maps, None)
-        print_ = _worst(maps[0], found.print.to_image, _PRINT_PX)
-        measured = self._usual.measure(found.print.pose)
-        turned, shifted = self._usual.shares(measured)
-        region = self._placer.print.region
-        whole = (region.left, region.top, *region.size)
-        findings = (
-            Finding("print", *print_),
-            Finding("part", *part),
-            Finding("turned", turned, whole),
-            Finding("shifted", shifted, whole),
-        )
-        return Judgement(findings, maps, measured)
+        judgement = self.aligned.judge(image) if self.aligned else Judgement((), (), None)
+        if self.surface is None:
+            return judgement
+        findings, scores = self.surface.look(image)
+        return Judgement((*judgement.findings, *findings), (*judgement.maps, scores), judgement.measured)
 
     def save(self, path: Path) -> None:
         """Plain arrays in one .npz."""
-        arrays = {
-            "format": np.array(FORMAT),
-            "size": np.array(self.size),
-            **_numbered("part", self._placer.part_templates),
-            **{
-                f"view_{name}_{key}": value
-                for name, view in zip(self.kinds, self._views, strict=False)
-                for key, value in view.arrays().items()
-            },
-        }
-        if self._placer.print is not None and self._usual is not None:
-            arrays |= {
-                "region": np.array(self._placer.print.region),
-                "usual": np.array([*self._usual.middle, self._usual.turn_deg, self._usual.shift_px]),
-                **_numbered("print", self._placer.print.templates),
-            }
+        arrays: dict[str, NDArray[Any]] = {"format": np.array(FORMAT)}
+        if self.aligned is not None:
+            arrays |= self.aligned.arrays()
+        if self.surface is not None:
+            arrays[_NETWORK] = np.frombuffer(self.surface.network, np.uint8)
         with path.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
-    """From good images (h, w) uint8 grey of one size. `region`: where the print is on the mean one; found if not given.
-
-    If there is no print, the guard looks at the part alone. Raises ValueError: too few images.
+    """`aligned` alone, from good images (h, w) uint8 grey of one size. `region`: where the print is on the mean one; found if
+    not given. If there is no print, the guard looks at the part alone. Raises ValueError: too few images.
     """
-    placer = placement.fit(images, region)
-    found = [placer.place(image) for image in images]
-    poses = [one.print.pose for one in found if one.print is not None]
-    return Guard(
-        placer,
-        [variation.fit(images) for images in zip(*map(_views, found), strict=True)],
-        measurement.fit(poses) if poses else None,
-        (images[0].shape[1], images[0].shape[0]),
-    )
+    return Guard(aligned.fit(images, region), None)
 
 
-def load(data: bytes) -> Guard:
+def load(data: bytes, compile_: Compile) -> Guard:
     """What `save` wrote. Raises ValueError for anything else."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -113,50 +80,11 @@ def load(data: bytes) -> Guard:
     except (ValueError, zipfile.BadZipFile, OSError, EOFError, AttributeError) as error:
         raise ValueError(f"not a guard's file: {error}") from error
     try:
-        return _loaded(arrays)
+        if int(arrays["format"]) != FORMAT:
+            raise ValueError(f"has format {arrays['format']}, this inspectd reads {FORMAT}")
+        network = arrays.pop(_NETWORK, None)
+        surface = None if network is None else Surface(network.tobytes(), compile_(network.tobytes()))
+        alone = surface is not None and set(arrays) == {"format"}
+        return Guard(None if alone else aligned.from_arrays(arrays), surface)
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a guard's file: {error!r}") from error
-
-
-def _loaded(arrays: dict[str, NDArray[Any]]) -> Guard:
-    if int(arrays["format"]) != FORMAT:
-        raise ValueError(f"has format {arrays['format']}, this inspectd reads {FORMAT}")
-    width, height = arrays["size"].tolist()
-    if "region" not in arrays:
-        return Guard(Placer(_templates(arrays, "part"), None), [_view(arrays, "part")], None, (width, height))
-    region = Box(*arrays["region"].tolist())
-    if not (0 <= region.left < region.right <= width and 0 <= region.top < region.bottom <= height):
-        raise ValueError(f"its print region {tuple(region)} is not inside {width}x{height} px")
-    placer = Placer(_templates(arrays, "part"), PrintPlacer(_templates(arrays, "print"), region))
-    *middle, turn_deg, shift_px = arrays["usual"].tolist()
-    usual = Usual(Measurements(*middle), turn_deg, shift_px)
-    return Guard(placer, [_view(arrays, "print"), _view(arrays, "part")], usual, (width, height))
-
-
-def _templates(arrays: dict[str, NDArray[Any]], name: str) -> list[Template]:
-    return [Template(arrays[f"{name}{index}_mean"], arrays[f"{name}{index}_weight"]) for index in range(2)]
-
-
-def _view(arrays: dict[str, NDArray[Any]], name: str) -> Variation:
-    return Variation.from_arrays({key: arrays[f"view_{name}_{key}"] for key in ("mean", "whitening", "rows")})
-
-
-def _views(found: Placement) -> tuple[Grey, ...]:
-    return (found.part_alone,) if found.print is None else (found.print.ink, found.part_alone)
-
-
-def _worst(scores: Map, to_image: Matrix, px: int) -> tuple[float, tuple[int, int, int, int]]:
-    """The highest score, and the box in the image of its window of pixels `px` px large."""
-    row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
-    side = STRIDE * px
-    edge = (WINDOW - STRIDE) // 2 * px
-    left, top = column * side - edge, row * side - edge
-    right, bottom = left + WINDOW * px - 1, top + WINDOW * px - 1
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
-    there = cv2.transform(corners[None], to_image[:2])[0].astype(np.float32)
-    left, top, width, height = cv2.boundingRect(there)
-    return float(scores[row, column]), (left, top, width, height)
-
-
-def _numbered(name: str, templates: Sequence[Template]) -> dict[str, NDArray[np.float32]]:
-    return {f"{name}{index}_{key}": value for index, one in enumerate(templates) for key, value in one.arrays.items()}

@@ -9,6 +9,7 @@ from inspectd.guard.model import Guard
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import GuardModel
 from inspectd.inference.preprocess import to_grey
+from inspectd.inference.surface_network import compiled
 from inspectd.part import Anomaly, Image
 
 Box = tuple[int, int, int, int]
@@ -23,15 +24,15 @@ good one at all, tiny differences between processors can move it far."""
 
 
 class BundledGuard:
-    """`size`: width and height in px of the images that it can judge. Used from any number of threads."""
+    """`size`: width and height in px of the images that it can judge; None: any. Used from any number of threads."""
 
-    def __init__(self, bundle: Bundle, spec: GuardModel) -> None:
+    def __init__(self, bundle: Bundle, spec: GuardModel, threads: int) -> None:
         """Raises EngineError if the file is not a guard, or not one for these images and limits."""
-        self.size = (spec.width, spec.height)
+        self.size = None if spec.width is None or spec.height is None else (spec.width, spec.height)
         self._limits = spec.limits
         path = bundle.folder / spec.path
         try:
-            self._guard: Guard = model.load(bundle.read(spec))
+            self._guard: Guard = model.load(bundle.read(spec), lambda network: compiled(network, threads))
         except EngineError:
             raise
         except Exception as error:  # whatever the file holds
@@ -47,7 +48,7 @@ class BundledGuard:
 
     def misfit(self, size: tuple[int, int]) -> str | None:
         """Why images of this width and height can't be judged; None if they can."""
-        if size == self.size:
+        if self.size is None or size == self.size:
             return None
         return (
             f"the guard of this engine was fitted to images of {_px(self.size)}, but the image has {_px(size)}: set the "
@@ -59,7 +60,8 @@ class BundledGuard:
 
         Raises InferenceError: another size, or scores that are not numbers.
         """
-        return find_anomaly(self._look(image), self._limits, self.size)
+        height, width = image.shape[:2]
+        return find_anomaly(self._look(image), self._limits, (width, height))
 
     def check_golden(self, image: Image, recorded: tuple[float, ...]) -> None:
         """Raises InferenceError if the scores of the image are not those that were recorded."""
@@ -112,5 +114,5 @@ def _inside(box: Box, size: tuple[int, int]) -> Box:
     return x0, y0, max(x1 - x0, 1), max(y1 - y0, 1)
 
 
-def _px(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]} px"
+def _px(size: tuple[int, int] | None) -> str:
+    return f"{size[0]}x{size[1]} px" if size else "any size"

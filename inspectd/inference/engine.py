@@ -39,8 +39,10 @@ class Judged:
 class Engine:
     """One thread at a time. `service_ms`, `median_ms`: p99 and median time of preprocess + infer + guard, measured at load."""
 
-    def __init__(self, bundle: Bundle, backend: Backend, backend_name: str, precision: ArithmeticName = "fp32") -> None:
-        """Raises EngineError if inputs, outputs or scores of the model differ from the manifest."""
+    def __init__(
+        self, bundle: Bundle, backend: Backend, backend_name: str, precision: ArithmeticName, threads: int
+    ) -> None:
+        """`threads`: of the guard's network; 0: all cores. Raises EngineError if inputs, outputs or scores of the model differ from the manifest."""
         self.manifest = bundle.manifest
         self.hash = bundle.hash
         self.backend_name = backend_name
@@ -49,7 +51,7 @@ class Engine:
             self.manifest.classes, self.manifest.pass_class, self.manifest.threshold_at(precision).value
         )
         self._backend = backend
-        self._guard = None if self.manifest.guard is None else BundledGuard(bundle, self.manifest.guard)
+        self._guard = None if self.manifest.guard is None else BundledGuard(bundle, self.manifest.guard, threads)
         spec = self.manifest.input
         self._input = TensorType("uint8", (1, spec.channels, spec.height, spec.width))
         self._check_signature(bundle)
@@ -214,7 +216,7 @@ def _load_at(precision: Precision, bundle: Bundle, config: InferenceConfig, name
         raise
     except Exception as error:  # each runtime has its own kinds of exceptions
         raise EngineError(f"{bundle.folder}: {name} can't load it: {error}") from error
-    return Engine(bundle, backend, name, _arithmetic(name, precision))
+    return Engine(bundle, backend, name, _arithmetic(name, precision), config.threads)
 
 
 def _arithmetic(backend: str, precision: Precision) -> ArithmeticName:

@@ -157,9 +157,9 @@ class GuardModel(Section):
     """Inside the bundle."""
     sha256: Sha256
     """Hash of the file, checked at each load."""
-    width: int = Field(ge=64, le=16_384)
-    """Width in px of the images that it was fitted to; the camera must give images of this size."""
-    height: int = Field(ge=64, le=16_384)
+    width: int | None = Field(default=None, ge=64, le=16_384)
+    """Width in px of the images that it was fitted to; the camera must give images of this size. Without it: any size."""
+    height: int | None = Field(default=None, ge=64, le=16_384)
     """Height in px of these images."""
     kinds: Annotated[tuple[AnomalyKind, ...], Field(min_length=1)] = ("print", "part", "turned", "shifted")
     """What it looks at: places of the print and of the part, and how the print lies. Without print: the part alone."""
@@ -181,6 +181,8 @@ class GuardModel(Section):
     def _agrees_with_itself(self) -> Self:
         if self.rejected_good > self.n_good:
             raise ValueError(f"rejected_good: {self.rejected_good} is more than n_good, {self.n_good}")
+        if (self.width is None) != (self.height is None):
+            raise ValueError("width and height: give both, or neither for images of any size")
         for scores, what in ((self.limits, "limits"), *((scores, "golden_scores") for scores in self.golden_scores)):
             if len(scores) != len(self.kinds):
                 raise ValueError(

@@ -10,6 +10,7 @@ import pytest
 from inspectd.guard import limits, model
 from inspectd.guard.model import Guard
 from inspectd.guard.placement import Box
+from inspectd.inference.surface_network import compiled
 from inspectd.part import Image
 from inspectd_tools.synthetic.render.label import Sample, render
 
@@ -80,7 +81,7 @@ def test_an_image_of_one_grey_is_rejected(guard: Guard, goods: list[Sample], gre
 
 def test_its_file_holds_exactly_what_was_fitted(guard: Guard, goods: list[Sample], tmp_path: Path) -> None:
     guard.save(tmp_path / "guard.npz")
-    loaded = model.load((tmp_path / "guard.npz").read_bytes())
+    loaded = model.load((tmp_path / "guard.npz").read_bytes(), compiled)
     one, other = guard.judge(goods[3].image), loaded.judge(goods[3].image)
     assert one.scores == other.scores
     assert one.measured == other.measured
@@ -90,14 +91,14 @@ def test_its_file_holds_exactly_what_was_fitted(guard: Guard, goods: list[Sample
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no", b"\x00" * 100])
 def test_refuses_another_file(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a guard's file"):
-        model.load(data)
+        model.load(data, compiled)
 
 
 def test_refuses_a_newer_format() -> None:
     file = io.BytesIO()
     np.savez(file, format=np.array(model.FORMAT + 1))
     with pytest.raises(ValueError, match="this inspectd reads"):
-        model.load(file.getvalue())
+        model.load(file.getvalue(), compiled)
 
 
 @pytest.mark.parametrize("image", [np.zeros((480, 641), np.uint8), np.zeros((480, 640), np.float32)])
@@ -115,7 +116,7 @@ def bare() -> list[Image]:
 def test_without_a_print_it_looks_at_the_part_alone(bare: list[Image], tmp_path: Path) -> None:
     fitted = model.fit(bare[:8])
     fitted.save(tmp_path / "guard.npz")
-    guard = model.load((tmp_path / "guard.npz").read_bytes())
+    guard = model.load((tmp_path / "guard.npz").read_bytes(), compiled)
     usual = [guard.judge(image) for image in bare[8:]]
     chosen = limits.fit(usual, 0)
     assert guard.kinds == ("part",)

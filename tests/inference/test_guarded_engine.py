@@ -384,7 +384,7 @@ def test_mutated_guards_are_refused_or_give_the_recorded_scores(folder: Path) ->
         (folder / "guard.npz").write_bytes(rng.choice([flip_bytes, cut_short, insert_bytes])(data, rng))
         bundle = load_bundle_with(folder)
         try:
-            BundledGuard(bundle, bundle.manifest.guard).check_golden(good, recorded)
+            BundledGuard(bundle, bundle.manifest.guard, 1).check_golden(good, recorded)
         except (EngineError, InferenceError):
             refused += 1
     assert refused > MUTATIONS * 0.9

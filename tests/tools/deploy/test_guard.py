@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 from inspectd.camera.image_files import read_photo
 from inspectd.guard import model
 from inspectd.inference import load_bundle
+from inspectd.inference.surface_network import compiled
 from inspectd_tools.deploy.guard import cli, detection
 from inspectd_tools.deploy.guard.bundle import next_minor, with_section
 from inspectd_tools.deploy.guard.fitting import fit_guard
@@ -65,14 +66,14 @@ def test_the_new_bundle_has_everything_of_the_old_one_and_the_guard(guarded, pho
 
 def test_the_recorded_golden_scores_are_those_of_the_guard_in_the_file(guarded):
     manifest = load_bundle(guarded).manifest
-    guard = model.load((guarded / manifest.guard.path).read_bytes())
+    guard = model.load((guarded / manifest.guard.path).read_bytes(), compiled)
     for golden, recorded in zip(manifest.golden, manifest.guard.golden_scores, strict=True):
         assert guard.judge(read_photo(guarded / golden.path)).scores == pytest.approx(recorded, rel=1e-3)
 
 
 def test_other_good_labels_pass_and_a_spatter_on_them_is_seen(guarded):
     manifest = load_bundle(guarded).manifest
-    guard = model.load((guarded / manifest.guard.path).read_bytes())
+    guard = model.load((guarded / manifest.guard.path).read_bytes(), compiled)
 
     def is_beyond(image):
         return any(np.array(guard.judge(image).scores) > manifest.guard.limits)

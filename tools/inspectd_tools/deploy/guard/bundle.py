@@ -26,7 +26,7 @@ def write_with_guard(
     if old.guard is not None:
         (folder / old.guard.path).unlink()
     (folder / _GUARD).write_bytes(fitted.data)
-    width, height = fitted.guard.size
+    width, height = fitted.guard.size or (None, None)
     guard = GuardModel(
         path=_GUARD,
         sha256=hashlib.sha256(fitted.data).hexdigest(),

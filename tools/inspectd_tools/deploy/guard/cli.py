@@ -35,6 +35,7 @@ class Options:
     data: Path
     out: Path
     rejected: float
+    surface: Path | None
     seed: int
 
 
@@ -46,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="PATH",
-        help="manifest of good photos, or folder that holds a folder with the name of the pass class; all of one size",
+        help="manifest of good photos, or folder that holds a folder with the name of the pass class",
     )
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle with the guard")
     parser.add_argument(
@@ -55,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
         default=0.01,
         metavar="X",
         help="at most this share of the photos that choose the limits is rejected, from 0 to 0.2; default: 0.01",
+    )
+    parser.add_argument(
+        "--surface",
+        type=Path,
+        metavar="WEIGHTS",
+        help="also train a network that finds faults anywhere on a surface, for products that can't be compared place by place or "
+        "have photos of several sizes; file with pretrained weights of MobileNetV2, as in train.py",
     )
     parser.add_argument(
         "--seed", type=not_negative, default=0, help="draws the photos and the small faults; default: 0"
@@ -73,7 +81,7 @@ def _fit(options: Options) -> None:
     bundle = load_bundle(options.engine)
     engine = load_engine(bundle, InferenceConfig())
     photos = good_photos(options.data, bundle.manifest.pass_class, options.seed)
-    fitted = fit_guard(photos, options.rejected)
+    fitted = fit_guard(photos, options.rejected, options.surface, options.seed)
     golden = golden_scores(bundle, fitted.guard)
     found = detection(engine, fitted, photos.test, options.seed)
     options.out.parent.mkdir(parents=True, exist_ok=True)

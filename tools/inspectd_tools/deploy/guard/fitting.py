@@ -3,7 +3,7 @@
 import math
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from inspectd.guard import limits, model
 from inspectd.guard.judgement import Judgement
 from inspectd.guard.limits import Limits
 from inspectd.guard.model import Guard
+from inspectd.guard.surface import Surface
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import GuardScores
 from inspectd.inference.preprocess import to_grey
+from inspectd.inference.surface_network import compiled
 from inspectd.part import Image
 from inspectd_tools.deploy.guard.photos import Good, GoodPhotos, grey_images
+from inspectd_tools.deploy.guard.surface.faults import one_fault
 from inspectd_tools.metrics.rates import Rate
 
 
@@ -43,26 +46,63 @@ class Fitted:
     """p50 and p99 of one label."""
 
 
-def fit_guard(photos: GoodPhotos, rejected: float) -> Fitted:
+def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, seed: int = 0) -> Fitted:
     """At most the share `rejected` of `photos.val` is beyond the limits.
 
-    Raises ConfigError: a photo can't be read, the photos have several sizes, or a guard can't be fitted to them.
+    `surface`: pretrained weights of MobileNetV2; a surface is trained, too, and the guard keeps what finds more drawn faults
+    in `photos.val`. Raises ConfigError: a photo can't be read, or a guard can't be fitted to them.
     """
     first = photos.train[0].path
-    images = list(_of_one_size(photos.train, grey_images(photos.train, "read"), None, first))
-    size = images[0].shape
     start_s = time.monotonic()
+    images = list(grey_images(photos.train, "read"))
     try:
-        guard, data = _as_loaded(model.fit(images))
+        candidates = _candidates(images, photos.train, surface, seed)
     except (ValueError, np.linalg.LinAlgError, cv2.error) as error:
         raise ConfigError(f"{first.parent}: no guard can be fitted to these photos: {error}") from error
-    fit_s = time.monotonic() - start_s
     del images
-    val, _ = _judged(guard, photos.val, size, first, "limits")
+    guard, data = _as_loaded(_best(candidates, photos.val, rejected, seed))
+    fit_s = time.monotonic() - start_s
+    val, _ = _judged(guard, photos.val, "limits")
     found = limits.fit(val, rejected)
-    test, took_ms = _judged(guard, photos.test, size, first, "test")
+    test, took_ms = _judged(guard, photos.test, "test")
     p50, p99 = np.percentile(took_ms, (50, 99)).tolist()
     return Fitted(guard, data, found, photos, rejected, _beyond(val, found), _beyond(test, found), fit_s, (p50, p99))
+
+
+def _candidates(images: Sequence[Image], photos: Sequence[Good], weights: Path | None, seed: int) -> list[Guard]:
+    """Simple ones first. Raises ConfigError, and ValueError if there are too few images."""
+    other = next((number for number, image in enumerate(images) if image.shape != images[0].shape), None)
+    if weights is None:
+        if other is not None:
+            raise ConfigError(
+                f"{photos[other].path}: is {_shown(images[other].shape)} px, but {photos[0].path} is {_shown(images[0].shape)} px; "
+                "all photos must have the size of the line's images. For products of several sizes, give --surface"
+            )
+        return [model.fit(images)]
+    from inspectd_tools.deploy.guard.surface.training import train  # torch takes seconds to import
+
+    network = train(images, weights, seed)
+    surface = Surface(network, compiled(network))
+    if other is not None:
+        return [Guard(None, surface)]
+    compared = model.fit(images).aligned
+    return [Guard(compared, None), Guard(None, surface), Guard(compared, surface)]
+
+
+def _best(candidates: Sequence[Guard], photos: Sequence[Good], rejected: float, seed: int) -> Guard:
+    """The guard that rejects most of `photos` with a fault drawn into them, each with limits that reject the same share of them
+    as they are.
+    """
+    if len(candidates) == 1:
+        return candidates[0]
+    good = list(grey_images(photos, "choice"))
+    faulty = [one_fault(image, np.random.default_rng([seed, number])) for number, image in enumerate(good)]
+
+    def found(guard: Guard) -> int:
+        chosen = limits.fit([guard.judge(image) for image in good], rejected)
+        return sum(not chosen.accepts(guard.judge(image)) for image in faulty)
+
+    return max(candidates, key=found)
 
 
 def golden_scores(bundle: Bundle, guard: Guard) -> tuple[GuardScores, ...]:
@@ -80,27 +120,12 @@ def _as_loaded(guard: Guard) -> tuple[Guard, bytes]:
         path = Path(folder) / "guard.npz"
         guard.save(path)
         data = path.read_bytes()
-    return model.load(data), data
+    return model.load(data, compiled), data
 
 
-def _of_one_size(
-    photos: Sequence[Good], images: Iterable[Image], size: tuple[int, ...] | None, first: Path
-) -> Iterable[Image]:
-    for photo, image in zip(photos, images, strict=True):
-        size = size or image.shape
-        if image.shape != size:
-            raise ConfigError(
-                f"{photo.path}: is {_shown(image.shape)} px, but {first} is {_shown(size)} px; all photos must have the size "
-                "of the line's images"
-            )
-        yield image
-
-
-def _judged(
-    guard: Guard, photos: Sequence[Good], size: tuple[int, ...], first: Path, what: str
-) -> tuple[list[Judgement], list[float]]:
+def _judged(guard: Guard, photos: Sequence[Good], what: str) -> tuple[list[Judgement], list[float]]:
     judgements, took_ms = [], []
-    for photo, image in zip(photos, _of_one_size(photos, grey_images(photos, what), size, first), strict=True):
+    for photo, image in zip(photos, grey_images(photos, what), strict=True):
         start_ns = time.monotonic_ns()
         judgements.append(_judge(guard, image, photo.path))
         took_ms.append((time.monotonic_ns() - start_ns) / 1e6)
@@ -108,7 +133,7 @@ def _judged(
 
 
 def _judge(guard: Guard, image: Image, path: Path) -> Judgement:
-    if image.shape[::-1] != guard.size:
+    if guard.size is not None and image.shape[::-1] != guard.size:
         raise ConfigError(
             f"{path}: is {_shown(image.shape)} px, but the good photos are {guard.size[0]}x{guard.size[1]} px; network and "
             "guard must get images of one size"

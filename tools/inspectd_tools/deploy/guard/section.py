@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from inspectd.guard.model import Guard
 from inspectd_tools.deploy.card.card import SMALL_FAULTS
 from inspectd_tools.deploy.card.markdown import table
 from inspectd_tools.deploy.guard.detection import Found
@@ -13,7 +14,6 @@ from inspectd_tools.metrics.rates import Rate
 def section(fitted: Fitted, found: Sequence[Found]) -> str:
     """Markdown that begins with its heading."""
     photos, (p50, p99) = fitted.photos, fitted.judge_ms
-    width, height = fitted.guard.size
     largest = ", ".join(
         f"{name} {value:.2f}" for name, value in zip(fitted.guard.kinds, fitted.limits.largest, strict=True)
     )
@@ -26,8 +26,8 @@ def section(fitted: Fitted, found: Sequence[Found]) -> str:
             "that is beyond one of its limits is uncertain, with the reason `anomaly`. So the guard can only reject more labels; "
             "the guarantee above stays true.",
             "",
-            f"- Fitted to {len(photos.train)} good photos of {width}x{height} px (fingerprint {fingerprint(photos.train)[:16]}) in "
-            f"{fitted.fit_s:.0f} s. The line's images must have this size.",
+            f"- Fitted to {len(photos.train)} good photos (fingerprint {fingerprint(photos.train)[:16]}) in {fitted.fit_s:.0f} s. "
+            + _looks(fitted.guard),
             f"- Limits (about 1 is usual for a good label): {largest}. They were chosen with {fitted.chosen.n} other good photos, of "
             f"which at most {fitted.asked:.2%} may be rejected; {fitted.chosen.errors} are.",
             f"- On {fitted.tested.n} test photos that were used for no choice (fingerprint {fingerprint(photos.test)[:16]}), the guard "
@@ -45,6 +45,20 @@ def section(fitted: Fitted, found: Sequence[Found]) -> str:
             "",
         ]
     )
+
+
+def _looks(guard: Guard) -> str:
+    looks = []
+    if guard.size is not None:
+        width, height = guard.size
+        looks.append(
+            f"It compares places with the same places of good photos. The line's images must have {width}x{height} px."
+        )
+    if guard.surface is not None:
+        looks.append(
+            "A small network looks for what resembles drawn faults, wherever it is. It works on images of any size."
+        )
+    return " ".join(looks)
 
 
 def summary(fitted: Fitted) -> str:
