@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from inspectd.guard.surface import Run
 
+_PROBE = np.zeros((1, 1, 64, 72), np.uint8)
+
 
 def compiled(network: bytes, threads: int = 0) -> Run:
     """`network`: ONNX. OpenVINO runs it if it is installed, else ONNX Runtime. `threads`: 0 means all cores.
@@ -20,7 +22,7 @@ def compiled(network: bytes, threads: int = 0) -> Run:
     Raises ValueError if it is not such a network, and what the runtime raises.
     """
     run = _openvino(network, threads) if importlib.util.find_spec("openvino") else _onnxruntime(network, threads)
-    shape = run(np.zeros((1, 1, 64, 72), np.uint8)).shape
+    shape = run(_PROBE).shape
     if shape != (1, 1, 8, 9):
         raise ValueError(f"the network gives {shape} for an image of 64x72 px; (1, 1, 8, 9) is expected")
     return run
@@ -30,11 +32,17 @@ def _openvino(network: bytes, threads: int) -> Run:
     from inspectd.inference.openvino import core
 
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    request = core().compile_model(core().read_model(network, b""), "CPU", settings).create_infer_request()
+    model = core().read_model(network, b"")
+    any_size = core().compile_model(model, "CPU", settings).create_infer_request()
+    one_size: dict[tuple[int, ...], Any] = {}
     one_at_a_time = threading.Lock()
 
     def run(image: NDArray[np.uint8]) -> NDArray[np.float32]:
         with one_at_a_time:
+            if not one_size and image.shape != _PROBE.shape:  # a camera's images have one size, and that is faster
+                model.reshape(image.shape)
+                one_size[image.shape] = core().compile_model(model, "CPU", settings).create_infer_request()
+            request = one_size.get(image.shape, any_size)
             request.infer([image])
             logits: NDArray[np.float32] = request.get_output_tensor().data.copy()
         return logits
