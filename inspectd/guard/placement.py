@@ -21,6 +21,8 @@ _PAPER_PX = 60
 _MARGIN_PX = 24
 _DARKEST_PERCENT = 97
 """Of a print's pixels this share is brighter than its darkest ones."""
+_MOST_OF_IMAGE = 0.7
+"""A print fills at most this share of the image. Otherwise nothing is left that shows where the part lies."""
 _MIN_INK = 0.2
 """Share of the light that ink takes away at least."""
 
@@ -200,7 +202,7 @@ def _located(registrations: Sequence[Registration], images: Sequence[Grey], coar
 def _find_print(quarters: Sequence[Grey], poses: Sequence[Pose]) -> Box | None:
     """Where good labels have ink: on the bright area, away from its edges, the island with most of it, with a margin.
 
-    None if they have no ink in common.
+    None if they have no ink in common, or what looks like ink is nearly everywhere.
     """
     height, width = quarters[0].shape
     often, bare = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
@@ -222,4 +224,6 @@ def _find_print(quarters: Sequence[Grey], poses: Sequence[Pose]) -> Box | None:
     edges = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) * 4 + np.array([-1, -1, 1, 1]) * _MARGIN_PX
     left, top = (int(edge) // 8 * 8 for edge in np.maximum(edges[:2], 0))
     right, bottom = (int(edge) // 8 * 8 for edge in np.minimum(edges[2:] + 7, (width * 4, height * 4)))
+    if (right - left) * (bottom - top) > _MOST_OF_IMAGE * 16 * width * height:
+        return None
     return Box(left, top, right, bottom)

@@ -129,6 +129,17 @@ def test_without_a_print_it_looks_at_the_part_alone(bare: list[Image], tmp_path:
     assert top - 8 <= 246 <= top + height + 8
 
 
+def test_a_pattern_all_over_the_image_is_no_print() -> None:
+    rng = np.random.default_rng(2)
+    pattern = np.full((240, 320), 210, np.float32)
+    pattern[np.kron(rng.random((30, 40)) < 0.3, np.ones((8, 8))) > 0] = 60
+    images = [np.clip(pattern + rng.normal(0, 3, pattern.shape), 0, 255).astype(np.uint8) for _ in range(8)]
+    guard = model.fit(images[:6])
+    assert guard.kinds == ("part",)
+    good = guard.judge(images[7]).scores[0]
+    assert guard.judge(_blot(images[7], 100, 100, 16)).scores[0] > 3 * good
+
+
 def test_the_region_of_the_print_can_be_given(goods: list[Sample]) -> None:
     region = Box(200, 160, 440, 320)
     guard = model.fit([good.image for good in goods[:8]], region)
