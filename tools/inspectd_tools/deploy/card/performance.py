@@ -23,7 +23,8 @@ def performance(found: Sequence[Case], manifest: Manifest, fingerprint: str) -> 
     return [
         "## Performance",
         "",
-        f"On test images that were used for no choice (fingerprint {fingerprint[:16]}):",
+        f"On test images that were used for no choice (fingerprint {fingerprint[:16]}). Here each image counts, so the intervals "
+        "hold if each shows another part:",
         *table(
             ("", "images", "95 % interval"),
             [
