@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from inspectd.cli import main, parser
-from inspectd.commands.demo.ground_truth import Row, Truth, compare
+from inspectd.commands.demo.ground_truth import Row, Truth, compare, read_truth
 from inspectd.commands.report import cli as report
 from inspectd.errors import LineFault
 from tests.factories import GREY_OF_CLASS, UNKNOWN_GREY, make_toy_bundle, toy_image
@@ -234,6 +234,17 @@ def test_demo_fails_where_a_faulty_label_passes(line, labels, tmp_path):
     truth = labels / "truth.csv"
     truth.write_text(truth.read_text().replace("no_fail", "fail_label_crooked_print"))
     assert main(["demo", str(labels), "--config", write(line), "--out", str(tmp_path / "out")]) == 1
+
+
+def test_the_truth_names_a_fault_with_its_size(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").touch()
+    (tmp_path / "truth.csv").write_text(
+        "file,class,kind,fault,size,unit\na.png,bad,,character,14.2,px\nb.png,unknown,lamp,lamp,,\n"
+    )
+    named, sizeless = read_truth(tmp_path, ["bad"])
+    assert (named.name, named.fault) == ("bad", "character 14.2 px")
+    assert (sizeless.name, sizeless.fault) == ("unknown_lamp", "lamp")
 
 
 def test_demo_without_truth_says_how_to_get_some(line, labels, tmp_path, capsys):

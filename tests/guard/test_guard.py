@@ -110,19 +110,19 @@ def test_refuses_another_size_or_type(guard: Guard, image: Image) -> None:
 @pytest.fixture(scope="module")
 def bare() -> list[Image]:
     """Products without print."""
-    return [render("blank_filter", np.random.default_rng(seed)).image for seed in range(12)]
+    return [render("blank_filter", np.random.default_rng(seed)).image for seed in range(30)]
 
 
 def test_without_a_print_it_looks_at_the_part_alone(bare: list[Image], tmp_path: Path) -> None:
-    fitted = model.fit(bare[:8])
+    fitted = model.fit(bare[:20])
     fitted.save(tmp_path / "guard.npz")
     guard = model.load((tmp_path / "guard.npz").read_bytes(), compiled)
-    usual = [guard.judge(image) for image in bare[8:]]
+    usual = [guard.judge(image) for image in bare[20:]]
     chosen = limits.fit(usual, 0)
     assert guard.kinds == ("part",)
     assert usual[0].measured is None
-    assert usual[0].scores == fitted.judge(bare[8]).scores
-    judgement = guard.judge(_blot(bare[8], 300, 240, 12))
+    assert usual[0].scores == fitted.judge(bare[20]).scores
+    judgement = guard.judge(_blot(bare[20], 300, 240, 12))
     assert not chosen.accepts(judgement)
     left, top, width, height = judgement.findings[0].box
     assert left - 8 <= 306 <= left + width + 8

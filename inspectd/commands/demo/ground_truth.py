@@ -28,6 +28,13 @@ class Truth:
     file: str
     label_class: str
     kind: str
+    fault: str = ""
+    """Kind and size of the fault, such as `character 21 px`, where the table says them."""
+
+    @property
+    def name(self) -> str:
+        """The class, or the kind of unknown as `unknown_smear`."""
+        return f"{UNKNOWN}_{self.kind}" if self.label_class == UNKNOWN else self.label_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +109,7 @@ class Comparison:
         """True class or kind of unknown -> number of labels per verdict."""
         rows: dict[str, Counter[str]] = {}
         for row, truth in self.judged:
-            name = f"{UNKNOWN}_{truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
-            rows.setdefault(name, Counter())[row.label] += 1
+            rows.setdefault(truth.name, Counter())[row.label] += 1
         return dict(sorted(rows.items(), key=lambda item: (item[0].startswith(UNKNOWN), item[0])))
 
     def percentiles_ms(self) -> dict[str, dict[str, float]]:
@@ -166,7 +172,8 @@ def _truth(row: CsvRow, where: str, classes: Sequence[str]) -> Truth:
         raise ConfigError(f"{where}: file: {shown(file)} must be a photo ({', '.join(sorted(SUFFIXES))})")
     if label_class not in (*classes, UNKNOWN):
         raise ConfigError(f"{where}: class: {shown(label_class)} must be one of {', '.join((*classes, UNKNOWN))}")
-    return Truth(file, label_class, row.cells.get("kind", ""))
+    fault = " ".join(row.cells[column] for column in ("fault", "size", "unit") if row.cells.get(column))
+    return Truth(file, label_class, row.cells.get("kind", ""), fault)
 
 
 def read_rows(journal: Path) -> list[Row]:

@@ -16,7 +16,7 @@ from rich.live import Live
 from inspectd.camera import CameraConfig
 from inspectd.camera.image_files import list_photos
 from inspectd.camera.pylon.camera import PylonConfig
-from inspectd.commands.demo.ground_truth import UNKNOWN, Comparison, Row, Truth, compare, read_rows, read_truth
+from inspectd.commands.demo.ground_truth import Comparison, Row, Truth, compare, read_rows, read_truth
 from inspectd.commands.demo.view import live_view, result_tables
 from inspectd.config import load_config
 from inspectd.contact_sheet import Tile, write_contact_sheet
@@ -160,7 +160,6 @@ def _show(comparison: Comparison, folder: Path, out: Path) -> None:
 
 def _tile(row: Row, truth: Truth, pass_class: str, folder: Path) -> Tile:
     certainty = "" if row.certainty is None or row.anomaly is not None else f" {row.certainty:.2f}"
-    was = f"{UNKNOWN}_{truth.kind}" if truth.label_class == UNKNOWN else truth.label_class
     colour = _ORANGE if truth.label_class == pass_class else _RED
-    caption = (f"{row.part}: {row.said}{certainty}", f"was {was}")
+    caption = (f"{row.part}: {row.said}{certainty}", f"was {truth.fault or truth.name}")
     return Tile(folder / truth.file, caption, colour, row.anomaly.box if row.anomaly is not None else None)

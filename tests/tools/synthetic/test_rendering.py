@@ -12,36 +12,123 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspectd_tools.synthetic import cli as synthesize
-from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, render
+from inspectd_tools.synthetic.render import printing
+from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, kinds, render
+from inspectd_tools.synthetic.render.label_text import GTINS, random_text
+from inspectd_tools.synthetic.render.severity import SEVERITIES, SIZES
+from inspectd_tools.synthetic.render.style import STYLES
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def sample(kind: str, seed: int):
-    return render(kind, np.random.default_rng(seed))
+def sample(kind: str, seed: int, severity="all", style="training"):
+    return render(kind, np.random.default_rng(seed), STYLES[style], severity)
 
 
-@settings(max_examples=30)
-@given(st.sampled_from(CLASSES + UNKNOWNS), SEEDS)
-def test_every_sample_is_a_camera_image_with_its_whole_truth(kind, seed):
-    drawn = sample(kind, seed)
+@settings(max_examples=40)
+@given(st.sampled_from(SEVERITIES), st.data(), SEEDS)
+def test_every_sample_is_a_camera_image_with_its_whole_truth(severity, data, seed):
+    kind = data.draw(st.sampled_from(kinds(severity)))
+    drawn = sample(kind, seed, severity)
     assert drawn.image.shape == drawn.fault_mask.shape == (480, 640)
     assert drawn.image.dtype == drawn.fault_mask.dtype == np.uint8
     assert drawn.label_class == (kind if kind in CLASSES else "unknown")
     assert set(np.unique(drawn.fault_mask)) <= {0, 255}
-    assert 0 <= drawn.severity <= 1
+    assert 0 <= drawn.fault.severity <= 1
+    assert (drawn.fault.kind == "") == (kind == "no_fail")
     json.dumps(drawn.parameters)
 
 
 @settings(max_examples=40)
+@given(st.sampled_from(sorted(SIZES)), SEEDS)
+def test_a_fault_is_as_large_as_asked(kind, seed):
+    sizes = SIZES[kind]
+    small, gross, any_size = (sample(kind, seed, severity).fault for severity in ("small", "gross", "all"))
+    assert sizes.smallest <= small.size <= sizes.gross <= gross.size <= sizes.largest
+    assert sizes.smallest <= any_size.size <= sizes.largest
+    assert small.severity <= any_size.severity <= gross.severity or small.severity < gross.severity
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from(("half_printed", "not_fully_printed", "smear", "spatter", "scratch", "oil_spot", "specks")), SEEDS
+)
+def test_the_box_frames_what_a_small_fault_changes(kind, seed):
+    kind = kind if kind in UNKNOWNS else f"fail_label_{kind}"
+    drawn = sample(kind, seed, "small")
+    left, top, width, height = drawn.box
+    mask = drawn.fault_mask > 0
+    assert mask[top : top + height, left : left + width].sum() == mask.sum() > 0
+
+
+def test_only_kinds_that_have_small_faults_are_drawn_small():
+    assert {"no_fail", "scratch", "fail_label_not_fully_printed"} <= set(kinds("small"))
+    with pytest.raises(ValueError, match="'lamp_off' is not a kind of label"):
+        sample("lamp_off", 1, "small")
+
+
+@settings(max_examples=30)
 @given(SEEDS)
 def test_the_angles_are_those_of_the_product(seed):
-    assert 3 <= abs(sample("fail_label_crooked_print", seed).parameters["angle_deg"]) <= 15
+    assert 2.5 <= abs(sample("fail_label_crooked_print", seed).parameters["angle_deg"]) <= 15
+    assert 3 <= abs(sample("fail_label_crooked_print", seed, "gross").parameters["angle_deg"]) <= 15
     assert abs(sample("no_fail", seed).parameters["angle_deg"]) <= 1.5
+
+
+@pytest.mark.parametrize("style", sorted(STYLES))
+def test_the_data_matrix_of_a_good_label_says_the_same_as_its_text(style):
+    for seed in range(12):
+        drawn = sample("no_fail", seed, style=style)
+        (code,) = zxingcpp.read_barcodes(drawn.image)
+        text = drawn.text
+        assert code.content_type == zxingcpp.ContentType.GS1
+        day = text["date"].replace("-", "")[2:]
+        assert code.text == text["code"] == f"(01){GTINS[text['part_number']]}(11){day}(10){text['lot']}"
+
+
+def test_part_numbers_have_valid_gtins_of_their_own():
+    """GS1 General Specifications: weights 3 and 1 from the left make a multiple of 10."""
+    assert len(set(GTINS.values())) == len(GTINS)
+    for gtin in GTINS.values():
+        assert len(gtin) == 14
+        assert sum(int(digit) * (1 if place % 2 else 3) for place, digit in enumerate(gtin)) % 10 == 0
+
+
+@pytest.mark.parametrize("font", sorted({font for style in STYLES.values() for font in style.fonts}))
+def test_the_places_of_characters_hold_all_ink_of_letters_and_digits(font):
+    text = random_text(np.random.default_rng(3))
+    label = printing.draw_print(text.lines, text.code, font)
+    characters = label.characters()
+    assert "".join(character for character, _ in characters) == re.sub(r"[^A-Z0-9]", "", "".join(text.lines))
+    rest = label.ink.copy()
+    for _, area in characters:
+        assert label.ink[area.slices].sum() > 30
+        rest[area.slices] = 0
+    rest[:60, :54] = rest[84:, 264:] = 0  # mark and Data Matrix
+    assert rest.sum() < 0.08 * label.ink.sum()  # colon and hyphens
+
+
+def test_a_small_loss_is_at_most_a_tenth_of_the_ink_and_a_gross_one_at_least():
+    kind = "fail_label_not_fully_printed"
+    small = [sample(kind, seed, "small").fault for seed in range(40)]
+    assert {fault.kind for fault in small} == {"character", "dots", "dead_nozzle", "hole"}
+    assert all(0 < fault.severity <= 0.1 and fault.size < 60 for fault in small)
+    assert all(sample(kind, seed, "gross").fault.severity >= 0.1 for seed in range(15))
+
+
+@settings(max_examples=20)
+@given(st.sampled_from(("spatter", "scratch")), SEEDS)
+def test_spatter_adds_ink_and_a_scratch_takes_it_off(kind, seed):
+    before, after = (sample(one, seed).ink.astype(int) for one in ("no_fail", kind))
+    drawn = sample(kind, seed)
+    inside = drawn.ink[drawn.fault_mask > 0].mean()
+    assert inside > 150 if kind == "spatter" else inside < 100
+    assert before.shape == after.shape
 
 
 @settings(max_examples=20)
@@ -56,10 +143,10 @@ def test_only_a_faulty_print_has_a_fault_region_and_it_lies_on_the_label(seed):
     assert inside.sum() >= 0.95 * (half.fault_mask > 0).sum()
 
 
-def test_a_half_print_misses_between_15_and_60_percent():
-    lost = [sample("fail_label_half_printed", seed).parameters["missing_share"] for seed in range(60)]
-    assert 0.15 <= min(lost) < 0.25
-    assert 0.5 < max(lost) <= 0.6
+def test_a_half_print_loses_from_15_px_to_60_percent():
+    lost = [sample("fail_label_half_printed", seed).fault.size for seed in range(60)]
+    assert 15 <= min(lost) < 20
+    assert 180 < max(lost) <= 0.6 * printing.WIDTH_PX
 
 
 def test_unknowns_differ_from_good_labels_as_they_should():
@@ -83,7 +170,7 @@ def test_same_seed_same_bytes_whatever_the_number_of_workers(tmp_path):
         arguments = ["render", str(tmp_path / name), "--count-per-class", "3", "--unknowns-per-kind", "1", "--masks"]
         assert synthesize.main([*arguments, "--workers", workers, "--seed", seed]) == 0
     one = fingerprints(tmp_path / "one")
-    assert len(one) == 2 * (3 * 4 + 12) + 1
+    assert len(one) == 2 * (3 * len(CLASSES) + len(UNKNOWNS)) + 1
     assert one == fingerprints(tmp_path / "two")
     assert one != fingerprints(tmp_path / "other")
 
@@ -96,6 +183,11 @@ def test_a_flat_folder_is_a_line_in_random_order(tmp_path):
     assert [row["file"] for row in rows] == [f"{number:06d}.png" for number in range(60)]
     assert 15 < sum(row["class"] == "unknown" for row in rows) < 45
     assert all((row["class"] == "unknown") == bool(row["kind"]) for row in rows)
+    assert all((row["class"] == "no_fail") == (not row["fault"]) for row in rows)
+    assert all(bool(row["size"]) == bool(row["unit"]) for row in rows)
+    assert {"part_number", "lot", "date", "code"} <= set(json.loads(rows[0]["text"]))
+    small = next(row for row in rows if row["fault"] == "character")
+    assert len(json.loads(small["box"])) == 4
 
 
 def test_nothing_is_mixed_into_a_folder_that_holds_something(tmp_path, capsys):

@@ -1,9 +1,10 @@
 """Make synthetic labels, mix them with real photos, and measure how similar they are.
 
-`render` draws filters with printed labels: four classes of print and twelve kinds of unknown labels, each with its
-complete truth. Unknown labels are for testing a model, never for training it. `compose` makes new photos from real ones:
-it lifts prints or faults from some photos and puts them onto others. `mix` makes a training set of real and synthetic
-photos; its test photos stay real. `score` measures how similar synthetic photos are to real ones, and whether they help.
+`render` draws filters with printed labels: four classes of print and sixteen kinds of unknown labels, with faults from small
+to gross. Each image has its complete truth: fault, size, place, text and code. Unknown labels are for testing a model, never
+for training it. `compose` makes new photos from real ones: it lifts prints or faults from some photos and puts them onto
+others. `mix` makes a training set of real and synthetic photos; its test photos stay real. `score` measures how similar
+synthetic photos are to real ones, and whether they help.
 """
 
 import argparse

@@ -9,6 +9,7 @@ from pathlib import Path
 from inspectd.terminal import progress_bar
 from inspectd_tools.cli import Verbs, add_verb, not_negative, refuse_used_folder, share
 from inspectd_tools.synthetic.render.dataset import folders_of_classes, mixed_stream, write
+from inspectd_tools.synthetic.render.severity import SEVERITIES, Severity
 from inspectd_tools.synthetic.render.style import STYLES
 
 _EXAMPLES = """\
@@ -33,6 +34,7 @@ class Options:
     unknown_share: float
     masks: bool
     style: str
+    severity: Severity
     seed: int
     workers: int
 
@@ -56,6 +58,13 @@ def add_render(verbs: Verbs) -> None:
         default="training",
         help="plant: another fabric, font, light and camera, to use in place of real photos; default: training",
     )
+    verb.add_argument(
+        "--severity",
+        choices=SEVERITIES,
+        default="all",
+        help="gross: only faults that are seen from afar, for training; small: only smaller ones, down to what a careful "
+        "person would just reject; default: all",
+    )
     verb.add_argument("--seed", type=not_negative, default=0, help="the same seed gives the same bytes; default: 0")
     verb.add_argument(
         "--workers", type=not_negative, default=os.cpu_count(), metavar="N", help="processes; default: all cores"
@@ -66,16 +75,19 @@ def add_render(verbs: Verbs) -> None:
 def _render(options: Options, verb: argparse.ArgumentParser) -> None:
     refuse_used_folder(verb, options.out)
     if options.flat:
-        orders = mixed_stream(options.count, options.unknown_share, options.seed)
+        orders = mixed_stream(options.count, options.unknown_share, options.seed, options.severity)
     else:
-        orders = folders_of_classes(options.count_per_class, options.unknowns_per_kind, options.seed)
+        orders = folders_of_classes(options.count_per_class, options.unknowns_per_kind, options.seed, options.severity)
     if not orders:
         verb.error("nothing to render: all counts are 0")
     start_s = time.monotonic()
     workers, style = max(1, options.workers), STYLES[options.style]
     with progress_bar() as progress:
         task = progress.add_task("render", total=len(orders))
-        for _ in write(orders, options.out, masks=options.masks, workers=workers, style=style):
+        rendered = write(
+            orders, options.out, masks=options.masks, workers=workers, style=style, severity=options.severity
+        )
+        for _ in rendered:
             progress.advance(task)
     seconds = time.monotonic() - start_s
     print(f"{len(orders)} images in {seconds:.1f} s ({len(orders) / seconds:.0f}/s) -> {options.out}")

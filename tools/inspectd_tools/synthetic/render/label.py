@@ -1,15 +1,16 @@
 """One rendered label with its complete truth."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd_tools.synthetic.render import printing
+from inspectd_tools.synthetic.render import printing, unknowns
 from inspectd_tools.synthetic.render.camera import take_photo
 from inspectd_tools.synthetic.render.incomplete_print import incomplete
+from inspectd_tools.synthetic.render.label_text import LabelText, random_text
+from inspectd_tools.synthetic.render.placement import Matrix, corners, filled, placed, placement
 from inspectd_tools.synthetic.render.scene import (
     FILTER_BOTTOM,
     FILTER_LEFT,
@@ -21,8 +22,8 @@ from inspectd_tools.synthetic.render.scene import (
     Scene,
     draw_scene,
 )
+from inspectd_tools.synthetic.render.severity import SIZES, Severity
 from inspectd_tools.synthetic.render.style import TRAINING, Style
-from inspectd_tools.synthetic.render.unknowns import foreign_object, oil_spot, other_label, smeared
 
 CLASSES = ("fail_label_crooked_print", "fail_label_half_printed", "fail_label_not_fully_printed", "no_fail")
 UNKNOWNS = (
@@ -38,20 +39,40 @@ UNKNOWNS = (
     "lamp_off",
     "lamp_overexposed",
     "camera_knocked",
+    "spatter",
+    "scratch",
+    "specks",
+    "shifted_print",
 )
+_NO_PRINT = ("no_filter", "blank_filter", "wrong_product")
 
-Matrix = NDArray[np.float64]
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The default is that of a good label."""
+
+    kind: str = ""
+    """One of UNKNOWNS; for the classes of print: crooked, half, or how the print is incomplete, such as character."""
+    size: float | None = None
+    """Of graded kinds; `SIZES` and `incomplete_print.Incomplete.lost_px` say of what."""
+    unit: str = ""
+    severity: float = 0.0
+    """0 mildest .. 1 worst."""
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A label while it is drawn. Each kind of unknown label changes it at one stage."""
+    """A label while it is drawn. Each kind of fault changes it at one stage."""
 
     rng: np.random.Generator
     style: Style
     scene: Scene
+    text: LabelText
     print: printing.Print
     placement: Matrix
+    fault: Fault
+    ink: Grey
+    mask: NDArray[np.uint8]
     exposure: float | None = None
     defocus_px: float | None = None
     parameters: dict[str, object] = field(default_factory=dict)
@@ -65,65 +86,88 @@ class Sample:
     """One of CLASSES, or 'unknown'."""
     kind: str
     """One of UNKNOWNS; '' for a label of CLASSES."""
-    severity: float
-    """0 mildest .. 1 worst; 0 for good labels, 1 for unknown ones."""
+    fault: Fault
     polygon: NDArray[np.float32]
     """(4, 2) corners of the label box in px: top left, top right, bottom right, bottom left."""
     fault_mask: NDArray[np.uint8]
     """(480, 640), 255 where the fault is visible."""
     ink: NDArray[np.uint8]
     """(480, 640), coverage 0..255 of the print that reached the fabric, before lens and sensor."""
-    text: tuple[str, ...]
+    text: dict[str, str]
+    """Field -> what the print says; empty if another print or none is on the label."""
     parameters: dict[str, object]
 
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """left, top, width, height of the fault in px; None if it has no place, as a lamp that is off."""
+        left, top, width, height = cv2.boundingRect(self.fault_mask)
+        return (left, top, width, height) if width else None
 
-def render(kind: str, rng: np.random.Generator, style: Style = TRAINING) -> Sample:
-    """Render one of CLASSES or UNKNOWNS. The same generator state gives the same bytes.
+
+def kinds(severity: Severity) -> tuple[str, ...]:
+    """The classes, then the kinds of unknown labels, of which there are some of this severity."""
+    graded = {*SIZES, "fail_label_not_fully_printed", "no_fail"}
+    return tuple(kind for kind in CLASSES + UNKNOWNS if severity != "small" or kind in graded)
+
+
+def render(kind: str, rng: np.random.Generator, style: Style = TRAINING, severity: Severity = "all") -> Sample:
+    """Render one of `kinds(severity)`. The same generator state gives the same bytes.
 
     Raises ValueError for any other kind.
     """
-    if kind not in CLASSES + UNKNOWNS:
-        raise ValueError(f"{kind!r} is not a kind of label; the kinds are {', '.join(CLASSES + UNKNOWNS)}")
-    draft = _draft(kind, rng, style)
-    whole = _placed(draft.print.ink, draft.placement) * draft.scene.fabric
-    severity, ink, mask = _printed(kind, draft, whole)
-    scene = _apply_ink(draft, ink)
-    if kind in _ON_TOP:
-        scene, spot = _ON_TOP[kind](scene, rng)
-        mask = np.maximum(mask, spot)
+    if kind not in kinds(severity):
+        raise ValueError(f"{kind!r} is not a kind of label ({severity}); the kinds are {', '.join(kinds(severity))}")
+    draft = _draft(kind, rng, style, severity)
+    _print(kind, draft, severity)
+    scene = _on_top(kind, draft, _apply_ink(draft))
     pose = _pose(kind, draft)
     scene = cv2.warpAffine(scene, pose, (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    mask = cv2.warpAffine(mask, pose, (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_NEAREST)
     image, camera = take_photo(scene, rng, style, exposure=draft.exposure, defocus_px=draft.defocus_px)
     return Sample(
         image=image,
         label_class=kind if kind in CLASSES else "unknown",
         kind="" if kind in CLASSES else kind,
-        severity=severity,
-        polygon=_corners(pose, draft.placement),
-        fault_mask=mask,
-        ink=cv2.warpAffine((ink * 255).astype(np.uint8), pose, (WIDTH_PX, HEIGHT_PX)),
-        text=draft.print.text,
+        fault=draft.fault,
+        polygon=corners(np.vstack([pose, [0, 0, 1]]) @ draft.placement),
+        fault_mask=cv2.warpAffine(draft.mask, pose, (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_NEAREST),
+        ink=cv2.warpAffine((draft.ink * 255).astype(np.uint8), pose, (WIDTH_PX, HEIGHT_PX)),
+        text={} if kind in _NO_PRINT else draft.text.truth,
         parameters={**draft.parameters, **camera, "font": draft.print.font},
     )
 
 
-def _draft(kind: str, rng: np.random.Generator, style: Style) -> _Draft:
+def _draft(kind: str, rng: np.random.Generator, style: Style, severity: Severity) -> _Draft:
     scene = draw_scene(rng, style, with_filter=kind != "no_filter")
-    label = printing.draw_print(rng, style.fonts)
+    font, text = str(rng.choice(style.fonts)), random_text(rng)
+    label = printing.draw_print(text.lines, text.code, font)
+    fault = _fault(kind, rng, severity)
+    size = fault.size or 0.0
     angle = float(rng.uniform(-style.good_angle_deg, style.good_angle_deg))
+    centre = np.array([(FILTER_LEFT + FILTER_RIGHT) / 2, (FILTER_TOP + FILTER_BOTTOM) / 2])
     shift = rng.uniform(-style.label_shift_px, style.label_shift_px, 2)
-    if kind == "fail_label_crooked_print":
-        angle = float(rng.choice([-1, 1]) * rng.uniform(*style.crooked_angle_deg))
-    if kind == "upside_down":
-        angle += 180
-    centre = np.array([(FILTER_LEFT + FILTER_RIGHT) / 2, (FILTER_TOP + FILTER_BOTTOM) / 2]) + shift
-    draft = _Draft(rng, style, scene, label, _placement(centre, angle), parameters={"angle_deg": angle})
-    if kind == "fail_label_half_printed":
-        missing = float(rng.uniform(*style.half_missing_share))
-        centre[0] = FILTER_LEFT + (0.5 - missing) * printing.WIDTH_PX
-        draft.placement = _placement(centre, angle)
-        draft.parameters["missing_share"] = missing
+    match kind:
+        case "fail_label_crooked_print":
+            angle = float(rng.choice([-1, 1])) * size
+        case "fail_label_half_printed":
+            shift[0] = FILTER_LEFT - size + printing.WIDTH_PX / 2 - centre[0]
+        case "shifted_print":
+            direction = rng.uniform(0, 2 * np.pi)
+            shift = size * np.array([np.cos(direction), np.sin(direction)])
+        case "upside_down":
+            angle += 180
+    where = placement(centre + shift, angle)
+    draft = _Draft(
+        rng,
+        style,
+        scene,
+        text,
+        label,
+        where,
+        fault,
+        ink=placed(label.ink, where) * scene.fabric,
+        mask=np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8),
+        parameters={"angle_deg": angle, "shift_px": shift.tolist()},
+    )
     if kind == "lamp_off":
         draft.exposure = float(rng.uniform(0.02, 0.12))
     if kind == "lamp_overexposed":
@@ -133,62 +177,76 @@ def _draft(kind: str, rng: np.random.Generator, style: Style) -> _Draft:
     return draft
 
 
-def _printed(kind: str, draft: _Draft, whole: Grey) -> tuple[float, Grey, NDArray[np.uint8]]:
-    """Severity of the fault, the ink that reached the fabric, and the mask of the fault."""
-    rng, style = draft.rng, draft.style
-    nothing = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
-    box = _filled(cv2.transform(_box()[None], draft.placement[:2])[0])
+def _fault(kind: str, rng: np.random.Generator, severity: Severity) -> Fault:
+    if kind == "no_fail":
+        return Fault()
+    name = kind.removeprefix("fail_label_")
+    if kind not in SIZES:
+        return Fault(name, severity=1.0)
+    sizes = SIZES[kind]
+    size = sizes.draw(rng, severity)
+    return Fault(name, size, sizes.unit, sizes.severity(size))
+
+
+def _print(kind: str, draft: _Draft, severity: Severity) -> None:
+    """What is wrong with the ink."""
+    rng, whole, size = draft.rng, draft.ink, draft.fault.size or 0.0
+    box = filled(corners(draft.placement))
     match kind:
-        case "fail_label_crooked_print":
-            low, high = style.crooked_angle_deg
-            return (abs(float(str(draft.parameters["angle_deg"]))) - low) / (high - low), whole, box
+        case "fail_label_crooked_print" | "shifted_print":
+            draft.mask = box
         case "fail_label_half_printed":
-            low, high = style.half_missing_share
-            missing = float(str(draft.parameters["missing_share"]))
-            lost = box.copy()
-            lost[:, FILTER_LEFT + 12 :] = 0
-            return (missing - low) / (high - low), whole, lost
+            draft.mask = box
+            draft.mask[:, FILTER_LEFT + 12 :] = 0
         case "fail_label_not_fully_printed":
-            kept, way, share = incomplete(draft.print.ink, rng)
-            draft.parameters |= {"way": way, "lost_share": share}
-            ink = _placed(kept, draft.placement) * draft.scene.fabric
-            return min(1.0, share), ink, ((whole - ink) > 0.3).astype(np.uint8) * 255
-        case "no_fail":
-            return 0.0, whole, nothing
+            left = incomplete(draft.print, rng, severity)
+            draft.ink = placed(left.ink, draft.placement) * draft.scene.fabric
+            draft.mask = ((whole - draft.ink) > 0.3).astype(np.uint8) * 255
+            draft.fault = Fault(left.way, left.lost_px, "px", left.lost_share)
+            draft.parameters["lost_share"] = left.lost_share
         case "no_filter" | "blank_filter":
-            return 1.0, np.zeros_like(whole), nothing
+            draft.ink = np.zeros_like(whole)
         case "double_print":
-            return 1.0, np.maximum(whole, _second_print(draft)), box
+            draft.ink, draft.mask = np.maximum(whole, _second_print(draft, size)), box
         case "wrong_product":
-            return 1.0, other_label(draft.rng) * draft.scene.fabric, box
+            draft.ink, draft.mask = unknowns.other_label(rng) * draft.scene.fabric, box
         case "smear":
-            return 1.0, smeared(whole, rng), box
-        case _:
-            return 1.0, whole, nothing
+            draft.ink, draft.mask = unknowns.smeared(whole, size, rng)
+        case "spatter":
+            draft.ink, draft.mask = unknowns.spattered(whole, size, rng)
+        case "scratch":
+            draft.ink, draft.mask = unknowns.scratched(whole, size, rng)
 
 
-def _second_print(draft: _Draft) -> Grey:
-    rng = draft.rng
+def _second_print(draft: _Draft, distance: float) -> Grey:
+    angle = draft.rng.uniform(0, 2 * np.pi)
     offset = np.eye(3)
-    offset[:2, 2] = rng.choice([-1, 1], 2) * rng.uniform((10, 8), (40, 26))
-    again = draft.placement @ offset
-    return _placed(draft.print.ink, again) * draft.scene.fabric
+    offset[:2, 2] = distance * np.array([np.cos(angle), np.sin(angle)])
+    return placed(draft.print.ink, draft.placement @ offset) * draft.scene.fabric
 
 
-_ON_TOP: dict[str, Callable[[Grey, np.random.Generator], tuple[Grey, NDArray[np.uint8]]]] = {
-    "oil_spot": oil_spot,
-    "foreign_object": foreign_object,
-}
-
-
-def _apply_ink(draft: _Draft, ink: Grey) -> Grey:
+def _apply_ink(draft: _Draft) -> Grey:
     """Ink soaks into fabric: its edges blur a little, and the weave shows through."""
     rng, style = draft.rng, draft.style
-    ink = cv2.GaussianBlur(ink, (0, 0), float(rng.uniform(0.5, 0.9)))
+    ink = cv2.GaussianBlur(draft.ink, (0, 0), float(rng.uniform(0.5, 0.9)))
     density = float(rng.uniform(*style.ink_density))
     draft.parameters["ink_density"] = density
     coverage = np.clip(ink * (density + 0.07 * draft.scene.weave), 0, 1)
     return draft.scene.image * (1 - coverage) + float(rng.uniform(*style.ink_grey)) * coverage
+
+
+def _on_top(kind: str, draft: _Draft, scene: Grey) -> Grey:
+    """What is on the label besides ink."""
+    rng, size = draft.rng, draft.fault.size or 0.0
+    match kind:
+        case "oil_spot":
+            scene, draft.mask = unknowns.oil_spot(scene, size, rng)
+        case "foreign_object":
+            scene, draft.mask = unknowns.foreign_object(scene, size, rng)
+        case "specks":
+            box = filled(corners(draft.placement))
+            scene, draft.mask = unknowns.specked(scene, box, draft.scene.fabric, size, rng)
+    return scene
 
 
 def _pose(kind: str, draft: _Draft) -> Matrix:
@@ -201,31 +259,3 @@ def _pose(kind: str, draft: _Draft) -> Matrix:
     matrix[:, 2] += rng.uniform(-style.pose_shift_px, style.pose_shift_px, 2)
     draft.parameters["pose_angle_deg"] = angle
     return matrix
-
-
-def _placement(centre: NDArray[np.float64], angle_deg: float) -> Matrix:
-    """(3, 3) from label coordinates to the scene; angles count clockwise on the image."""
-    matrix = np.eye(3)
-    matrix[:2] = cv2.getRotationMatrix2D((printing.WIDTH_PX / 2, printing.HEIGHT_PX / 2), -angle_deg, 1.0)
-    matrix[:2, 2] += centre - np.array([printing.WIDTH_PX / 2, printing.HEIGHT_PX / 2])
-    return matrix
-
-
-def _placed(ink: Grey, placement: Matrix) -> Grey:
-    return cv2.warpAffine(ink, placement[:2], (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_LINEAR)
-
-
-def _box() -> NDArray[np.float64]:
-    width, height = printing.WIDTH_PX, printing.HEIGHT_PX
-    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-
-
-def _corners(pose: Matrix, placement: Matrix) -> NDArray[np.float32]:
-    whole = np.vstack([pose, [0, 0, 1]]) @ placement
-    return cv2.transform(_box()[None], whole[:2])[0].astype(np.float32)
-
-
-def _filled(corners: NDArray[np.float64]) -> NDArray[np.uint8]:
-    mask = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
-    cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 255)
-    return mask

@@ -1,46 +1,83 @@
-"""The print: a fixed layout (mark, part number, lot, date, data matrix) with random contents, as ink coverage 0..1."""
+"""The print: a fixed layout (mark, part number, lot, date, time, Data Matrix) of any text, as ink coverage 0..1."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import zxingcpp
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH_PX, HEIGHT_PX = 372, 206
 """Size of the label box."""
-
-PART_NUMBERS = ("09G 325 429 A", "02E 305 051 C", "0BH 325 183 B", "0AM 325 433 E", "0B5 325 330 A", "0CK 301 515 D")
+MODULE_PX = 6
+"""Side of a module of the Data Matrix."""
 
 Ink = NDArray[np.float32]
+
+
+class Area(NamedTuple):
+    """In px of the label box."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Of an array (h, w)."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 @dataclass(frozen=True, slots=True)
 class Print:
     ink: Ink
     """(HEIGHT_PX, WIDTH_PX), coverage 0..1."""
-    text: tuple[str, ...]
+    lines: tuple[tuple[str, Area], ...]
+    """Text and place of each line."""
     font: str
 
+    def characters(self) -> list[tuple[str, Area]]:
+        """Each letter and digit with its place, line by line."""
+        found = []
+        for text, area in self.lines:
+            ends = [0, *(_FACES[self.font](text[: end + 1], area.height).shape[1] for end in range(len(text)))]
+            across = area.width / ends[-1]
+            for place, character in enumerate(text):
+                if character.isalnum():
+                    left, right = (round(area.left + across * end) for end in ends[place : place + 2])
+                    found.append((character, Area(left, area.top, right - left, area.height)))
+        return found
 
-def draw_print(rng: np.random.Generator, fonts: tuple[str, ...]) -> Print:
-    """A complete print without faults, with random contents."""
-    font = str(rng.choice(fonts))
-    text = (
-        str(rng.choice(PART_NUMBERS)),
-        f"LOT {rng.integers(1000, 9999)}-{rng.integers(10, 99)}",
-        f"{rng.integers(2024, 2028)}-{rng.integers(1, 13):02d}-{rng.integers(1, 29):02d}",
-        f"{rng.integers(0, 24):02d}:{rng.integers(0, 60):02d} S{rng.integers(1, 4)}",
-    )
+
+_LINES = (
+    # left, top, height, largest width
+    (62, 6, 40, WIDTH_PX - 62),
+    (0, 70, 30, 240),
+    (0, 118, 30, 240),
+    (0, 166, 30, 240),
+)
+
+
+def draw_print(lines: Sequence[str], code: str, font: str) -> Print:
+    """A complete print without faults: four lines of text, and a Data Matrix of the GS1 element string `code`.
+
+    Raises ValueError if `code` is not an element string such as `(01)09521234500018(10)7481-83`.
+    """
     ink = np.zeros((HEIGHT_PX, WIDTH_PX), np.float32)
     _put(ink, _mark(), 0, 4)
-    _put(ink, _line(text[0], font, 40, WIDTH_PX - 62), 62, 6)
-    _put(ink, _line(text[1], font, 30, 240), 0, 70)
-    _put(ink, _line(text[2], font, 30, 240), 0, 118)
-    _put(ink, _line(text[3], font, 30, 240), 0, 166)
-    _put(ink, _data_matrix(rng), WIDTH_PX - 112, 84)
-    return Print(ink, text, font)
+    areas = []
+    for text, (left, top, height_px, width_px) in zip(lines, _LINES, strict=True):
+        line = _line(text, font, height_px, width_px)
+        _put(ink, line, left, top)
+        areas.append((text, Area(left, top, line.shape[1], line.shape[0])))
+    matrix = _data_matrix(code)
+    _put(ink, matrix, WIDTH_PX - matrix.shape[1], 84)
+    return Print(ink, tuple(areas), font)
 
 
 def _put(ink: Ink, stamp: Ink, left: int, top: int) -> None:
@@ -68,11 +105,13 @@ def _small_dots(text: str, height_px: int) -> Ink:
     return _bitmap(text, height_px, 0.43)
 
 
+_BITMAP_ROWS = slice(2, 9)
+"""Of Pillow's bitmap font, where digits and capitals are."""
+
+
 def _bitmap(text: str, height_px: int, drop_radius: float) -> Ink:
     bitmap = _bitmap_font().getmask(text)
-    pixels = np.asarray(bitmap, np.uint8).reshape(bitmap.size[::-1]) > 0
-    rows = np.flatnonzero(pixels.any(axis=1))
-    pixels = pixels[rows[0] : rows[-1] + 1]
+    pixels = np.asarray(bitmap, np.uint8).reshape(bitmap.size[::-1])[_BITMAP_ROWS] > 0
     pitch = max(3, round(height_px / pixels.shape[0]))
     return np.kron(pixels.astype(np.float32), _drop(pitch, drop_radius))
 
@@ -134,10 +173,8 @@ def _ink(coverage: NDArray[np.uint8]) -> Ink:
     return np.divide(coverage, 255, dtype=np.float32)
 
 
-def _data_matrix(rng: np.random.Generator, modules: int = 14, pitch: int = 8) -> Ink:
-    """Looks like a Data Matrix (ISO/IEC 16022): solid left and bottom edge, clocked top and right, random inside."""
-    cells = rng.random((modules, modules)) < 0.5
-    cells[:, 0] = cells[-1, :] = True
-    cells[0, :] = np.arange(modules) % 2 == 0
-    cells[:, -1] = np.arange(modules) % 2 == 1
-    return cells.repeat(pitch, axis=0).repeat(pitch, axis=1).astype(np.float32)
+def _data_matrix(code: str) -> Ink:
+    """ISO/IEC 16022, ECC 200, as a GS1 DataMatrix; without quiet zone, the fabric is its quiet zone."""
+    symbol = zxingcpp.create_barcode(code, zxingcpp.BarcodeFormat.DataMatrix, gs1=True)
+    dark = np.asarray(symbol.to_image(scale=1, add_quiet_zones=False)) == 0
+    return dark.repeat(MODULE_PX, axis=0).repeat(MODULE_PX, axis=1).astype(np.float32)

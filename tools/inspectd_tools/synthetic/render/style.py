@@ -23,8 +23,6 @@ class Style:
     pose_angle_deg: float = 0.8
     label_shift_px: float = 7
     good_angle_deg: float = 1.5
-    crooked_angle_deg: Range = (3, 15)
-    half_missing_share: Range = (0.15, 0.6)
     exposure: Range = (0.88, 1.1)
     light_slope: float = 0.16
     vignetting: Range = (0.02, 0.16)
