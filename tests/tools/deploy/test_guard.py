@@ -93,7 +93,7 @@ def test_the_card_keeps_its_text_and_gets_the_section(guarded):
     assert [line for line in new.splitlines() if line.startswith("## ") and line in headings] == headings
     assert new.count("\n## Small faults\n") == 1
     section = new.partition("## Small faults\n")[2].partition("\n## ")[0]
-    assert "Fitted to 22 good photos of 640x480 px" in section
+    assert "Fitted to 22 good photos (" in section
     assert "with 11 other good photos" in section
     assert "On 11 test photos that were used for no choice" in section
     assert "| spatter of ink, 32 px across | 11 |" in section
