@@ -42,6 +42,15 @@ class Images:
             tuple(self.digests[place] for place in places),
         )
 
+    def joined(self, other: "Images") -> "Images":
+        """These images, then the others."""
+        return Images(
+            self.files + other.files,
+            np.concatenate([self.pixels, other.pixels]),
+            np.concatenate([self.labels, other.labels]),
+            self.digests + other.digests,
+        )
+
 
 def load_images(files: Sequence[tuple[Path, int]], spec: InputSpec, what: str = "decode") -> Images:
     """The photos of all (path, label), in this order. Raises ConfigError naming a broken file."""
@@ -51,7 +60,9 @@ def load_images(files: Sequence[tuple[Path, int]], spec: InputSpec, what: str = 
         )
     return Images(
         tuple(path for path, _ in files),
-        np.concatenate([pixels for pixels, _ in decoded]),
+        np.concatenate(
+            [np.empty((0, spec.channels, spec.height, spec.width), np.uint8), *(pixels for pixels, _ in decoded)]
+        ),
         np.array([label for _, label in files], np.int64),
         tuple(digest for _, digest in decoded),
     )

@@ -21,7 +21,7 @@ from inspectd.files.text_file import one_line, shown
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 UNKNOWN = "unknown_"
-_COLUMNS = ("path", "class", "label", "split", "group", "sha256")
+COLUMNS = ("path", "class", "label", "split", "group", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,14 @@ def write_manifest(manifest: DataManifest, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        for photo in manifest.photos:
-            name, place = manifest.names[photo.label], relative(photo.path, path.parent)
-            writer.writerow((place, name, photo.label, photo.split, photo.group, photo.sha256))
+        writer.writerow(COLUMNS)
+        writer.writerows(row_of(photo, manifest, path.parent) for photo in manifest.photos)
+
+
+def row_of(photo: Photo, manifest: DataManifest, folder: Path) -> tuple[object, ...]:
+    """The cells of COLUMNS in a table that is in `folder`."""
+    name, place = manifest.names[photo.label], relative(photo.path, folder)
+    return place, name, photo.label, photo.split, photo.group, photo.sha256
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -84,7 +88,7 @@ def read_manifest(path: Path, *needed: Split) -> DataManifest:
     groups: dict[str, Split] = {}
     files: dict[str, Photo] = {}
     photos = []
-    for row in read_csv(path, _COLUMNS):
+    for row in read_csv(path, COLUMNS):
         photo = _photo(row, path)
         if by_label.setdefault(photo.label, row["class"]) != row["class"]:
             raise _refusal(path, row, f"label {photo.label} is {by_label[photo.label]}, not {row['class']}")
@@ -119,7 +123,7 @@ def read_manifest(path: Path, *needed: Split) -> DataManifest:
 
 
 def _photo(row: CsvRow, path: Path) -> Photo:
-    for column in _COLUMNS:
+    for column in COLUMNS:
         if not row[column]:
             raise _refusal(path, row, f"{column} is empty")
     if row["split"] not in SPLITS:

@@ -3,6 +3,8 @@
 The calibration images choose the threshold. The test images are used for no choice. None of them may be images that the
 network was trained with. They come from the manifest of the training (its val and test photos), or from folders with one
 folder of photos per class; folders whose names begin with `unknown_` hold images of which the engine must be uncertain.
+After a training with cross-validation, the photos of train and val choose the threshold, each judged by a network that did not
+learn from its part.
 """
 
 import argparse
@@ -15,11 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from inspectd.errors import ConfigError
 from inspectd.files.csv_file import is_csv
 from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, new_parser
+from inspectd_tools.deploy import cross_validated, further_photos
 from inspectd_tools.deploy.bundle import Model, architecture, described, golden_places, listed, write_golden
 from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.card.card import write_card
@@ -37,8 +41,10 @@ from inspectd_tools.deploy.threshold_curve import write_tradeoff
 from inspectd_tools.deploy.threshold_report import bounds_table, other_bounds, summary
 from inspectd_tools.deploy.tries import charge
 from inspectd_tools.networks.exported import exported
+from inspectd_tools.networks.predict import Network
 from inspectd_tools.networks.runtimes import openvino_network
 from inspectd_tools.settings import TrainingSettings
+from inspectd_tools.training.out_of_fold import OutOfFold, read_out_of_fold
 from inspectd_tools.training.run_folder import git_commit, read_run, trained_with
 
 _GOLDEN_TOLERANCE = 0.02
@@ -145,21 +151,19 @@ def _build_beside(options: Options, calibration: Path, test: Path) -> None:
 def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str:
     """Write the bundle to the folder `options.out`, and return what is said about it."""
     settings, classifier, provenance = read_run(options.run)
+    crossed = None if options.calibration else read_out_of_fold(options.run)
     model = exported(classifier, settings.input)
     models = write_model_files(model, settings.input, options.out)
     network = openvino_network(options.out / "openvino" / "model.xml")
-    if not is_csv(calibration_photos):
-        print(
-            f"build_engine: {calibration_photos}: is a folder, so each file counts as a part of its own. If several photos show one "
-            "part, the bound is too low; give a manifest that groups them (tools/prepare_data.py)",
-            file=sys.stderr,
-        )
-    calibration = judge(calibration_photos, "val", settings, network)
+    calibration = _calibration(options, calibration_photos, crossed, settings, network)
     parity = check_parity(model, calibration, options.out)
     test = judge(test_photos, "test", settings, network)
 
     kinds = calibration.by_kind(settings)
-    fingerprint, remark = calibration.images.fingerprint, check_separate(trained_with(options.run), calibration, test)
+    fingerprint = calibration.images.fingerprint
+    # the photos of a cross-validation are those of the training
+    trained = trained_with(options.run) if crossed is None else {"train": {}, "val": {}}
+    remark = check_separate(trained, calibration, test) + (cross_validated.REMARK if crossed else "")
     alphas = options.alpha or (_lowest_bound(kinds),)
     tries = charge(options.run, kinds, fingerprint, alphas)
     threshold, *others = (calibrate(kinds, fingerprint, alpha, remark, tries) for alpha in alphas)
@@ -194,13 +198,42 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
     checks = check_guarantee(kinds, test.by_kind(settings), threshold)
     deciding = deciding_photos(calibration, settings, threshold)
     write_sheet(options.out, deciding)
-    photos = [*other_bounds([threshold, *others]), *deciding_section(deciding)]
+    tested = [] if crossed is None else [cross_validated.nested(crossed, settings, threshold.alpha)]
+    worth = further_photos.worth(kinds, threshold.value)
+    photos = [
+        *other_bounds([threshold, *others]),
+        *deciding_section(deciding),
+        *(line for one in tested for line in cross_validated.section(one)),
+        *further_photos.section(worth),
+    ]
     write_card(options.out, manifest, settings, classifier, test, [*offered, *plans], checks, photos)
     screen = console()
-    screen.print(bounds_table(threshold), deciding_table(deciding))
+    screen.print(bounds_table(threshold), deciding_table(deciding), further_photos.worth_table(worth))
     if len(tried) + len(plans) > 1:
         screen.print(precision_table([*tried, *plans], chosen))
-    return "\n".join([*map(summary, [threshold, *others]), *(check.sentence for check in checks)])
+    said = [*map(cross_validated.sentence, tested), *(check.sentence for check in checks)]
+    return "\n".join([*map(summary, [threshold, *others]), *said])
+
+
+def _calibration(
+    options: Options, photos: Path, crossed: OutOfFold | None, settings: TrainingSettings, network: Network
+) -> Judged:
+    """The photos that choose the threshold, judged. Raises ConfigError, also where they can't choose the one that is asked for."""
+    if crossed is not None:
+        for option, value in (("--precision", options.precision), ("--tensorrt", options.tensorrt)):
+            if value in ("bf16", "int8", "auto"):
+                raise ConfigError(
+                    f"{option} {value}: {options.run} was cross-validated in fp32, which says nothing of the threshold in another "
+                    f"arithmetic; leave {option} out, or give photos of other parts as --calibration"
+                )
+        return cross_validated.judge_out_of_fold(crossed, settings, network)
+    if not is_csv(photos):
+        print(
+            f"build_engine: {photos}: is a folder, so each file counts as a part of its own. If several photos show one "
+            "part, the bound is too low; give a manifest that groups them (tools/prepare_data.py)",
+            file=sys.stderr,
+        )
+    return judge(photos, "val", settings, network)
 
 
 def _lowest_bound(kinds: ByKind) -> float:

@@ -16,17 +16,35 @@ from inspectd_tools.settings import TrainingSettings
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Images and their `scores` (N, K). `names` of the labels: the classes, then the kinds of unknowns."""
+    """Images and their `scores` (N, K). `names` of the labels: the classes, then the kinds of unknowns.
+
+    `unseen`: (N, K) the scores by networks that did not learn from these images, where the network of `scores` did; None: it
+    did not. They choose the threshold.
+    """
 
     images: Images
     parts: NDArray[np.int32]
     """(N,) the number of the part that each image shows."""
     names: tuple[str, ...]
     scores: NDArray[np.float32]
+    unseen: NDArray[np.float32] | None = None
 
     def by(self, network: Network, what: str) -> "Judged":
-        """The same images with the scores of another network."""
-        return replace(self, scores=predict(network, self.images.pixels, what))
+        """The same images with the scores of another network: the same one in another arithmetic.
+
+        There are no networks of the folds in that arithmetic, so the logarithms of `unseen` are moved as much as those of
+        `scores`. This is good enough for small differences, such as those between two runtimes in fp32.
+        """
+        scores = predict(network, self.images.pixels, what)
+        if self.unseen is None:
+            return replace(self, scores=scores)
+        moved = _log(self.unseen) + _log(scores) - _log(self.scores)
+        return replace(self, scores=scores, unseen=np.exp(moved.clip(max=0)))
+
+    @property
+    def honest(self) -> NDArray[np.float32]:
+        """(N, K) the scores by networks that did not learn from these images."""
+        return self.scores if self.unseen is None else self.unseen
 
     def scores_by_class(self, place: int) -> dict[str, float]:
         """The scores of one image, as a manifest records them."""
@@ -35,7 +53,7 @@ class Judged:
 
     def certainty(self, settings: TrainingSettings) -> Values:
         """(N,) float32: the highest threshold at which each image passes; 0 if another class is at least as likely."""
-        return pass_certainty(self.scores, settings.classes.index(settings.pass_class))
+        return pass_certainty(self.honest, settings.classes.index(settings.pass_class))
 
     def by_kind(self, settings: TrainingSettings) -> ByKind:
         return ByKind.of(self.certainty(settings), self.images.labels, self.parts, self.names, settings.pass_class)
@@ -44,6 +62,10 @@ class Judged:
         """How many images of the classes have their largest score for their own class, and how many there are."""
         known = self.images.labels < len(settings.classes)
         return int((self.scores[known].argmax(1) == self.images.labels[known]).sum()), int(known.sum())
+
+
+def _log(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.log(scores.clip(np.finfo(np.float32).tiny))
 
 
 def judge(source: Path, side: Split, settings: TrainingSettings, network: Network) -> Judged:

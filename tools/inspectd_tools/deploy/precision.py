@@ -204,11 +204,11 @@ def _judged(
         fingerprint, alpha = threshold.calibration_fingerprint, threshold.alpha
         own = calibrate(judged.by_kind(settings), fingerprint, alpha, remark + ranges, tries)
     changed = _verdicts(judged, own, settings) != _verdicts(calibration, threshold, settings)
-    moved = np.abs(judged.scores.max(1) - calibration.scores.max(1)).max()
+    moved = np.abs(judged.honest.max(1) - calibration.honest.max(1)).max()
     return Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms)
 
 
 def _verdicts(judged: Judged, threshold: Threshold, settings: TrainingSettings) -> NDArray[np.str_]:
     """The class of a fault, else the verdict."""
     policy = Policy(settings.classes, settings.pass_class, threshold.value)
-    return np.array([words(policy.judge(scores)).label for scores in judged.scores.tolist()])
+    return np.array([words(policy.judge(scores)).label for scores in judged.honest.tolist()])

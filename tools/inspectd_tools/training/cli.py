@@ -7,7 +7,7 @@ The run folder then holds the weights, the settings that were used, the epochs a
 import json
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,12 @@ from inspectd.files.csv_file import is_csv
 from inspectd.terminal import console
 from inspectd_tools.changes import add_set_option, as_changes
 from inspectd_tools.cli import exit_code, new_parser, positive, renamed
-from inspectd_tools.data.manifest import SPLITS, read_manifest
+from inspectd_tools.data.manifest import SPLITS, DataManifest, read_manifest
 from inspectd_tools.data.published import usual_unknown
 from inspectd_tools.distributed import is_first, processes
 from inspectd_tools.metrics.classification import over_runs, summary_table
-from inspectd_tools.settings import load_settings, names
+from inspectd_tools.settings import TrainingSettings, load_settings, names
+from inspectd_tools.training.cross_validation import FEW_PARTS, FOLDS, usual_folds
 from inspectd_tools.training.run import run
 
 _EPILOG = """\
@@ -48,6 +49,7 @@ class Options:
     weights: Path | None
     unknown: list[Path]
     n_runs: int
+    folds: int | None
     changes: list[str]
 
 
@@ -83,6 +85,14 @@ def parser() -> ArgumentParser:
         metavar="N",
         help="train N times, each with another seed, into <run>/seed-<n>; default: 1",
     )
+    parser.add_argument(
+        "--folds",
+        type=_folds,
+        metavar="N",
+        help="cross-validate: train with all train and val photos of the manifest, and judge each by a network that did not "
+        "learn from its part, in N folds; 0: do not. A network that is trained (epochs above 0) takes N trainings more; "
+        f"default: {FOLDS} if only the head is fitted and a class has photos of fewer than {FEW_PARTS} parts, else 0",
+    )
     renamed(parser, "--ood", "--unknown")
     add_set_option(parser, "the training settings")
     return parser
@@ -99,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _train(options: Options) -> None:
     if options.data is not None and not options.data.exists():
         raise ConfigError(f"--data {options.data}: no such folder or manifest")
-    manifest = read_manifest(options.data, *SPLITS) if options.data is not None and is_csv(options.data) else None
+    manifest = read_manifest(options.data, "train") if options.data is not None and is_csv(options.data) else None
     # the order of the classes is the manifest's, whatever the settings say
     order = [] if manifest is None else as_changes({"classes": manifest.classes})
     settings = load_settings(options.settings, [*order, *options.changes])
@@ -108,12 +118,13 @@ def _train(options: Options) -> None:
         parser().error("--weights: the settings have pretrained: false, which uses no weights")
     if is_first() and folder.exists() and not options.resume:
         parser().error(f"{folder}: exists; give a new folder, so that no earlier run is lost, or --resume")
+    folds = _chosen_folds(options, manifest, settings)
     unknown = options.unknown or usual_unknown(settings)
     results = []
     for seed in range(settings.seed, settings.seed + options.n_runs):
         own_folder = folder / f"seed-{seed}" if options.n_runs > 1 else folder
         own_settings = settings.model_copy(update={"seed": seed})
-        results.append(run(own_settings, manifest or options.data, options.weights, unknown, own_folder))
+        results.append(run(own_settings, manifest or options.data, options.weights, unknown, own_folder, folds))
     if options.n_runs > 1 and is_first():
         summary = over_runs(results)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
@@ -123,6 +134,32 @@ def _train(options: Options) -> None:
         print(
             f"written to {folder}; next: build_engine.py {folder if options.n_runs == 1 else own_folder} --name NAME {data} --out FOLDER"
         )
+
+
+def _chosen_folds(options: Options, manifest: DataManifest | None, settings: TrainingSettings) -> int:
+    """How many folds; 0: none. Raises ConfigError if a manifest lacks photos of a class where they are needed."""
+    if manifest is None or options.data is None:
+        if options.folds:
+            raise ConfigError(
+                "--folds: needs a manifest of prepare_data.py as --data; it says which photos show the same part"
+            )
+        return 0
+    folds = usual_folds(settings, manifest) if options.folds is None else options.folds
+    if not folds:
+        read_manifest(options.data, *SPLITS)
+    elif options.folds is None:
+        print(
+            f"A class has photos of fewer than {FEW_PARTS} parts, so all train and val photos are used for both, by "
+            f"cross-validation in {folds} folds; --folds 0 keeps them apart."
+        )
+    return folds
+
+
+def _folds(text: str) -> int:
+    number = int(text)
+    if number < 0 or number == 1:
+        raise ArgumentTypeError(f"{text}: must be 0 or at least 2")
+    return number
 
 
 if __name__ == "__main__":

@@ -79,8 +79,7 @@ def train(
                 found.append(training_step(classifier, settings, optimizer, inputs, labels, weights))
                 progress.advance(task)
             seconds = time.monotonic() - start_s
-            found_features = features(classifier, settings.input, validation_set.pixels)
-            loss, accuracy = assess(classifier.trained_head, found_features, validation_set, settings)
+            loss, accuracy = _validate(classifier, settings, validation_set)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"epoch {number}: the loss is not a number any more; lower lr, which is {settings.lr}"
@@ -107,26 +106,23 @@ def kept(epochs: list[Epoch], settings: TrainingSettings) -> int:
     return len(epochs) if settings.keep == "last" else _best_number(epochs)
 
 
-def fit_head(classifier: Classifier, settings: TrainingSettings, features: Tensor, images: Images) -> None:
+def fit_head(head: DuqHead | SoftmaxHead, settings: TrainingSettings, features: Tensor, images: Images) -> None:
     """Fit the head to the features (N, features) of the training images, if the settings say so."""
     labels = torch.from_numpy(images.labels)
-    if isinstance(classifier.head, DuqHead):
+    if isinstance(head, DuqHead):
         if settings.head_fit == "means":
-            classifier.head.fit_means(features, labels)
+            head.fit_means(features, labels)
         elif settings.head_fit == "covariance":
-            classifier.head.fit_covariance(features, labels)
+            head.fit_covariance(features, labels)
     elif settings.epochs == 0:
         weights = _class_weights(images, len(settings.classes), settings.class_balance != "none")
-        classifier.head.fit(features, labels, weights)
+        head.fit(features, labels, weights)
 
 
-@torch.no_grad()
 def assess(
-    head: DuqHead | SoftmaxHead, features: Tensor, images: Images, settings: TrainingSettings
+    head: DuqHead | SoftmaxHead, log_scores: Tensor, labels: Tensor, settings: TrainingSettings
 ) -> tuple[float, float]:
-    """Mean loss and accuracy of a head for the features (N, features) of these images."""
-    log_scores = head(features)
-    labels = torch.from_numpy(images.labels)
+    """Mean loss and accuracy of a head that gives images with `labels` (N,) these `log_scores` (N, classes)."""
     one_hot = functional.one_hot(labels, len(settings.classes)).float()
     loss = losses(head, log_scores, one_hot, settings).mean()
     return float(loss), float((log_scores.argmax(1) == labels).float().mean())
@@ -142,6 +138,12 @@ def save_weights(network: nn.Module, path: Path) -> None:
         mode = unfinished.stat().st_mode
         save_file(tensors, unfinished)
         unfinished.chmod(mode)  # safetensors lets nobody else read its file
+
+
+@torch.no_grad()
+def _validate(classifier: Classifier, settings: TrainingSettings, images: Images) -> tuple[float, float]:
+    log_scores = classifier.trained_head(features(classifier, settings.input, images.pixels))
+    return assess(classifier.trained_head, log_scores, torch.from_numpy(images.labels), settings)
 
 
 def _best_number(epochs: list[Epoch]) -> int:

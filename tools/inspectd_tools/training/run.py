@@ -2,32 +2,34 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from inspectd.terminal import console
 from inspectd_tools.data.images import Images, load_photos
-from inspectd_tools.data.manifest import DataManifest
-from inspectd_tools.data.published import load_sets, load_unknown
+from inspectd_tools.data.manifest import UNKNOWN, DataManifest, Split
+from inspectd_tools.data.published import Sets, load_sets, load_unknown
 from inspectd_tools.distributed import is_first, wait
 from inspectd_tools.metrics.classification import compare, comparison_table, summarise, tables
-from inspectd_tools.metrics.ood_baselines import Certainty, mahalanobis, max_softmax, nearest_neighbours
 from inspectd_tools.metrics.plots import plot_certainty
-from inspectd_tools.networks.classifier import Classifier, SoftmaxHead
-from inspectd_tools.networks.duq import DuqHead
+from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.inputs import to_network
 from inspectd_tools.networks.predict import features
 from inspectd_tools.networks.pretrained import load_backbone
 from inspectd_tools.settings import TrainingSettings
+from inspectd_tools.training.answers import Answered, Judge
+from inspectd_tools.training.cross_validation import cross_validate, unknown_in_val, without_choice
 from inspectd_tools.training.diagnostics import failures, noise
-from inspectd_tools.training.loop import WEIGHTS, assess, fit_head, kept, save_weights, train
+from inspectd_tools.training.loop import WEIGHTS, Epoch, assess, fit_head, kept, save_weights, train
+from inspectd_tools.training.out_of_fold import write_out_of_fold
 from inspectd_tools.training.run_folder import begin_run
 from inspectd_tools.training.tensorboard import log_run
 
@@ -38,49 +40,67 @@ def run(
     weights: Path | None,
     unknown: list[Path],
     folder: Path,
+    folds: int = 0,
 ) -> dict[str, Any]:
     """Train into `folder` and return the results; in all processes but the first the results are empty.
 
     `data`: manifest, folder of class folders, or None for a published set. `weights`: file of a pretrained backbone; None:
-    those of torchvision. `unknown`: folders or idx files of unknown photos. Test photos, if there are any, are used once, after training.
-    Raises ConfigError or TrainingError.
+    those of torchvision. `unknown`: folders or idx files of unknown photos. `folds`: cross-validate the train and val photos of
+    a manifest in so many folds, then train with all of them; 0: train with its train photos, validate with its val photos. Test
+    photos, if there are any, are used once, after training. Raises ConfigError or TrainingError.
     """
+    new = partial(_new_classifier, settings, weights)
+    classifier = new()
+    sets = load_sets(settings, data)
+    if folds:
+        settings = without_choice(settings)
+        sets = Sets(sets.train.joined(sets.validation), sets.validation.take(np.empty(0, np.int64)), sets.test)
+    unknown_sets = _unknown_sets(settings, data, unknown)
+    if is_first():
+        begin_run(folder, settings, sets, weights)
+    wait()
+    crossed = (
+        _cross_validated(new, settings, data, sets.train, folds, folder)
+        if isinstance(data, DataManifest) and folds
+        else None
+    )
+    epochs = train(classifier, settings, sets.train, sets.train if folds else sets.validation, folder)
+    if not is_first():
+        return {}
+    trained_on = features(classifier, settings.input, sets.train.pixels)
+    fit_head(classifier.head, settings, trained_on, sets.train)
+    save_weights(classifier, folder / WEIGHTS)
+    judge = Judge(
+        classifier.head,
+        classifier.softmax if settings.epochs else None,
+        settings,
+        (trained_on, torch.from_numpy(sets.train.labels)),
+    )
+
+    def answered(images: Images, others: dict[str, Images]) -> Answered:
+        known, *kinds = (
+            judge.answers(features(classifier, settings.input, some.pixels)) for some in (images, *others.values())
+        )
+        return Answered(known, images.labels, dict(zip(others, kinds, strict=True)))
+
+    results = _validation(classifier, settings, crossed or answered(sets.validation, {}), epochs)
+    if sets.test is not None:
+        tested = answered(sets.test, unknown_sets)
+        results |= _test(settings, crossed.joined(tested) if crossed else tested, folder)
+    (folder / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    if "Tensorboard" in settings.PFM_flag:
+        log_run(folder, settings, [asdict(epoch) for epoch in epochs], results, sets.train)
+    return results
+
+
+def _new_classifier(settings: TrainingSettings, weights: Path | None) -> Classifier:
     torch.manual_seed(settings.seed)
     classifier = Classifier(settings)
     if settings.pretrained:
         missing = load_backbone(classifier, settings, weights).missing
         if missing:
             print(f"not in the pretrained weights, so random at the start: {', '.join(missing)}", file=sys.stderr)
-    sets = load_sets(settings, data)
-    unknown_sets = _unknown_sets(settings, data, unknown)
-    if is_first():
-        begin_run(folder, settings, sets, weights)
-    wait()
-    epochs = train(classifier, settings, sets.train, sets.validation, folder)
-    if not is_first():
-        return {}
-    trained_on = features(classifier, settings.input, sets.train.pixels)
-    fit_head(classifier, settings, trained_on, sets.train)
-    save_weights(classifier, folder / WEIGHTS)
-    validation = features(classifier, settings.input, sets.validation.pixels)
-    loss, accuracy = assess(classifier.head, validation, sets.validation, settings)
-    results: dict[str, Any] = {
-        "epochs": len(epochs),
-        "kept_epoch": kept(epochs, settings),
-        "validation_loss": loss,
-        "validation_accuracy": accuracy,
-        "training_s": sum(epoch.seconds for epoch in epochs),
-        "failures": _failures(classifier, settings, validation, sets.validation),
-    }
-    for failure in results["failures"]:
-        print(f"train: {failure}", file=sys.stderr)
-    if sets.test is not None:
-        labels = torch.from_numpy(sets.train.labels)
-        results |= _test(classifier, settings, (trained_on, labels), sets.test, unknown_sets, folder)
-    (folder / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
-    if "Tensorboard" in settings.PFM_flag:
-        log_run(folder, settings, [asdict(epoch) for epoch in epochs], results, sets.train)
-    return results
+    return classifier
 
 
 def _unknown_sets(
@@ -88,75 +108,86 @@ def _unknown_sets(
 ) -> dict[str, Images]:
     """Those that were asked for, and the unknown test photos of a manifest."""
     sets = {str(path): load_unknown(path, settings.input) for path in unknown}
-    if isinstance(data, DataManifest):
-        kinds = {name: photos for name, photos in data.unknown("test").items() if photos}
-        if kinds:
-            images = load_photos(list(chain(*kinds.values())), settings.input, "unknown")
-            ends = np.cumsum([len(photos) for photos in kinds.values()])
-            for name, end in zip(kinds, ends, strict=True):
-                sets[name] = images.take(np.arange(end - len(kinds[name]), end))
-    return sets
+    return sets | (_unknown_of(data, "test", settings) if isinstance(data, DataManifest) else {})
 
 
-def _failures(classifier: Classifier, settings: TrainingSettings, validation: Tensor, images: Images) -> list[str]:
-    """`validation`: features (N, features) of the validation images."""
+def _unknown_of(manifest: DataManifest, side: Split, settings: TrainingSettings) -> dict[str, Images]:
+    """Kind -> its photos, without kinds that have none."""
+    kinds = {name: photos for name, photos in manifest.unknown(side).items() if photos}
+    images = load_photos(list(chain(*kinds.values())), settings.input, "unknown")
+    ends = np.cumsum([len(photos) for photos in kinds.values()])
+    return {name: images.take(np.arange(end - len(kinds[name]), end)) for name, end in zip(kinds, ends, strict=True)}
+
+
+def _cross_validated(
+    new: Callable[[], Classifier],
+    settings: TrainingSettings,
+    manifest: DataManifest,
+    known: Images,
+    folds: int,
+    folder: Path,
+) -> Answered:
+    """Write `out_of_fold.csv`, and return its answers. `known`: the photos of train and val."""
+    unknown = load_photos(unknown_in_val(manifest), settings.input, "unknown")
+    found, answers = cross_validate(new, settings, manifest, known.joined(unknown), folds, folder)
+    if is_first():
+        write_out_of_fold(found, folder)
+    labels = known.joined(unknown).labels
+    kinds = {
+        name: answers.take(np.flatnonzero(labels == label))
+        for label, name in enumerate(manifest.names)
+        if name.startswith(UNKNOWN) and label in labels
+    }
+    return Answered(answers.take(np.arange(len(known.labels))), known.labels, kinds)
+
+
+def _validation(
+    classifier: Classifier, settings: TrainingSettings, answered: Answered, epochs: list[Epoch]
+) -> dict[str, Any]:
+    """How the training went, with a sentence for each known way to fail."""
+    labels = torch.from_numpy(answered.labels)
+    loss, accuracy = assess(classifier.head, answered.known.log_scores, labels, settings)
+    failed = _failures(classifier, settings, answered.known.log_scores, labels)
+    for failure in failed:
+        print(f"train: {failure}", file=sys.stderr)
+    return {
+        "epochs": len(epochs),
+        "kept_epoch": kept(epochs, settings),
+        "validation_loss": loss,
+        "validation_accuracy": accuracy,
+        "training_s": sum(epoch.seconds for epoch in epochs),
+        "failures": failed,
+    }
+
+
+def _failures(classifier: Classifier, settings: TrainingSettings, log_scores: Tensor, labels: Tensor) -> list[str]:
+    """`log_scores` (N, classes) and `labels` (N,): of the validation images."""
     if not settings.RBF_flag:
         return []
     spec = settings.input
     with torch.no_grad():
-        log_kernel = classifier.head(validation)
         of_noise = classifier(to_network(noise(spec.channels, spec.height, spec.width), spec))
-    return failures(
-        log_kernel, torch.from_numpy(images.labels), of_noise, settings.classes, is_trained=settings.epochs > 0
-    )
+    return failures(log_scores, labels, of_noise, settings.classes, is_trained=settings.epochs > 0)
 
 
-@torch.no_grad()
-def _test(
-    classifier: Classifier,
-    settings: TrainingSettings,
-    trained_on: tuple[Tensor, Tensor],
-    test: Images,
-    unknown: dict[str, Images],
-    folder: Path,
-) -> dict[str, Any]:
-    """Figures of the test photos and of the unknown sets. `trained_on`: (N, features) and (N,) labels of the training photos."""
-    measures: dict[str, Certainty] = {
-        "DUQ" if settings.RBF_flag else "softmax": lambda values: classifier.head(values).exp().max(1).values,
-        "max-softmax of a linear probe": max_softmax(*trained_on, len(settings.classes)),
-        "Mahalanobis": mahalanobis(*trained_on),
-        "nearest neighbours": nearest_neighbours(trained_on[0]),
-    }
-    softmax = classifier.softmax if settings.epochs else None
-    if softmax is not None:
-        measures["softmax that trained it"] = lambda values: softmax(values).exp().max(1).values
-    own = features(classifier, settings.input, test.pixels)
-    others = {name: features(classifier, settings.input, images.pixels) for name, images in unknown.items()}
-    scores, of_unknown = _scores(classifier.head, own, others)
+def _test(settings: TrainingSettings, tested: Answered, folder: Path) -> dict[str, Any]:
+    """Figures of photos that nothing which judges them was trained with."""
+    scores, labels, classes, good = tested.known.scores, tested.labels, settings.classes, settings.pass_class
+    of_unknown = {name: answers.scores for name, answers in tested.unknown.items()}
     comparison = compare(
-        {name: measure(own).double().numpy() for name, measure in measures.items()},
-        scores.argmax(1) == test.labels,
-        {
-            name: {kind: measure(other).double().numpy() for kind, measure in measures.items()}
-            for name, other in others.items()
-        },
+        tested.known.certainty,
+        scores.argmax(1) == labels,
+        {name: answers.certainty for name, answers in tested.unknown.items()},
     )
-    summary = summarise(scores, test.labels, settings.classes, settings.pass_class, of_unknown)
-    plot_certainty(folder / "certainty.png", scores, test.labels, of_unknown)
+    summary = summarise(scores, labels, classes, good, of_unknown)
+    plot_certainty(folder / "certainty.png", scores, labels, of_unknown)
     results = {"test": summary, "certainty": comparison}
+    softmax = tested.known.softmax
     if softmax is not None:
-        by_softmax, of_unknown = _scores(softmax, own, others)
-        results["test_softmax"] = summarise(by_softmax, test.labels, settings.classes, settings.pass_class, of_unknown)
+        by_kind = {name: answers.softmax for name, answers in tested.unknown.items() if answers.softmax is not None}
+        results["test_softmax"] = summarise(softmax, labels, classes, good, by_kind)
     if "Terminal" in settings.PFM_flag:
         console().print(tables(summary), comparison_table(comparison))
         if softmax is not None:
             console().print("The same, from the softmax that trained the network:", tables(results["test_softmax"]))
     return results
-
-
-def _scores(
-    head: DuqHead | SoftmaxHead, own: Tensor, others: dict[str, Tensor]
-) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """(N, classes) from the features (N, features) of the test photos, and the same for each unknown set."""
-    scores = {name: head(values).exp().double().numpy() for name, values in others.items()}
-    return head(own).exp().double().numpy(), scores

@@ -1,0 +1,121 @@
+"""Calibration by cross-validation: the scores that choose the threshold, and how the choice does on photos that had no part in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd_tools.data.images import load_photos
+from inspectd_tools.deploy.by_kind import ByKind, parts_of
+from inspectd_tools.deploy.card.markdown import literal, table
+from inspectd_tools.deploy.judged import Judged
+from inspectd_tools.deploy.threshold import calibrate, usual_alpha
+from inspectd_tools.metrics.rates import Rate, pass_certainty
+from inspectd_tools.networks.predict import Network, predict
+from inspectd_tools.settings import TrainingSettings
+from inspectd_tools.training.out_of_fold import OutOfFold
+
+REMARK = (
+    "; cross-validation judged the photos of the classes, so the bound on faulty labels is expected, not guaranteed"
+)
+
+
+def judge_out_of_fold(found: OutOfFold, settings: TrainingSettings, network: Network) -> Judged:
+    """The photos of the cross-validation, judged by the engine's `network` and by networks that did not learn from their parts.
+
+    Nothing learned from unknown photos, so the scores of the engine's own network count for them. Raises ConfigError.
+    """
+    images = load_photos(found.data.photos, settings.input, "train, val: decode")
+    scores = predict(network, images.pixels, "train, val: infer")
+    is_unknown = images.labels >= len(settings.classes)
+    unseen = np.where(is_unknown[:, None], scores, found.scores)
+    return Judged(images, _parts(found), found.data.names, scores, unseen)
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """What is rejected or passes if the parts of each fold are judged at the threshold that the other folds choose."""
+
+    folds: int
+    thresholds: tuple[float, float]
+    """The lowest and the highest."""
+    good_rejected: Rate
+    passed: dict[str, Rate]
+    """Fault class or kind of unknown -> how many parts of it pass."""
+
+
+def nested(found: OutOfFold, settings: TrainingSettings, alpha: float) -> Nested:
+    """`alpha`: the bound; where fewer folds have too few parts for it, the lowest that they can show. Raises EngineError."""
+    certainty, parts = pass_certainty(found.scores, settings.classes.index(settings.pass_class)), _parts(found)
+    labels = np.array([photo.label for photo in found.data.photos])
+
+    def by_kind(here: NDArray[np.bool_]) -> ByKind:
+        return ByKind.of(certainty[here], labels[here], parts[here], found.data.names, settings.pass_class)
+
+    thresholds, rejected, passed = [], [], []
+    for fold in np.unique(found.fold):
+        others, own = by_kind(found.fold != fold), by_kind(found.fold == fold)
+        value = calibrate(others, "0" * 64, max(alpha, usual_alpha(others))).value
+        thresholds.append(value)
+        rejected.append(Rate(int((own.good < value).sum()), len(own.good)))
+        passed.append({name: Rate(int((v >= value).sum()), len(v)) for name, v in (own.faulty | own.unknown).items()})
+    return Nested(
+        len(thresholds),
+        (min(thresholds), max(thresholds)),
+        _sum(rejected),
+        {name: _sum([fold[name] for fold in passed]) for name in passed[0]},
+    )
+
+
+def section(found: Nested) -> list[str]:
+    """Of the card."""
+    low, high = found.thresholds
+    return [
+        "## Cross-validation",
+        "",
+        f"Few photos were given, so all photos of train and val trained the engine and chose its threshold. For the choice, "
+        f"{found.folds} networks judged them: each learned from {found.folds - 1} of {found.folds} folds of the parts and judged the "
+        "parts of the last one. The engine's own network learned from all.",
+        "",
+        "- The bound on unknown labels is guaranteed: nothing learned from the unknown photos, and the engine's own network judged "
+        "them.",
+        "- The bound on faulty labels is expected, not guaranteed: no faulty photo is new to the engine's own network. It holds if "
+        "that network is not worse than those that learned from fewer photos. New photos as `--calibration` give a guarantee.",
+        "",
+        f"To test the whole way, each fold was judged at the threshold that the other folds choose ({low:.4f} to {high:.4f}):",
+        *table(
+            ("parts of", "errors", "95 % interval"),
+            [
+                ("good labels rejected", *_cells(found.good_rejected)),
+                *((f"{literal(name)} passed", *_cells(rate)) for name, rate in found.passed.items()),
+            ],
+        ),
+    ]
+
+
+def sentence(found: Nested) -> str:
+    """For the terminal."""
+    passed = _sum(list(found.passed.values()))
+    low, high = found.thresholds
+    return (
+        f"Cross-validation, {found.folds} folds, each judged at the threshold of the others ({low:.3f} to {high:.3f}): good parts "
+        f"rejected: {found.good_rejected}; faulty and unknown parts passed: {passed}. The bound on faulty labels is expected, not "
+        "guaranteed; the card says why."
+    )
+
+
+def _parts(found: OutOfFold) -> NDArray[np.int32]:
+    photos = found.data.photos
+    return parts_of([photo.group for photo in photos], [photo.sha256 for photo in photos])
+
+
+def _sum(rates: Sequence[Rate]) -> Rate:
+    return Rate(sum(rate.errors for rate in rates), sum(rate.n for rate in rates))
+
+
+def _cells(rate: Rate) -> tuple[str, str]:
+    if not rate.n:
+        return "none tried", ""
+    low, high = rate.interval
+    return f"{rate.errors} of {rate.n} ({rate.share:.2%})", f"{low:.2%} to {high:.2%}"
