@@ -3,6 +3,7 @@
 SIGTERM: finish, exit code 0. SIGHUP: acknowledge a latched stop and reload. The control socket: each of these by its verb.
 """
 
+import math
 import signal
 import time
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from inspectd.config import Config
-from inspectd.control.requester import SIGHUP
+from inspectd.control.requester import SIGHUP, Requester
 from inspectd.control.server import ControlServer, Pending
 from inspectd.gate.outcome import GateState
 from inspectd.line.line import Health, Line
@@ -21,8 +22,9 @@ from inspectd.service.systemd import Notifier
 
 log = structlog.get_logger()
 
-_PAUSE_S = 5.0
-"""Between a reload and the next one that the control socket asks for: some labels may be late while an engine is loaded."""
+_RESTS = 10
+"""Some labels may be late while an engine is loaded. So the control socket gets no new reload until this many times as long as
+the last one took."""
 
 
 class Signals:
@@ -64,20 +66,18 @@ class Operator:
         self._notifier = notifier
         self._status = status
         self._reload: Reload | None = None
+        self._begun_s = 0.0
         self._next_reload_s = 0.0
-        self._waiting: list[Pending] = []
-        """Clients whose reload has not begun yet."""
-        self._reloading: list[Pending] = []
-        """Clients who wait for the end of the reload that runs."""
+        self._waiting: Pending | None = None
+        """The client who waits for the end of the reload that runs."""
 
     def beat(self, health: Health) -> None:
         """Raises LineFault if the gate is gone."""
         if self._control is not None and (pending := self._control.take()) is not None:
             self._obey(pending, health)
-        if self._reload is None and (
-            self._signals.reload or (self._waiting and time.monotonic() > self._next_reload_s)
-        ):
-            self._begin_reload()
+        if self._reload is None and self._signals.reload:
+            self._signals.reload = False
+            self._begin_reload(SIGHUP)
         if self._reload is not None and self._reload.done:
             self._end_reload(self._reload)
 
@@ -88,31 +88,38 @@ class Operator:
             case "acknowledge":
                 pending.answer(stop=_word(self._line.acknowledge(pending.by)))
             case "reload":
-                self._waiting.append(pending)
+                if self._reload is not None:
+                    pending.refuse("a reload is running; ask again when it has ended")
+                elif (wait_s := self._next_reload_s - time.monotonic()) > 0:
+                    pending.refuse(
+                        f"the last reload has just ended; ask again in {math.ceil(wait_s)} s, or send SIGHUP"
+                    )
+                else:
+                    self._waiting = pending
+                    self._begin_reload(pending.by)
 
-    def _begin_reload(self) -> None:
-        requesters = [pending.by for pending in self._waiting] + [SIGHUP] * self._signals.reload
-        self._reloading, self._waiting, self._signals.reload = self._waiting, [], False
+    def _begin_reload(self, by: Requester) -> None:
+        log.info("reload asked for", **by.words())
+        self._begun_s = time.monotonic()
         self._notifier.reloading()
-        for by in requesters:
-            log.info("reload asked for", **by.words())
-            self._line.acknowledge(by)
+        self._line.acknowledge(by)
         self._reload = Reload(self._path, self._config, self._line.image_size)
 
     def _end_reload(self, reload: Reload) -> None:
         if reload.engine is not None:
             self._line.swap_engine(reload.engine)
         self._notifier.ready()
-        for pending in self._reloading:
+        if self._waiting is not None:
             if reload.engine is None:
-                pending.refuse(f"the line goes on with its old engine: {reload.refusal}")
+                self._waiting.refuse(f"the line goes on with its old engine: {reload.refusal}")
             else:
                 manifest = reload.engine.manifest
-                pending.answer(
+                self._waiting.answer(
                     engine=manifest.name, engine_version=manifest.version, after_restart=reload.after_restart
                 )
-        self._reload, self._reloading = None, []
-        self._next_reload_s = time.monotonic() + _PAUSE_S
+        self._reload = self._waiting = None
+        now_s = time.monotonic()
+        self._next_reload_s = now_s + _RESTS * (now_s - self._begun_s)
 
     def _figures(self, health: Health) -> dict[str, object]:
         manifest = self._line.engine.manifest
