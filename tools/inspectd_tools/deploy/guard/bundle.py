@@ -16,10 +16,8 @@ from inspectd_tools.training.run_folder import git_commit
 _GUARD = "guard.npz"
 
 
-def write_with_guard(
-    bundle: Bundle, fitted: Fitted, golden: tuple[GuardScores, ...], section: str, folder: Path
-) -> Manifest:
-    """Write the next minor version of `bundle` to the new `folder`, with the guard and the card's new `section`. Raises OSError."""
+def write_with_guard(bundle: Bundle, fitted: Fitted, golden: tuple[GuardScores, ...], folder: Path) -> Manifest:
+    """Write the next minor version of `bundle` to the new `folder`, with the guard. The card is still the old one. Raises OSError."""
     old = bundle.manifest
     # a signature holds for the old engine.yaml alone
     shutil.copytree(bundle.folder, folder, ignore=shutil.ignore_patterns("*.sig", "*.tmp"))
@@ -49,7 +47,6 @@ def write_with_guard(
         }
     )
     write_manifest(folder, manifest)
-    _write_card(folder, manifest, section)
     return manifest
 
 
@@ -81,7 +78,8 @@ def _provenance(bundle: Bundle, fitted: Fitted) -> dict[str, object]:
     }
 
 
-def _write_card(folder: Path, manifest: Manifest, section: str) -> None:
+def renew_card(folder: Path, manifest: Manifest, section: str) -> None:
+    """Put the new title and this section into `card.md` and `card.html` of the bundle in `folder`. Raises OSError."""
     path = folder / "card.md"
     title = f"# {manifest.name} {manifest.version}"
     old = path.read_text(encoding="utf-8") if path.is_file() else title

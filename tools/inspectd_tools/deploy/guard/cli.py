@@ -15,11 +15,12 @@ from pathlib import Path
 from inspectd.files.atomic_write import atomic_write
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd_tools.cli import exit_code, new_parser, not_negative
-from inspectd_tools.deploy.guard.bundle import write_with_guard
+from inspectd_tools.deploy.guard.bundle import renew_card, write_with_guard
 from inspectd_tools.deploy.guard.detection import detection
 from inspectd_tools.deploy.guard.fitting import fit_guard, golden_scores
 from inspectd_tools.deploy.guard.photos import good_photos
 from inspectd_tools.deploy.guard.section import section, summary
+from inspectd_tools.detectability.report import write_picture
 
 _EPILOG = """\
 examples:
@@ -79,16 +80,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _fit(options: Options) -> None:
     bundle = load_bundle(options.engine)
-    engine = load_engine(bundle, InferenceConfig())
+    load_engine(bundle, InferenceConfig())
     photos = good_photos(options.data, bundle.manifest.pass_class, options.seed)
     fitted = fit_guard(photos, options.rejected, options.surface, options.seed)
     golden = golden_scores(bundle, fitted.guard)
-    found = detection(engine, fitted, photos.test, options.seed)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(options.out) as unfinished:
         try:
-            write_with_guard(bundle, fitted, golden, section(fitted, found), unfinished)
-            load_engine(load_bundle(unfinished), InferenceConfig())  # as the line loads it, with its golden images
+            manifest = write_with_guard(bundle, fitted, golden, unfinished)
+            engine = load_engine(
+                load_bundle(unfinished), InferenceConfig()
+            )  # as the line loads it, with its golden images
+            found = detection(engine, photos.test, options.seed)
+            if not isinstance(found, str):
+                write_picture(found, unfinished)
+            renew_card(unfinished, manifest, section(fitted, found))
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise

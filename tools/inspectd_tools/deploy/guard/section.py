@@ -1,23 +1,20 @@
 """The section of the card on small faults."""
 
-from collections.abc import Sequence
-
 from inspectd.guard.model import Guard
 from inspectd_tools.deploy.card.card import SMALL_FAULTS
-from inspectd_tools.deploy.card.markdown import table
-from inspectd_tools.deploy.guard.detection import Found
+from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.guard.fitting import Fitted
 from inspectd_tools.deploy.guard.photos import fingerprint
-from inspectd_tools.metrics.rates import Rate
+from inspectd_tools.detectability import report
+from inspectd_tools.detectability.trial import Detectability
 
 
-def section(fitted: Fitted, found: Sequence[Found]) -> str:
-    """Markdown that begins with its heading."""
+def section(fitted: Fitted, found: Detectability | str) -> str:
+    """Markdown that begins with its heading. It shows the picture that `report.write_picture` writes beside the card."""
     photos, (p50, p99) = fitted.photos, fitted.judge_ms
     largest = ", ".join(
         f"{name} {value:.2f}" for name, value in zip(fitted.guard.kinds, fitted.limits.largest, strict=True)
     )
-    good, *faults = found
     return "\n".join(
         [
             SMALL_FAULTS,
@@ -34,11 +31,7 @@ def section(fitted: Fitted, found: Sequence[Found]) -> str:
             f"rejects {fitted.tested}.",
             f"- It takes {p50:.1f} ms per label (p99 {p99:.1f} ms), on the machine that fitted it.",
             "",
-            f'Faults of known size were put into {good.either.n} of these test photos. "Rejected": by the network or the guard.',
-            *table(
-                ("fault", "photos", "network alone", "guard alone", "rejected", "95 % interval"),
-                [_row(str(one.fault), one) for one in faults] + [_row("none: good labels", good)],
-            ),
+            *_small_faults(found),
             "The faults are drawn, not photographed, and their places are random: in a place that differs from label to label, such "
             "as a date, a small fault is harder to see. The guard does not read: a wrong but clean character can pass. It does not "
             "see what is the same on good labels and on bad ones.",
@@ -61,6 +54,20 @@ def _looks(guard: Guard) -> str:
     return " ".join(looks)
 
 
+def _small_faults(found: Detectability | str) -> list[str]:
+    if isinstance(found, str):
+        return [f"Small faults were not tried: {literal(found)}.", ""]
+    return [
+        f"Faults of many sizes were put into {found.tried_photos} of these test photos, each kind once per photo, and network and "
+        "guard judged them as on the line. The table says from which size on which share is found:",
+        *table(report.HEADER, report.rows(found)),
+        f"![Share of small faults that are found, over their size]({report.PICTURE})",
+        "",
+        *(f"- {note}" for note in report.notes(found)),
+        "",
+    ]
+
+
 def summary(fitted: Fitted) -> str:
     """One sentence or two for the terminal."""
     expected = (fitted.chosen.errors + 1) / (fitted.chosen.n + 1)
@@ -69,19 +76,3 @@ def summary(fitted: Fitted) -> str:
         f"rejects {fitted.tested}; with {fitted.chosen.n} photos for the limits, {expected:.1%} is to be expected. The card's "
         'section "Small faults" says which faults it finds.'
     )
-
-
-def _row(name: str, found: Found) -> tuple[str, ...]:
-    low, high = found.either.interval
-    return (
-        name,
-        str(found.either.n),
-        _percent(found.network),
-        _percent(found.guard),
-        _percent(found.either),
-        f"{low:.1%} to {high:.1%}" if found.either.n else "",
-    )
-
-
-def _percent(rate: Rate) -> str:
-    return f"{rate.share:.1%}" if rate.n else "none tried"
