@@ -1,5 +1,7 @@
 """A guard's surface: trained with good photos alone, it finds faults anywhere, on images of any size."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from inspectd.errors import ConfigError
 from inspectd.guard import limits, model
 from inspectd.guard.model import Guard
 from inspectd.guard.surface import Surface
+from inspectd.inference import load_bundle
 from inspectd.inference.surface_network import compiled
-from inspectd_tools.deploy.guard import fitting
+from inspectd_tools.deploy.guard import cli, fitting
 from inspectd_tools.deploy.guard.fitting import fit_guard
 from inspectd_tools.deploy.guard.photos import good_photos
 from inspectd_tools.deploy.guard.surface import training
@@ -150,3 +153,14 @@ def test_the_same_seed_draws_the_same_fault():
     one, other = (one_fault(brushed(5), np.random.default_rng(8)) for _ in range(2))
     np.testing.assert_array_equal(one, other)
     assert (one != brushed(5)).any()
+
+
+def test_an_engine_gets_a_surface_for_photos_of_several_sizes(photos, weights, tmp_path):
+    photos(lambda seed: 160 + 8 * (seed % 3))
+    engine = Path(__file__).parents[3] / "engines" / "filter-label"
+    new = tmp_path / "new"
+    arguments = [str(engine), "--data", str(tmp_path), "--surface", str(weights), "--out", str(new)]
+    assert cli.main(arguments) == 0
+    guard = load_bundle(new).manifest.guard
+    assert (guard.kinds, guard.width, guard.height) == (("part", "part"), None, None)
+    assert "It works on images of any size." in (new / "card.md").read_text()
