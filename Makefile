@@ -14,7 +14,7 @@ LABELS := out/labels
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
-	$(BIN)/python tools/synthesize.py render $(LABELS) --flat --count 400 --unknown-share 0.2 --seed 20261124
+	$(BIN)/python tools/synthesize.py render $(LABELS) --flat --count 400 --unknown-share 0.2 --seed 20261125
 	$(BIN)/inspectd demo $(LABELS) --config config/demo.yaml --out out/demo
 
 test: $(VENV)/test.stamp lint  ## what CI runs
