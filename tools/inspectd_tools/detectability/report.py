@@ -12,7 +12,7 @@ from inspectd.contact_sheet import Tile, write_contact_sheet
 from inspectd.part import Image
 from inspectd_tools.detectability.curve import Reached
 from inspectd_tools.detectability.trial import Detectability, Try
-from inspectd_tools.synthetic.small_faults.fault import KINDS, Kind
+from inspectd_tools.synthetic.small_faults.fault import KINDS, Kind, with_unit
 
 HEADER = (
     "fault",
@@ -43,16 +43,16 @@ def rows(found: Detectability) -> list[tuple[str, ...]]:
 
 def sentence(found: Detectability, kind: Kind) -> str:
     """Such as "lost ink: 90 % are found from 21 px (with 95 % confidence)"."""
-    curve, unit = found.curves[kind], KINDS[kind].unit
+    curve = found.curves[kind]
     sure, estimate = curve.surely_reached(_SHARE), curve.reached(_SHARE)
     if sure.relation != "above":
-        return f"{kind}: 90 % are found from {_size(sure, unit)} (with 95 % confidence)"
+        return f"{kind}: 90 % are found from {_size(sure, kind)} (with 95 % confidence)"
     if estimate.relation != "above":
         return (
-            f"{kind}: 90 % are found from about {_size(estimate, unit)}, but not with 95 % confidence up to {sure.size:.3g} {unit}, "
+            f"{kind}: 90 % are found from about {_size(estimate, kind)}, but not with 95 % confidence up to {with_unit(sure.size, kind)}, "
             "the largest size tried; try more photos"
         )
-    return f"{kind}: 90 % are not reached up to {sure.size:.3g} {unit}, the largest size tried"
+    return f"{kind}: 90 % are not reached up to {with_unit(sure.size, kind)}, the largest size tried"
 
 
 def notes(found: Detectability) -> list[str]:
@@ -106,7 +106,7 @@ def _figure(found: Detectability) -> Figure:
         ax.axhline(_SHARE, color="grey", linewidth=0.8)
         sure = curve.surely_reached(_SHARE)
         if sure.relation != "above":
-            ax.axvline(sure.size, color="tab:orange", label=f"a90/95: {_size(sure, unit)}")
+            ax.axvline(sure.size, color="tab:orange", label=f"a90/95: {_size(sure, kind)}")
         for is_found, mark, height in ((True, "|", 1.04), (False, "|", -0.04)):
             at = curve.sizes[curve.found == is_found]
             ax.plot(at, np.full(len(at), height), mark, color="tab:green" if is_found else "tab:red")
@@ -119,28 +119,30 @@ def _figure(found: Detectability) -> Figure:
 
 
 def _row(found: Detectability, kind: Kind) -> tuple[str, ...]:
-    curve, unit = found.curves[kind], KINDS[kind].unit
+    curve = found.curves[kind]
     hits = int(curve.found.sum())
     return (
         kind,
-        f"{curve.smallest:.3g} to {curve.largest:.3g} {unit}",
+        f"{with_unit(curve.smallest, kind).split()[0]} to {with_unit(curve.largest, kind)}",
         f"{hits} of {len(curve.found)}",
-        _size(curve.reached(0.5), unit),
-        _size(curve.reached(_SHARE), unit),
-        _size(curve.surely_reached(_SHARE), unit, found.short_side_px),
+        _size(curve.reached(0.5), kind),
+        _size(curve.reached(_SHARE), kind),
+        _size(curve.surely_reached(_SHARE), kind, found.short_side_px),
     )
 
 
-def _size(reached: Reached, unit: str, short_side_px: int | None = None) -> str:
+def _size(reached: Reached, kind: Kind, short_side_px: int | None = None) -> str:
     """With the share of the photo's short side, if that is given and the size is a length."""
+    size = with_unit(reached.size, kind)
     match reached.relation:
         case "above":
-            return f"not reached up to {reached.size:.3g} {unit}"
+            return f"not reached up to {size}"
         case "at most":
-            text = f"{reached.size:.3g} {unit} or less"
+            text = f"{size} or less"
         case "at":
-            text = f"{reached.size:.3g} {unit}"
-    return f"{text} ({reached.size / short_side_px:.1%})" if short_side_px and unit == "px" else text
+            text = size
+    is_length = KINDS[kind].unit == "px"
+    return f"{text} ({reached.size / short_side_px:.1%})" if short_side_px and is_length else text
 
 
 def _figures(found: Detectability, kind: Kind) -> tuple[str | int, ...]:

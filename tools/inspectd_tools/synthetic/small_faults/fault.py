@@ -63,4 +63,9 @@ class SmallFault:
     """In the unit of `KINDS[kind]`, above 0."""
 
     def __str__(self) -> str:
-        return f"{self.kind}, {self.size:.3g} {KINDS[self.kind].unit}"
+        return f"{self.kind}, {with_unit(self.size, self.kind)}"
+
+
+def with_unit(size: float, kind: Kind) -> str:
+    """Three digits, or all those before the point: "2.57 px"."""
+    return f"{size:.0f} {KINDS[kind].unit}" if size >= 1000 else f"{size:.3g} {KINDS[kind].unit}"
