@@ -13,11 +13,13 @@ from safetensors.torch import save_file
 
 from inspectd.errors import ConfigError
 from inspectd.guard import limits, model
+from inspectd.guard.judgement import Finding, Judgement
 from inspectd.guard.model import Guard
 from inspectd.guard.surface import Surface
 from inspectd.inference import load_bundle
 from inspectd.inference.surface_network import compiled
 from inspectd_tools.deploy.guard import cli, fitting
+from inspectd_tools.deploy.guard.choice import choose
 from inspectd_tools.deploy.guard.fitting import fit_guard
 from inspectd_tools.deploy.guard.photos import good_photos
 from inspectd_tools.deploy.guard.surface import training
@@ -123,17 +125,36 @@ def test_photos_of_several_sizes_get_a_surface_alone(photos, weights):
     assert not fitted.limits.accepts(fitted.guard.judge(with_blot(brushed(99), 80, 60)))
 
 
-def test_the_candidate_that_finds_most_is_kept(photos, weights, monkeypatch):
-    chosen = fitting._best
+def test_both_ways_of_looking_are_candidates(photos, weights, monkeypatch):
     tried = []
     monkeypatch.setattr(
-        fitting, "_best", lambda candidates, *rest: tried.append(candidates) or chosen(candidates, *rest)
+        fitting, "choose", lambda candidates, *rest: tried.append(candidates) or choose(candidates, *rest)
     )
     fitted = fit_guard(photos(lambda _: 160), 0, weights)
-    ((aligned, surface, both),) = tried
+    ((both, aligned, surface),) = tried
     assert (aligned.kinds, surface.kinds, both.kinds) == (("part",), ("part", "part"), ("part", "part", "part"))
     assert fitted.guard.kinds in {guard.kinds for guard in tried[0]}
     assert len(fitted.limits.largest) == len(fitted.guard.kinds)
+
+
+class Sees:
+    """A guard that finds the fault on every n-th photo."""
+
+    def __init__(self, every, good):
+        self.every, self.good, self.asked = every, {image.tobytes() for image in good}, 0
+
+    def judge(self, image):
+        faulty = image.tobytes() not in self.good
+        self.asked += faulty
+        score = 9.0 if faulty and self.asked % self.every == 0 else 1.0
+        return Judgement((Finding("part", score, (0, 0, 1, 1)),), (), None)
+
+
+@pytest.mark.parametrize(("first", "second", "kept"), [(1, 1, 0), (4, 1, 1), (1, 4, 0), (10, 9, 0)])
+def test_one_way_alone_is_kept_only_if_it_finds_clearly_more(first, second, kept):
+    good = [brushed(seed) for seed in range(20)]
+    candidates = [Sees(first, good), Sees(second, good)]
+    assert choose(candidates, good, 0, 0) is candidates[kept]
 
 
 def test_a_drawn_fault_is_where_its_mask_says():

@@ -22,8 +22,8 @@ from inspectd.inference.manifest import GuardScores
 from inspectd.inference.preprocess import to_grey
 from inspectd.inference.surface_network import compiled
 from inspectd.part import Image
+from inspectd_tools.deploy.guard.choice import choose
 from inspectd_tools.deploy.guard.photos import Good, GoodPhotos, grey_images
-from inspectd_tools.deploy.guard.surface.faults import one_fault
 from inspectd_tools.metrics.rates import Rate
 
 
@@ -49,8 +49,8 @@ class Fitted:
 def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, seed: int = 0) -> Fitted:
     """At most the share `rejected` of `photos.val` is beyond the limits.
 
-    `surface`: pretrained weights of MobileNetV2; a surface is trained, too, and the guard keeps what finds more drawn faults
-    in `photos.val`. Raises ConfigError: a photo can't be read, or a guard can't be fitted to them.
+    `surface`: pretrained weights of MobileNetV2; a surface is trained, too. The guard has both, unless one alone finds clearly
+    more of the faults drawn into `photos.val`. Raises ConfigError: a photo can't be read, or a guard can't be fitted to them.
     """
     first = photos.train[0].path
     start_s = time.monotonic()
@@ -60,7 +60,7 @@ def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, 
     except (ValueError, np.linalg.LinAlgError, cv2.error) as error:
         raise ConfigError(f"{first.parent}: no guard can be fitted to these photos: {error}") from error
     del images
-    guard, data = _as_loaded(_best(candidates, photos.val, rejected, seed))
+    guard, data = _as_loaded(_chosen(candidates, photos.val, rejected, seed))
     fit_s = time.monotonic() - start_s
     val, _ = _judged(guard, photos.val, "limits")
     found = limits.fit(val, rejected)
@@ -70,7 +70,7 @@ def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, 
 
 
 def _candidates(images: Sequence[Image], photos: Sequence[Good], weights: Path | None, seed: int) -> list[Guard]:
-    """Simple ones first. Raises ConfigError, and ValueError if there are too few images."""
+    """The most complete first. Raises ConfigError, and ValueError if there are too few images."""
     other = next((number for number, image in enumerate(images) if image.shape != images[0].shape), None)
     if weights is None:
         if other is not None:
@@ -89,23 +89,15 @@ def _candidates(images: Sequence[Image], photos: Sequence[Good], weights: Path |
         compared = model.fit(images).aligned
     except np.linalg.LinAlgError:  # nothing on them shows where they lie
         return [Guard(None, surface)]
-    return [Guard(compared, None), Guard(None, surface), Guard(compared, surface)]
+    return [Guard(compared, surface), Guard(compared, None), Guard(None, surface)]
 
 
-def _best(candidates: Sequence[Guard], photos: Sequence[Good], rejected: float, seed: int) -> Guard:
-    """The guard that rejects most of `photos` with a fault drawn into them, each with limits that reject the same share of them
-    as they are.
-    """
-    if len(candidates) == 1:
-        return candidates[0]
-    good = list(grey_images(photos, "choice"))
-    faulty = [one_fault(image, np.random.default_rng([seed, number])) for number, image in enumerate(good)]
-
-    def found(guard: Guard) -> int:
-        chosen = limits.fit([guard.judge(image) for image in good], rejected)
-        return sum(not chosen.accepts(guard.judge(image)) for image in faulty)
-
-    return max(candidates, key=found)
+def _chosen(candidates: Sequence[Guard], photos: Sequence[Good], rejected: float, seed: int) -> Guard:
+    return (
+        candidates[0]
+        if len(candidates) == 1
+        else choose(candidates, list(grey_images(photos, "choice")), rejected, seed)
+    )
 
 
 def golden_scores(bundle: Bundle, guard: Guard) -> tuple[GuardScores, ...]:
