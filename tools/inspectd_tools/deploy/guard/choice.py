@@ -18,7 +18,7 @@ def choose(candidates: Sequence[Guard], good: Sequence[Image], rejected: float, 
     """The first one, unless another finds clearly more of the faults drawn into `good`, (h, w) uint8 grey.
 
     Each has limits that reject at most the share `rejected` of these images as they are. Drawn faults are all damage; what is missing or moved
-    is not among them. So a few more of them found are no reason to give up one way of looking.
+    is not among them. So a small lead does not count.
     """
     faulty = [one_fault(image, np.random.default_rng([seed, number])) for number, image in enumerate(good)]
 
