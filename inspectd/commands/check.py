@@ -23,6 +23,7 @@ from inspectd.config import Config, load_config
 from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, JournalError, OutputError
 from inspectd.gate.outputs.base import SAFE_WITHIN_S, Output, Signals, make_safe
 from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.inference.manifest import WITHOUT_GUARD
 from inspectd.line.time_budget import NextImages, least_budget, measure_images, measure_record_ms
 from inspectd.ownership import Claim
 from inspectd.records.journal_file import claim_file, damage, real_path
@@ -146,8 +147,8 @@ def _small_faults(engine: Engine, size: tuple[int, int] | None) -> Finding:
     """`size`: width and height in px of the camera's images; None if it is not known."""
     guard = engine.manifest.guard
     if guard is None:
-        fix = "fit a guard with tools/fit_guard.py"
-        return Finding("small faults", None, "this engine has no guard: it sees gross faults only", fix)
+        fix = "build it again with more good photos of the camera's size, or add a guard with tools/fit_guard.py"
+        return Finding("small faults", None, WITHOUT_GUARD, fix)
     misfit = engine.misfit(size)
     if misfit is not None:
         return Finding("small faults", False, misfit)

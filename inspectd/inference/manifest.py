@@ -30,6 +30,8 @@ ARITHMETICS: Final[tuple[ArithmeticName, ...]] = ("fp32", *get_args(OtherArithme
 
 Tolerance = Annotated[float, Field(gt=0, le=0.1)]
 
+WITHOUT_GUARD: Final = "this engine has no guard: it sees gross faults only; a lost character, a spatter, a thin scratch or a slightly turned print can pass"
+
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -100,7 +100,7 @@ def test_check_says_where_the_time_goes(line, capsys):
 def test_check_says_whether_small_faults_are_seen(line, capsys):
     main(["check", "--config", write(line)])
     said = row(capsys.readouterr().out, "small faults")
-    assert said.startswith("small faults warn this engine has no guard: it sees gross faults only")
+    assert said.startswith("small faults warn this engine has no guard: it sees gross faults only; a lost character")
     assert "tools/fit_guard.py" in said.split(" time budget ")[0]
 
 

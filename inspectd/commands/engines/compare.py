@@ -17,6 +17,7 @@ from inspectd.camera.image_files import read_photo
 from inspectd.commands.engines.labelled import labelled_photos
 from inspectd.errors import ConfigError, InferenceError
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
+from inspectd.inference.manifest import WITHOUT_GUARD
 from inspectd.part import INSPECTED, Image, MissedReason, Pass, words
 from inspectd.terminal import console, folding_table, track
 
@@ -124,6 +125,9 @@ def run(a: Path, b: Path, data: Path, *, as_json: bool) -> int:
     for table in _tables(comparison, folders, engines):
         screen.print(table)
     screen.print(comparison.conclusion())
+    for name, engine in zip(_ENGINES, engines, strict=True):
+        if engine.manifest.guard is None:
+            screen.print(f"{name}: {WITHOUT_GUARD}.")
     return 0
 
 
@@ -198,6 +202,7 @@ def _figures(comparison: Comparison, folders: Sequence[Path], engines: Sequence[
                 "name": engine.manifest.name,
                 "version": engine.manifest.version,
                 "hash": engine.hash,
+                "has_guard": engine.manifest.guard is not None,
                 "verdicts": {label: dict(row) for label, row in comparison.verdicts(place).items()},
                 "errors": {
                     kind: {"errors": errors, "n": n, "interval": interval(errors, n)}

@@ -80,6 +80,6 @@ def _table(bundles: dict[Path, Bundle | EngineError]) -> Table:
             f"{threshold.value:.3f}",
             f"<= {threshold.alpha:.2%} at {threshold.confidence:.0%} (n={threshold.n_bad})",
             f"{threshold.false_reject_rate:.2%} (n={threshold.n_good})",
-            "none" if manifest.guard is None else f"fitted to {manifest.guard.fitted_to}",
+            "none: gross faults only" if manifest.guard is None else f"fitted to {manifest.guard.fitted_to}",
         )
     return table

@@ -96,6 +96,9 @@ def test_the_tables_show_the_same(photos: Path, strict: Path, lax: Path, capsys:
     assert "compare" in said.err
     words = " ".join(said.out.split())
     assert figures["conclusion"] in words
+    for name in "AB":
+        assert f"{name}: this engine has no guard: it sees gross faults only; a lost character" in words
+        assert figures["engines"][name]["has_guard"] is False
     counts = figures["engines"]["B"]["errors"]["false_accepts_unknown"]
     assert f"{counts['errors']} of {counts['n']}" in words
     assert "unknown_grey" in words

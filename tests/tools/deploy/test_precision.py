@@ -32,7 +32,7 @@ THRESHOLD = calibrate(
 
 
 def candidate(precision: str, ms: float, changed: float = 0.0) -> Candidate:
-    return Candidate(precision, lambda batch: batch, None, THRESHOLD, changed, 0.0, np.full(10, ms))
+    return Candidate(precision, lambda batch: batch, None, THRESHOLD, 0.01, changed, 0.0, np.full(10, ms))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Make an engine bundle from a training run: export it, compare it with PyTorch, choose the threshold, test, write the card.
+"""Make an engine bundle from a training run: export it, fit a guard, choose the threshold for both, test, write the card.
 
-The calibration images choose the threshold. The test images are used for no choice. None of them may be images that the
+The guard sees small faults. It is fitted to good training photos; the good calibration images choose its limits. The calibration
+images choose the threshold. The test images are used for no choice. None of them may be images that the
 network was trained with. They come from the manifest of the training (its val and test photos), or from folders with one
 folder of photos per class; folders whose names begin with `unknown_` hold images of which the engine must be uncertain.
 After a training with cross-validation, the photos of train and val choose the threshold, each judged by a network that did not
@@ -10,6 +11,7 @@ learn from its part.
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,24 +21,30 @@ from typing import Literal
 
 from inspectd.errors import ConfigError
 from inspectd.files.csv_file import is_csv
-from inspectd.inference import InferenceConfig, load_bundle, load_engine, write_manifest
-from inspectd.inference.manifest import Manifest, Threshold
+from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine, write_manifest
+from inspectd.inference.manifest import Manifest
 from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, new_parser
 from inspectd_tools.deploy import cross_validated, further_photos
 from inspectd_tools.deploy.bundle import Model, architecture, described, golden_places, listed, write_golden
 from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.deploy.card.card import write_card
+from inspectd_tools.deploy.calibration import Calibration
+from inspectd_tools.deploy.card.card import no_guard, write_card
 from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_table, write_sheet
 from inspectd_tools.deploy.export import write_model_files
+from inspectd_tools.deploy.guard.beside import Beside, fit_beside
+from inspectd_tools.deploy.guard.bundle import provenance, write_guard
+from inspectd_tools.deploy.guard.options import add_guard_options
+from inspectd_tools.deploy.guard.photos import Good, half_of, to_fit, too_few
+from inspectd_tools.deploy.guard.section import summary as guard_summary
+from inspectd_tools.deploy.guard.small_faults import small_faults
 from inspectd_tools.deploy.held_out import check_guarantee
 from inspectd_tools.deploy.judged import Judged, judge
-from inspectd_tools.deploy.onnx_graph import in_half_precision
 from inspectd_tools.deploy.parity import check_parity
 from inspectd_tools.deploy.precision import WANTED, Candidate, Wanted, choose, precision_table, try_out, try_out_plan
 from inspectd_tools.deploy.separate import check_separate
 from inspectd_tools.deploy.tensorrt import write_plan
-from inspectd_tools.deploy.threshold import USUAL_ALPHA, Tries, calibrate, parts_needed, usual_alpha
+from inspectd_tools.deploy.threshold import USUAL_ALPHA, parts_needed, usual_alpha
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
 from inspectd_tools.deploy.threshold_report import bounds_table, other_bounds, summary
 from inspectd_tools.deploy.tries import charge
@@ -47,7 +55,6 @@ from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.out_of_fold import OutOfFold, read_out_of_fold
 from inspectd_tools.training.run_folder import git_commit, read_run, trained_with
 
-_GOLDEN_TOLERANCE = 0.02
 _EPILOG = """\
 examples:
   python tools/build_engine.py runs/filter-label --name filter-label --version 1.0.0 \\
@@ -68,6 +75,10 @@ class Options:
     alpha: tuple[float, ...] | None
     precision: Wanted
     tensorrt: Literal["fp16", "int8"] | None
+    guard_photos: Path | None
+    no_guard: bool
+    rejected: float
+    surface: Path | None
     out: Path
 
 
@@ -120,6 +131,15 @@ def parser() -> argparse.ArgumentParser:
         "needs no GPU here. int8: add an INT8 plan too, but only if it gives the same verdicts as fp32; default without "
         "a value: fp16",
     )
+    parser.add_argument(
+        "--guard-photos",
+        type=Path,
+        metavar="PATH",
+        help="manifest whose good train photos fit the guard, or folder that holds a folder of good photos with the name of "
+        "the pass class; default: the good photos that the run was trained with",
+    )
+    parser.add_argument("--no-guard", action="store_true", help="build an engine that sees no small faults")
+    add_guard_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle")
     return parser
 
@@ -142,15 +162,11 @@ def _build_beside(options: Options, calibration: Path, test: Path) -> None:
         said = _build(replace(options, out=unfinished), calibration, test)
         unfinished.rename(options.out)
     print(f"{options.out}: {said}")
-    print(
-        f"It sees no small faults yet. To add a guard: python tools/fit_guard.py {options.out} --data {options.data or 'PHOTOS'} "
-        f"--out {options.out}-guarded"
-    )
 
 
 def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str:
     """Write the bundle to the folder `options.out`, and return what is said about it."""
-    settings, classifier, provenance = read_run(options.run)
+    settings, classifier, run = read_run(options.run)
     crossed = None if options.calibration else read_out_of_fold(options.run)
     model = exported(classifier, settings.input)
     models = write_model_files(model, settings.input, options.out)
@@ -159,19 +175,28 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
     parity = check_parity(model, calibration, options.out)
     test = judge(test_photos, "test", settings, network)
 
-    kinds = calibration.by_kind(settings)
-    fingerprint = calibration.images.fingerprint
     # the photos of a cross-validation are those of the training
     trained = trained_with(options.run) if crossed is None else {"train": {}, "val": {}}
     remark = check_separate(trained, calibration, test) + (cross_validated.REMARK if crossed else "")
-    alphas = options.alpha or (_lowest_bound(kinds),)
-    tries = charge(options.run, kinds, fingerprint, alphas)
-    threshold, *others = (calibrate(kinds, fingerprint, alpha, remark, tries) for alpha in alphas)
-    tried = try_out(options.precision, options.out, calibration, threshold, settings, remark, tries)
-    offered, chosen, int8_files = choose(tried, options.precision, options.out)
-    plans, plan_files = _tensorrt_plans(options, calibration, threshold, settings, remark, tries)
-
     golden = golden_places(calibration)
+    guard = _guard(options, settings, crossed, calibration, test, golden)
+    if isinstance(guard, Beside):
+        calibration, test = guard.calibration, guard.test
+    kinds = calibration.by_kind(settings)
+    alphas = options.alpha or (_lowest_bound(kinds),)
+    tries = charge(options.run, kinds, calibration.images.fingerprint, alphas)
+    chosen_from, *others = (Calibration(calibration, settings, alpha, tries, remark) for alpha in alphas)
+    tried = try_out(options.precision, options.out, chosen_from)
+    fp32 = tried[0]
+    thresholds = [fp32.threshold, *(other.threshold(calibration, "fp32") for other in others)]
+    offered, chosen, int8_files = choose(tried, options.precision, options.out)
+    plans, plan_files = _tensorrt_plans(options, chosen_from, fp32)
+
+    training = {"settings": settings.model_dump(mode="json"), "run": run, "parity": parity}
+    described_guard = None
+    if isinstance(guard, Beside):
+        described_guard = write_guard(guard.fitted, guard.golden, options.out, joint=True)
+        training["guard"] = provenance(guard.fitted)
     manifest = Manifest(
         name=options.name,
         version=options.version,
@@ -182,37 +207,41 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
         pass_class=settings.pass_class,
         input=settings.input,
         head=described(classifier),
-        threshold=threshold,
+        threshold=fp32.threshold,
         files=listed([*models, *int8_files, *plan_files], options.out),
         golden=write_golden(calibration, golden, options.out),
-        golden_tolerance=_GOLDEN_TOLERANCE,
+        golden_tolerance=fp32.tolerance,
         precisions={c.precision: c.arithmetic(golden) for c in (*offered, *plans) if c.precision != "fp32"},
         recommended=chosen.precision,
-        training={"settings": settings.model_dump(mode="json"), "run": provenance, "parity": parity},
+        guard=described_guard,
+        training=training,
     )
     write_manifest(options.out, manifest)
-    for candidate in offered:  # as the line loads it, with its golden images
-        load_engine(load_bundle(options.out), InferenceConfig(backend="openvino", precision=candidate.precision))
-
-    write_tradeoff(options.out, kinds, threshold)
-    checks = check_guarantee(kinds, test.by_kind(settings), threshold)
-    deciding = deciding_photos(calibration, settings, threshold)
+    engine = _load_all(options.out, offered)
+    if isinstance(guard, str):
+        about_small_faults = no_guard(guard)
+    else:
+        about_small_faults = small_faults(engine, guard.fitted, options.out, seed=0, joint=True)
+    write_tradeoff(options.out, kinds, fp32.threshold)
+    checks = check_guarantee(kinds, test.by_kind(settings), fp32.threshold)
+    deciding = deciding_photos(calibration, settings, fp32.threshold)
     write_sheet(options.out, deciding)
-    tested = [] if crossed is None else [cross_validated.nested(crossed, settings, threshold.alpha)]
-    worth = further_photos.worth(kinds, threshold.value)
+    tested = [] if crossed is None else [cross_validated.nested(crossed, settings, fp32.threshold.alpha)]
+    worth = further_photos.worth(kinds, fp32.threshold.value)
     photos = [
-        *other_bounds([threshold, *others]),
+        *other_bounds(thresholds),
         *deciding_section(deciding),
         *(line for one in tested for line in cross_validated.section(one)),
         *further_photos.section(worth),
     ]
-    write_card(options.out, manifest, settings, classifier, test, [*offered, *plans], checks, photos)
+    write_card(
+        options.out, manifest, settings, classifier, test, [*offered, *plans], checks, photos, about_small_faults
+    )
     screen = console()
-    screen.print(bounds_table(threshold), deciding_table(deciding), further_photos.worth_table(worth))
-    if len(tried) + len(plans) > 1:
-        screen.print(precision_table([*tried, *plans], chosen))
-    said = [*map(cross_validated.sentence, tested), *(check.sentence for check in checks)]
-    return "\n".join([*map(summary, [threshold, *others]), *said])
+    screen.print(bounds_table(fp32.threshold), deciding_table(deciding), further_photos.worth_table(worth))
+    screen.print(precision_table([*tried, *plans], chosen))
+    said = [*map(summary, thresholds), *map(cross_validated.sentence, tested), *(check.sentence for check in checks)]
+    return "\n".join([*said, guard_summary(guard.fitted)] if isinstance(guard, Beside) else said)
 
 
 def _calibration(
@@ -236,6 +265,64 @@ def _calibration(
     return judge(photos, "val", settings, network)
 
 
+def _guard(
+    options: Options,
+    settings: TrainingSettings,
+    crossed: OutOfFold | None,
+    calibration: Judged,
+    test: Judged,
+    golden: list[int],
+) -> Beside | str:
+    """The guard, or why there is none."""
+    if options.no_guard:
+        return "it was built with --no-guard"
+    try:
+        label = settings.classes.index(settings.pass_class)
+        if crossed is not None and options.guard_photos is None:
+            photos = half_of(calibration.images, calibration.parts, label)
+        else:
+            photos = _photos_to_fit(options, settings)
+        files = [calibration.images.files[place] for place in golden]
+        beside = fit_beside(photos, calibration, test, settings, files, options.rejected, options.surface)
+    except ConfigError as error:
+        if options.guard_photos is not None:
+            raise
+        print(f"build_engine: this engine sees no small faults: it has no guard, because {error}", file=sys.stderr)
+        return str(error)
+    few = too_few(beside.fitted.photos)
+    if few is not None:
+        print(f"build_engine: {few}", file=sys.stderr)
+    return beside
+
+
+def _photos_to_fit(options: Options, settings: TrainingSettings) -> tuple[Good, ...]:
+    source = options.guard_photos or options.data
+    if source is not None:
+        return to_fit(source, settings.pass_class)
+    trained = trained_with(options.run)
+    if trained is None:
+        raise ConfigError(
+            f"{options.run}: does not say which photos it was trained with; give good ones with --guard-photos"
+        )
+    return tuple(
+        Good(Path(path), digest)
+        for digest, path in trained["train"].items()
+        if Path(path).parent.name == settings.pass_class
+    )
+
+
+def _load_all(bundle: Path, offered: Sequence[Candidate]) -> Engine:
+    """Load the bundle as the line does, with its golden images, in each arithmetic; return the engine in fp32."""
+    engines = []
+    for candidate in offered:
+        if candidate.precision == "onnxruntime":
+            config = InferenceConfig(backend="onnxruntime", precision="fp32")
+        else:
+            config = InferenceConfig(backend="openvino", precision=candidate.precision)
+        engines.append(load_engine(load_bundle(bundle), config))
+    return engines[0]
+
+
 def _lowest_bound(kinds: ByKind) -> float:
     """The bound for these calibration parts, with a warning if they are too few for the usual one."""
     if not kinds.unknown:
@@ -254,18 +341,19 @@ def _lowest_bound(kinds: ByKind) -> float:
     return alpha
 
 
-def _tensorrt_plans(
-    options: Options, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str, tries: Tries
-) -> tuple[list[Candidate], list[Model]]:
-    """The plans that were asked for: those with a threshold of their own, and the files of all."""
-    if options.tensorrt is None:
-        return [], []
-    model = (options.out / "model.onnx").read_bytes()
-    files = [write_plan(options.out, in_half_precision(model), "fp16")]
-    if options.tensorrt == "fp16":
-        return [], files
-    plan, graph = try_out_plan(model, calibration, threshold, settings, remark, tries)
-    return [plan], [*files, write_plan(options.out, graph, "int8")]
+def _tensorrt_plans(options: Options, calibration: Calibration, fp32: Candidate) -> tuple[list[Candidate], list[Model]]:
+    """The plans that were asked for, each with a threshold of its own, and their files."""
+    wanted: dict[str | None, tuple[Literal["fp16", "int8"], ...]] = {
+        None: (),
+        "fp16": ("fp16",),
+        "int8": ("fp16", "int8"),
+    }
+    plans, files = [], []
+    for precision in wanted[options.tensorrt]:
+        plan, graph = try_out_plan(precision, options.out, calibration, fp32)
+        plans.append(plan)
+        files.append(write_plan(options.out, graph, precision))
+    return plans, files
 
 
 def _manifest_text(key: str, text: str) -> str:

@@ -12,8 +12,7 @@ from inspectd.files.text_file import one_line
 from inspectd.inference.manifest import Threshold
 from inspectd_tools.data.manifest import UNKNOWN
 from inspectd_tools.deploy.card.markdown import literal, table
-from inspectd_tools.deploy.judged import Judged
-from inspectd_tools.settings import TrainingSettings
+from inspectd_tools.deploy.judged import Judged, Product
 
 SHEET = "deciding.jpg"
 _MOST_PASSED, _MOST_BELOW = 12, 3
@@ -35,12 +34,12 @@ class Deciding:
         return "passes" if self.passes else "just below"
 
 
-def deciding_photos(calibration: Judged, settings: TrainingSettings, threshold: Threshold) -> list[Deciding]:
+def deciding_photos(calibration: Judged, product: Product, threshold: Threshold) -> list[Deciding]:
     """The highest certainty first. Of faulty and of unknown photos each: up to 12 that pass, and the 3 that are next.
 
     A photo that passes at no threshold is not among them.
     """
-    certainty = calibration.certainty(settings)
+    certainty = calibration.certainty(product)
     truths = [calibration.names[label] for label in calibration.images.labels]
     found = []
     for is_unknown in (False, True):
@@ -48,7 +47,7 @@ def deciding_photos(calibration: Judged, settings: TrainingSettings, threshold: 
             place
             for place in np.argsort(-certainty, kind="stable").tolist()
             if certainty[place] > 0
-            and truths[place] != settings.pass_class
+            and truths[place] != product.pass_class
             and truths[place].startswith(UNKNOWN) == is_unknown
         ]
         passes = [place for place in bad if certainty[place] >= threshold.value]

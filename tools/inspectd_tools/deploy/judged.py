@@ -1,17 +1,33 @@
-"""Calibration and test images, with the scores that an exported network gives them."""
+"""Calibration and test images, with the scores that an exported network gives them, and what a guard says of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.inference.preprocess import InputSpec
 from inspectd_tools.data.images import Images, load_judged
 from inspectd_tools.data.manifest import Split
 from inspectd_tools.deploy.by_kind import ByKind, parts_of
 from inspectd_tools.metrics.rates import Values, pass_certainty
 from inspectd_tools.networks.predict import Network, predict
-from inspectd_tools.settings import TrainingSettings
+
+Stops: TypeAlias = Callable[[Images, NDArray[np.int64]], NDArray[np.bool_]]
+"""Images and the places (M,) of some of them -> (M,): whether the guard stops each."""
+
+
+class Product(Protocol):
+    """What training settings and the manifest of an engine both say."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def pass_class(self) -> str: ...
+    @property
+    def input(self) -> InputSpec: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +44,8 @@ class Judged:
     names: tuple[str, ...]
     scores: NDArray[np.float32]
     unseen: NDArray[np.float32] | None = None
+    stops: Stops | None = None
+    """None: there is no guard."""
 
     def by(self, network: Network, what: str) -> "Judged":
         """The same images with the scores of another network: the same one in another arithmetic.
@@ -51,16 +69,25 @@ class Judged:
         row = self.scores[place]
         return dict(zip(self.names[: len(row)], map(float, row), strict=True))
 
-    def certainty(self, settings: TrainingSettings) -> Values:
-        """(N,) float32: the highest threshold at which each image passes; 0 if another class is at least as likely."""
-        return pass_certainty(self.honest, settings.classes.index(settings.pass_class))
+    def certainty(self, product: Product) -> Values:
+        """(N,) float32: the highest threshold at which each image passes; 0 if another class is at least as likely or the guard
+        stops it.
 
-    def by_kind(self, settings: TrainingSettings) -> ByKind:
-        return ByKind.of(self.certainty(settings), self.images.labels, self.parts, self.names, settings.pass_class)
+        This is the rule of the line, `Engine.judge`. Raises ConfigError if the guard can't judge an image.
+        """
+        values = pass_certainty(self.honest, product.classes.index(product.pass_class))
+        if self.stops is not None:
+            places = np.flatnonzero(values)
+            values[places[self.stops(self.images, places)]] = 0
+        return values
 
-    def right(self, settings: TrainingSettings) -> tuple[int, int]:
+    def by_kind(self, product: Product) -> ByKind:
+        certainty = self.certainty(product)
+        return ByKind.of(certainty, self.images.labels, self.parts, self.names, product.pass_class)
+
+    def right(self, product: Product) -> tuple[int, int]:
         """How many images of the classes have their largest score for their own class, and how many there are."""
-        known = self.images.labels < len(settings.classes)
+        known = self.images.labels < len(product.classes)
         return int((self.scores[known].argmax(1) == self.images.labels[known]).sum()), int(known.sum())
 
 
@@ -68,7 +95,7 @@ def _log(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log(scores.clip(np.finfo(np.float32).tiny))
 
 
-def judge(source: Path, side: Split, settings: TrainingSettings, network: Network) -> Judged:
+def judge(source: Path, side: Split, product: Product, network: Network) -> Judged:
     """Load and judge images. `source`: a manifest, from which split `side` is taken, or a folder of class folders. Raises ConfigError."""
-    images, groups, names = load_judged(source, side, settings.classes, settings.input, f"{side}: decode")
+    images, groups, names = load_judged(source, side, product.classes, product.input, f"{side}: decode")
     return Judged(images, parts_of(groups, images.digests), names, predict(network, images.pixels, f"{side}: infer"))

@@ -7,6 +7,7 @@ the calibration images then say how much it differs.
 import math
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,18 +21,17 @@ from rich.text import Text
 
 from inspectd.decision import Policy
 from inspectd.errors import EngineError
-from inspectd.inference.manifest import Arithmetic, ArithmeticName, Precision, Threshold
+from inspectd.inference.manifest import Arithmetic, ArithmeticName, Threshold
 from inspectd.inference.openvino import has_bf16
-from inspectd.part import words
+from inspectd.part import ANOMALY, Pass, words
 from inspectd_tools.deploy.bundle import Model
-from inspectd_tools.deploy.judged import Judged
-from inspectd_tools.deploy.onnx_graph import in_int8
+from inspectd_tools.deploy.calibration import Calibration
+from inspectd_tools.deploy.judged import Judged, Product
+from inspectd_tools.deploy.onnx_graph import in_half_precision, in_int8
 from inspectd_tools.deploy.quantise import MOST_IMAGES, quantise, spread
-from inspectd_tools.deploy.threshold import Tries, calibrate
 from inspectd_tools.metrics.timing import Latency, interleaved
 from inspectd_tools.networks.predict import Network
 from inspectd_tools.networks.runtimes import onnx_network, openvino_network
-from inspectd_tools.settings import TrainingSettings
 
 Wanted = Literal["fp32", "bf16", "int8", "auto"]
 WANTED: tuple[Wanted, ...] = get_args(Wanted)
@@ -53,6 +53,8 @@ class Candidate:
     network: Network
     calibration: Judged
     threshold: Threshold
+    tolerance: float
+    """Largest difference allowed for a score of a golden image."""
     changed: float
     """Share of the verdicts that differ from fp32."""
     moved: float
@@ -80,67 +82,93 @@ class Candidate:
     def arithmetic(self, golden: list[int]) -> Arithmetic:
         """`golden`: indices of the golden images among the calibration images."""
         recorded = tuple(self.calibration.scores_by_class(place) for place in golden)
-        return Arithmetic(threshold=self.threshold, golden_scores=recorded)
+        return Arithmetic(threshold=self.threshold, golden_scores=recorded, golden_tolerance=self.tolerance)
 
 
-def try_out(
-    wanted: Wanted,
-    bundle: Path,
-    calibration: Judged,
-    threshold: Threshold,
-    settings: TrainingSettings,
-    remark: str,
-    tries: Tries,
-) -> list[Candidate]:
-    """fp32 first, then the arithmetic that was asked for; `auto`: all that this processor has. INT8 writes `openvino-int8/`.
+def try_out(wanted: Wanted, bundle: Path, calibration: Calibration) -> list[Candidate]:
+    """fp32 and ONNX Runtime first, then the arithmetic that was asked for; `auto`: all that this processor has. INT8 writes
+    `openvino-int8/`.
 
-    `calibration` and `threshold`: those of fp32. Raises EngineError if the processor has no bf16, NNCF is not installed, or no
-    threshold keeps the bound; with `auto`, such an arithmetic is left out.
+    Raises EngineError if the processor has no bf16, NNCF is not installed, or no threshold keeps the bound; with `auto`, such an
+    arithmetic is left out.
     """
-    networks: dict[Precision, Network] = {"fp32": openvino_network(bundle / "openvino" / "model.xml")}
-    if wanted == "bf16" and not has_bf16():
-        raise EngineError("--precision bf16: this processor has no bf16, so it can't be calibrated on this machine")
+    names: list[ArithmeticName] = ["fp32", "onnxruntime"]
     if wanted == "bf16" or (wanted == "auto" and has_bf16()):
-        networks["bf16"] = openvino_network(bundle / "openvino" / "model.xml", "bf16")
+        names.append("bf16")
     if wanted in ("int8", "auto"):
+        judged = calibration.judged
         try:
-            quantise(bundle / "openvino" / "model.xml", calibration.images.pixels, calibration.scores, bundle / INT8)
-            networks["int8"] = openvino_network(bundle / INT8 / "model.xml", "int8")
+            quantise(bundle / "openvino" / "model.xml", judged.images.pixels, judged.scores, bundle / INT8)
+            names.append("int8")
         except EngineError as error:
             if wanted == "int8":
                 raise
             print(f"build_engine: int8 is left out: {error}", file=sys.stderr)
-    image = calibration.images.pixels[:1]
-    took_ms = interleaved({name: partial(network, image) for name, network in networks.items()}, _RUNS)
-    found = []
+    return compare(names, bundle, calibration, forgiving=wanted == "auto")
+
+
+def compare(
+    names: Sequence[ArithmeticName], bundle: Path, calibration: Calibration, *, forgiving: bool = False
+) -> list[Candidate]:
+    """These arithmetics of the files in `bundle`, fp32 first, each with a threshold and a tolerance of its own.
+
+    Raises EngineError if one can't run here, or no threshold keeps the bound; `forgiving`: it is left out instead, and said.
+    """
+    networks = {name: network_at(bundle, name) for name in names}
+    image = calibration.judged.images.pixels[:1]
+    timed = {name: partial(network, image) for name, network in networks.items() if not name.startswith("tensorrt")}
+    took_ms = interleaved(timed, _RUNS)
+    found: list[Candidate] = []
     for name, network in networks.items():
         try:
-            found.append(_judged(name, network, calibration, threshold, settings, remark, tries, took_ms[name]))
+            found.append(_candidate(name, network, calibration, found[0] if found else None, took_ms.get(name)))
         except EngineError as error:
-            if wanted != "auto":
+            if not forgiving or name == "fp32":
                 raise
             print(f"build_engine: {name} is left out: {error}", file=sys.stderr)
     return found
 
 
+def network_at(bundle: Path, name: ArithmeticName) -> Network:
+    """The network in the files of `bundle`, in this arithmetic. Raises EngineError if it can't run here.
+
+    An FP16 plan of TensorRT is computed on the CPU, as its graph defines all rounding. A GPU adds in another order.
+    """
+    match name:
+        case "fp32":
+            return openvino_network(bundle / "openvino" / "model.xml")
+        case "onnxruntime":
+            return onnx_network(bundle / "model.onnx")
+        case "bf16":
+            if not has_bf16():
+                raise EngineError("bf16: this processor has no bf16, so it can't be calibrated on this machine")
+            return openvino_network(bundle / "openvino" / "model.xml", "bf16")
+        case "int8":
+            return openvino_network(bundle / INT8 / "model.xml", "int8")
+        case "tensorrt-fp16":
+            return onnx_network(in_half_precision((bundle / "model.onnx").read_bytes()), as_written=True)
+        case "tensorrt-int8":
+            raise EngineError(f"{name}: its graph is not kept, so its plan can only be calibrated while it is built")
+
+
 def try_out_plan(
-    model: bytes, calibration: Judged, threshold: Threshold, settings: TrainingSettings, remark: str, tries: Tries
+    precision: Literal["fp16", "int8"], bundle: Path, calibration: Calibration, fp32: Candidate
 ) -> tuple[Candidate, bytes]:
-    """INT8 for TensorRT, and the graph (ONNX) for its plan. `model`: content of model.onnx; the rest as in `try_out`.
+    """A TensorRT plan, and the graph (ONNX) that it is built from.
 
     The scores are computed on the CPU, as the graph defines all rounding. A GPU adds in another order, so a value between two
     steps may be rounded to the other; the golden images show whether that matters. Raises EngineError if more than 1 % of the
     verdicts change, or no threshold keeps the bound.
     """
-    pixels = calibration.images.pixels
-    graph = in_int8(model, pixels[spread(len(pixels))])
-    found = _judged(
-        "tensorrt-int8", onnx_network(graph, as_written=True), calibration, threshold, settings, remark, tries, None
-    )
+    model, pixels = (bundle / "model.onnx").read_bytes(), calibration.judged.images.pixels
+    graph = in_half_precision(model) if precision == "fp16" else in_int8(model, pixels[spread(len(pixels))])
+    name: ArithmeticName = "tensorrt-fp16" if precision == "fp16" else "tensorrt-int8"
+    found = _candidate(name, onnx_network(graph, as_written=True), calibration, fp32, None)
     if not found.holds:
+        advice = "use --tensorrt fp16" if precision == "int8" else "build without --tensorrt"
         raise EngineError(
-            f"--tensorrt int8: {found.changed:.2%} of the calibration verdicts would differ from fp32, but at most "
-            f"{_MOST_CHANGED:.0%} may; the largest change of a certainty is {found.moved:.3f}; use --tensorrt fp16"
+            f"--tensorrt {precision}: {found.changed:.2%} of the calibration verdicts would differ from fp32, but at most "
+            f"{_MOST_CHANGED:.0%} may; the largest change of a certainty is {found.moved:.3f}; {advice}"
         )
     return found, graph
 
@@ -151,10 +179,11 @@ def choose(tried: list[Candidate], wanted: Wanted, bundle: Path) -> tuple[list[C
     An arithmetic that was asked for by name is offered and recommended. `auto` offers those that keep the verdicts, and
     recommends the fastest.
     """
-    offered, chosen = tried, tried[-1]
     if wanted == "auto":
         offered = [candidate for candidate in tried if candidate.holds]
-        chosen = min(offered, key=lambda candidate: candidate.p50_ms)
+        chosen = min((c for c in offered if c.precision != "onnxruntime"), key=lambda candidate: candidate.p50_ms)
+    else:
+        offered, chosen = tried, next(candidate for candidate in tried if candidate.precision == wanted)
     if all(candidate.precision != "int8" for candidate in offered):
         shutil.rmtree(bundle / INT8, ignore_errors=True)
         return offered, chosen, []
@@ -187,28 +216,29 @@ def precision_table(candidates: list[Candidate], chosen: Candidate) -> Table:
     return table
 
 
-def _judged(
+def _candidate(
     name: ArithmeticName,
     network: Network,
-    calibration: Judged,
-    threshold: Threshold,
-    settings: TrainingSettings,
-    remark: str,
-    tries: Tries,
+    calibration: Calibration,
+    fp32: Candidate | None,
     took_ms: NDArray[np.float64] | None,
 ) -> Candidate:
-    judged, own = calibration, threshold
-    if name != "fp32":
-        judged = calibration.by(network, f"val: infer, {name}")
-        ranges = _REMARKS.get(name, "")
-        fingerprint, alpha = threshold.calibration_fingerprint, threshold.alpha
-        own = calibrate(judged.by_kind(settings), fingerprint, alpha, remark + ranges, tries)
-    changed = _verdicts(judged, own, settings) != _verdicts(calibration, threshold, settings)
-    moved = np.abs(judged.honest.max(1) - calibration.honest.max(1)).max()
-    return Candidate(name, network, judged, own, float(changed.mean()), float(moved), took_ms)
+    """`fp32`: None for fp32 itself."""
+    judged = calibration.judged if fp32 is None else calibration.judged.by(network, f"val: infer, {name}")
+    threshold = calibration.threshold(judged, name, _REMARKS.get(name, ""))
+    product = calibration.product
+    changed = moved = 0.0
+    if fp32 is not None:
+        verdicts = _verdicts(judged, threshold, product)
+        changed = float((verdicts != _verdicts(fp32.calibration, fp32.threshold, product)).mean())
+        moved = float(np.abs(judged.honest.max(1) - fp32.calibration.honest.max(1)).max())
+    tolerance = calibration.tolerance(judged, threshold, name)
+    return Candidate(name, network, judged, threshold, tolerance, changed, moved, took_ms)
 
 
-def _verdicts(judged: Judged, threshold: Threshold, settings: TrainingSettings) -> NDArray[np.str_]:
+def _verdicts(judged: Judged, threshold: Threshold, product: Product) -> NDArray[np.str_]:
     """The class of a fault, else the verdict."""
-    policy = Policy(settings.classes, settings.pass_class, threshold.value)
-    return np.array([words(policy.judge(scores)).label for scores in judged.honest.tolist()])
+    policy = Policy(product.classes, product.pass_class, threshold.value)
+    verdicts = np.array([words(policy.judge(scores)).label for scores in judged.honest.tolist()])
+    stopped = (verdicts == Pass.word) & (judged.certainty(product) < threshold.value)
+    return np.where(stopped, ANOMALY, verdicts)

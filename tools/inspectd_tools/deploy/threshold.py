@@ -21,6 +21,8 @@ from inspectd_tools.metrics.rates import CONFIDENCE, Values, false_rejects
 USUAL_ALPHA = 0.0025
 _GIVEN_UP = 0.01
 """Share of the good calibration parts that may be rejected where there are no unknown parts to choose the threshold."""
+_OWN_SAY = 0.0025
+"""Share of the good calibration parts that certainty alone may reject where a guard stops the bad ones."""
 _GRID = np.linspace(0, 1, 1001, dtype=np.float32)
 
 
@@ -76,11 +78,14 @@ def _lowest(n: int, confidence: float) -> float:
     return upper_bound(0, n, confidence)
 
 
-def choose_threshold(faulty: Values, unknown: Values, alpha: float, confidence: float = CONFIDENCE) -> float:
+def choose_threshold(
+    faulty: Values, unknown: Values, alpha: float, confidence: float = CONFIDENCE, margin: float = 0
+) -> float:
     """The lowest threshold at which the rate of faulty parts that pass, and that of unknown ones, is at most `alpha`.
 
     `faulty`, `unknown`: pass certainties of calibration parts. The one-sided bound (Clopper-Pearson) must hold for
-    each side alone, so that many easy parts of one side can't hide the passes of the other.
+    each side alone, so that many easy parts of one side can't hide the passes of the other. `margin`: the threshold is at
+    least so far above the largest certainty that must not pass.
 
     The threshold is that of fixed-sequence testing from strict to lax (Angelopoulos et al., Learn then Test, 2021), so
     trying many thresholds needs no correction, and the guarantee holds for both sides at once. A lower threshold can only
@@ -92,14 +97,24 @@ def choose_threshold(faulty: Values, unknown: Values, alpha: float, confidence: 
     check_enough(faulty, unknown, alpha, confidence)
     too_many = max(_one_too_many(values, alpha, confidence) for values in (faulty, unknown))
     candidates = np.concatenate([faulty, unknown, _GRID])
-    higher = candidates[candidates > too_many]
+    higher = candidates[(candidates > too_many) & (candidates >= too_many + margin)]
     if not len(higher):
+        most = 1 - margin
         raise EngineError(
-            f"no threshold keeps false accepts to at most {alpha:.2%}: the network gives certainty 1 to {int((faulty >= 1).sum())} "
-            f"faulty and {int((unknown >= 1).sum())} unknown calibration parts, which it must reject; add such photos to "
-            "training, or lower length_scale"
+            f"no threshold keeps false accepts to at most {alpha:.2%}: the network gives certainty {most:g}{' or more' * (margin > 0)} "
+            f"to {int((faulty >= most).sum())} faulty and {int((unknown >= most).sum())} unknown calibration parts, which it must "
+            "reject; add such photos to training, or lower length_scale"
         )
     return float(higher.min())
+
+
+def _floor(good: Values) -> float:
+    """`good`: sorted certainties of good parts. So few parts that none of them may be below say nothing of such a small share:
+    the next good part is below the lowest of n with probability 1 / (n + 1). So there it is the square of the lowest, which is
+    the certainty at twice its squared distance.
+    """
+    below = int(_OWN_SAY * len(good))
+    return float(good[below] if below else good[0] ** 2)
 
 
 def _one_too_many(values: Values, alpha: float, confidence: float) -> float:
@@ -122,13 +137,26 @@ def parts_needed(alpha: float, confidence: float = CONFIDENCE) -> int:
     return math.ceil(math.log(1 - confidence) / math.log1p(-alpha))
 
 
-def calibrate(kinds: ByKind, fingerprint: str, alpha: float, remark: str = "", tries: Tries = ONE_TRY) -> Threshold:
+def calibrate(
+    kinds: ByKind,
+    fingerprint: str,
+    alpha: float,
+    remark: str = "",
+    tries: Tries = ONE_TRY,
+    *,
+    margin: float = 0,
+    good_alone: Values | None = None,
+) -> Threshold:
     """The threshold for `alpha` with its bounds. `fingerprint`: of the images; `remark`: end of the sentence on the method.
 
-    `tries`: which values of alpha were tried on these images.
+    `tries`: which values of alpha were tried on these images. `margin`: as in `choose_threshold`. Where a guard judges, too, a
+    part that it stops has certainty 0 in `kinds`, and `good_alone` is the certainty of each good part by the network alone.
 
     Faulty parts alone may need almost no certainty, and then any unknown label would pass. So without unknown parts the
-    threshold is as strict as the good parts allow: 1 % of them may be rejected.
+    threshold is as strict as the good parts allow: certainty may reject 1 % of them. With a guard that stops all bad parts
+    almost no certainty would be needed either, and certainty would say nothing of kinds of unknowns that the guard can't see
+    and that nobody calibrated with. So with a guard the threshold is at least where certainty alone rejects 0.25 % of the
+    good parts. The good parts choose this floor, so it costs the bound nothing.
 
     The bounds are counted on the parts that chose the threshold. Up to `most_allowed` of each side may pass, and the choice
     decides how many do, so each bound holds for all these numbers at once (Bonferroni). The good parts choose nothing, or a
@@ -140,15 +168,20 @@ def calibrate(kinds: ByKind, fingerprint: str, alpha: float, remark: str = "", t
         )
     faulty, unknown = kinds.all_faulty, kinds.all_unknown
     # at 0 every part whose largest score is that of the pass class passes
-    value = max(choose_threshold(faulty, unknown, alpha, tries.each), float(_GRID[1]))
-    method = f"lowest threshold at which at most {alpha:.2%} of the faulty and of the unknown parts pass "
+    value = max(choose_threshold(faulty, unknown, alpha, tries.each, margin), float(_GRID[1]))
+    passed_what = "pass" if good_alone is None else "pass network and guard"
+    method = f"lowest threshold at which at most {alpha:.2%} of the faulty and of the unknown parts {passed_what} "
     method += "(Clopper-Pearson bound), tried from strict to lax"
+    good = np.sort(kinds.good if good_alone is None else good_alone)
     if not len(unknown):
-        value = max(value, float(np.sort(kinds.good)[int(_GIVEN_UP * len(kinds.good))]))
+        value = max(value, float(good[int(_GIVEN_UP * len(good))]))
         method = (
             f"highest threshold that rejects at most {_GIVEN_UP:.0%} of the good calibration parts, as there were no unknown "
-            f"ones; at most {alpha:.2%} of the faulty ones pass (Clopper-Pearson bound)"
+            f"ones; at most {alpha:.2%} of the faulty ones {passed_what} (Clopper-Pearson bound)"
         )
+    elif good_alone is not None:
+        value = max(value, _floor(good))
+        method += f", but not so low that certainty alone rejects fewer than about {_OWN_SAY:.2%} of the good ones"
     allowed = {
         name: most_allowed(len(values), alpha, tries.each)
         for name, values in (("faulty", faulty), ("unknown", unknown))

@@ -1,11 +1,12 @@
 """The card as Markdown and as a page. Every figure in it comes from the program."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.inference.preprocess import InputSpec, Region
-from inspectd_tools.deploy.card.cases import cases
+from inspectd_tools.deploy.card.cases import Case, cases
 from inspectd_tools.deploy.card.examples import choose, write_examples
 from inspectd_tools.deploy.card.html import write_page
 from inspectd_tools.deploy.card.markdown import literal, table
@@ -21,7 +22,7 @@ from inspectd_tools.settings import TrainingSettings
 _EXAMPLES = "explanations.jpg"
 SMALL_FAULTS = "## Small faults"
 _NO_GUARD = """\
-This engine has no guard. It sees the whole label at low resolution: a character that is missing, a spatter of ink, a thin scratch
+This engine sees no small faults: it has no guard, because {reason}. It sees the whole label at low resolution: a character that is missing, a spatter of ink, a thin scratch
 or a print that is slightly turned can pass. `tools/fit_guard.py` adds a guard, which needs photos of good labels alone."""
 _LOOKS = f"""\
 For each class, the correct test image with the median certainty; then the worst images: bad ones that look most like good
@@ -40,38 +41,57 @@ def write_card(
     candidates: Sequence[Candidate],
     checks: Sequence[Check],
     photos: Sequence[str],
+    small_faults: str,
 ) -> None:
     """`card.md`, `card.html` and `explanations.jpg`, beside the `threshold.png` that is there.
 
     `classifier`: what was exported; `test`: scores in fp32; `candidates`: the precisions that are offered, fp32 first;
-    `checks`: of the guarantee, with the test parts; `photos`: sections on the calibration photos.
+    `checks`: of the guarantee, with the test parts; `photos`: sections on the calibration photos; `small_faults`: the section on
+    small faults.
     """
     found = cases(test, manifest)
     write_examples(bundle / _EXAMPLES, choose(found, manifest.classes), Network(classifier, "contrast"), test, settings)
+    *measured, of_precisions = figures(manifest, found, test, candidates, checks, photos)
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
         f"{literal(manifest.architecture)}; made {manifest.created:%Y-%m-%d} at commit {manifest.git_commit[:12]}.",
         "",
-        *_purpose(manifest),
-        *_guarantee(manifest.threshold, checks),
-        *photos,
-        *performance(found, manifest, test.images.fingerprint),
-        *blind_spots(found, manifest, test),
-        SMALL_FAULTS,
-        "",
-        _NO_GUARD,
-        "",
+        *chain(*measured),
+        small_faults,
         "## Where it looks",
         "",
         _LOOKS,
         "",
-        *precisions(candidates, manifest, test, settings),
+        *of_precisions,
         *_making(manifest),
     ]
     text = "\n".join(lines)
     (bundle / "card.md").write_text(text, encoding="utf-8")
     write_page(bundle / "card.html", text)
+
+
+def figures(
+    manifest: Manifest,
+    found: Sequence[Case],
+    test: Judged,
+    candidates: Sequence[Candidate],
+    checks: Sequence[Check],
+    photos: Sequence[str],
+) -> list[list[str]]:
+    """The sections that depend on the thresholds, each as its lines. `found`: the cases of `test`; the rest as in `write_card`."""
+    return [
+        _purpose(manifest),
+        [*_guarantee(manifest.threshold, checks), *photos],
+        performance(found, manifest, test.images.fingerprint),
+        blind_spots(found, manifest, test),
+        precisions(candidates, manifest, test),
+    ]
+
+
+def no_guard(reason: str) -> str:
+    """The section on small faults of an engine without a guard."""
+    return f"{SMALL_FAULTS}\n\n{_NO_GUARD.format(reason=literal(reason))}\n"
 
 
 def _purpose(manifest: Manifest) -> list[str]:

@@ -9,7 +9,6 @@ from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.precision import Candidate
 from inspectd_tools.metrics.rates import Rate, false_rejects
-from inspectd_tools.settings import TrainingSettings
 
 _NEAREST = 5
 
@@ -55,10 +54,10 @@ def blind_spots(found: Sequence[Case], manifest: Manifest, test: Judged) -> list
     return [
         "## Blind spots",
         "",
-        *_unknowns(found, good),
+        *_unknowns(found, good, f"none taken for {good}{' that the guard lets pass' if manifest.guard else ''}"),
         f"Images closest to a wrong verdict (threshold {manifest.threshold.value:.4f}, fp32). '+' = already wrong. Bad labels have "
         f"the highest certainty as {good}, good ones the lowest. The distance is that of the certainty as {good}, which is 0 if "
-        "another class is at least as likely.",
+        f"another class is at least as likely{' or the guard stops the label' if manifest.guard else ''}.",
         *table(
             ("is", "image", "beyond by", "verdict", "taken for", "certainty"),
             [
@@ -77,16 +76,12 @@ def blind_spots(found: Sequence[Case], manifest: Manifest, test: Judged) -> list
     ]
 
 
-def precisions(
-    candidates: Sequence[Candidate], manifest: Manifest, test: Judged, settings: TrainingSettings
-) -> list[str]:
+def precisions(candidates: Sequence[Candidate], manifest: Manifest, test: Judged) -> list[str]:
     """The section on the precisions that are offered, each at its own threshold."""
-    if len(candidates) == 1:
-        return []
     rows = []
     for candidate in candidates:
         judged = test if candidate.precision == "fp32" else test.by(candidate.network, f"test: {candidate.precision}")
-        kinds, value = judged.by_kind(settings), candidate.threshold.value
+        kinds, value = judged.by_kind(manifest), candidate.threshold.value
         p50, p99 = candidate.p50_p99
         passed = (f"{(values >= value).sum()} of {len(values)}" for values in (kinds.all_faulty, kinds.all_unknown))
         rejected = false_rejects(kinds.good, value)
@@ -114,15 +109,15 @@ def precisions(
             rows,
         ),
         *(
-            ["tensorrt-int8: its ONNX graph was run on the CPU; the plan itself was not run on a GPU.", ""]
-            if any(candidate.took_ms is None for candidate in candidates)
+            ["TensorRT: its ONNX graph was run on the CPU; the plan itself was not run on a GPU.", ""]
+            if any(candidate.precision.startswith("tensorrt") for candidate in candidates)
             else []
         ),
     ]
 
 
-def _unknowns(found: Sequence[Case], good: str) -> list[str]:
-    """Those that pass most often first, then those with the highest certainty as good."""
+def _unknowns(found: Sequence[Case], good: str, none: str) -> list[str]:
+    """`none`: where no image has any certainty as good. Those that pass most often first, then those with the highest certainty as good."""
     by_kind: dict[str, list[Case]] = {}
     for case in found:
         if case.kind == "unknown":
@@ -136,7 +131,7 @@ def _unknowns(found: Sequence[Case], good: str) -> list[str]:
         *table(
             ("unknown", "passed", "95 % interval", f"highest certainty as {good}"),
             [
-                (literal(name), *_cells(passed), f"{highest:.4f}" if highest else f"none taken for {good}")
+                (literal(name), *_cells(passed), f"{highest:.4f}" if highest else none)
                 for name, passed, highest in rated
             ],
         ),

@@ -3,11 +3,12 @@
 import hashlib
 import re
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from inspectd.inference.bundle import Bundle, write_manifest
-from inspectd.inference.manifest import GuardModel, GuardScores, Manifest
+from inspectd.inference.manifest import FORMAT, GoldenScores, GuardModel, GuardScores, Manifest
 from inspectd_tools.deploy.card.html import write_page
 from inspectd_tools.deploy.guard.fitting import Fitted
 from inspectd_tools.deploy.guard.photos import fingerprint
@@ -16,16 +17,14 @@ from inspectd_tools.training.run_folder import git_commit
 _GUARD = "guard.npz"
 
 
-def write_with_guard(bundle: Bundle, fitted: Fitted, golden: tuple[GuardScores, ...], folder: Path) -> Manifest:
-    """Write the next minor version of `bundle` to the new `folder`, with the guard. The card is still the old one. Raises OSError."""
-    old = bundle.manifest
-    # a signature holds for the old engine.yaml alone
-    shutil.copytree(bundle.folder, folder, ignore=shutil.ignore_patterns("*.sig", "*.tmp"))
-    if old.guard is not None:
-        (folder / old.guard.path).unlink()
+def write_guard(fitted: Fitted, golden: tuple[GuardScores, ...], folder: Path, *, joint: bool) -> GuardModel:
+    """Write the guard's file to the bundle in `folder`, and return what engine.yaml says of it. Raises OSError.
+
+    `joint`: the thresholds are chosen for network and guard together.
+    """
     (folder / _GUARD).write_bytes(fitted.data)
     width, height = fitted.guard.size or (None, None)
-    guard = GuardModel(
+    return GuardModel(
         path=_GUARD,
         sha256=hashlib.sha256(fitted.data).hexdigest(),
         width=width,
@@ -36,18 +35,62 @@ def write_with_guard(bundle: Bundle, fitted: Fitted, golden: tuple[GuardScores, 
         fitted_to=len(fitted.photos.train),
         n_good=fitted.chosen.n,
         rejected_good=fitted.chosen.errors,
+        joint=joint,
     )
-    manifest = old.model_copy(
+
+
+def provenance(fitted: Fitted) -> dict[str, object]:
+    """Of the guard, for engine.yaml."""
+    return {
+        "fitted_to": fingerprint(fitted.photos.train),
+        "limits_from": fingerprint(fitted.photos.val),
+        "tested_with": fingerprint(fitted.photos.test),
+        "rejected_test": fitted.tested.errors,
+        "n_test": fitted.tested.n,
+    }
+
+
+def write_with_guard(
+    bundle: Bundle, fitted: Fitted, golden: tuple[GuardScores, ...], folder: Path, thresholds: dict[str, object] | None
+) -> Manifest:
+    """Write the next minor version of `bundle` to the new `folder`, with the guard. Raises OSError.
+
+    `thresholds`: keys of the manifest that were chosen for network and guard together; None: the old ones stay. The card is
+    still that of the old bundle.
+    """
+    old = bundle.manifest
+    # a signature holds for the old engine.yaml alone
+    shutil.copytree(bundle.folder, folder, ignore=shutil.ignore_patterns("*.sig", "*.tmp"))
+    if old.guard is not None:
+        (folder / old.guard.path).unlink()
+    made_from = {
+        "engine": f"{old.version}, made {old.created:%Y-%m-%d} at commit {old.git_commit}",
+        "engine_hash": bundle.hash,
+    }
+    manifest = _in_newest_format(old).model_copy(
         update={
             "version": next_minor(old.version),
             "created": datetime.now(UTC).replace(microsecond=0),
             "git_commit": git_commit(),
-            "guard": guard,
-            "training": {**old.training, "guard": _provenance(bundle, fitted)},
+            "guard": write_guard(fitted, golden, folder, joint=thresholds is not None),
+            "training": {**old.training, "guard": {**made_from, **provenance(fitted)}},
+            **(thresholds or {}),
         }
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def _in_newest_format(manifest: Manifest) -> Manifest:
+    def named(scores: GoldenScores) -> GoldenScores:
+        return scores if isinstance(scores, dict) else dict(zip(manifest.classes, scores, strict=True))
+
+    golden = tuple(image.model_copy(update={"scores": named(image.scores)}) for image in manifest.golden)
+    precisions = {
+        name: own.model_copy(update={"golden_scores": tuple(map(named, own.golden_scores))})
+        for name, own in manifest.precisions.items()
+    }
+    return manifest.model_copy(update={"format": FORMAT, "golden": golden, "precisions": precisions})
 
 
 def next_minor(version: str) -> str:
@@ -66,23 +109,13 @@ def with_section(card: str, section: str) -> str:
     return f"{before.rstrip()}\n\n{section}\n{making}{after}"
 
 
-def _provenance(bundle: Bundle, fitted: Fitted) -> dict[str, object]:
-    return {
-        "engine": f"{bundle.manifest.version}, made {bundle.manifest.created:%Y-%m-%d} at commit {bundle.manifest.git_commit}",
-        "engine_hash": bundle.hash,
-        "fitted_to": fingerprint(fitted.photos.train),
-        "limits_from": fingerprint(fitted.photos.val),
-        "tested_with": fingerprint(fitted.photos.test),
-        "rejected_test": fitted.tested.errors,
-        "n_test": fitted.tested.n,
-    }
-
-
-def renew_card(folder: Path, manifest: Manifest, section: str) -> None:
-    """Put the new title and this section into `card.md` and `card.html` of the bundle in `folder`. Raises OSError."""
+def renew_card(folder: Path, manifest: Manifest, sections: Sequence[str]) -> None:
+    """Put the new title and these sections into `card.md` and `card.html` of the bundle in `folder`. Raises OSError."""
     path = folder / "card.md"
     title = f"# {manifest.name} {manifest.version}"
     old = path.read_text(encoding="utf-8") if path.is_file() else title
-    card = with_section(re.sub(r"\A# .*", lambda _: title, old), section)
+    card = re.sub(r"\A# .*", lambda _: title, old)
+    for section in sections:
+        card = with_section(card, section)
     path.write_text(card, encoding="utf-8")
     write_page(folder / "card.html", card)

@@ -1,9 +1,12 @@
 """Give an engine a guard, which sees small faults: lost ink, spatter, scratches, turned or shifted print.
 
-The guard needs photos of good labels alone, as the camera delivers them. It is fitted to some of them, others choose its
-limits, and a test on the rest was not used for any choice. With a manifest these are its train, val and test photos. With a
-folder, half of the photos in the folder of the pass class (at most 300) fit the guard, and the others are for limits and
-test. The guard can only reject more labels: a label passes if the network lets it pass and the guard finds nothing.
+The guard is fitted to photos of good labels, as the camera delivers them; others choose its limits, and a test on the rest was
+not used for any choice. With a manifest these are its train, val and test photos. With a folder, half of the photos in the
+folder of the pass class (at most 300) fit the guard, and the others are for limits and test. A label passes if the network
+lets it pass and the guard finds nothing.
+
+With calibration and test images of all classes, as in the manifest that the engine was built with, the thresholds are chosen
+anew, for network and guard together, for the bound that the engine has. Without them the thresholds stay.
 """
 
 import argparse
@@ -12,15 +15,28 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from inspectd.errors import EngineError
 from inspectd.files.atomic_write import atomic_write
+from inspectd.files.csv_file import is_csv
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
+from inspectd.inference.bundle import Bundle
+from inspectd.inference.manifest import GuardScores
+from inspectd.terminal import console
 from inspectd_tools.cli import exit_code, new_parser, not_negative
+from inspectd_tools.data.manifest import read_manifest
+from inspectd_tools.deploy.guard.beside import Beside, fit_beside
 from inspectd_tools.deploy.guard.bundle import renew_card, write_with_guard
-from inspectd_tools.deploy.guard.detection import detection
-from inspectd_tools.deploy.guard.fitting import fit_guard, golden_scores
-from inspectd_tools.deploy.guard.photos import good_photos
-from inspectd_tools.deploy.guard.section import section, summary
-from inspectd_tools.detectability.report import write_picture
+from inspectd_tools.deploy.guard.fitting import Fitted, fit_guard, golden_scores
+from inspectd_tools.deploy.guard.options import add_guard_options
+from inspectd_tools.deploy.guard.photos import good_photos, to_fit, too_few
+from inspectd_tools.deploy.guard.rechoose import Rechosen, rechoose
+from inspectd_tools.deploy.guard.section import summary
+from inspectd_tools.deploy.guard.small_faults import small_faults
+from inspectd_tools.deploy.judged import judge
+from inspectd_tools.deploy.precision import network_at
+from inspectd_tools.deploy.separate import check_separate
+from inspectd_tools.deploy.threshold_report import bounds_table
+from inspectd_tools.deploy.threshold_report import summary as threshold_summary
 
 _EPILOG = """\
 examples:
@@ -34,6 +50,8 @@ exit codes: 0 done, 1 the disk reports an error, 2 wrong usage, 78 the engine or
 class Options:
     engine: Path
     data: Path
+    calibration: Path | None
+    test: Path | None
     out: Path
     rejected: float
     surface: Path | None
@@ -50,21 +68,17 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="manifest of good photos, or folder that holds a folder with the name of the pass class",
     )
-    parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle with the guard")
     parser.add_argument(
-        "--rejected",
-        type=_small_share,
-        default=0.01,
-        metavar="X",
-        help="at most this share of the photos that choose the limits is rejected, from 0 to 0.2; default: 0.01",
-    )
-    parser.add_argument(
-        "--surface",
+        "--calibration",
         type=Path,
-        metavar="WEIGHTS",
-        help="also train a network that finds faults anywhere on a surface, for products that can't be compared place by place or "
-        "have photos of several sizes; file with pretrained weights of MobileNetV2, as in train.py",
+        metavar="PATH",
+        help="manifest or folder of calibration images of all classes; default: --data",
     )
+    parser.add_argument(
+        "--test", type=Path, metavar="PATH", help="manifest or folder of test images of all classes; default: --data"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="new folder for the bundle with the guard")
+    add_guard_options(parser)
     parser.add_argument(
         "--seed", type=not_negative, default=0, help="draws the photos and the small faults; default: 0"
     )
@@ -75,37 +89,95 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(**vars(parser().parse_args(arguments)))
     if options.out.exists():
         parser().error(f"{options.out}: exists; give a new folder, so that no engine is lost")
+    if (options.calibration is None) != (options.test is None) and not is_csv(options.data):
+        parser().error("--calibration and --test: give both, or neither")
     return exit_code("fit_guard", lambda: _fit(options))
 
 
 def _fit(options: Options) -> None:
     bundle = load_bundle(options.engine)
-    load_engine(bundle, InferenceConfig())
-    photos = good_photos(options.data, bundle.manifest.pass_class, options.seed)
-    fitted = fit_guard(photos, options.rejected, options.surface, options.seed)
-    golden = golden_scores(bundle, fitted.guard)
+    beside = _beside(options, bundle)
+    rechosen = None if beside is None else _rechosen(options, bundle, beside)
+    if beside is None:
+        _check_that_thresholds_may_stay(bundle, "no calibration images of all classes are given")
+        photos = good_photos(options.data, bundle.manifest.pass_class, options.seed)
+        fitted = fit_guard(photos, options.rejected, options.surface, options.seed)
+        golden = golden_scores(_golden(bundle), fitted.guard)
+    else:
+        fitted, golden = beside.fitted, beside.golden
+    few = too_few(fitted.photos)
+    if few is not None:
+        print(f"fit_guard: {few}", file=sys.stderr)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(options.out) as unfinished:
         try:
-            manifest = write_with_guard(bundle, fitted, golden, unfinished)
-            engine = load_engine(
-                load_bundle(unfinished), InferenceConfig()
-            )  # as the line loads it, with its golden images
-            found = detection(engine, photos.test, options.seed)
-            if not isinstance(found, str):
-                write_picture(found, unfinished)
-            renew_card(unfinished, manifest, section(fitted, found))
+            _write(unfinished, bundle, fitted, golden, rechosen, options.seed)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
     print(f"{options.out}: {summary(fitted)}")
+    if rechosen is None:
+        print("The thresholds are those of before, for the network alone.")
+    else:
+        console().print(bounds_table(rechosen.candidates[0].threshold))
+        for sentence in (
+            threshold_summary(rechosen.candidates[0].threshold),
+            *(check.sentence for check in rechosen.checks),
+        ):
+            print(sentence)
 
 
-def _small_share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 0.2:
-        raise argparse.ArgumentTypeError(f"{text}: must be between 0 and 0.2")
-    return value
+def _beside(options: Options, bundle: Bundle) -> Beside | None:
+    """The guard beside the network, on calibration and test images of all classes; None if none are given."""
+    manifest, manifest_data = bundle.manifest, None
+    if is_csv(options.data) and read_manifest(options.data).classes == manifest.classes:
+        manifest_data = options.data
+    calibration, test = options.calibration or manifest_data, options.test or manifest_data
+    if calibration is None or test is None:
+        return None
+    network = network_at(bundle.folder, "fp32")
+    judged = judge(calibration, "val", manifest, network), judge(test, "test", manifest, network)
+    check_separate({"train": {}, "val": {}}, *judged)
+    photos = to_fit(options.data, manifest.pass_class)
+    return fit_beside(photos, *judged, manifest, _golden(bundle), options.rejected, options.surface, options.seed)
+
+
+def _rechosen(options: Options, bundle: Bundle, beside: Beside) -> Rechosen | None:
+    """None if the photos of a manifest can't show the engine's bound: then its thresholds stay."""
+    try:
+        return rechoose(bundle, beside)
+    except EngineError as error:
+        if options.calibration is not None:
+            raise
+        _check_that_thresholds_may_stay(bundle, str(error))
+        print(f"fit_guard: the thresholds stay: {error}", file=sys.stderr)
+        return None
+
+
+def _check_that_thresholds_may_stay(bundle: Bundle, reason: str) -> None:
+    guard = bundle.manifest.guard
+    if guard is not None and guard.joint:
+        raise EngineError(
+            f"{bundle.folder}: its thresholds were chosen together with its guard, so a new guard needs new thresholds, but "
+            f"{reason}; give --calibration and --test, or build the engine again"
+        )
+
+
+def _write(
+    folder: Path, bundle: Bundle, fitted: Fitted, golden: tuple[GuardScores, ...], rechosen: Rechosen | None, seed: int
+) -> None:
+    thresholds = None if rechosen is None else rechosen.keys(bundle.manifest)
+    manifest = write_with_guard(bundle, fitted, golden, folder, thresholds)
+    engine = load_engine(load_bundle(folder), InferenceConfig())  # as the line loads it, with its golden images
+    sections = [small_faults(engine, fitted, folder, seed, joint=rechosen is not None)]
+    if rechosen is not None:
+        rechosen.write_pictures(folder, manifest)
+        sections += rechosen.sections(manifest)
+    renew_card(folder, manifest, sections)
+
+
+def _golden(bundle: Bundle) -> list[Path]:
+    return [bundle.folder / golden.path for golden in bundle.manifest.golden]
 
 
 if __name__ == "__main__":

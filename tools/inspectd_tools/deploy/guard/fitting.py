@@ -10,14 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inspectd.camera.image_files import decode_photo
+from inspectd.camera.image_files import read_photo
 from inspectd.errors import ConfigError
 from inspectd.guard import limits, model
 from inspectd.guard.judgement import Judgement
 from inspectd.guard.limits import Limits
 from inspectd.guard.model import Guard
 from inspectd.guard.surface import Surface
-from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import GuardScores
 from inspectd.inference.preprocess import to_grey
 from inspectd.inference.surface_network import compiled
@@ -44,6 +43,10 @@ class Fitted:
     """The fit alone, without reading the photos."""
     judge_ms: tuple[float, float]
     """p50 and p99 of one label."""
+
+    def stops(self, image: Image, path: Path) -> bool:
+        """(h, w) uint8 grey. Raises ConfigError naming `path` if the guard can't judge the image."""
+        return not self.limits.accepts(_judge(self.guard, image, path))
 
 
 def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, seed: int = 0) -> Fitted:
@@ -100,13 +103,9 @@ def _chosen(candidates: Sequence[Guard], photos: Sequence[Good], rejected: float
     )
 
 
-def golden_scores(bundle: Bundle, guard: Guard) -> tuple[GuardScores, ...]:
+def golden_scores(golden: Sequence[Path], guard: Guard) -> tuple[GuardScores, ...]:
     """Of each golden image. Raises ConfigError if one has another size than the guard."""
-    return tuple(
-        _judge(guard, to_grey(decode_photo(bundle.read(golden), path)), path).scores
-        for golden in bundle.manifest.golden
-        for path in [bundle.folder / golden.path]
-    )
+    return tuple(_judge(guard, to_grey(read_photo(path)), path).scores for path in golden)
 
 
 def _as_loaded(guard: Guard) -> tuple[Guard, bytes]:

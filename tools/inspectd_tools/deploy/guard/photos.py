@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspectd.camera.image_files import decode_photo, read_bytes
 from inspectd.errors import ConfigError
@@ -14,12 +15,15 @@ from inspectd.files.csv_file import is_csv
 from inspectd.inference.preprocess import to_grey
 from inspectd.part import Image
 from inspectd.terminal import track
+from inspectd_tools.data.images import Images
 from inspectd_tools.data.manifest import SPLITS, Split, read_manifest
 from inspectd_tools.data.scan import photos_of
 from inspectd_tools.data.split import split
 
 LEAST: dict[Split, int] = {"train": 10, "val": 5, "test": 5}
 """Good photos that a guard needs."""
+ENOUGH = 70
+"""Good photos to fit. Measured on labels of several designs: with 20 to 70, many small faults pass."""
 MOST_FITTED = 300
 """More photos to fit improve the guard little, and all of them are in memory at once."""
 _AHEAD = 32
@@ -56,11 +60,70 @@ def good_photos(source: Path, pass_class: str, seed: int) -> GoodPhotos:
                 f"{source}: {len(photos[side])} photos of {pass_class} in {side} are too few for a guard, at least {least} are "
                 f"needed; add photos, {advice}"
             )
-    fitting = photos["train"]
-    if len(fitting) > MOST_FITTED:
-        chosen = np.random.default_rng(seed).permutation(len(fitting))[:MOST_FITTED]
-        fitting = [fitting[place] for place in sorted(chosen.tolist())]
-    return GoodPhotos(tuple(fitting), tuple(photos["val"]), tuple(photos["test"]))
+    return GoodPhotos(_drawn(photos["train"], seed), tuple(photos["val"]), tuple(photos["test"]))
+
+
+def beside(fitting: Sequence[Good], calibration: Images, test: Images, label: int, seed: int) -> GoodPhotos:
+    """`fitting` fits a guard; the other good photos (of this label) of the calibration set choose its limits, those of the test set
+    test it.
+
+    Raises ConfigError if they are too few, or if a photo to fit is a test photo, too.
+    """
+    fits = {photo.sha256 for photo in fitting}
+    sides: dict[Split, tuple[Good, ...]] = {
+        "train": tuple({photo.sha256: photo for photo in fitting}.values()),
+        "val": tuple(photo for photo in _of_label(calibration, label) if photo.sha256 not in fits),
+        "test": _of_label(test, label),
+    }
+    shared = [photo.path for photo in sides["test"] if photo.sha256 in fits]
+    if shared:
+        raise ConfigError(
+            f"{shared[0]}: is a test photo, too ({len(shared)} photos are); the guard must be fitted to others"
+        )
+    what: dict[Split, str] = {
+        "train": "to fit",
+        "val": "in the calibration set besides those that fit it",
+        "test": "in the test set",
+    }
+    for side, least in LEAST.items():
+        if len(sides[side]) < least:
+            raise ConfigError(
+                f"{len(sides[side])} good photos {what[side]} are too few for a guard, at least {least} are needed"
+            )
+    return GoodPhotos(_drawn(sides["train"], seed), sides["val"], sides["test"])
+
+
+def to_fit(source: Path, pass_class: str) -> tuple[Good, ...]:
+    """The good train photos of a manifest, or all photos of the folder `source/pass_class`. Raises ConfigError."""
+    return tuple(_of_manifest(source, pass_class)["train"] if is_csv(source) else _in_folder(source, pass_class))
+
+
+def half_of(images: Images, parts: NDArray[np.int32], label: int, seed: int = 0) -> tuple[Good, ...]:
+    """The photos of half of the parts with this label, at random. `parts`: (N,) the part of each image."""
+    own = images.labels == label
+    chosen = np.random.default_rng(seed).permutation(np.unique(parts[own]))
+    return _of_label(images.take(np.flatnonzero(own & np.isin(parts, chosen[: len(chosen) // 2]))), label)
+
+
+def _of_label(images: Images, label: int) -> tuple[Good, ...]:
+    photos = zip(images.files, images.digests, images.labels, strict=True)
+    return tuple({digest: Good(path, digest) for path, digest, own in photos if own == label}.values())
+
+
+def _drawn(photos: Sequence[Good], seed: int) -> tuple[Good, ...]:
+    """At most `MOST_FITTED` of them."""
+    chosen = np.random.default_rng(seed).permutation(len(photos))[:MOST_FITTED]
+    return tuple(photos[place] for place in sorted(chosen.tolist()))
+
+
+def too_few(photos: GoodPhotos) -> str | None:
+    """What to do if only a few photos fit the guard."""
+    if len(photos.train) >= ENOUGH:
+        return None
+    return (
+        f"Only {len(photos.train)} photos fit the guard. With fewer than {ENOUGH}, and labels of several designs, many small faults "
+        f"pass: give photos of at least {ENOUGH} good labels, better 150, with every design and lot among them."
+    )
 
 
 def grey_images(photos: Sequence[Good], what: str) -> Iterator[Image]:
@@ -86,16 +149,20 @@ def _of_manifest(source: Path, pass_class: str) -> dict[Split, list[Good]]:
 
 
 def _of_folder(source: Path, pass_class: str, seed: int) -> dict[Split, list[Good]]:
-    if not source.is_dir():
-        raise ConfigError(f"{source}: is not a folder or a manifest (.csv)")
-    photos = [Good(path, hashlib.sha256(read_bytes(path)).hexdigest()) for path in photos_of(source / pass_class)]
-    different = list({photo.sha256: photo for photo in photos}.values())
+    different = _in_folder(source, pass_class)
     if len(different) < sum(LEAST.values()):
         return {"train": different, "val": [], "test": []}
     fitting = min(0.5, MOST_FITTED / len(different))
     shares: dict[Split, float] = {"train": fitting, "val": (1 - fitting) / 2, "test": (1 - fitting) / 2}
     sides = split([0] * len(different), range(len(different)), (pass_class,), seed, shares)
     return {side: [photo for photo, here in zip(different, sides, strict=True) if here == side] for side in SPLITS}
+
+
+def _in_folder(source: Path, pass_class: str) -> list[Good]:
+    if not source.is_dir():
+        raise ConfigError(f"{source}: is not a folder or a manifest (.csv)")
+    photos = [Good(path, hashlib.sha256(read_bytes(path)).hexdigest()) for path in photos_of(source / pass_class)]
+    return list({photo.sha256: photo for photo in photos}.values())
 
 
 def _grey(photo: Good) -> Image:

@@ -4,13 +4,16 @@ from inspectd.guard.model import Guard
 from inspectd_tools.deploy.card.card import SMALL_FAULTS
 from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.guard.fitting import Fitted
-from inspectd_tools.deploy.guard.photos import fingerprint
+from inspectd_tools.deploy.guard.photos import fingerprint, too_few
 from inspectd_tools.detectability import report
 from inspectd_tools.detectability.trial import Detectability
 
 
-def section(fitted: Fitted, found: Detectability | str) -> str:
-    """Markdown that begins with its heading. It shows the picture that `report.write_picture` writes beside the card."""
+def section(fitted: Fitted, found: Detectability | str, *, joint: bool) -> str:
+    """Markdown that begins with its heading. It shows the picture that `report.write_picture` writes beside the card.
+
+    `joint`: the thresholds were chosen for network and guard together.
+    """
     photos, (p50, p99) = fitted.photos, fitted.judge_ms
     largest = ", ".join(
         f"{name} {value:.2f}" for name, value in zip(fitted.guard.kinds, fitted.limits.largest, strict=True)
@@ -20,9 +23,14 @@ def section(fitted: Fitted, found: Detectability | str) -> str:
             SMALL_FAULTS,
             "",
             "A guard looks at every place of a label that the network would let pass, and compares it with good labels. A label "
-            "that is beyond one of its limits is uncertain, with the reason `anomaly`. So the guard can only reject more labels; "
-            "the guarantee above stays true.",
+            "that is beyond one of its limits is uncertain, with the reason `anomaly`. "
+            + (
+                "The guarantee above counts what passes both network and guard."
+                if joint
+                else "So the guard can only reject more labels; the guarantee above stays true."
+            ),
             "",
+            *(["**" + few + "**", ""] if (few := too_few(photos)) else []),
             f"- Fitted to {len(photos.train)} good photos (fingerprint {fingerprint(photos.train)[:16]}) in {fitted.fit_s:.0f} s. "
             + _looks(fitted.guard),
             f"- Limits (about 1 is usual for a good label): {largest}. They were chosen with {fitted.chosen.n} other good photos, of "
