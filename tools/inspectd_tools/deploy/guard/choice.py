@@ -17,8 +17,8 @@ _CLEARLY = 2.0
 def choose(candidates: Sequence[Guard], good: Sequence[Image], rejected: float, seed: int) -> Guard:
     """The first one, unless another finds clearly more of the faults drawn into `good`, (h, w) uint8 grey.
 
-    Each has limits that reject at most the share `rejected` of these images as they are. Drawn faults are all damage; what is missing or moved
-    is not among them. So a small lead does not count.
+    Each has limits that reject at most the share `rejected` of these images as they are. Drawn faults are all damage; what is
+    missing or moved is not among them. So a small lead does not count.
     """
     faulty = [one_fault(image, np.random.default_rng([seed, number])) for number, image in enumerate(good)]
 
