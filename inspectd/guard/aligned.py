@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inspectd.guard import measurement, placement, variation
 from inspectd.guard.judgement import Finding, Judgement, Map
 from inspectd.guard.measurement import Measurements, Usual
-from inspectd.guard.placement import Box, Matrix, Placement, Placer, PrintPlacer
+from inspectd.guard.placement import Box, Matrix, Placement, Placer, PrintPlacer, Region
 from inspectd.guard.registration import Grey, Template
 from inspectd.guard.variation import STRIDE, WINDOW, Variation
 from inspectd.part import AnomalyKind, Image
@@ -35,6 +35,11 @@ class Aligned:
         self._placer = placer
         self._views = tuple(views)
         self._usual = usual
+
+    @property
+    def region(self) -> Region:
+        """Where it looks for the print."""
+        return None if self._placer.print is None else self._placer.print.region
 
     def judge(self, image: Image) -> Judgement:
         """(h, w) uint8 grey. Raises ValueError for another size or type."""
@@ -78,8 +83,8 @@ class Aligned:
         return arrays
 
 
-def fit(images: Sequence[Image], region: Box | None = None) -> Aligned:
-    """From good images (h, w) uint8 grey of one size. `region`: where the print is on the mean one; found if not given.
+def fit(images: Sequence[Image], region: Region = "search") -> Aligned:
+    """From good images (h, w) uint8 grey of one size.
 
     If there is no print, the guard looks at the part alone. Raises ValueError: too few images.
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inspectd.guard import aligned
 from inspectd.guard.aligned import Aligned
 from inspectd.guard.judgement import Judgement
-from inspectd.guard.placement import Box
+from inspectd.guard.placement import Region
 from inspectd.guard.surface import Run, Surface
 from inspectd.part import AnomalyKind, Image
 
@@ -61,9 +61,10 @@ class Guard:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def fit(images: Sequence[Image], region: Box | None = None) -> Guard:
-    """`aligned` alone, from good images (h, w) uint8 grey of one size. `region`: where the print is on the mean one; found if
-    not given. If there is no print, the guard looks at the part alone. Raises ValueError: too few images.
+def fit(images: Sequence[Image], region: Region = "search") -> Guard:
+    """`aligned` alone, from good images (h, w) uint8 grey of one size.
+
+    If there is no print, the guard looks at the part alone. Raises ValueError: too few images.
     """
     return Guard(aligned.fit(images, region), None)
 

@@ -6,7 +6,7 @@ label, so that every place of it can be compared with the same place of good one
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -41,6 +41,10 @@ class Box(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         return self.right - self.left, self.bottom - self.top
+
+
+Region = Box | Literal["search"] | None
+"""Where on the mean part the print is; None: there is no print."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +121,23 @@ class Placer:
         return Placement(part, whole / light, self.print.place(pyramid, part) if self.print else None)
 
 
-def fit(images: Sequence[Image], region: Box | None = None) -> Placer:
-    """From good images (h, w) uint8. `region`: where on the mean part the print is; searched for if not given."""
+def fit(images: Sequence[Image], region: Region = "search") -> Placer:
+    """From good images (h, w) uint8."""
     pyramids = [pyramid_of(image) for image in images]
     eighth, poses = registration.fit([pyramid.eighth for pyramid in pyramids])
     quarters = [pyramid.quarter for pyramid in pyramids]
     quarter, poses = registration.fit(quarters, start=[pose.scaled(2) for pose in poses])
-    if region is None:
-        region = _find_print(quarters, poses)
-        if region is None:
-            return Placer((eighth, quarter), None)
-        relevant = np.ones_like(quarter.mean)
-        left, top, right, bottom = (edge // 4 for edge in region)
-        relevant[top:bottom, left:right] = 0
-        quarter, poses = registration.fit(quarters, relevant, poses)
-    pairs = [inks(pyramid, pose.scaled(4), region) for pyramid, pose in zip(pyramids, poses, strict=True)]
+    where = _find_print(quarters, poses) if region == "search" else region
+    if where is None:
+        return Placer((eighth, quarter), None)
+    relevant = np.ones_like(quarter.mean)
+    left, top, right, bottom = (edge // 4 for edge in where)
+    relevant[top:bottom, left:right] = 0
+    quarter, poses = registration.fit(quarters, relevant, poses)
+    pairs = [inks(pyramid, pose.scaled(4), where) for pyramid, pose in zip(pyramids, poses, strict=True)]
     print_quarter, poses = registration.fit([pair[0] for pair in pairs])
     print_half, _ = registration.fit([pair[1] for pair in pairs], start=[pose.scaled(2) for pose in poses])
-    return Placer((eighth, quarter), PrintPlacer((print_quarter, print_half), region))
+    return Placer((eighth, quarter), PrintPlacer((print_quarter, print_half), where))
 
 
 def pyramid_of(image: Image) -> Pyramid:

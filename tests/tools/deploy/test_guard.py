@@ -220,8 +220,8 @@ def test_a_manifest_says_which_photo_is_for_what(photos, tmp_path):
     assert all(isinstance(photo, Good) for photo in found.train)
 
 
-def test_a_manifest_with_too_few_good_photos_to_choose_limits_is_refused(photos, tmp_path, capsys):
-    manifest(photos, tmp_path / "labels.csv", {"train": 36, "val": 4, "test": 4})
+def test_a_manifest_with_too_few_good_photos_is_refused(photos, tmp_path, capsys):
+    manifest(photos, tmp_path / "labels.csv", {"train": 10, "val": 4, "test": 5})
     arguments = ["--data", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "new")]
     assert cli.main([str(ENGINE), *arguments]) == 78
     error = capsys.readouterr().err

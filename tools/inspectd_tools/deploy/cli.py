@@ -35,7 +35,7 @@ from inspectd_tools.deploy.export import write_model_files
 from inspectd_tools.deploy.guard.beside import Beside, fit_beside
 from inspectd_tools.deploy.guard.bundle import provenance, write_guard
 from inspectd_tools.deploy.guard.options import add_guard_options
-from inspectd_tools.deploy.guard.photos import Good, half_of, to_fit, too_few
+from inspectd_tools.deploy.guard.photos import Good, good_beside, good_of_crossed, to_fit, too_few
 from inspectd_tools.deploy.guard.section import summary as guard_summary
 from inspectd_tools.deploy.guard.small_faults import small_faults
 from inspectd_tools.deploy.held_out import check_guarantee
@@ -226,7 +226,7 @@ def _build(options: Options, calibration_photos: Path, test_photos: Path) -> str
     checks = check_guarantee(kinds, test.by_kind(settings), fp32.threshold)
     deciding = deciding_photos(calibration, settings, fp32.threshold)
     write_sheet(options.out, deciding)
-    tested = [] if crossed is None else [cross_validated.nested(crossed, settings, fp32.threshold.alpha)]
+    tested = [] if crossed is None else [cross_validated.nested(crossed, calibration, settings, fp32.threshold.alpha)]
     worth = further_photos.worth(kinds, fp32.threshold.value)
     photos = [
         *other_bounds(thresholds),
@@ -279,9 +279,10 @@ def _guard(
     try:
         label = settings.classes.index(settings.pass_class)
         if crossed is not None and options.guard_photos is None:
-            photos = half_of(calibration.images, calibration.parts, label)
+            may_fold = options.surface is None
+            photos = good_of_crossed(calibration.images, calibration.parts, test.images, label, may_fold=may_fold)
         else:
-            photos = _photos_to_fit(options, settings)
+            photos = good_beside(_photos_to_fit(options, settings), calibration.images, test.images, label, 0)
         files = [calibration.images.files[place] for place in golden]
         beside = fit_beside(photos, calibration, test, settings, files, options.rejected, options.surface)
     except ConfigError as error:

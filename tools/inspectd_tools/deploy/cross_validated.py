@@ -1,17 +1,17 @@
 """Calibration by cross-validation: the scores that choose the threshold, and how the choice does on photos that had no part in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inspectd_tools.data.images import load_photos
-from inspectd_tools.deploy.by_kind import ByKind, parts_of
+from inspectd_tools.deploy.by_kind import parts_of
+from inspectd_tools.deploy.calibration import Calibration
 from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.judged import Judged
-from inspectd_tools.deploy.threshold import calibrate, usual_alpha
-from inspectd_tools.metrics.rates import Rate, pass_certainty
+from inspectd_tools.deploy.threshold import usual_alpha
+from inspectd_tools.metrics.rates import Rate
 from inspectd_tools.networks.predict import Network, predict
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.out_of_fold import OutOfFold
@@ -30,7 +30,8 @@ def judge_out_of_fold(found: OutOfFold, settings: TrainingSettings, network: Net
     scores = predict(network, images.pixels, "train, val: infer")
     is_unknown = images.labels >= len(settings.classes)
     unseen = np.where(is_unknown[:, None], scores, found.scores)
-    return Judged(images, _parts(found), found.data.names, scores, unseen)
+    parts = parts_of([photo.group for photo in found.data.photos], images.digests)
+    return Judged(images, parts, found.data.names, scores, unseen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +46,15 @@ class Nested:
     """Fault class or kind of unknown -> how many parts of it pass."""
 
 
-def nested(found: OutOfFold, settings: TrainingSettings, alpha: float) -> Nested:
-    """`alpha`: the bound; where fewer folds have too few parts for it, the lowest that they can show. Raises EngineError."""
-    certainty, parts = pass_certainty(found.scores, settings.classes.index(settings.pass_class)), _parts(found)
-    labels = np.array([photo.label for photo in found.data.photos])
-
-    def by_kind(here: NDArray[np.bool_]) -> ByKind:
-        return ByKind.of(certainty[here], labels[here], parts[here], found.data.names, settings.pass_class)
-
+def nested(found: OutOfFold, calibration: Judged, settings: TrainingSettings, alpha: float) -> Nested:
+    """`calibration`: the same photos, with the guard if there is one. `alpha`: the bound; where fewer folds have too few parts for it, the lowest that they can show. Raises EngineError."""
+    judged = replace(calibration, unseen=found.scores)
     thresholds, rejected, passed = [], [], []
     for fold in np.unique(found.fold):
-        others, own = by_kind(found.fold != fold), by_kind(found.fold == fold)
-        value = calibrate(others, "0" * 64, max(alpha, usual_alpha(others))).value
+        others, here = (judged.take(np.flatnonzero(side)) for side in (found.fold != fold, found.fold == fold))
+        lowest = usual_alpha(others.by_kind(settings))
+        value = Calibration(others, settings, max(alpha, lowest)).threshold(others, "fp32").value
+        own = here.by_kind(settings)
         thresholds.append(value)
         rejected.append(Rate(int((own.good < value).sum()), len(own.good)))
         passed.append({name: Rate(int((v >= value).sum()), len(v)) for name, v in (own.faulty | own.unknown).items()})
@@ -103,11 +101,6 @@ def sentence(found: Nested) -> str:
         f"rejected: {found.good_rejected}; faulty and unknown parts passed: {passed}. The bound on faulty labels is expected, not "
         "guaranteed; the card says why."
     )
-
-
-def _parts(found: OutOfFold) -> NDArray[np.int32]:
-    photos = found.data.photos
-    return parts_of([photo.group for photo in photos], [photo.sha256 for photo in photos])
 
 
 def _sum(rates: Sequence[Rate]) -> Rate:

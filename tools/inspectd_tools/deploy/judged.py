@@ -59,6 +59,12 @@ class Judged:
         moved = _log(self.unseen) + _log(scores) - _log(self.scores)
         return replace(self, scores=scores, unseen=np.exp(moved.clip(max=0)))
 
+    def take(self, places: NDArray[np.int64]) -> "Judged":
+        unseen = None if self.unseen is None else self.unseen[places]
+        return replace(
+            self, images=self.images.take(places), parts=self.parts[places], scores=self.scores[places], unseen=unseen
+        )
+
     @property
     def honest(self) -> NDArray[np.float32]:
         """(N, K) the scores by networks that did not learn from these images."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from inspectd.inference.manifest import GuardScores
 from inspectd_tools.deploy.guard.fitting import Fitted, fit_guard, golden_scores
-from inspectd_tools.deploy.guard.photos import Good, beside
+from inspectd_tools.deploy.guard.photos import GoodPhotos
 from inspectd_tools.deploy.guard.stopped import Stopped
 from inspectd_tools.deploy.judged import Judged, Product
 
@@ -22,7 +22,7 @@ class Beside:
 
 
 def fit_beside(
-    photos: Sequence[Good],
+    photos: GoodPhotos,
     calibration: Judged,
     test: Judged,
     product: Product,
@@ -31,14 +31,13 @@ def fit_beside(
     surface: Path | None,
     seed: int = 0,
 ) -> Beside:
-    """`photos` fit the guard. `golden`: the golden images of the engine; `rejected`, `surface`: as in `fit_guard`.
+    """`golden`: the golden images of the engine; `rejected`, `surface`: as in `fit_guard`.
 
     The limits are chosen by good photos alone. So the guard does not depend on the faulty and unknown calibration photos, and
     the bound that they show for network and guard together needs no correction. Raises ConfigError if the photos allow no
     guard.
     """
-    label = product.classes.index(product.pass_class)
-    fitted = fit_guard(beside(photos, calibration.images, test.images, label, seed), rejected, surface, seed)
+    fitted = fit_guard(photos, rejected, surface, seed)
     scores = golden_scores(golden, fitted.guard)
     stops = Stopped(fitted)
     calibration, test = replace(calibration, stops=stops), replace(test, stops=stops)

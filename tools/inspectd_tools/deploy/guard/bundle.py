@@ -43,7 +43,7 @@ def provenance(fitted: Fitted) -> dict[str, object]:
     """Of the guard, for engine.yaml."""
     return {
         "fitted_to": fingerprint(fitted.photos.train),
-        "limits_from": fingerprint(fitted.photos.val),
+        "limits_from": fingerprint(fitted.photos.for_limits),
         "tested_with": fingerprint(fitted.photos.test),
         "rejected_test": fitted.tested.errors,
         "n_test": fitted.tested.n,

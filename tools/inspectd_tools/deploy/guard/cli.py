@@ -28,7 +28,7 @@ from inspectd_tools.deploy.guard.beside import Beside, fit_beside
 from inspectd_tools.deploy.guard.bundle import renew_card, write_with_guard
 from inspectd_tools.deploy.guard.fitting import Fitted, fit_guard, golden_scores
 from inspectd_tools.deploy.guard.options import add_guard_options
-from inspectd_tools.deploy.guard.photos import good_photos, to_fit, too_few
+from inspectd_tools.deploy.guard.photos import good_beside, good_photos, to_fit, too_few
 from inspectd_tools.deploy.guard.rechoose import Rechosen, rechoose
 from inspectd_tools.deploy.guard.section import summary
 from inspectd_tools.deploy.guard.small_faults import small_faults
@@ -100,7 +100,7 @@ def _fit(options: Options) -> None:
     rechosen = None if beside is None else _rechosen(options, bundle, beside)
     if beside is None:
         _check_that_thresholds_may_stay(bundle, "no calibration images of all classes are given")
-        photos = good_photos(options.data, bundle.manifest.pass_class, options.seed)
+        photos = good_photos(options.data, bundle.manifest.pass_class, options.seed, may_fold=options.surface is None)
         fitted = fit_guard(photos, options.rejected, options.surface, options.seed)
         golden = golden_scores(_golden(bundle), fitted.guard)
     else:
@@ -138,7 +138,10 @@ def _beside(options: Options, bundle: Bundle) -> Beside | None:
     network = network_at(bundle.folder, "fp32")
     judged = judge(calibration, "val", manifest, network), judge(test, "test", manifest, network)
     check_separate({"train": {}, "val": {}}, *judged)
-    photos = to_fit(options.data, manifest.pass_class)
+    label = manifest.classes.index(manifest.pass_class)
+    photos = good_beside(
+        to_fit(options.data, manifest.pass_class), judged[0].images, judged[1].images, label, options.seed
+    )
     return fit_beside(photos, *judged, manifest, _golden(bundle), options.rejected, options.surface, options.seed)
 
 

@@ -21,6 +21,7 @@ from inspectd.inference.manifest import GuardScores
 from inspectd.inference.preprocess import to_grey
 from inspectd.inference.surface_network import compiled
 from inspectd.part import Image
+from inspectd.terminal import track
 from inspectd_tools.deploy.guard.choice import choose
 from inspectd_tools.deploy.guard.photos import Good, GoodPhotos, grey_images
 from inspectd_tools.metrics.rates import Rate
@@ -43,6 +44,8 @@ class Fitted:
     """The fit alone, without reading the photos."""
     judge_ms: tuple[float, float]
     """p50 and p99 of one label."""
+    unseen: dict[str, bool]
+    """With folds: SHA-256 of each photo that fits the guard -> whether a guard that was fitted without its part stops it."""
 
     def stops(self, image: Image, path: Path) -> bool:
         """(h, w) uint8 grey. Raises ConfigError naming `path` if the guard can't judge the image."""
@@ -50,7 +53,8 @@ class Fitted:
 
 
 def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, seed: int = 0) -> Fitted:
-    """At most the share `rejected` of `photos.val` is beyond the limits.
+    """At most the share `rejected` of `photos.val` is beyond the limits, or of `photos.train`, each judged by a guard that was fitted
+    without its fold.
 
     `surface`: pretrained weights of MobileNetV2; a surface is trained, too. The guard has both, unless one alone finds clearly
     more of the faults drawn into `photos.val`. Raises ConfigError: a photo can't be read, or a guard can't be fitted to them.
@@ -60,16 +64,35 @@ def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, 
     images = list(grey_images(photos.train, "read"))
     try:
         candidates = _candidates(images, photos.train, surface, seed)
+        val = _by_folds(images, photos, candidates[0]) if photos.fold else []
     except (ValueError, np.linalg.LinAlgError, cv2.error) as error:
         raise ConfigError(f"{first.parent}: no guard can be fitted to these photos: {error}") from error
     del images
     guard, data = _as_loaded(_chosen(candidates, photos.val, rejected, seed))
     fit_s = time.monotonic() - start_s
-    val, _ = _judged(guard, photos.val, "limits")
+    if not photos.fold:
+        val, _ = _judged(guard, photos.val, "limits")
     found = limits.fit(val, rejected)
     test, took_ms = _judged(guard, photos.test, "test")
     p50, p99 = np.percentile(took_ms, (50, 99)).tolist()
-    return Fitted(guard, data, found, photos, rejected, _beyond(val, found), _beyond(test, found), fit_s, (p50, p99))
+    unseen = {
+        photo.sha256: not found.accepts(judgement)
+        for photo, judgement in zip(photos.train, val, strict=False)
+        if photos.fold
+    }
+    chosen, tested = _beyond(val, found), _beyond(test, found)
+    return Fitted(guard, data, found, photos, rejected, chosen, tested, fit_s, (p50, p99), unseen)
+
+
+def _by_folds(images: Sequence[Image], photos: GoodPhotos, guard: Guard) -> list[Judgement]:
+    """Of each image, by guards that were fitted without its fold and look for the print where `guard` does."""
+    region = guard.aligned.region if guard.aligned else None
+    guards = {
+        number: model.fit([image for image, fold in zip(images, photos.fold, strict=True) if fold != number], region)
+        for number in track(sorted(set(photos.fold)), "limits")
+    }
+    entries = zip(photos.train, images, photos.fold, strict=True)
+    return [_judge(guards[number], image, photo.path) for photo, image, number in entries]
 
 
 def _candidates(images: Sequence[Image], photos: Sequence[Good], weights: Path | None, seed: int) -> list[Guard]:

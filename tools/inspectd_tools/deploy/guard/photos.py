@@ -19,11 +19,14 @@ from inspectd_tools.data.images import Images
 from inspectd_tools.data.manifest import SPLITS, Split, read_manifest
 from inspectd_tools.data.scan import photos_of
 from inspectd_tools.data.split import split
+from inspectd_tools.training.cross_validation import FEW_PARTS, FOLDS, deal
 
 LEAST: dict[Split, int] = {"train": 10, "val": 5, "test": 5}
 """Good photos that a guard needs."""
 ENOUGH = 70
 """Good photos to fit. Measured on labels of several designs: with 20 to 70, many small faults pass."""
+LEAST_IN_FOLDS = 15
+"""Good parts that cross-validation needs."""
 MOST_FITTED = 300
 """More photos to fit improve the guard little, and all of them are in memory at once."""
 _AHEAD = 32
@@ -44,11 +47,24 @@ class GoodPhotos:
     train: tuple[Good, ...]
     val: tuple[Good, ...]
     test: tuple[Good, ...]
+    fold: tuple[int, ...] = ()
+    """The fold of each photo in `train`, if they choose the limits, too: by cross-validation, without `val`."""
+
+    @property
+    def for_limits(self) -> tuple[Good, ...]:
+        """The photos that choose the limits."""
+        return self.train if self.fold else self.val
 
 
-def good_photos(source: Path, pass_class: str, seed: int) -> GoodPhotos:
-    """Good photos of a manifest, or of the folder `source/pass_class`, split by `seed`. Raises ConfigError naming what is missing."""
+def good_photos(source: Path, pass_class: str, seed: int, *, may_fold: bool = False) -> GoodPhotos:
+    """Good photos of a manifest, or of the folder `source/pass_class`, split by `seed`. Raises ConfigError naming what is missing.
+
+    `may_fold`: if a manifest has fewer than 100 good parts in train and val, they are dealt into folds.
+    """
     if is_csv(source):
+        few = _in_folds(source, pass_class, seed) if may_fold else None
+        if few is not None:
+            return few
         photos = _of_manifest(source, pass_class)
         advice = "or give the folder of the photos instead of the manifest: then fewer fit the guard and more choose its limits"
     else:
@@ -63,7 +79,7 @@ def good_photos(source: Path, pass_class: str, seed: int) -> GoodPhotos:
     return GoodPhotos(_drawn(photos["train"], seed), tuple(photos["val"]), tuple(photos["test"]))
 
 
-def beside(fitting: Sequence[Good], calibration: Images, test: Images, label: int, seed: int) -> GoodPhotos:
+def good_beside(fitting: Sequence[Good], calibration: Images, test: Images, label: int, seed: int) -> GoodPhotos:
     """`fitting` fits a guard; the other good photos (of this label) of the calibration set choose its limits, those of the test set
     test it.
 
@@ -98,11 +114,23 @@ def to_fit(source: Path, pass_class: str) -> tuple[Good, ...]:
     return tuple(_of_manifest(source, pass_class)["train"] if is_csv(source) else _in_folder(source, pass_class))
 
 
-def half_of(images: Images, parts: NDArray[np.int32], label: int, seed: int = 0) -> tuple[Good, ...]:
-    """The photos of half of the parts with this label, at random. `parts`: (N,) the part of each image."""
-    own = images.labels == label
-    chosen = np.random.default_rng(seed).permutation(np.unique(parts[own]))
-    return _of_label(images.take(np.flatnonzero(own & np.isin(parts, chosen[: len(chosen) // 2]))), label)
+def good_of_crossed(
+    images: Images, parts: NDArray[np.int32], test: Images, label: int, *, may_fold: bool
+) -> GoodPhotos:
+    """The good photos (of this label) of a cross-validation, of which each was judged. `parts`: (N,) the part of each image.
+
+    They are dealt into folds, if they may be and are few. Else half of the parts fit the guard, and the others choose its
+    limits. Raises ConfigError if they are too few.
+    """
+    own = np.flatnonzero(images.labels == label)
+    part = {images.digests[place]: str(parts[place]) for place in own}
+    good = _of_label(images, label)
+    few = dealt(good, [part[photo.sha256] for photo in good], _of_label(test, label), 0) if may_fold else None
+    if few is not None:
+        return few
+    chosen = np.random.default_rng(0).permutation(sorted(set(part.values())))
+    fits = set(chosen[: len(chosen) // 2].tolist())
+    return good_beside([photo for photo in good if part[photo.sha256] in fits], images, test, label, 0)
 
 
 def _of_label(images: Images, label: int) -> tuple[Good, ...]:
@@ -146,6 +174,22 @@ def _of_manifest(source: Path, pass_class: str) -> dict[Split, list[Good]]:
     return {
         side: [Good(photo.path, photo.sha256) for photo in manifest.of(side) if photo.label == label] for side in SPLITS
     }
+
+
+def _in_folds(source: Path, pass_class: str, seed: int) -> GoodPhotos | None:
+    """None if there are enough to keep train and val apart, or too few to fit nine tenths of them."""
+    sides, manifest = _of_manifest(source, pass_class), read_manifest(source)
+    part = {photo.sha256: photo.group for photo in manifest.photos}
+    good = [*sides["train"], *sides["val"]]
+    return dealt(good, [part[photo.sha256] for photo in good], sides["test"], seed)
+
+
+def dealt(good: Sequence[Good], parts: Sequence[str], test: Sequence[Good], seed: int) -> GoodPhotos | None:
+    """`good` in folds, by the part of each; None if there are 100 parts or more, fewer than 15, or no test photo."""
+    if not LEAST_IN_FOLDS <= len(set(parts)) < FEW_PARTS or not test:
+        return None
+    fold = deal([0] * len(good), parts, FOLDS, seed)
+    return GoodPhotos(tuple(good), (), tuple(test), tuple(fold.tolist()))
 
 
 def _of_folder(source: Path, pass_class: str, seed: int) -> dict[Split, list[Good]]:

@@ -4,7 +4,7 @@ from inspectd.guard.model import Guard
 from inspectd_tools.deploy.card.card import SMALL_FAULTS
 from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.guard.fitting import Fitted
-from inspectd_tools.deploy.guard.photos import fingerprint, too_few
+from inspectd_tools.deploy.guard.photos import GoodPhotos, fingerprint, too_few
 from inspectd_tools.detectability import report
 from inspectd_tools.detectability.trial import Detectability
 
@@ -33,7 +33,7 @@ def section(fitted: Fitted, found: Detectability | str, *, joint: bool) -> str:
             *(["**" + few + "**", ""] if (few := too_few(photos)) else []),
             f"- Fitted to {len(photos.train)} good photos (fingerprint {fingerprint(photos.train)[:16]}) in {fitted.fit_s:.0f} s. "
             + _looks(fitted.guard),
-            f"- Limits (about 1 is usual for a good label): {largest}. They were chosen with {fitted.chosen.n} other good photos, of "
+            f"- Limits (about 1 is usual for a good label): {largest}. They were chosen with {_for_limits(photos)}, of "
             f"which at most {fitted.asked:.2%} may be rejected; {fitted.chosen.errors} are.",
             f"- On {fitted.tested.n} test photos that were used for no choice (fingerprint {fingerprint(photos.test)[:16]}), the guard "
             f"rejects {fitted.tested}.",
@@ -46,6 +46,14 @@ def section(fitted: Fitted, found: Detectability | str, *, joint: bool) -> str:
             "",
         ]
     )
+
+
+def _for_limits(photos: GoodPhotos) -> str:
+    if photos.fold:
+        return (
+            f"the same photos, each judged by a guard that was fitted without its part ({max(photos.fold) + 1} folds)"
+        )
+    return f"{len(photos.val)} other good photos"
 
 
 def _looks(guard: Guard) -> str:

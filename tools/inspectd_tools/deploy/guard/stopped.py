@@ -13,7 +13,7 @@ class Stopped:
 
     def __init__(self, fitted: Fitted) -> None:
         self._fitted = fitted
-        self._known: dict[str, bool] = {}
+        self._known = dict(fitted.unseen)
 
     def __call__(self, images: Images, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Raises ConfigError naming a photo that has another size than the guard."""
