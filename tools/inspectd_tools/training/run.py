@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inspectd.terminal import console
@@ -70,22 +71,14 @@ def run(
     trained_on = features(classifier, settings.input, sets.train.pixels)
     fit_head(classifier.head, settings, trained_on, sets.train)
     save_weights(classifier, folder / WEIGHTS)
-    judge = Judge(
-        classifier.head,
-        classifier.softmax if settings.epochs else None,
-        settings,
-        (trained_on, torch.from_numpy(sets.train.labels)),
-    )
-
-    def answered(images: Images, others: dict[str, Images]) -> Answered:
-        known, *kinds = (
-            judge.answers(features(classifier, settings.input, some.pixels)) for some in (images, *others.values())
-        )
-        return Answered(known, images.labels, dict(zip(others, kinds, strict=True)))
-
-    results = _validation(classifier, settings, crossed or answered(sets.validation, {}), epochs)
+    if crossed is None:
+        log_scores = _log_scores(classifier, settings, sets.validation)
+        results = _validation(classifier, settings, log_scores, sets.validation.labels, epochs)
+    else:
+        results = _validation(classifier, settings, crossed.known.log_scores, crossed.labels, epochs)
     if sets.test is not None:
-        tested = answered(sets.test, unknown_sets)
+        learned_from = trained_on, torch.from_numpy(sets.train.labels)
+        tested = _answered(classifier, settings, learned_from, sets.test, unknown_sets)
         results |= _test(settings, crossed.joined(tested) if crossed else tested, folder)
     (folder / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     if "Tensorboard" in settings.PFM_flag:
@@ -141,13 +134,39 @@ def _cross_validated(
     return Answered(answers.take(np.arange(len(known.labels))), known.labels, kinds)
 
 
+def _answered(
+    classifier: Classifier,
+    settings: TrainingSettings,
+    learned_from: tuple[Tensor, Tensor],
+    images: Images,
+    unknown: dict[str, Images],
+) -> Answered:
+    """`learned_from`: (N, features) and (N,) labels of the training photos."""
+    judge = Judge(classifier.head, classifier.softmax if settings.epochs else None, settings, learned_from)
+    known, *kinds = (
+        judge.answers(features(classifier, settings.input, some.pixels)) for some in (images, *unknown.values())
+    )
+    return Answered(known, images.labels, dict(zip(unknown, kinds, strict=True)))
+
+
+@torch.no_grad()
+def _log_scores(classifier: Classifier, settings: TrainingSettings, images: Images) -> Tensor:
+    """(N, classes)"""
+    log_scores: Tensor = classifier.head(features(classifier, settings.input, images.pixels))
+    return log_scores
+
+
 def _validation(
-    classifier: Classifier, settings: TrainingSettings, answered: Answered, epochs: list[Epoch]
+    classifier: Classifier,
+    settings: TrainingSettings,
+    log_scores: Tensor,
+    of_photos: NDArray[np.int64],
+    epochs: list[Epoch],
 ) -> dict[str, Any]:
-    """How the training went, with a sentence for each known way to fail."""
-    labels = torch.from_numpy(answered.labels)
-    loss, accuracy = assess(classifier.head, answered.known.log_scores, labels, settings)
-    failed = _failures(classifier, settings, answered.known.log_scores, labels)
+    """How the training went, with a sentence for each known way to fail. `log_scores` (N, classes) and labels (N,) `of_photos`."""
+    labels = torch.from_numpy(of_photos)
+    loss, accuracy = assess(classifier.head, log_scores, labels, settings)
+    failed = _failures(classifier, settings, log_scores, labels)
     for failure in failed:
         print(f"train: {failure}", file=sys.stderr)
     return {
