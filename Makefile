@@ -7,15 +7,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LABELS := out/labels
+ENGINE := out/engine
+WEIGHTS ?= mobilenet_v2-imagenet-features.safetensors
 
 # two installations into one environment must not run at once
 .NOTPARALLEL:
-.PHONY: run test quick lint unit coverage docs faults campaign mutants system benchmark clean help
+.PHONY: run engine test quick lint unit coverage docs faults campaign mutants system benchmark clean help
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
 	$(BIN)/python tools/synthesize.py render $(LABELS) --flat --count 400 --unknown-share 0.2 --seed 20261125
 	$(BIN)/inspectd demo $(LABELS) --config config/demo.yaml --out out/demo
+
+engine: $(VENV)/test.stamp  ## train and build the shipped engine again, in out/engine (WEIGHTS=file; about an hour)
+	rm -rf $(ENGINE) && mkdir -p $(ENGINE)
+	$(BIN)/python tools/synthesize.py render $(ENGINE)/train --severity gross --count-per-class 2500 --seed 1
+	$(BIN)/python tools/synthesize.py render $(ENGINE)/calibration --severity gross --count-per-class 800 --unknowns-per-kind 100 --seed 2
+	$(BIN)/python tools/synthesize.py render $(ENGINE)/test --severity gross --count-per-class 1000 --unknowns-per-kind 150 --seed 3
+	$(BIN)/python tools/synthesize.py render $(ENGINE)/small --severity small --count-per-class 150 --unknowns-per-kind 150 --seed 4
+	$(BIN)/python tools/train.py filter-label --data $(ENGINE)/train --weights $(WEIGHTS) --run $(ENGINE)/run
+	$(BIN)/python tools/build_engine.py $(ENGINE)/run --name filter-label --version 2.0.0 --guard-photos $(ENGINE)/train \
+		--calibration $(ENGINE)/calibration --test $(ENGINE)/test --alpha 0.0025 --precision auto --out $(ENGINE)/filter-label
+	$(BIN)/inspectd engines compare engines/filter-label $(ENGINE)/filter-label --data $(ENGINE)/small
 
 test: $(VENV)/test.stamp lint  ## what CI runs
 	$(BIN)/python -m pytest -q
