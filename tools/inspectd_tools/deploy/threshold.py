@@ -79,13 +79,19 @@ def _lowest(n: int, confidence: float) -> float:
 
 
 def choose_threshold(
-    faulty: Values, unknown: Values, alpha: float, confidence: float = CONFIDENCE, margin: float = 0
+    faulty: Values,
+    unknown: Values,
+    alpha: float,
+    confidence: float = CONFIDENCE,
+    *,
+    margin: float = 0,
+    at_least: float = 0,
 ) -> float:
     """The lowest threshold at which the rate of faulty parts that pass, and that of unknown ones, is at most `alpha`.
 
     `faulty`, `unknown`: pass certainties of calibration parts. The one-sided bound (Clopper-Pearson) must hold for
-    each side alone, so that many easy parts of one side can't hide the passes of the other. `margin`: the threshold is at
-    least so far above the largest certainty that must not pass.
+    each side alone, so that many easy parts of one side can't hide the passes of the other. `margin`: no certainty is below
+    the threshold by less than this; the threshold is not below `at_least` either.
 
     The threshold is that of fixed-sequence testing from strict to lax (Angelopoulos et al., Learn then Test, 2021), so
     trying many thresholds needs no correction, and the guarantee holds for both sides at once. A lower threshold can only
@@ -96,8 +102,10 @@ def choose_threshold(
     """
     check_enough(faulty, unknown, alpha, confidence)
     too_many = max(_one_too_many(values, alpha, confidence) for values in (faulty, unknown))
-    candidates = np.concatenate([faulty, unknown, _GRID])
-    higher = candidates[(candidates > too_many) & (candidates >= too_many + margin)]
+    candidates = np.concatenate([faulty, unknown, _GRID, np.array([at_least], np.float32)])
+    bad = np.sort(np.concatenate([np.array([-np.inf], np.float32), faulty, unknown]))
+    gaps = candidates - bad[np.searchsorted(bad, candidates) - 1]
+    higher = candidates[(candidates > too_many) & (candidates >= at_least) & (gaps >= margin)]
     if not len(higher):
         most = 1 - margin
         raise EngineError(
@@ -167,21 +175,21 @@ def calibrate(
             "there is no good calibration part, so the false-reject rate can't be measured; give photos of the pass class"
         )
     faulty, unknown = kinds.all_faulty, kinds.all_unknown
-    # at 0 every part whose largest score is that of the pass class passes
-    value = max(choose_threshold(faulty, unknown, alpha, tries.each, margin), float(_GRID[1]))
+    good = np.sort(kinds.good if good_alone is None else good_alone)
     passed_what = "pass" if good_alone is None else "pass network and guard"
     method = f"lowest threshold at which at most {alpha:.2%} of the faulty and of the unknown parts {passed_what} "
     method += "(Clopper-Pearson bound), tried from strict to lax"
-    good = np.sort(kinds.good if good_alone is None else good_alone)
+    at_least = float(_GRID[1])  # at 0 every part whose largest score is that of the pass class passes
     if not len(unknown):
-        value = max(value, float(good[int(_GIVEN_UP * len(good))]))
+        at_least = max(at_least, float(good[int(_GIVEN_UP * len(good))]))
         method = (
             f"highest threshold that rejects at most {_GIVEN_UP:.0%} of the good calibration parts, as there were no unknown "
             f"ones; at most {alpha:.2%} of the faulty ones {passed_what} (Clopper-Pearson bound)"
         )
     elif good_alone is not None:
-        value = max(value, _floor(good))
+        at_least = max(at_least, _floor(good))
         method += f", but not so low that certainty alone rejects fewer than about {_OWN_SAY:.2%} of the good ones"
+    value = choose_threshold(faulty, unknown, alpha, tries.each, margin=margin, at_least=at_least)
     allowed = {
         name: most_allowed(len(values), alpha, tries.each)
         for name, values in (("faulty", faulty), ("unknown", unknown))
