@@ -19,14 +19,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from inspectd.decision import Policy
 from inspectd.errors import EngineError
 from inspectd.inference.manifest import Arithmetic, ArithmeticName, Threshold
 from inspectd.inference.openvino import has_bf16
-from inspectd.part import ANOMALY, Pass, words
 from inspectd_tools.deploy.bundle import Model
 from inspectd_tools.deploy.calibration import Calibration
-from inspectd_tools.deploy.judged import Judged, Product
+from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.onnx_graph import in_half_precision, in_int8
 from inspectd_tools.deploy.quantise import MOST_IMAGES, quantise, spread
 from inspectd_tools.metrics.timing import Latency, interleaved
@@ -56,7 +54,7 @@ class Candidate:
     tolerance: float
     """Largest difference allowed for a score of a golden image."""
     changed: float
-    """Share of the verdicts that differ from fp32."""
+    """Share of the images that pass in one of this arithmetic and fp32, but not in the other."""
     moved: float
     """Largest difference of a certainty to fp32."""
     took_ms: NDArray[np.float64] | None
@@ -229,16 +227,8 @@ def _candidate(
     product = calibration.product
     changed = moved = 0.0
     if fp32 is not None:
-        verdicts = _verdicts(judged, threshold, product)
-        changed = float((verdicts != _verdicts(fp32.calibration, fp32.threshold, product)).mean())
+        passes = judged.certainty(product) >= threshold.value
+        changed = float((passes != (fp32.calibration.certainty(product) >= fp32.threshold.value)).mean())
         moved = float(np.abs(judged.honest.max(1) - fp32.calibration.honest.max(1)).max())
     tolerance = calibration.tolerance(judged, threshold, name)
     return Candidate(name, network, judged, threshold, tolerance, changed, moved, took_ms)
-
-
-def _verdicts(judged: Judged, threshold: Threshold, product: Product) -> NDArray[np.str_]:
-    """The class of a fault, else the verdict."""
-    policy = Policy(product.classes, product.pass_class, threshold.value)
-    verdicts = np.array([words(policy.judge(scores)).label for scores in judged.honest.tolist()])
-    stopped = (verdicts == Pass.word) & (judged.certainty(product) < threshold.value)
-    return np.where(stopped, ANOMALY, verdicts)
