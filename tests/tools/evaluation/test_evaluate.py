@@ -195,9 +195,10 @@ def test_a_manifest_in_another_order_and_with_other_classes(engine, tmp_path):
     names = ["steel", GOOD, PARTLY, HALF, CROOKED, "unknown_oil"]
     lines = ["path,class,label,split,group,sha256"]
     for label, name in enumerate(names):
-        for split, content in (("test", GREY_OF_CLASS.get(name, UNKNOWN_GREY)), ("val", GREY_OF_CLASS[CROOKED])):
+        contents = {"test": GREY_OF_CLASS.get(name, UNKNOWN_GREY), "val": GREY_OF_CLASS[CROOKED]}
+        for place, (split, content) in enumerate(contents.items()):
             path = tmp_path / f"{name}-{split}.png"
-            cv2.imwrite(str(path), toy_image(content, seed=label))
+            cv2.imwrite(str(path), toy_image(content, seed=10 * place + label))
             lines.append(f"{path.name},{name},{label},{split},{path.name},{sha256_of(path)}")
     (tmp_path / "data.csv").write_text("\n".join(lines))
     out = tmp_path / "out"

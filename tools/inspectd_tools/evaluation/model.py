@@ -74,9 +74,7 @@ def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
     return Model(
         name=f"{manifest.name} {manifest.version}",
         backend=engine.backend_name,
-        precision="fp16"
-        if (engine.backend_name, engine.precision) == ("tensorrt", "fp32")
-        else engine.precision.removeprefix("tensorrt-"),
+        precision="fp32" if engine.precision == "onnxruntime" else engine.precision.removeprefix("tensorrt-"),
         classes=manifest.classes,
         pass_class=manifest.pass_class,
         input=manifest.input,
