@@ -22,6 +22,8 @@ from tests.faults.plant import DELAY_MS, Plant
 pytestmark = pytest.mark.slow
 
 ME = pwd.getpwuid(os.getuid()).pw_name
+ANSWERS = (0, 1)
+"""Exit codes of `status` if the line answers: run permit is on or, where a pause of this machine dropped it, off."""
 
 
 @pytest.fixture
@@ -68,10 +70,10 @@ def test_a_stop_is_shown_acknowledged_and_recorded(plant, capsys):
     assert "inspectd control acknowledge" in capsys.readouterr().out
     assert control(plant, "acknowledge") == 0
     assert capsys.readouterr().out.startswith("released: reject_not_driven; ")
-    plant.wait_for(lambda: plant.log_text().count("run permit on") == 2, "run permit")
+    plant.wait_for(lambda: plant.log_text().count("run permit on") >= 2, "run permit")
     assert control(plant, "acknowledge", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"version": 1, "ok": True, "stop": None}
-    assert control(plant, "status") == 0
+    plant.wait_for(lambda: control(plant, "status") == 0, "run permit in the status")
     assert plant.stop() == 0
     assert control(plant, "status") == 69
     assert "no line listens there" in capsys.readouterr().err
@@ -133,7 +135,7 @@ def test_after_a_crash_the_next_line_takes_the_socket_over(plant, capsys):
     assert (plant.folder / "control.sock").exists()
     assert control(plant, "status") == 69
     plant.start()
-    assert control(plant, "status", "--json") == 0
+    assert control(plant, "status", "--json") in ANSWERS
     assert plant.stop() == 0
 
 
@@ -142,7 +144,7 @@ def test_a_second_line_on_the_same_socket_is_refused(plant, tmp_path):
     other = Plant(tmp_path / "other", images=1, control={"socket": str(plant.folder / "control.sock")})
     assert other.run_to_exit() == 75
     assert "in use by the running line" in other.log_text()
-    assert control(plant, "status") == 0
+    assert control(plant, "status") in ANSWERS
     assert plant.stop() == 0
 
 
@@ -211,7 +213,7 @@ def test_a_flood_costs_no_label(plant):
     command = ["nice", "-n", "19", sys.executable, "-Ic", _FLOOD, str(plant.folder / "control.sock"), "3"]
     flood = [subprocess.Popen([*command, str(seed)]) for seed in range(2)]
     assert [each.wait(timeout=60) for each in flood] == [0, 0]
-    assert control(plant, "status") in (0, 1)
+    assert control(plant, "status") in ANSWERS
     assert plant.stop() == 0
     during = [row for row in plant.rows() if row["id"] > begin]
     assert len(during) > 50
