@@ -19,7 +19,7 @@ run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hard
 	$(BIN)/python tools/synthesize.py render $(LABELS) --flat --count 400 --unknown-share 0.2 --seed 20261125
 	$(BIN)/inspectd demo $(LABELS) --config config/demo.yaml --out out/demo
 
-engine: $(VENV)/test.stamp  ## train and build the shipped engine again, in out/engine (WEIGHTS=file; about an hour)
+engine: $(VENV)/test.stamp  ## train and build the shipped engine again, in out/engine (WEIGHTS=file; takes long)
 	rm -rf $(ENGINE) && mkdir -p $(ENGINE)
 	$(BIN)/python tools/synthesize.py render $(ENGINE)/train --severity gross --count-per-class 2500 --seed 1
 	$(BIN)/python tools/synthesize.py render $(ENGINE)/calibration --severity gross --count-per-class 800 --unknowns-per-kind 100 --seed 2

@@ -37,19 +37,24 @@ def load(bundle: Bundle, config: InferenceConfig) -> "OnnxRuntime":
             f"inference.threads: {config.threads} is not allowed: this machine has {cores} cores; with onnxruntime, 0 (all) to {cores} are allowed"
         )
     model = bundle.read(bundle.model_file("onnxruntime", ".onnx", config.precision))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = config.threads
-    options.log_severity_level = 3
-    # workers spin during an inference, which makes it fast, but not between two: camera and gate need the cores
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    # weights in a separate file would be loaded without a check, from the current folder
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")
-    session = onnxruntime.InferenceSession(model, options, providers=[provider])
+    session = onnxruntime.InferenceSession(model, session_options(config.threads), providers=[provider])
     if session.get_providers()[0] != provider[0]:  # it would go on with the CPU and only log it
         raise EngineError(
             "inference.device: 'cuda' is not available: no usable NVIDIA GPU, or wrong versions of CUDA and cuDNN; see the lines above"
         )
     return OnnxRuntime(session)
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """`threads`: 0 means all cores."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # workers spin during an inference, which makes it fast, but not between two: camera and gate need the cores
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # weights in a separate file would be loaded without a check, from the current folder
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")
+    return options
 
 
 class OnnxRuntime:

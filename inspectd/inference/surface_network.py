@@ -53,13 +53,9 @@ def _openvino(network: bytes, threads: int) -> Run:
 def _onnxruntime(network: bytes, threads: int) -> Run:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    # more threads than cores wait for each other
-    options.intra_op_num_threads = min(threads, len(os.sched_getaffinity(0)))
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    # weights in a separate file would be loaded without a check, from the current folder
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")
+    from inspectd.inference.onnxruntime import session_options
+
+    options = session_options(min(threads, len(os.sched_getaffinity(0))))  # more threads than cores wait for each other
     session: Any = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 

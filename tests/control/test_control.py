@@ -41,14 +41,7 @@ def control(plant: Plant, *arguments: str) -> int:
 def stand_still(plant: Plant) -> None:
     """Stop the gate for so long that a reject is not driven, so that the belt stops until somebody has looked."""
     before = plant.log_text().count("reject not driven")
-    gate = plant.gate_pid()
-    os.kill(gate, signal.SIGSTOP)
-    while plant.last_signals()["actuator"]:  # a pulse that is on rejects for as long as the gate stands still
-        os.kill(gate, signal.SIGCONT)
-        time.sleep(0.007)
-        os.kill(gate, signal.SIGSTOP)
-    time.sleep(0.1)
-    os.kill(gate, signal.SIGCONT)
+    plant.hold_gate_up()
     plant.wait_for(lambda: plant.log_text().count("reject not driven") > before, "a reject that is not driven")
     plant.wait_for(lambda: '"reject_not_driven"' in plant.log_text(), "the stop")
 

@@ -2,6 +2,7 @@
 
 import bisect
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -77,6 +78,17 @@ class Plant:
                 [sys.executable, "-m", "inspectd", "run", "--config", str(self.config_path)], stderr=log
             )
         self.wait_for(lambda: len(self.rows()) >= before + until_parts, "parts in the journal")
+
+    def hold_gate_up(self) -> None:
+        """Stop the gate for so long that a pulse is too late."""
+        gate = self.gate_pid()
+        os.kill(gate, signal.SIGSTOP)
+        while self.last_signals()["actuator"]:  # a pulse that is on rejects for as long as the gate stands still
+            os.kill(gate, signal.SIGCONT)
+            time.sleep(0.007)
+            os.kill(gate, signal.SIGSTOP)
+        time.sleep(0.1)
+        os.kill(gate, signal.SIGCONT)
 
     def run_to_exit(self) -> int:
         """Start a daemon that is expected to end on its own; returns its exit code."""

@@ -93,14 +93,7 @@ def test_gate_killed(plant):
 def test_gate_that_stands_still(plant):
     """For so long that a pulse is too late: the belt stops, the label is named, and a reload by the operator goes on."""
     plant.start(until_parts=60)
-    gate = plant.gate_pid()
-    os.kill(gate, signal.SIGSTOP)
-    while plant.last_signals()["actuator"]:  # a pulse that is on rejects for as long as the gate stands still
-        os.kill(gate, signal.SIGCONT)
-        time.sleep(0.007)
-        os.kill(gate, signal.SIGSTOP)
-    time.sleep(0.1)
-    os.kill(gate, signal.SIGCONT)
+    plant.hold_gate_up()
     plant.wait_for(lambda: "reject_not_driven" in plant.log_text(), "the stop of the belt")
     assert not plant.last_signals()["run_permit"]
     plant.daemon.send_signal(signal.SIGHUP)

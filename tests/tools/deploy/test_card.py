@@ -59,7 +59,7 @@ TEST = {
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """Labels that are told apart by their grey; some of the test, and one unknown of the calibration, are not what they are called."""
+    """Labels that differ in their grey; some of the test, and one unknown of the calibration, are not what they are called."""
     folder = tmp_path_factory.mktemp("labels")
     clean = {name: [name] * 24 for name in GREY_OF_CLASS}
     draw(folder / "train", clean, seed=0)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from inspectd_tools.data.images import Images
-from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_table, write_sheet
+from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_text, write_sheet
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.threshold import calibrate
 from inspectd_tools.settings import load_settings
@@ -45,7 +45,7 @@ def test_those_that_pass_and_those_just_below_are_named(tmp_path):
         mine = [photo for photo in found if photo.truth == name]
         assert [photo.passes for photo in mine] == [True] * passed[name] + [False] * 3
         assert [photo.path.name for photo in mine] == [f"{place - number}.png" for number in range(len(mine))]
-    lines = str(deciding_table(found)).splitlines()[1:]
+    lines = str(deciding_text(found)).splitlines()[1:]
     assert [line.split()[-1] for line in lines] == [str(photo.path) for photo in found]
     certainty = [photo.certainty for photo in found]
     assert certainty == sorted(certainty, reverse=True)
@@ -56,7 +56,7 @@ def test_photos_that_pass_at_no_threshold_decide_nothing(tmp_path):
     threshold = calibrate(calibration.by_kind(SETTINGS), "0" * 64, 0.05)
     found = deciding_photos(calibration, SETTINGS, threshold)
     assert (found, deciding_section(found)) == ([], [])
-    assert str(deciding_table(found)) == "No faulty or unknown calibration photo looks like a good one."
+    assert str(deciding_text(found)) == "No faulty or unknown calibration photo looks like a good one."
     write_sheet(tmp_path, found)
     assert list(tmp_path.iterdir()) == []
 

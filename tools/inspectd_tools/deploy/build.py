@@ -17,7 +17,7 @@ from inspectd_tools.deploy.bundle import Model, architecture, described, golden_
 from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.calibration import Calibration
 from inspectd_tools.deploy.card.card import no_guard, write_card
-from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_table, write_sheet
+from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_text, write_sheet
 from inspectd_tools.deploy.export import write_model_files
 from inspectd_tools.deploy.guard.beside import Beside, fit_beside
 from inspectd_tools.deploy.guard.bundle import provenance, write_guard
@@ -184,7 +184,7 @@ def _report(
         options.out, manifest, settings, classifier, test, chosen.all_offered, checks, photos, about_small_faults
     )
     screen = console()
-    screen.print(bounds_table(threshold), deciding_table(deciding), further_photos.worth_table(worth))
+    screen.print(bounds_table(threshold), deciding_text(deciding), further_photos.worth_table(worth))
     screen.print(precision_table([*chosen.tried, *chosen.plans], chosen.recommended))
     said = [
         *map(summary, chosen.thresholds),

@@ -98,7 +98,7 @@ def deciding_section(photos: Sequence[Deciding]) -> list[str]:
     ]
 
 
-def deciding_table(photos: Sequence[Deciding]) -> Text:
+def deciding_text(photos: Sequence[Deciding]) -> Text:
     """For the terminal, with whole paths."""
     width = max((len(photo.truth) for photo in photos), default=0)
     lines = [
