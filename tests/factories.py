@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from inspectd.guard import limits, model
-from inspectd.inference.bundle import load_bundle, seal, write_manifest
+from inspectd.inference.bundle import load_bundle, write_manifest
 from inspectd.inference.manifest import GuardModel, Manifest
 from inspectd.inference.openvino import core
 from inspectd.inference.preprocess import InputSpec, preprocess
+from inspectd.inference.sealed import seal
 from inspectd.part import Image
 
 GREY_OF_CLASS: Mapping[str, int] = {

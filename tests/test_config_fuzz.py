@@ -191,14 +191,14 @@ def test_a_mutated_line_config_loads_or_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60 + MUTATIONS // 2)
 def test_a_mutated_engine_manifest_loads_or_is_refused(tmp_path: Path) -> None:
-    from inspectd.inference.bundle import _parse, seal
+    from inspectd.inference.sealed import parse, seal
 
     whole = yaml.safe_load((PROJECT / "engines/filter-label/engine.yaml").read_bytes())
     whole["precisions"], whole["recommended"] = {}, "fp32"
     whole["training"] = {"seed": 1}
 
     def load(path: Path) -> Manifest:
-        return checked(Manifest, _parse(path, path.read_bytes()), path, EngineError)
+        return checked(Manifest, parse(path, path.read_bytes()), path, EngineError)
 
     assert outcomes_of(load, tmp_path / "engine.yaml", lambda rng: seal(mutated(whole, rng) + b"\n"))["refused"]
 

@@ -1,28 +1,22 @@
-"""An engine bundle on disk: `engine.yaml`, and the files that it lists with their SHA-256.
-
-The last line of `engine.yaml`, the seal, is a comment with the SHA-256 of all lines above it. So a damaged threshold is
-noticed like damaged weights.
-"""
+"""An engine bundle on disk: `engine.yaml`, and the files that it lists with their SHA-256."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from inspectd.errors import ConfigError, EngineError
-from inspectd.files.yaml_file import dump_yaml, yaml_keys
+from inspectd.errors import EngineError
 from inspectd.inference.manifest import FORMAT, GoldenImage, GuardModel, Manifest, ModelFile
-from inspectd.section import checked
+from inspectd.inference.sealed import read_listed, read_sealed, real_folder, write_sealed
 
 _MANIFEST = "engine.yaml"
-_MAX_MANIFEST_BYTES = 1 << 20
-_MAX_FILE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A checked bundle."""
 
+    manifest_name: ClassVar = _MANIFEST
     folder: Path
     """The real folder: switching a link to it changes nothing here."""
     manifest: Manifest
@@ -36,10 +30,7 @@ class Bundle:
 
     def read(self, file: ModelFile | GoldenImage | GuardModel) -> bytes:
         """The bytes of a file, after a check of their SHA-256. Raises EngineError."""
-        data = _read(self.folder, file.path, _MAX_FILE_BYTES)
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise EngineError(f"{self.folder / file.path}: is not the file that engine.yaml lists: its SHA-256 differs")
-        return data
+        return read_listed(self.folder, _MANIFEST, file)
 
     def model_file(self, backend: str, suffix: str, precision: str) -> ModelFile:
         """The only file of `backend` with this suffix. Quantised files are used for int8 only. Raises EngineError."""
@@ -64,13 +55,8 @@ def load_bundle(folder: Path) -> Bundle:
 
     Raises EngineError naming the file and what is wrong with it.
     """
-    folder = _real(folder)
-    path = folder / _MANIFEST
-    data = _read(folder, _MANIFEST, _MAX_MANIFEST_BYTES)
-    values = _parse(path, data)
-    _refuse_newer_format(path, values)
-    _check_seal(path, data)
-    bundle = Bundle(folder, checked(Manifest, values, path, EngineError), data)
+    folder = real_folder(folder)
+    bundle = Bundle(folder, *read_sealed(folder, _MANIFEST, Manifest, FORMAT))
     for model_file in bundle.manifest.files:
         bundle.read(model_file)
     for golden in bundle.manifest.golden:
@@ -82,60 +68,4 @@ def load_bundle(folder: Path) -> Bundle:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `engine.yaml` with its seal. Write the files that it lists before."""
-    text = dump_yaml(manifest.model_dump(mode="json"))
-    (folder / _MANIFEST).write_bytes(seal(text.encode()))
-
-
-def seal(lines: bytes) -> bytes:
-    """`lines` with the comment that contains their SHA-256."""
-    return lines + b"# sha256: %s\n" % hashlib.sha256(lines).hexdigest().encode()
-
-
-def _check_seal(path: Path, data: bytes) -> None:
-    lines = data[: data.rstrip(b"\n").rfind(b"\n") + 1]
-    if seal(lines) != data:
-        raise EngineError(
-            f"{path}: is damaged, cut short or changed by hand: its last line is not '# sha256: ' with the SHA-256 of the lines above"
-        )
-
-
-def _real(folder: Path) -> Path:
-    try:
-        return folder.resolve()
-    except (OSError, ValueError, RuntimeError) as error:  # no rights, a NUL in the name, a loop of links
-        raise EngineError(f"{str(folder)!r}: can't be read: {error}") from error
-
-
-def _read(folder: Path, name: str, max_bytes: int) -> bytes:
-    path = folder / name
-    try:
-        root, real = folder.resolve(strict=True), path.resolve(strict=True)
-        if not real.is_relative_to(root):
-            raise EngineError(f"{path}: points outside the bundle, to {real}")
-        if not real.is_file():
-            raise EngineError(f"{path}: is not a regular file")
-        with real.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise EngineError(f"{path}: can't be read: {error.strerror}") from error
-    except (ValueError, RuntimeError) as error:  # a NUL in the name, a loop of links
-        raise EngineError(f"{str(path)!r}: can't be read: {error}") from error
-    if len(data) > max_bytes:
-        raise EngineError(f"{path}: is larger than the {max_bytes} bytes allowed")
-    return data
-
-
-def _parse(path: Path, data: bytes) -> dict[str, Any]:
-    try:
-        return yaml_keys(path, data, "'format' and 'name'")
-    except ConfigError as error:
-        _check_seal(path, data)  # for a file that was cut short, the seal gives the better message
-        raise EngineError(str(error)) from error
-
-
-def _refuse_newer_format(path: Path, values: dict[str, Any]) -> None:
-    version = values.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        raise EngineError(
-            f"{path}: has format {version}, but this inspectd reads formats up to {FORMAT}: update inspectd"
-        )
+    write_sealed(folder / _MANIFEST, manifest)

@@ -4,11 +4,12 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from inspectd.class_name import ClassName
-from inspectd.files.text_file import refuse_odd, shown
+from inspectd.files.text_file import shown
 from inspectd.inference.preprocess import InputSpec, Share
+from inspectd.inference.sealed import BundlePath, ListedFile, Sha256
 from inspectd.part import AnomalyKind
 from inspectd.section import Section
 
@@ -33,20 +34,6 @@ Tolerance = Annotated[float, Field(gt=0, le=0.1)]
 WITHOUT_GUARD: Final = "this engine has no guard: it sees gross faults only; a lost character, a spatter, a thin scratch or a slightly turned print can pass"
 
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-def _inside_the_bundle(name: str) -> str:
-    refuse_odd(name)
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError("must be a relative path inside the bundle")
-    return name
-
-
-BundlePath = Annotated[str, AfterValidator(_inside_the_bundle)]
-
 
 Score = Annotated[float, Field(allow_inf_nan=True)]
 
@@ -106,26 +93,20 @@ class Threshold(Section):
     """Clopper-Pearson, two-sided, at 95 %."""
 
 
-class ModelFile(Section):
+class ModelFile(ListedFile):
     """One file of a model. If a backend needs several files (OpenVINO: .xml and .bin), each is listed."""
 
-    path: BundlePath
-    """Inside the bundle."""
-    sha256: Sha256
-    """Hash of the file, checked at each load."""
     backend: Literal["onnxruntime", "openvino", "tensorrt"]
     """The backend that runs the file."""
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     """Precision of the stored weights."""
 
 
-class GoldenImage(Section):
+class GoldenImage(ListedFile):
     """A camera image with the scores that training recorded. At each load, the scores are computed again and compared."""
 
     path: BundlePath
     """golden/<class or kind of unknown>.png, by what the image shows."""
-    sha256: Sha256
-    """Hash of the file, checked at each load."""
     scores: GoldenScores
     """Scores that training recorded for this image: class -> score. Up to format 2 a list in the order of `classes`."""
 
@@ -152,13 +133,9 @@ GuardScores = tuple[GuardScore, ...]
 GuardLimit = Annotated[float, Field(gt=0, le=1e9)]
 
 
-class GuardModel(Section):
+class GuardModel(ListedFile):
     """The guard. It looks at every place of a label that the network would let pass."""
 
-    path: BundlePath
-    """Inside the bundle."""
-    sha256: Sha256
-    """Hash of the file, checked at each load."""
     width: int | None = Field(default=None, ge=64, le=16_384)
     """Width in px of the images that it was fitted to; the camera must give images of this size. Without it: any size."""
     height: int | None = Field(default=None, ge=64, le=16_384)

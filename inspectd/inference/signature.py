@@ -1,4 +1,4 @@
-"""The signature of a bundle: Ed25519 (RFC 8032) over `engine.yaml`, which lists the SHA-256 of every other file.
+"""The signature of a bundle: Ed25519 (RFC 8032) over its manifest, which lists the SHA-256 of every other file.
 
 Keys are PEM files and a signature is 64 raw bytes, so OpenSSL can make and check all of them. This module is imported only
 where it is needed, because its library is in the extra `signing`.
@@ -6,11 +6,11 @@ where it is needed, because its library is in the extra `signing`.
 
 import os
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 from inspectd.errors import ConfigError, EngineError
 from inspectd.files.atomic_write import atomic_write
 from inspectd.files.text_file import read_bytes
-from inspectd.inference.bundle import Bundle
 
 try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -26,13 +26,25 @@ try:
 except ImportError as error:
     raise ConfigError("signatures need the package cryptography: pip install 'inspectd[signing]'") from error
 
-SIGNATURE = "engine.yaml.sig"
+SUFFIX = ".sig"
+
+
+class Bundle(Protocol):
+    """Of an engine or of a reader."""
+
+    manifest_name: ClassVar[str]
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def manifest_bytes(self) -> bytes: ...
 
 
 def check_signature(bundle: Bundle, public: Path) -> None:
     """Raises EngineError unless the holder of the key has signed the bundle, ConfigError if the key can't be used."""
     key = _public_key(public)
-    path = bundle.folder / SIGNATURE
+    path = bundle.folder / (bundle.manifest_name + SUFFIX)
     if not os.path.lexists(path):
         raise EngineError(f"{bundle.folder}: is not signed; only engines signed by the key {public} are allowed")
     try:
@@ -42,13 +54,13 @@ def check_signature(bundle: Bundle, public: Path) -> None:
     try:
         key.verify(signature, bundle.manifest_bytes)
     except InvalidSignature as error:
-        raise EngineError(f"{path}: is not a signature of this engine.yaml by the key {public}") from error
+        raise EngineError(f"{path}: is not a signature of this {bundle.manifest_name} by the key {public}") from error
 
 
 def sign(bundle: Bundle, private: Path) -> Path:
     """Write the signature of the bundle and return its path. Replaces an older signature. Raises ConfigError."""
     signature = _private_key(private).sign(bundle.manifest_bytes)
-    path = bundle.folder / SIGNATURE
+    path = bundle.folder / (bundle.manifest_name + SUFFIX)
     try:
         with atomic_write(path, flush=True) as unfinished:
             unfinished.write_bytes(signature)

@@ -260,7 +260,7 @@ def test_one_flipped_byte_in_the_engine(plant, file):
 
 
 def test_golden_scores_that_the_engine_does_not_give(plant):
-    from inspectd.inference.bundle import seal
+    from inspectd.inference.sealed import seal
 
     path = plant.engine / "engine.yaml"
     values = yaml.safe_load(path.read_text())

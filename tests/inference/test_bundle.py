@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from inspectd.errors import EngineError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
-from inspectd.inference.bundle import seal
 from inspectd.inference.manifest import FORMAT
+from inspectd.inference.sealed import seal
 from tests.factories import add_guard, edit_manifest, make_toy_bundle, toy_image
 
 FILES = [

@@ -17,7 +17,7 @@ import yaml
 
 from inspectd.errors import EngineError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
-from inspectd.inference.bundle import seal
+from inspectd.inference.sealed import seal
 from inspectd.inference.signature import sign, write_keys
 from tests.factories import edit_manifest, make_toy_bundle
 
