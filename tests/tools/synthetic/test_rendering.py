@@ -7,6 +7,8 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import cv2
@@ -18,10 +20,11 @@ from hypothesis import strategies as st
 
 from inspectd_tools.synthetic import cli as synthesize
 from inspectd_tools.synthetic.render import printing
-from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, kinds, render
-from inspectd_tools.synthetic.render.label_text import GTINS, random_text
+from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, class_of, kinds, render
+from inspectd_tools.synthetic.render.label_text import GTINS, random_text, texts_of_jobs
 from inspectd_tools.synthetic.render.severity import SEVERITIES, SIZES
 from inspectd_tools.synthetic.render.style import STYLES
+from inspectd_tools.synthetic.render.wrong_text import WRONG_TEXTS, wrong_fields
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -37,7 +40,8 @@ def test_every_sample_is_a_camera_image_with_its_whole_truth(severity, data, see
     drawn = sample(kind, seed, severity)
     assert drawn.image.shape == drawn.fault_mask.shape == (480, 640)
     assert drawn.image.dtype == drawn.fault_mask.dtype == np.uint8
-    assert drawn.label_class == (kind if kind in CLASSES else "unknown")
+    assert drawn.label_class == class_of(kind)
+    assert (drawn.kind == kind) == (drawn.label_class == "unknown") == (kind in UNKNOWNS)
     assert set(np.unique(drawn.fault_mask)) <= {0, 255}
     assert 0 <= drawn.fault.severity <= 1
     assert (drawn.fault.kind == "") == (kind == "no_fail")
@@ -88,7 +92,85 @@ def test_the_data_matrix_of_a_good_label_says_the_same_as_its_text(style):
         text = drawn.text
         assert code.content_type == zxingcpp.ContentType.GS1
         day = text["date"].replace("-", "")[2:]
-        assert code.text == text["code"] == f"(01){GTINS[text['part_number']]}(11){day}(10){text['lot']}"
+        assert (
+            code.text
+            == text["code"]
+            == f"(01){GTINS[text['part_number']]}(11){day}(10){text['lot'].removeprefix('LOT ')}"
+        )
+
+
+WRONG_FIELDS = {
+    "yesterday": {"date", "code"},
+    "swapped_date": {"date"},
+    "other_lot": {"lot", "code"},
+    "other_product": {"part_number", "code"},
+    "code_disagrees": {"code"},
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_TEXTS)
+def test_a_wrong_text_differs_from_the_right_one_where_its_kind_says(kind):
+    for seed in range(600):
+        rng = np.random.default_rng(seed)
+        right = random_text(rng)
+        check_wrong(kind, right.fields, wrong_fields(kind, right, rng))
+
+
+def check_wrong(kind: str, right: dict[str, str], wrong: dict[str, str]) -> None:
+    assert list(wrong) == list(right)
+    differ = {field for field, text in right.items() if wrong[field] != text}
+    if kind in WRONG_FIELDS:
+        assert differ == WRONG_FIELDS[kind]
+        return
+    (field,) = differ
+    assert field in ("part_number", "lot", "date")
+    before, after = right[field], wrong[field]
+    match kind:
+        case "wrong_character":
+            assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
+        case "lost_character":
+            assert after in without_one_character(before)
+        case "extra_character":
+            assert before in without_one_character(after)
+
+
+def test_yesterday_and_the_swapped_date_are_what_they_say():
+    right, rng = replace(random_text(np.random.default_rng(1)), made=date(2026, 3, 1)), np.random.default_rng(2)
+    assert wrong_fields("yesterday", right, rng)["date"] == "2026-02-28"
+    assert wrong_fields("swapped_date", right, rng)["date"] == "2026-01-03"
+    assert wrong_fields("swapped_date", replace(right, made=date(2026, 3, 3)), rng)["date"] == "03-03-2026"
+
+
+def without_one_character(text: str) -> set[str]:
+    return {text[:index] + text[index + 1 :] for index in range(len(text))}
+
+
+@pytest.mark.parametrize("kind", WRONG_TEXTS)
+def test_a_wrong_text_is_printed_as_well_as_a_right_one_and_framed(kind):
+    for seed in range(4):
+        drawn = sample(kind, seed)
+        (code,) = zxingcpp.read_barcodes(drawn.image)
+        assert code.text == drawn.text["code"]
+        assert (drawn.text["code"] != drawn.expected["code"]) == ("code" in WRONG_FIELDS.get(kind, ()))
+        assert (drawn.label_class, drawn.fault.kind) == ("fail_label_date", kind)
+        assert drawn.box is not None
+
+
+def test_a_good_label_says_what_it_should_say_and_the_job_decides_what():
+    text = random_text(np.random.default_rng(5))
+    drawn = render("no_fail", np.random.default_rng(1), expected=text)
+    assert drawn.text == drawn.expected == text.fields
+    wrong = render("yesterday", np.random.default_rng(1), expected=text)
+    assert wrong.expected == text.fields != wrong.text
+
+
+def test_jobs_follow_each_other_on_one_day():
+    texts = texts_of_jobs(100, 3, np.random.default_rng(2))
+    jobs = [(text.part_number, text.lot) for text in texts]
+    assert [jobs.count(job) for job in dict.fromkeys(jobs)] == [34, 33, 33]
+    assert jobs == sorted(jobs, key=jobs.index)
+    assert len({(text.made, text.station) for text in texts}) == 1
+    assert [text.at for text in texts] == sorted(text.at for text in texts)
 
 
 def test_part_numbers_have_valid_gtins_of_their_own():
@@ -188,6 +270,29 @@ def test_a_flat_folder_is_a_line_in_random_order(tmp_path):
     assert {"part_number", "lot", "date", "code"} <= set(json.loads(rows[0]["text"]))
     small = next(row for row in rows if row["fault"] == "character")
     assert len(json.loads(small["box"])) == 4
+
+
+def test_a_flat_folder_can_follow_jobs_of_one_printer_with_wrong_texts_among_its_labels(tmp_path):
+    arguments = [
+        "render",
+        str(tmp_path / "line"),
+        "--flat",
+        "--count",
+        "60",
+        "--jobs",
+        "2",
+        "--wrong-text-share",
+        "0.3",
+    ]
+    assert synthesize.main(arguments) == 0
+    with (tmp_path / "line" / "truth.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({json.loads(row["expected"])["lot"] for row in rows}) == 2
+    assert len({json.loads(row["parameters"])["font"] for row in rows}) == 1
+    wrong = [row for row in rows if row["class"] == "fail_label_date"]
+    assert 2 < len(wrong) < 14
+    for row in rows:
+        assert (row["text"] not in ("{}", row["expected"])) == (row in wrong)
 
 
 def test_nothing_is_mixed_into_a_folder_that_holds_something(tmp_path, capsys):

@@ -3,7 +3,7 @@
 import argparse
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inspectd.terminal import progress_bar
@@ -18,6 +18,8 @@ examples:
     python tools/synthesize.py render out/train --count-per-class 500 --seed 1
   one flat folder in random order as on a line, a tenth of it unknown:
     python tools/synthesize.py render out/labels --flat --count 400 --unknown-share 0.1 --seed 2
+  a line that prints three jobs, sometimes with a wrong text:
+    python tools/synthesize.py render out/labels --flat --count 400 --jobs 3 --wrong-text-share 0.1 --seed 2
 
 exit codes: 0 done, 1 a file could not be written, 2 wrong usage"""
 
@@ -29,9 +31,12 @@ class Options:
     out: Path
     count_per_class: int
     unknowns_per_kind: int
+    wrong_texts_per_kind: int
     flat: bool
     count: int
     unknown_share: float
+    wrong_text_share: float
+    jobs: int
     masks: bool
     style: str
     severity: Severity
@@ -45,12 +50,27 @@ def add_render(verbs: Verbs) -> None:
     verb.add_argument("--count-per-class", type=not_negative, default=100, metavar="N", help="default: 100")
     verb.add_argument("--unknowns-per-kind", type=not_negative, default=0, metavar="N", help="default: 0")
     verb.add_argument(
+        "--wrong-texts-per-kind",
+        type=not_negative,
+        default=0,
+        metavar="N",
+        help="perfect prints that say something wrong, in fail_label_date/; not for training a network; default: 0",
+    )
+    verb.add_argument(
         "--flat",
         action="store_true",
-        help="write one folder in random order; then --count and --unknown-share say how many images",
+        help="write one folder in random order; then --count, --unknown-share and --wrong-text-share say how many images",
     )
     verb.add_argument("--count", type=not_negative, default=400, metavar="N", help="with --flat; default: 400")
     verb.add_argument("--unknown-share", type=share, default=0.1, metavar="X", help="with --flat; default: 0.1")
+    verb.add_argument("--wrong-text-share", type=share, default=0.0, metavar="X", help="with --flat; default: 0")
+    verb.add_argument(
+        "--jobs",
+        type=not_negative,
+        default=0,
+        metavar="N",
+        help="with --flat: the labels follow N print jobs in one font, as on a line; default: 0, each label says something else",
+    )
     verb.add_argument("--masks", action="store_true", help="also write masks/: 255 where the fault is")
     verb.add_argument(
         "--style",
@@ -74,19 +94,23 @@ def add_render(verbs: Verbs) -> None:
 
 def _render(options: Options, verb: argparse.ArgumentParser) -> None:
     refuse_used_folder(verb, options.out)
+    seed, severity, style = options.seed, options.severity, STYLES[options.style]
     if options.flat:
-        orders = mixed_stream(options.count, options.unknown_share, options.seed, options.severity)
+        orders = mixed_stream(
+            options.count, options.unknown_share, seed, severity, options.wrong_text_share, options.jobs
+        )
     else:
-        orders = folders_of_classes(options.count_per_class, options.unknowns_per_kind, options.seed, options.severity)
+        counts = options.count_per_class, options.unknowns_per_kind, options.wrong_texts_per_kind
+        orders = folders_of_classes(*counts, seed, severity)
+    if options.flat and options.jobs:
+        style = replace(style, fonts=style.fonts[:1])  # a line has one printer
     if not orders:
         verb.error("nothing to render: all counts are 0")
     start_s = time.monotonic()
-    workers, style = max(1, options.workers), STYLES[options.style]
+    workers = max(1, options.workers)
     with progress_bar() as progress:
         task = progress.add_task("render", total=len(orders))
-        rendered = write(
-            orders, options.out, masks=options.masks, workers=workers, style=style, severity=options.severity
-        )
+        rendered = write(orders, options.out, masks=options.masks, workers=workers, style=style, severity=severity)
         for _ in rendered:
             progress.advance(task)
     seconds = time.monotonic() - start_s

@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 
 from inspectd_tools.synthetic.dataset import write_dataset, write_image
-from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, kinds, render
+from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, WRONG_TEXT_CLASS, class_of, kinds, render
+from inspectd_tools.synthetic.render.label_text import LabelText, texts_of_jobs
 from inspectd_tools.synthetic.render.severity import Severity
 from inspectd_tools.synthetic.render.style import TRAINING, Style
+from inspectd_tools.synthetic.render.wrong_text import WRONG_TEXTS
 
 TRUTH_COLUMNS = (
     "file",
@@ -25,6 +27,7 @@ TRUTH_COLUMNS = (
     "box",
     "polygon",
     "text",
+    "expected",
     "seed",
     "parameters",
 )
@@ -33,32 +36,55 @@ _FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One image to render. Its bytes depend only on `kind`, `seed` and `index`, not on the process that renders it."""
+    """One image to render. Its bytes do not depend on the process that renders it, nor on `file`."""
 
     file: str
     kind: str
     seed: int
     index: int
+    expected: LabelText | None = None
+    """What the label should say; None: something random."""
 
 
-def folders_of_classes(count_per_class: int, unknowns_per_kind: int, seed: int, severity: Severity) -> list[Order]:
-    """One folder per class, and `unknown_<kind>` for the unknown labels."""
+def folders_of_classes(
+    count_per_class: int, unknowns_per_kind: int, wrong_texts_per_kind: int, seed: int, severity: Severity
+) -> list[Order]:
+    """One folder per class, `unknown_<kind>` for the unknown labels, and `fail_label_date/<kind>` for the wrong texts."""
+    counts = {"unknown": unknowns_per_kind, WRONG_TEXT_CLASS: wrong_texts_per_kind}
+    folders = {"unknown": "unknown_{}", WRONG_TEXT_CLASS: WRONG_TEXT_CLASS + "/{}"}
     wanted = [
-        (kind, kind, count_per_class) if kind in CLASSES else (kind, f"unknown_{kind}", unknowns_per_kind)
+        (kind, folders.get(class_of(kind), kind).format(kind), counts.get(class_of(kind), count_per_class))
         for kind in kinds(severity)
     ]
     named = [(f"{folder}/{number:05d}.png", kind) for kind, folder, count in wanted for number in range(count)]
     return [Order(file, kind, seed, index) for index, (file, kind) in enumerate(named)]
 
 
-def mixed_stream(count: int, unknown_share: float, seed: int, severity: Severity = "all") -> list[Order]:
-    """One flat folder in random order, as on a line: half of the known labels are good."""
+def mixed_stream(
+    count: int,
+    unknown_share: float,
+    seed: int,
+    severity: Severity = "all",
+    wrong_text_share: float = 0.0,
+    jobs: int = 0,
+) -> list[Order]:
+    """One flat folder in random order, as on a line: half of the known labels are good.
+
+    `wrong_text_share`: of the labels that are not unknown. `jobs`: so many jobs follow each other (`texts_of_jobs`); 0: every
+    label says something else.
+    """
     rng = np.random.default_rng([seed, 0xF1A7])
     unknown = rng.random(count) < unknown_share
     shares = [1 / 6, 1 / 6, 1 / 6, 1 / 2]
     unknowns = [kind for kind in kinds(severity) if kind in UNKNOWNS]
     drawn = np.where(unknown, rng.choice(unknowns, count), rng.choice(CLASSES, count, p=shares))
-    return [Order(f"{index:06d}.png", str(kind), seed, index) for index, kind in enumerate(drawn)]
+    wrong = ~unknown & (rng.random(count) < wrong_text_share)
+    drawn = np.where(wrong, rng.choice(WRONG_TEXTS, count), drawn)
+    expected = texts_of_jobs(count, jobs, rng) if jobs else [None] * count
+    return [
+        Order(f"{index:06d}.png", str(kind), seed, index, text)
+        for index, (kind, text) in enumerate(zip(drawn, expected, strict=True))
+    ]
 
 
 def write(
@@ -91,7 +117,8 @@ def _one_thread() -> None:
 
 def _make(job: tuple[Order, Path, bool, Style, Severity]) -> dict[str, object]:
     order, folder, masks, style, severity = job
-    sample = render(order.kind, np.random.default_rng([order.seed, order.index]), style, severity)
+    rng = np.random.default_rng([order.seed, order.index])
+    sample = render(order.kind, rng, style, severity, order.expected)
     write_image(folder / order.file, sample.image, *_FAST)
     if masks:
         write_image(folder / "masks" / order.file, sample.fault_mask, *_FAST)
@@ -107,6 +134,7 @@ def _make(job: tuple[Order, Path, bool, Style, Severity]) -> dict[str, object]:
         "box": json.dumps(sample.box),
         "polygon": json.dumps(np.round(sample.polygon, 2).tolist()),
         "text": json.dumps(sample.text),
+        "expected": json.dumps(sample.expected),
         "seed": json.dumps([order.seed, order.index]),
         "parameters": json.dumps(sample.parameters),
     }

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from inspectd_tools.synthetic.render import printing, unknowns
 from inspectd_tools.synthetic.render.camera import take_photo
 from inspectd_tools.synthetic.render.incomplete_print import incomplete
-from inspectd_tools.synthetic.render.label_text import LabelText, random_text
+from inspectd_tools.synthetic.render.label_text import LINES, LabelText, random_text
 from inspectd_tools.synthetic.render.placement import Matrix, corners, filled, placed, placement
 from inspectd_tools.synthetic.render.scene import (
     FILTER_BOTTOM,
@@ -24,6 +24,7 @@ from inspectd_tools.synthetic.render.scene import (
 )
 from inspectd_tools.synthetic.render.severity import SIZES, Severity
 from inspectd_tools.synthetic.render.style import TRAINING, Style
+from inspectd_tools.synthetic.render.wrong_text import WRONG_TEXTS, wrong_fields
 
 CLASSES = ("fail_label_crooked_print", "fail_label_half_printed", "fail_label_not_fully_printed", "no_fail")
 UNKNOWNS = (
@@ -44,6 +45,8 @@ UNKNOWNS = (
     "specks",
     "shifted_print",
 )
+WRONG_TEXT_CLASS = "fail_label_date"
+"""The class of the kinds WRONG_TEXTS. They are printed as well as `no_fail`, so no network is trained on them."""
 _NO_PRINT = ("no_filter", "blank_filter", "wrong_product")
 
 
@@ -52,7 +55,7 @@ class Fault:
     """The default is that of a good label."""
 
     kind: str = ""
-    """One of UNKNOWNS; for the classes of print: crooked, half, or how the print is incomplete, such as character."""
+    """One of UNKNOWNS or WRONG_TEXTS; for the classes of print: crooked, half, or how the print is incomplete, such as character."""
     size: float | None = None
     """Of graded kinds; `SIZES` and `incomplete_print.Incomplete.lost_px` say of what."""
     unit: str = ""
@@ -67,7 +70,8 @@ class _Draft:
     rng: np.random.Generator
     style: Style
     scene: Scene
-    text: LabelText
+    expected: LabelText
+    text: dict[str, str]
     print: printing.Print
     placement: Matrix
     fault: Fault
@@ -83,9 +87,9 @@ class Sample:
     image: NDArray[np.uint8]
     """(480, 640) grey."""
     label_class: str
-    """One of CLASSES, or 'unknown'."""
+    """One of CLASSES, WRONG_TEXT_CLASS, or 'unknown'."""
     kind: str
-    """One of UNKNOWNS; '' for a label of CLASSES."""
+    """One of UNKNOWNS; '' for other labels."""
     fault: Fault
     polygon: NDArray[np.float32]
     """(4, 2) corners of the label box in px: top left, top right, bottom right, bottom left."""
@@ -95,6 +99,8 @@ class Sample:
     """(480, 640), coverage 0..255 of the print that reached the fabric, before lens and sensor."""
     text: dict[str, str]
     """Field -> what the print says; empty if another print or none is on the label."""
+    expected: dict[str, str]
+    """Field -> what the print should say."""
     parameters: dict[str, object]
 
     @property
@@ -105,19 +111,25 @@ class Sample:
 
 
 def kinds(severity: Severity) -> tuple[str, ...]:
-    """The classes, then the kinds of unknown labels, of which there are some of this severity."""
-    graded = {*SIZES, "fail_label_not_fully_printed", "no_fail"}
-    return tuple(kind for kind in CLASSES + UNKNOWNS if severity != "small" or kind in graded)
+    """The classes, then the kinds of unknown labels, of which there are some of this severity, then the wrong texts."""
+    graded = {*SIZES, "fail_label_not_fully_printed", "no_fail", *WRONG_TEXTS}
+    return tuple(kind for kind in CLASSES + UNKNOWNS + WRONG_TEXTS if severity != "small" or kind in graded)
 
 
-def render(kind: str, rng: np.random.Generator, style: Style = TRAINING, severity: Severity = "all") -> Sample:
+def render(
+    kind: str,
+    rng: np.random.Generator,
+    style: Style = TRAINING,
+    severity: Severity = "all",
+    expected: LabelText | None = None,
+) -> Sample:
     """Render one of `kinds(severity)`. The same generator state gives the same bytes.
 
-    Raises ValueError for any other kind.
+    `expected`: what the label should say; None: something random. Raises ValueError for any other kind.
     """
     if kind not in kinds(severity):
         raise ValueError(f"{kind!r} is not a kind of label ({severity}); the kinds are {', '.join(kinds(severity))}")
-    draft = _draft(kind, rng, style, severity)
+    draft = _draft(kind, rng, style, severity, expected)
     _print(kind, draft, severity)
     scene = _on_top(kind, draft, _apply_ink(draft))
     pose = _pose(kind, draft)
@@ -125,21 +137,28 @@ def render(kind: str, rng: np.random.Generator, style: Style = TRAINING, severit
     image, camera = take_photo(scene, rng, style, exposure=draft.exposure, defocus_px=draft.defocus_px)
     return Sample(
         image=image,
-        label_class=kind if kind in CLASSES else "unknown",
-        kind="" if kind in CLASSES else kind,
+        label_class=class_of(kind),
+        kind=kind if kind in UNKNOWNS else "",
         fault=draft.fault,
         polygon=corners(np.vstack([pose, [0, 0, 1]]) @ draft.placement),
         fault_mask=cv2.warpAffine(draft.mask, pose, (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_NEAREST),
         ink=cv2.warpAffine((draft.ink * 255).astype(np.uint8), pose, (WIDTH_PX, HEIGHT_PX)),
-        text={} if kind in _NO_PRINT else draft.text.truth,
+        text={} if kind in _NO_PRINT else draft.text,
+        expected=draft.expected.fields,
         parameters={**draft.parameters, **camera, "font": draft.print.font},
     )
 
 
-def _draft(kind: str, rng: np.random.Generator, style: Style, severity: Severity) -> _Draft:
+def class_of(kind: str) -> str:
+    """The class of one of `kinds`, or 'unknown'."""
+    return WRONG_TEXT_CLASS if kind in WRONG_TEXTS else kind if kind in CLASSES else "unknown"
+
+
+def _draft(kind: str, rng: np.random.Generator, style: Style, severity: Severity, expected: LabelText | None) -> _Draft:
     scene = draw_scene(rng, style, with_filter=kind != "no_filter")
-    font, text = str(rng.choice(style.fonts)), random_text(rng)
-    label = printing.draw_print(text.lines, text.code, font)
+    font, expected = str(rng.choice(style.fonts)), expected or random_text(rng)
+    text = wrong_fields(kind, expected, rng) if kind in WRONG_TEXTS else expected.fields
+    label = _printed(text, font)
     fault = _fault(kind, rng, severity)
     size = fault.size or 0.0
     angle = float(rng.uniform(-style.good_angle_deg, style.good_angle_deg))
@@ -160,6 +179,7 @@ def _draft(kind: str, rng: np.random.Generator, style: Style, severity: Severity
         rng,
         style,
         scene,
+        expected,
         text,
         label,
         where,
@@ -177,6 +197,10 @@ def _draft(kind: str, rng: np.random.Generator, style: Style, severity: Severity
     return draft
 
 
+def _printed(text: dict[str, str], font: str) -> printing.Print:
+    return printing.draw_print([text[field] for field in LINES], text["code"], font)
+
+
 def _fault(kind: str, rng: np.random.Generator, severity: Severity) -> Fault:
     if kind == "no_fail":
         return Fault()
@@ -192,6 +216,9 @@ def _print(kind: str, draft: _Draft, severity: Severity) -> None:
     """What is wrong with the ink."""
     rng, whole, size = draft.rng, draft.ink, draft.fault.size or 0.0
     box = filled(corners(draft.placement))
+    if kind in WRONG_TEXTS:
+        right = placed(_printed(draft.expected.fields, draft.print.font).ink, draft.placement) * draft.scene.fabric
+        draft.mask = (np.abs(whole - right) > 0.3).astype(np.uint8) * 255
     match kind:
         case "fail_label_crooked_print" | "shifted_print":
             draft.mask = box

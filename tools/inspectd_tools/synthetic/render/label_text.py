@@ -1,7 +1,7 @@
 """What a label says: in its text, and once more in its Data Matrix."""
 
-from dataclasses import dataclass
-from datetime import date, time
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,10 @@ GTINS: Final = {
     "0CK 301 515 D": "09521234500063",
 }
 """Part number -> GTIN-14. GS1 reserves the prefix 952 for examples."""
+
+_LABEL_S = 3
+LINES: Final = ("part_number", "lot", "date", "time")
+"""The fields of text, from top to bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +41,9 @@ class LabelText:
         return f"(01){GTINS[self.part_number]}(11){self.made:%y%m%d}(10){self.lot}"
 
     @property
-    def truth(self) -> dict[str, str]:
-        """Field -> text, and the content of the code."""
-        part_number, _, made, _ = self.lines
-        return {
-            "part_number": part_number,
-            "lot": self.lot,
-            "date": made,
-            "time": f"{self.at:%H:%M}",
-            "station": self.station,
-            "code": self.code,
-        }
+    def fields(self) -> dict[str, str]:
+        """Field -> what is printed there: the four lines, and the content of the code."""
+        return {**dict(zip(LINES, self.lines, strict=True)), "code": self.code}
 
 
 def random_text(rng: np.random.Generator) -> LabelText:
@@ -58,3 +54,17 @@ def random_text(rng: np.random.Generator) -> LabelText:
         at=time(int(rng.integers(0, 24)), int(rng.integers(0, 60))),
         station=f"S{rng.integers(1, 4)}",
     )
+
+
+def texts_of_jobs(count: int, jobs: int, rng: np.random.Generator) -> list[LabelText]:
+    """What `count` labels of one line say, one after the other, on one day.
+
+    The jobs are equally long. Part number and lot change with the job. The time goes on by 3 s per label.
+    """
+    first = random_text(rng)
+    begin = datetime.combine(first.made, time(6 + int(rng.integers(0, 8)), int(rng.integers(0, 60))))
+    drawn = [replace(random_text(rng), made=first.made, station=first.station) for _ in range(jobs)]
+    return [
+        replace(drawn[index * jobs // count], at=(begin + timedelta(seconds=_LABEL_S * index)).time())
+        for index in range(count)
+    ]
