@@ -13,6 +13,7 @@ from inspectd.inference import InferenceConfig
 from inspectd.records.archive import ArchiveConfig
 from inspectd.records.journal import JournalConfig
 from inspectd.section import ConfigPath, Section, checked
+from inspectd.text.config import TextConfig
 
 
 class WatchdogConfig(Section):
@@ -44,6 +45,8 @@ class Config(Section):
     """Where the verdict on every label is recorded."""
     archive: ArchiveConfig | None = None
     """Which images are kept. Leave the section out to keep none."""
+    text: TextConfig | None = None
+    """What the text and the codes on a label must say. Leave the section out to verify no text."""
     watchdog: WatchdogConfig = WatchdogConfig()
     """When a stage counts as stalled."""
     control: ControlConfig | None = None

@@ -92,8 +92,9 @@ def _below(node: Schema, part: int | str, schema: Schema) -> Schema | None:
         if isinstance(part, int) and each.get("type") == "array":
             places = each.get("prefixItems", ())
             return _resolved(places[part] if part < len(places) else each.get("items", {}), schema)
-        if isinstance(each.get("additionalProperties"), dict) and part != "[key]":
-            return _resolved(each["additionalProperties"], schema)
+        for value in (each.get("additionalProperties"), *each.get("patternProperties", {}).values()):
+            if isinstance(value, dict) and part != "[key]":
+                return _resolved(value, schema)
     return None
 
 

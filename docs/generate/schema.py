@@ -102,7 +102,7 @@ def _page(schema: Schema, title: str, about: str, end: str = "") -> str:
 
 def _sections(schema: Schema, section: Schema, path: str, said: dict[str, str]) -> Iterator[str]:
     """`section` and all that it leads to, each with its table of keys. `said`: what the page has explained, and where."""
-    named = section["properties"].get("kind", section["properties"].get("source", {}))
+    named = next((section["properties"][key] for key in ("kind", "from", "source") if key in section["properties"]), {})
     kind = named.get("const", next(iter(named.get("enum", ())), None))
     heading = path + (f" ({kind})" if kind else "")
     if heading:
@@ -138,8 +138,9 @@ def _inner(schema: Schema, key: Schema) -> Iterator[tuple[Schema, str]]:
     for each in (key.get("items"), *key.get("prefixItems", ())):
         if isinstance(each, dict):
             yield from ((section, f"[]{suffix}") for section, suffix in _inner(schema, each))
-    if isinstance(key.get("additionalProperties"), dict):
-        yield from ((section, f".NAME{suffix}") for section, suffix in _inner(schema, key["additionalProperties"]))
+    for each in (key.get("additionalProperties"), *key.get("patternProperties", {}).values()):
+        if isinstance(each, dict):
+            yield from ((section, f".NAME{suffix}") for section, suffix in _inner(schema, each))
 
 
 def _row(schema: Schema, name: str, key: Schema, is_required: bool) -> tuple[str, ...]:
