@@ -6,13 +6,15 @@ unless the name says `utc`.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 """(height, width) grey or (height, width, 3) BGR, uint8."""
+Box = tuple[int, int, int, int]
+"""Left, top, width and height in px."""
 
 
 class MissedReason(StrEnum):
@@ -80,12 +82,56 @@ class Pass:
     scores: Scores
 
 
+TextFault = Literal["text_wrong", "text_unreadable", "text_missing", "code_unreadable", "code_wrong"]
+"""What is wrong with a text or a code of the print."""
+TextReason = TextFault | Literal["text_not_expected"]
+"""`text_not_expected`: nobody has said what the text must be, so nothing can be right."""
+TEXT_FAULTS: tuple[TextFault, ...] = get_args(TextFault)
+TEXT_NOT_EXPECTED: Literal["text_not_expected"] = "text_not_expected"
+TEXT_REASONS: tuple[TextReason, ...] = (*TEXT_FAULTS, TEXT_NOT_EXPECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCharacter:
+    """What is wrong at one place of a text."""
+
+    index: int
+    """Its place in the expected text, from 0."""
+    expected: str
+    """Empty: here is a character too many."""
+    found: str
+    """Empty: the character is missing. `?`: it is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCheck:
+    """One text or code of the print, compared with what it must be."""
+
+    field: str
+    """Its name in the config."""
+    reason: TextReason | None
+    """Why the label is rejected; None if the field is right."""
+    expected: tuple[str, ...]
+    """The texts that are allowed here: one, or two during a change of day or job. Empty: nothing is known."""
+    source: str
+    """Where they come from, or why nothing is known."""
+    found: str
+    """The allowed text that was found. Of a wrong field, what it says as far as that is known; empty if it is not."""
+    score: float | None
+    """Of a text: how well it fits, above 0 if it is accepted; None for a code, and if the text was not looked at."""
+    box: Box
+    """The worst character, or else the whole field, in px of the image."""
+    worst: WrongCharacter | None = None
+    """Of a wrong text: the character that contradicts the expected text most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault class, certain enough to name it."""
+    """A fault class, certain enough to name it; or a text or code that is wrong on a label that would pass otherwise."""
 
     word: ClassVar = "fault"
     scores: Scores
+    text: FieldCheck | None = None
 
 
 AnomalyKind = Literal["print", "part", "turned", "shifted"]
@@ -97,19 +143,21 @@ class Anomaly:
     """What the guard found on a label that the network would have let pass."""
 
     kind: AnomalyKind
-    box: tuple[int, int, int, int]
-    """Left, top, width and height of the place, in px of the image."""
+    box: Box
+    """The place, in px of the image."""
     excess: float
     """The place's score as a multiple of the engine's limit: above 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """Certainty below the engine's threshold, for any class, or an anomaly: unknown is not good."""
+    """Certainty below the engine's threshold, for any class, or an anomaly, or a text that nobody has announced: unknown is
+    not good."""
 
     word: ClassVar = "uncertain"
     scores: Scores
     anomaly: Anomaly | None = None
+    text: FieldCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +185,15 @@ class VerdictWords:
     verdict: str
     """`pass`, `fault`, `uncertain` or `missed`."""
     reason: str | None
-    """Of a missed part: a `MissedReason`. Of an uncertain one: `anomaly`, if the guard found one."""
+    """Of a missed part: a `MissedReason`. Of an uncertain one: `anomaly` if the guard found one, or `text_not_expected`. Of a
+    faulty one: a `TextFault`, if a text or code is wrong."""
     predicted: str | None
     """The class with the highest score; None for a missed part."""
 
     @property
     def label(self) -> str:
-        """In one word: the class of a fault, the reason of a missed part, else the verdict."""
-        if self.verdict == Fault.word and self.predicted is not None:
-            return self.predicted
-        return self.reason or self.verdict
+        """In one word: the reason, or else the class of a fault, or else the verdict."""
+        return self.reason or (self.verdict == Fault.word and self.predicted) or self.verdict
 
 
 def words(verdict: Verdict) -> VerdictWords:
@@ -155,6 +202,8 @@ def words(verdict: Verdict) -> VerdictWords:
             return VerdictWords(verdict.word, reason.value, None)
         case Uncertain(scores=scores, anomaly=Anomaly()):
             return VerdictWords(verdict.word, ANOMALY, scores.predicted)
+        case Fault(scores, FieldCheck(reason=reason)) | Uncertain(scores=scores, text=FieldCheck(reason=reason)):
+            return VerdictWords(verdict.word, reason, scores.predicted)
         case _:
             return VerdictWords(verdict.word, None, verdict.scores.predicted)
 

@@ -1,8 +1,25 @@
 import pytest
 
-from inspectd.part import INSPECTED, Fault, Missed, MissedReason, Pass, Scores, Uncertain, instead_of_pass, words
+from inspectd.part import (
+    INSPECTED,
+    TEXT_FAULTS,
+    TEXT_NOT_EXPECTED,
+    Fault,
+    FieldCheck,
+    Missed,
+    MissedReason,
+    Pass,
+    Scores,
+    Uncertain,
+    instead_of_pass,
+    words,
+)
 
 SCORES = Scores(("good", "crooked"), (0.2, 0.9))
+
+
+def field(reason):
+    return FieldCheck("date", reason, ("25.11.2026",), "date", "24.11.2026", -7.5, (30, 40, 9, 20))
 
 
 @pytest.mark.parametrize(
@@ -11,6 +28,12 @@ SCORES = Scores(("good", "crooked"), (0.2, 0.9))
         (Pass(SCORES), ("pass", None, "crooked"), "pass"),
         (Fault(SCORES), ("fault", None, "crooked"), "crooked"),
         (Uncertain(SCORES), ("uncertain", None, "crooked"), "uncertain"),
+        *((Fault(SCORES, field(reason)), ("fault", reason, "crooked"), reason) for reason in TEXT_FAULTS),
+        (
+            Uncertain(SCORES, text=field(TEXT_NOT_EXPECTED)),
+            ("uncertain", TEXT_NOT_EXPECTED, "crooked"),
+            TEXT_NOT_EXPECTED,
+        ),
         *((Missed(reason), ("missed", reason.value, None), reason.value) for reason in MissedReason),
     ],
 )

@@ -28,9 +28,9 @@ SELECT id, datetime(t_utc_ns / 1000000000, 'unixepoch') AS utc, verdict, class, 
 FROM parts WHERE verdict <> 'pass' ORDER BY id DESC LIMIT 10;
 ```
 
-`reason` is empty unless the verdict is `missed`. Its values:
+`reason` is empty if the label passed, and if the class says why it was rejected. Its values:
 
-| value | why the label has no inspection |
+| value | why the label was rejected |
 | --- | --- |
 | `lost_frame` | a gap in the camera's frame counter, or a trigger without an image |
 | `bad_frame` | an incomplete image |
@@ -39,11 +39,18 @@ FROM parts WHERE verdict <> 'pass' ORDER BY id DESC LIMIT 10;
 | `stale_frame` | the image was too old, or the same as one before |
 | `engine_error` | the inference failed |
 | `record_error` | the verdict could not be recorded |
+| `anomaly` | the guard found a place that is unlike good labels |
+| `text_wrong` | a text is not the expected one |
+| `text_unreadable` | a text can't be read well enough to say that it is the expected one |
+| `text_missing` | a text is not there |
+| `code_unreadable` | a code can't be read |
+| `code_wrong` | a code does not have the expected content |
+| `text_not_expected` | nobody has said what a text or code must be |
 
 Journals of earlier versions are brought up to date when the line opens them. No row is lost by that.
 """  # noqa: S608 - an example
 
-_TABLE = re.compile(r"CREATE TABLE (\w+) \((?: *-- *([^\n]*))?\n(.*?)\n\) STRICT;", re.DOTALL)
+_TABLE = re.compile(r"CREATE TABLE (\w+) \((?: *-- *([^\n]*))?\n(.*?)\n\) STRICT[^;]*;", re.DOTALL)
 _COLUMN = re.compile(r"^ *(\w+) (INTEGER|TEXT|REAL)([^\n]*?),?(?: *-- *([^\n]*))?$", re.MULTILINE)
 _MEMBER = re.compile(r"^ +([A-Z_]+) = \d+  # (.*)$", re.MULTILINE)
 

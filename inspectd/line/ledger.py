@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from inspectd.errors import LineFault
-from inspectd.part import Fault, Pass, Uncertain, Verdict, instead_of_pass
+from inspectd.part import Fault, Pass, Uncertain, Verdict, instead_of_pass, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Tally:
     open: int
     anomalies: int = 0
     """How many of `uncertain` the guard stopped."""
+    not_expected: int = 0
+    """How many of `uncertain` have a text that nobody has announced."""
 
     @property
     def rejected(self) -> int:
@@ -39,6 +41,7 @@ class Books:
         self._faults: Counter[str] = Counter()
         self._uncertain = 0
         self._anomalies = 0
+        self._not_expected = 0
         self._missed: Counter[str] = Counter()
 
     def trigger(self, part_id: int) -> None:
@@ -60,11 +63,12 @@ class Books:
                 case Pass():
                     self._passed += 1
                     self._on_the_way.add(part_id)
-                case Fault(scores):
-                    self._faults[scores.predicted] += 1
-                case Uncertain(anomaly=anomaly):
+                case Fault():
+                    self._faults[words(verdict).label] += 1
+                case Uncertain(anomaly=anomaly, text=text):
                     self._uncertain += 1
                     self._anomalies += anomaly is not None
+                    self._not_expected += text is not None
                 case _:
                     self._missed[verdict.reason] += 1
             self._balance()
@@ -90,6 +94,7 @@ class Books:
                 {str(reason): count for reason, count in self._missed.items()},
                 len(self._open),
                 self._anomalies,
+                self._not_expected,
             )
 
     def _balance(self) -> None:

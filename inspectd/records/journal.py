@@ -8,7 +8,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -20,7 +20,7 @@ from inspectd.control.requester import Requester
 from inspectd.errors import JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.ownership import Claim
-from inspectd.part import Missed, Part, Pass, Uncertain, Verdict, instead_of_pass, words
+from inspectd.part import FieldCheck, Missed, Part, Pass, Uncertain, Verdict, instead_of_pass, words
 from inspectd.records.journal_file import (
     Place,
     SetAside,
@@ -32,7 +32,7 @@ from inspectd.records.journal_file import (
     set_damaged_aside,
 )
 from inspectd.records.journal_notes import Notes
-from inspectd.records.journal_schema import SCHEMA_VERSION
+from inspectd.records.journal_schema import RIGHT, SCHEMA_VERSION
 from inspectd.records.journal_session import INSERT_STEP, begin_session, now, prepare, transaction
 from inspectd.section import ConfigPath, Section
 from inspectd.wall_clock import ClockStep, WallClock
@@ -43,10 +43,12 @@ log = structlog.get_logger()
 
 _INSERT_PART = """
 INSERT INTO parts (id, session, engine, frame_number, t_utc_ns, t_mono_ns, verdict, reason, class, certainty, scores,
-                   acquire_us, queue_us, preprocess_us, infer_us, verdict_us, guard_us,
+                   acquire_us, queue_us, preprocess_us, infer_us, verdict_us, guard_us, text_us, reader,
                    anomaly_kind, anomaly_left, anomaly_top, anomaly_width, anomaly_height, anomaly_excess)
-VALUES (?, ?, (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?)
 """
+_INSERT_TEXT = "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 # `pass_becomes`: what a pass is now, with its `reason`.
 _AMEND_OUTCOME = """
@@ -95,7 +97,8 @@ class JournalConfig(Section):
     """Parts that are older than this many days are deleted. Only the time during which the line ran counts, so a wrong clock
     can't delete a record."""
     max_mb: int = Field(default=2000, ge=10, le=1_000_000)
-    """When the journal is larger than this many megabytes, the oldest parts are deleted. One million parts take about 250 MB."""
+    """When the journal is larger than this many megabytes, the oldest parts are deleted. One million parts take about 250 MB, and
+    120 MB more per text field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Stages:
     preprocess_us: int | None = None
     infer_us: int | None = None
     guard_us: int | None = None
+    text_us: int | None = None
 
 
 class Journal:
@@ -131,6 +135,7 @@ class Journal:
         self._claim = claim
         self._clock = WallClock()
         self._engine = ("", "")
+        self._reader = ("", "")
         self._engine_is_known = False
         self._unrecorded: tuple[Part, Part, int] | None = None
         """The first and the last part that could not be recorded, and how many."""
@@ -187,20 +192,23 @@ class Journal:
                 f"{config.path}: is not a usable journal ({error}); move it away to begin a new one"
             ) from error
 
-    def use_engine(self, name: str, sha256: str) -> None:
-        """All parts from now on are judged by this engine."""
+    def use_engine(self, name: str, sha256: str, reader: tuple[str, str] | None = None) -> None:
+        """All parts from now on are judged by this engine. `reader`: name and hash of what reads their texts."""
         self._engine = (name, sha256)
+        self._reader = reader or ("", "")
         self._engine_is_known = False
 
-    def append(self, part: Part, verdict: Verdict, stages: Stages) -> None:
-        """Commit one part's verdict.
+    def append(self, part: Part, verdict: Verdict, stages: Stages, texts: Sequence[FieldCheck] = ()) -> None:
+        """Commit one part's verdict, and what its text fields say.
 
         Raises JournalError if it could not be recorded, for any reason; if the file is locked, within `busy_timeout_ms`.
         """
         with self._writing():
             if not self._engine_is_known:
-                self._connection.execute("INSERT OR IGNORE INTO engines (name, hash) VALUES (?, ?)", self._engine)
+                known = [each for each in (self._engine, self._reader) if each != ("", "")]
+                self._connection.executemany("INSERT OR IGNORE INTO engines (name, hash) VALUES (?, ?)", known)
             self._connection.execute(_INSERT_PART, self._row(part, verdict, stages))
+            self._connection.executemany(_INSERT_TEXT, (_text_row(part, text) for text in texts))
         self._engine_is_known = True
         self._last_part = part.id
         self._accounted += 1
@@ -418,5 +426,21 @@ class Journal:
             stages.infer_us,
             stages.verdict_us,
             stages.guard_us,
+            stages.text_us,
+            *self._reader,
             *((anomaly.kind, *anomaly.box, anomaly.excess) if anomaly else (None,) * 6),
         )
+
+
+def _text_row(part: Part, text: FieldCheck) -> tuple[object, ...]:
+    return (
+        part.id,
+        text.field,
+        text.reason or RIGHT,
+        json.dumps(text.expected, ensure_ascii=False),
+        text.source,
+        text.found,
+        text.score,
+        *((text.worst.index, text.worst.expected, text.worst.found) if text.worst else (None,) * 3),
+        *text.box,
+    )

@@ -5,18 +5,31 @@ label for people. Every `*_mono_ns` is CLOCK_MONOTONIC since the machine was boo
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from inspectd.errors import JournalError
+from inspectd.part import TEXT_FAULTS, TEXT_NOT_EXPECTED, TEXT_REASONS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x1A5BEC7D
 """Marks a SQLite file as a journal of inspectd."""
 
+RIGHT = "right"
+"""The verdict on a text field that says what it must."""
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
+
+
 _VERDICT = "verdict IN ('pass', 'fault', 'uncertain', 'missed')"
 _REASON_BEFORE_3 = "(verdict = 'missed') = (reason IS NOT NULL)"
-_REASON = f"CASE reason WHEN 'anomaly' THEN verdict = 'uncertain' ELSE {_REASON_BEFORE_3} END"
+_REASON = (
+    f"CASE WHEN reason IN {_one_of(('anomaly', TEXT_NOT_EXPECTED))} THEN verdict = 'uncertain' "
+    f"WHEN reason IN {_one_of(TEXT_FAULTS)} THEN verdict = 'fault' ELSE {_REASON_BEFORE_3} END"
+)
 _CLASS = "verdict = 'missed' OR class IS NOT NULL"
 _CERTAINTY = "(class IS NULL) = (certainty IS NULL)"
 _KIND = "anomaly_kind IN ('print', 'part', 'turned', 'shifted')"
@@ -33,7 +46,7 @@ _PARTS = f"""CREATE TABLE parts (  -- one row per label
     t_utc_ns INTEGER NOT NULL,  -- time of the trigger
     t_mono_ns INTEGER NOT NULL,  -- time of the trigger
     verdict TEXT NOT NULL CHECK ({_VERDICT}),  -- `pass`, `fault`, `uncertain` or `missed`
-    reason TEXT CHECK ({_REASON}),  -- why it was missed; `anomaly` if the guard stopped it
+    reason TEXT CHECK ({_REASON}),  -- why it was missed; `anomaly` if the guard stopped it; the verdict on a text field that is not `right`
     class TEXT CHECK ({_CLASS}),  -- the class with the highest score; empty if the part was not inspected
     certainty REAL CHECK ({_CERTAINTY}),  -- the highest score
     scores TEXT,  -- scores of all classes, as JSON
@@ -53,6 +66,8 @@ _PARTS = f"""CREATE TABLE parts (  -- one row per label
     anomaly_height INTEGER,  -- height of the anomaly, in px of the image
     anomaly_excess REAL,  -- the anomaly's score as a multiple of the engine's limit, above 1
     guard_us INTEGER,  -- the guard's look; empty if the guard did not look
+    text_us INTEGER,  -- verifying texts and codes; empty if they were not looked at
+    reader INTEGER REFERENCES engines (id),  -- the reader in use for texts; empty if there is none
     CHECK ({_ANOMALY})
 ) STRICT"""
 
@@ -73,9 +88,9 @@ CREATE TABLE sessions (  -- one run of the line, from start to end
     notes_lost INTEGER NOT NULL DEFAULT 0,  -- outcomes, durations or image names that could not be recorded
     ended_cleanly INTEGER NOT NULL DEFAULT 0  -- 1: every label had its verdict at the end
 ) STRICT;
-CREATE TABLE engines (  -- engines that have judged parts
-    id INTEGER PRIMARY KEY,  -- number of the engine
-    name TEXT NOT NULL,  -- its name, from `engine.yaml`
+CREATE TABLE engines (  -- engines that have judged parts, and readers that have verified their texts
+    id INTEGER PRIMARY KEY,  -- number of the engine or reader
+    name TEXT NOT NULL,  -- its name, from `engine.yaml` or `reader.yaml`
     hash TEXT NOT NULL,  -- SHA-256 of the bundle's manifest
     UNIQUE (name, hash)
 ) STRICT;
@@ -131,6 +146,26 @@ CREATE TABLE stops (  -- latched stops: run permit is off until somebody has loo
 ) STRICT;
 """
 
+_SINCE_5 = f"""
+CREATE TABLE texts (  -- one row per label and text field, if the fields were verified
+    part INTEGER NOT NULL REFERENCES parts (id),  -- the label
+    field TEXT NOT NULL,  -- name of the field in the config
+    verdict TEXT NOT NULL CHECK (verdict IN {_one_of((RIGHT, *TEXT_REASONS))}),  -- `right`, or why the label is rejected
+    expected TEXT NOT NULL,  -- the texts that were allowed, as JSON; two during a change of day or job; none if nothing was known
+    source TEXT NOT NULL,  -- where they come from, or why nothing was known
+    found TEXT NOT NULL,  -- of a right field, the allowed text that it says; of a wrong one, what was read, as far as it could be
+    score REAL,  -- of a text: how well it fits, above 0 if it is accepted; empty for a code, and if it was not looked at
+    character INTEGER,  -- of a wrong text: place of the worst character in the expected text, counted from 0
+    character_expected TEXT,  -- this character as expected; empty text if there is a character too many
+    character_found TEXT,  -- this character as found; empty text if it is missing, `?` if it is damaged
+    box_left INTEGER NOT NULL,  -- left edge of the worst character or else of the field, in px of the image
+    box_top INTEGER NOT NULL,  -- its top edge
+    box_width INTEGER NOT NULL,  -- its width
+    box_height INTEGER NOT NULL,  -- its height
+    PRIMARY KEY (part, field)
+) STRICT, WITHOUT ROWID;
+"""
+
 _SESSIONS_2 = """
 ALTER TABLE sessions ADD COLUMN started_mono_ns INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sessions ADD COLUMN alive_mono_ns INTEGER NOT NULL DEFAULT 0;
@@ -159,10 +194,7 @@ FROM outages_1 JOIN sessions ON sessions.id = outages_1.session;
 DROP TABLE outages_1;
 """
 
-# The rows stay as they are, so a large journal takes no longer than a small one, and needs no more disk. Only SQLite's text of
-# the table changes, since ALTER TABLE can't change a CHECK (https://sqlite.org/lang_altertable.html, section 7).
-_QUOTED_PARTS = _PARTS.replace("'", "''")
-_PARTS_3 = f"""
+_PARTS_3 = """
 ALTER TABLE parts ADD COLUMN anomaly_kind TEXT;
 ALTER TABLE parts ADD COLUMN anomaly_left INTEGER;
 ALTER TABLE parts ADD COLUMN anomaly_top INTEGER;
@@ -170,13 +202,26 @@ ALTER TABLE parts ADD COLUMN anomaly_width INTEGER;
 ALTER TABLE parts ADD COLUMN anomaly_height INTEGER;
 ALTER TABLE parts ADD COLUMN anomaly_excess REAL;
 ALTER TABLE parts ADD COLUMN guard_us INTEGER;
+"""
+
+# The rows stay as they are, so a large journal takes no longer than a small one, and needs no more disk. Only SQLite's text of
+# the table changes, since ALTER TABLE can't change a CHECK (https://sqlite.org/lang_altertable.html, section 7).
+_QUOTED_PARTS = _PARTS.replace("'", "''")
+_PARTS_5 = f"""
+ALTER TABLE parts ADD COLUMN text_us INTEGER;
+ALTER TABLE parts ADD COLUMN reader INTEGER REFERENCES engines (id);
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema SET sql = '{_QUOTED_PARTS}' WHERE name = 'parts';
 PRAGMA writable_schema = RESET;
 """  # noqa: S608
 
-_SCHEMA = _TABLES + _OUTAGES + _SINCE_2 + _SINCE_4
-_MIGRATIONS = {1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2, 2: _PARTS_3, 3: _SINCE_4}
+_SCHEMA = _TABLES + _OUTAGES + _SINCE_2 + _SINCE_4 + _SINCE_5
+_MIGRATIONS = {
+    1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2,
+    2: _PARTS_3,
+    3: _SINCE_4,
+    4: _PARTS_5 + _SINCE_5,
+}
 """Per version n: the statements that make it version n + 1. Rows are kept."""
 
 

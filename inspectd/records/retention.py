@@ -21,7 +21,7 @@ _Row = tuple[int, int, int, int]
 """id, session, t_utc_ns, t_mono_ns"""
 
 _BATCH = 200
-"""Parts deleted in one transaction: the line then waits for the write lock less than 1 ms."""
+"""Parts deleted in one transaction: the line then waits for the write lock about 1 ms."""
 _PAUSE_S = 0.05
 _LARGEST_ROUND = 20_000
 """Parts that one round may delete because of their age. It is more than a line makes until the next round."""
@@ -102,6 +102,7 @@ def _delete(connection: sqlite3.Connection, parts: list[_Row], reason: str) -> b
         return False
     first, last = parts[0][0], parts[-1][0]
     with transaction(connection):
+        connection.execute("DELETE FROM texts WHERE part BETWEEN ? AND ?", (first, last))
         connection.execute("DELETE FROM parts WHERE id BETWEEN ? AND ?", (first, last))
         connection.execute(_COUNT_DELETED, (reason, len(parts), last, time.time_ns()))
     return True

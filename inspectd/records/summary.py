@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inspectd.part import Pass, Uncertain
+from inspectd.part import TEXT_NOT_EXPECTED, Pass, Uncertain
 from inspectd.records.accounts import Accounts, Span, account, unanswered
 
 STAGES = (
@@ -16,6 +16,7 @@ STAGES = (
     "preprocess_us",
     "infer_us",
     "guard_us",
+    "text_us",
     "record_us",
     "verdict_us",
     "gate_lateness_us",
@@ -47,6 +48,17 @@ WHERE min(t_utc_ns, coalesce(t_to_utc_ns, t_utc_ns)) < ? AND (t_to_utc_ns IS NUL
 ORDER BY id
 """
 
+_TEXTS = """
+SELECT field, texts.verdict, count(*) FROM parts JOIN texts ON texts.part = parts.id
+WHERE t_utc_ns >= ? AND t_utc_ns < ? GROUP BY 1, 2 ORDER BY 1, 3 DESC
+"""
+_WRONG_CHARACTERS = """
+SELECT field, character, character_expected AS expected, character_found AS found, count(*) AS parts
+FROM parts JOIN texts ON texts.part = parts.id
+WHERE t_utc_ns >= ? AND t_utc_ns < ? AND character IS NOT NULL
+GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT 50
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -60,6 +72,8 @@ class Summary:
     uncertain: int
     anomalies: dict[str, int]
     """How many of `uncertain` the guard stopped, by the kind of anomaly."""
+    not_expected: int
+    """How many of `uncertain` have a text that nobody has announced."""
     missed: dict[str, int]
     unrecorded: int
     gate: dict[str, int]
@@ -71,6 +85,10 @@ class Summary:
     outages: list[dict[str, object]]
     stops: list[dict[str, object]]
     """Latched stops that were there in the range."""
+    texts: dict[str, dict[str, int]]
+    """Per text field: how many labels, by the verdict on the field (`right` or why the label was rejected)."""
+    wrong_characters: list[dict[str, object]]
+    """The 50 most frequent ones: `field`, `character` (its place), `expected`, `found`, and in how many `parts`."""
     accounts: Accounts
     latency_ms: dict[str, dict[str, float]]
 
@@ -105,6 +123,7 @@ def summarise(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> S
 def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
     count = "SELECT {}, count(*) FROM parts WHERE t_utc_ns >= ? AND t_utc_ns < ? {} GROUP BY 1 ORDER BY 2 DESC"
     verdicts = Counter(dict(map(tuple, connection.execute(count.format("verdict", ""), span))))
+    reasons = Counter(dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'uncertain'"), span))))
     outages = _rows(connection, _OUTAGES, (span[1], span[0]))
     not_driven = _rows(connection, _NOT_DRIVEN, {"since": span[0], "until": span[1]})
     to_look_for = [{**row, "why": "not driven"} for row in not_driven]
@@ -115,9 +134,12 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
         until=iso(span[1]),
         parts=verdicts.total(),
         passed=verdicts[Pass.word],
-        faults=dict(map(tuple, connection.execute(count.format("class", "AND verdict = 'fault'"), span))),
+        faults=dict(
+            map(tuple, connection.execute(count.format("coalesce(reason, class)", "AND verdict = 'fault'"), span))
+        ),
         uncertain=verdicts[Uncertain.word],
         anomalies=dict(map(tuple, connection.execute(count.format("anomaly_kind", "AND reason = 'anomaly'"), span))),
+        not_expected=reasons[TEXT_NOT_EXPECTED],
         missed=dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'missed'"), span))),
         unrecorded=sum(int(str(outage["parts"])) for outage in outages),
         gate=dict(map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))),
@@ -125,6 +147,8 @@ def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
         unconfirmed_passes=sum(row["verdict"] == Pass.word for row in silent),
         outages=outages,
         stops=_rows(connection, _STOPS, (span[1], span[0])),
+        texts=_texts(connection, span),
+        wrong_characters=_rows(connection, _WRONG_CHARACTERS, span),
         accounts=account(connection, span),
         latency_ms={stage.removesuffix("_us"): _percentiles(connection, stage, span) for stage in STAGES},
     )
@@ -134,6 +158,13 @@ def _rows(
     connection: sqlite3.Connection, sql: str, values: tuple[int, int] | dict[str, int]
 ) -> list[dict[str, object]]:
     return [dict(row) for row in connection.execute(sql, values)]
+
+
+def _texts(connection: sqlite3.Connection, span: Span) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for field, verdict, parts in connection.execute(_TEXTS, span):
+        found.setdefault(field, {})[verdict] = parts
+    return found
 
 
 def _percentiles(connection: sqlite3.Connection, stage: str, span: tuple[int, int]) -> dict[str, float]:

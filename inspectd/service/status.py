@@ -5,7 +5,7 @@ from collections import deque
 
 from inspectd.line.ledger import Tally
 from inspectd.line.line import Health
-from inspectd.part import ANOMALY, Uncertain
+from inspectd.part import ANOMALY, TEXT_NOT_EXPECTED, Uncertain
 
 _WINDOW_S = 60.0
 
@@ -38,7 +38,8 @@ class StatusLine:
         return 60 * (n_to - n_from) / (t_to - t_from) if t_to > t_from else 0.0
 
     def _note_reject(self, tally: Tally) -> None:
-        uncertain = {Uncertain.word: tally.uncertain - tally.anomalies, ANOMALY: tally.anomalies}
+        named = {ANOMALY: tally.anomalies, TEXT_NOT_EXPECTED: tally.not_expected}
+        uncertain = {Uncertain.word: tally.uncertain - sum(named.values()), **named}
         rejects = {**tally.faults, **tally.missed, **uncertain}
         for kind, count in rejects.items():
             if count > self._rejects.get(kind, 0):

@@ -13,7 +13,18 @@ import pytest
 from inspectd.cli import main
 from inspectd.control.requester import SIGHUP, Requester
 from inspectd.gate.outcome import Outcome
-from inspectd.part import Anomaly, Fault, Missed, MissedReason, Part, Pass, Scores, Uncertain
+from inspectd.part import (
+    Anomaly,
+    Fault,
+    FieldCheck,
+    Missed,
+    MissedReason,
+    Part,
+    Pass,
+    Scores,
+    Uncertain,
+    WrongCharacter,
+)
 from inspectd.records.journal import Journal, JournalConfig, Stages
 
 HOUR_NS = 3600 * 10**9
@@ -397,3 +408,71 @@ def test_a_stop_that_began_before_the_range_is_shown_while_it_lasts(tmp_path, ca
     assert len(json.loads(out)["stops"]) == stops
     if not ends:
         journal.close()
+
+
+def check(field, reason=None, *, found="right", worst=None):
+    return FieldCheck(field, reason, ("right",), "given", found, 1.0, (1, 2, 3, 4), worst)
+
+
+@pytest.fixture
+def with_texts(other):
+    """A right label, three with a wrong date (two of them in the same character), and one whose lot nobody has given."""
+    journal, path = other
+    good = Scores(("bad", "good"), (0.1, 0.9))
+    wrong = [
+        check("date", "text_wrong", found="24.11.2026", worst=WrongCharacter(1, "5", "4")),
+        check("date", "text_wrong", found="24.11.2026", worst=WrongCharacter(1, "5", "4")),
+        check("date", "text_wrong", found="25.11.206", worst=WrongCharacter(8, "2", "")),
+    ]
+    unknown = FieldCheck("lot", "text_not_expected", (), "nobody has given a lot", "", None, (1, 2, 3, 4))
+    story = [
+        (Pass(good), [check("date", found="25.11.2026"), check("lot", found="=7481")]),
+        *((Fault(good, text), [text, check("lot")]) for text in wrong),
+        (Uncertain(good, text=unknown), [check("date"), unknown]),
+    ]
+    for number, (verdict, texts) in enumerate(story, 1):
+        now_ns = time.monotonic_ns()
+        stages = Stages(1, 1, 1, 1, 1, 1, text_us=3000)
+        journal.append(Part(number, number, now_ns, time.time_ns(), now_ns), verdict, stages, texts)
+        journal.amend_outcome(number, Outcome.PASSED if number == 1 else Outcome.REJECTED, 0)
+    journal.close()
+    return path
+
+
+def test_wrong_texts_are_counted_by_field_and_by_character(with_texts, capsys):
+    code, out = report(capsys, "--journal", with_texts, "--json")
+    figures = json.loads(out)
+    assert (code, figures["books_balance"]) == (0, True)
+    assert (figures["passed"], figures["faults"]) == (1, {"text_wrong": 3})
+    assert (figures["uncertain"], figures["not_expected"]) == (1, 1)
+    assert figures["texts"] == {"date": {"right": 2, "text_wrong": 3}, "lot": {"right": 4, "text_not_expected": 1}}
+    assert figures["wrong_characters"] == [
+        {"field": "date", "character": 1, "expected": "5", "found": "4", "parts": 2},
+        {"field": "date", "character": 8, "expected": "2", "found": "", "parts": 1},
+    ]
+    assert figures["latency_ms"]["text"]["max"] == 3.0
+
+
+def test_for_people_the_report_has_the_texts_by_field(with_texts, capsys):
+    _, out = report(capsys, "--journal", with_texts)
+    assert re.search(r"│ fault: text_wrong +│ 3 +│ 60.00%", out)
+    assert re.search(r"│   text_not_expected +│ 1 +│ 20.00%", out)
+    assert re.search(r"│ date +│ 5 +│ 2 +│ 3 +│ +│", out)
+    assert re.search(r"│ date +│ 2 +│ 5 +│ 4 +│ 2 +│", out)
+    assert re.search(r"│ date +│ 9 +│ 2 +│ nothing +│ 1 +│", out)
+
+
+def test_without_texts_the_report_shows_none(journal, capsys):
+    _, out = report(capsys, "--journal", journal)
+    assert "text_" not in out
+    assert "by field" not in out
+
+
+def test_the_csv_says_what_each_label_said(with_texts, capsys):
+    rows = list(csv.DictReader(io.StringIO(report(capsys, "--journal", with_texts, "--csv")[1])))
+    assert [row["texts"] for row in rows] == [
+        "date: 25.11.2026; lot: =7481",
+        *["date: 24.11.2026 (text_wrong); lot: right"] * 2,
+        "date: 25.11.206 (text_wrong); lot: right",
+        "date: right; lot:  (text_not_expected)",
+    ]

@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 
 from inspectd.errors import LineFault
 from inspectd.line.ledger import Books
-from inspectd.part import Anomaly, Fault, Missed, MissedReason, Pass, Scores, Uncertain, Verdict
+from inspectd.part import (
+    TEXT_NOT_EXPECTED,
+    Anomaly,
+    Fault,
+    FieldCheck,
+    Missed,
+    MissedReason,
+    Pass,
+    Scores,
+    Uncertain,
+    Verdict,
+)
 
 SCORES = Scores(("crooked", "good"), (0.2, 0.9))
 verdicts = st.sampled_from(
@@ -47,6 +58,14 @@ def test_an_anomaly_is_uncertain_and_is_counted_among_these():
     anomaly = Anomaly("print", (0, 0, 1, 1), 1.5)
     tally = books_with(Pass(SCORES), Uncertain(SCORES, anomaly), Uncertain(SCORES), Uncertain(SCORES, anomaly)).tally()
     assert (tally.uncertain, tally.anomalies, tally.rejected) == (3, 2, 3)
+
+
+def test_texts_that_nobody_announced_are_uncertain_and_wrong_ones_are_faults_of_their_own():
+    lot = FieldCheck("lot", TEXT_NOT_EXPECTED, (), "nobody has given a lot", "", None, (9, 8, 90, 20))
+    date = FieldCheck("date", "text_wrong", ("25",), "date", "24", -7.5, (9, 8, 90, 20))
+    tally = books_with(Uncertain(SCORES, text=lot), Uncertain(SCORES), Fault(SCORES, date), Fault(SCORES)).tally()
+    assert (tally.uncertain, tally.not_expected, tally.anomalies) == (2, 1, 0)
+    assert tally.faults == {"text_wrong": 1, "good": 1}
 
 
 LOST_UPDATES = [("_triggers", -1), ("_triggers", 1), ("_passed", -1), ("_passed", 1), ("_uncertain", -1)]

@@ -19,8 +19,12 @@ from inspectd.errors import JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.part import (
     ANOMALY,
+    TEXT_FAULTS,
+    TEXT_NOT_EXPECTED,
+    TEXT_REASONS,
     Anomaly,
     Fault,
+    FieldCheck,
     Missed,
     MissedReason,
     Part,
@@ -28,6 +32,7 @@ from inspectd.part import (
     Scores,
     Uncertain,
     VerdictWords,
+    WrongCharacter,
     words,
 )
 from inspectd.records.housekeeping import Housekeeper
@@ -38,8 +43,25 @@ STAGES = Stages(acquire_us=100, queue_us=50, verdict_us=4000, preprocess_us=200,
 SCORES = Scores(("bad", "good"), (0.125, 0.9))
 PASS, FAULT = Pass(SCORES), Fault(Scores(("bad", "good"), (0.9, 0.125)))
 STOPPED = Uncertain(SCORES, Anomaly("print", (120, 80, 24, 16), 1.75))
+RIGHT_LOT = FieldCheck(
+    "lot", None, ("LOT 7481-83", "LOT 7482-01"), "given, both until 06:02", "LOT 7482-01", 1.5, (9, 8, 90, 20)
+)
+WRONG_DATE = FieldCheck(
+    "date", "text_wrong", ("25.11.2026",), "date", "24.11.2026", -7.5, (30, 40, 9, 20), WrongCharacter(1, "5", "4")
+)
+UNKNOWN_LOT = FieldCheck("lot", TEXT_NOT_EXPECTED, (), "nobody has given a lot", "", None, (9, 8, 90, 20))
+WRONG, NOT_EXPECTED = Fault(SCORES, WRONG_DATE), Uncertain(SCORES, text=UNKNOWN_LOT)
 VERDICTS = st.sampled_from(
-    [PASS, FAULT, Uncertain(SCORES), STOPPED, Missed(MissedReason.OVERRUN), Missed(MissedReason.LOST_FRAME)]
+    [
+        PASS,
+        FAULT,
+        WRONG,
+        Uncertain(SCORES),
+        STOPPED,
+        NOT_EXPECTED,
+        Missed(MissedReason.OVERRUN),
+        Missed(MissedReason.LOST_FRAME),
+    ]
 )
 _PX = st.integers(0, 20_000)
 _SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=2).map(lambda values: Scores(("bad", "good"), tuple(values)))
@@ -49,10 +71,23 @@ _ANOMALIES = st.builds(
     st.tuples(*[_PX] * 4),
     st.floats(1, exclude_min=True),
 )
+
+
+def _checks(reasons):
+    words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    worst = st.none() | st.builds(WrongCharacter, st.integers(0, 99), words, words)
+    score = st.none() | st.floats(allow_nan=False)
+    allowed = st.lists(words, max_size=2).map(tuple)
+    return st.builds(
+        FieldCheck, words, st.sampled_from(reasons), allowed, words, words, score, st.tuples(*[_PX] * 4), worst
+    )
+
+
 ANY_VERDICT = st.one_of(
     st.builds(Pass, _SCORES),
-    st.builds(Fault, _SCORES),
+    st.builds(Fault, _SCORES, st.none() | _checks(TEXT_FAULTS)),
     st.builds(Uncertain, _SCORES, st.none() | _ANOMALIES),
+    st.builds(Uncertain, _SCORES, text=_checks([TEXT_NOT_EXPECTED])),
     st.builds(Missed, st.sampled_from(MissedReason)),
 )
 
@@ -96,25 +131,92 @@ def test_a_part_is_recorded_with_all_that_is_known_of_it(tmp_path):
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(ANY_VERDICT, st.none() | st.integers(0, 10**6)), max_size=20))
+@given(
+    st.lists(
+        st.tuples(
+            ANY_VERDICT,
+            st.none() | st.integers(0, 10**6),
+            st.lists(_checks([None, *TEXT_REASONS]), max_size=4, unique_by=lambda check: check.field),
+        ),
+        max_size=20,
+    )
+)
 def test_any_verdict_can_be_read_as_it_was_recorded(tmp_path_factory, story):
     path = tmp_path_factory.mktemp("story") / "journal.sqlite"
     journal = open_journal(path)
-    for number, (verdict, guard_us) in enumerate(story, 1):
-        journal.append(part(number), verdict, replace(STAGES, guard_us=guard_us))
+    for number, (verdict, took_us, texts) in enumerate(story, 1):
+        journal.append(part(number), verdict, replace(STAGES, guard_us=took_us, text_us=took_us), texts)
     journal.close()
-    for row, (verdict, guard_us) in zip(rows(path), story, strict=True):
+    for row, (verdict, took_us, texts) in zip(rows(path), story, strict=True):
         assert VerdictWords(row["verdict"], row["reason"], row["class"]) == words(verdict)
         scores = () if isinstance(verdict, Missed) else verdict.scores.values
         assert json.loads(row["scores"] or "[]") == pytest.approx(scores, abs=1e-6)
         assert row["certainty"] == max(scores, default=None)
-        assert row["guard_us"] == guard_us
+        assert (row["guard_us"], row["text_us"]) == (took_us, took_us)
+        recorded = rows(path, f"SELECT * FROM texts WHERE part = {row['id']} ORDER BY field")
+        assert [_check(text) for text in recorded] == sorted(texts, key=lambda check: check.field.encode())
         assert _anomaly(row) == (verdict.anomaly if isinstance(verdict, Uncertain) else None)
 
 
 def _anomaly(row):
     found = [row[f"anomaly_{column}"] for column in ("kind", "left", "top", "width", "height", "excess")]
     return None if found == [None] * 6 else Anomaly(found[0], tuple(found[1:5]), found[5])
+
+
+def _check(row):
+    reason = None if row["verdict"] == "right" else row["verdict"]
+    box = tuple(row[f"box_{side}"] for side in ("left", "top", "width", "height"))
+    character = [row["character"], row["character_expected"], row["character_found"]]
+    worst = None if character == [None] * 3 else WrongCharacter(*character)
+    expected = tuple(json.loads(row["expected"]))
+    return FieldCheck(row["field"], reason, expected, row["source"], row["found"], row["score"], box, worst)
+
+
+def test_the_texts_of_a_part_are_recorded_with_it_or_not_at_all(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), WRONG, STAGES, [RIGHT_LOT, WRONG_DATE])
+    with pytest.raises(JournalError):
+        journal.append(part(2), WRONG, STAGES, [WRONG_DATE, WRONG_DATE])
+    journal.append(part(3), PASS, STAGES, [RIGHT_LOT])
+    journal.close()
+    assert [(row["id"], row["verdict"], row["reason"]) for row in rows(path)] == [
+        (1, "fault", "text_wrong"),
+        (3, "pass", None),
+    ]
+    found = rows(path, "SELECT part, field, verdict, found FROM texts ORDER BY part, field")
+    assert [tuple(row) for row in found] == [
+        (1, "date", "text_wrong", "24.11.2026"),
+        (1, "lot", "right", "LOT 7482-01"),
+        (3, "lot", "right", "LOT 7482-01"),
+    ]
+
+
+def test_each_part_names_the_engine_and_the_reader_that_judged_it(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), PASS, STAGES)
+    journal.use_engine("toy", "1" * 64, ("labels", "2" * 64))
+    journal.append(part(2), PASS, STAGES)
+    journal.use_engine("toy", "1" * 64)
+    journal.append(part(3), PASS, STAGES)
+    journal.close()
+    sql = "SELECT e.hash, r.name, r.hash FROM parts JOIN engines AS e ON e.id = engine LEFT JOIN engines AS r ON r.id = reader"
+    assert [tuple(row) for row in rows(path, sql)] == [
+        ("0" * 64, None, None),
+        ("1" * 64, "labels", "2" * 64),
+        ("1" * 64, None, None),
+    ]
+
+
+@pytest.mark.parametrize("reason", TEXT_REASONS)
+def test_a_text_that_is_not_right_belongs_to_a_rejected_part(tmp_path, reason):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(1), PASS, STAGES)
+    journal.close()
+    with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        connection.execute(f"UPDATE parts SET reason = '{reason}'")
 
 
 @pytest.mark.parametrize(
@@ -320,13 +422,15 @@ def test_retention_deletes_the_oldest_but_never_the_last(tmp_path):
         old = part(number)
         journal.append(
             Part(number, number, old.t_trigger_ns, old.t_trigger_utc_ns - year_ns * (number <= 440), old.due_ns),
-            FAULT,
+            WRONG,
             STAGES,
+            [RIGHT_LOT, WRONG_DATE],
         )
     keeper = Housekeeper(JournalConfig(path=path, keep_days=30))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         keeper.retain(connection)
     assert [row["id"] for row in rows(path)] == list(range(441, 451))
+    assert [row["part"] for row in rows(path, "SELECT DISTINCT part FROM texts")] == list(range(441, 451))
     journal.close()
     again = open_journal(path)
     assert again.next_part_id == 451

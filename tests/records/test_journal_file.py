@@ -17,10 +17,22 @@ from inspectd.errors import InUseError, JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, open_for_reading
 from inspectd.records.summary import summarise
-from tests.records.test_journal import FAULT, PASS, STAGES, STOPPED, open_journal, part, rows
+from tests.records.test_journal import (
+    FAULT,
+    NOT_EXPECTED,
+    PASS,
+    STAGES,
+    STOPPED,
+    UNKNOWN_LOT,
+    WRONG,
+    WRONG_DATE,
+    open_journal,
+    part,
+    rows,
+)
 
-VERSION_1, VERSION_2, VERSION_3 = (
-    Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2, 3)
+VERSION_1, VERSION_2, VERSION_3, VERSION_4 = (
+    Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2, 3, 4)
 )
 
 
@@ -399,7 +411,7 @@ def test_a_journal_that_is_being_read_is_brought_up_to_date_too(path):
         assert len(reader.execute("SELECT * FROM parts").fetchall()) == 7
         reader.execute("ROLLBACK")
         cursor = reader.execute("SELECT * FROM parts")
-        assert (len(cursor.description), len(cursor.fetchall())) == (columns + 7, 8)
+        assert (len(cursor.description), len(cursor.fetchall())) == (columns + 9, 8)
         journal.close()
 
 
@@ -420,14 +432,40 @@ def test_a_journal_of_version_3_is_brought_up_to_date(path, capsys):
     journal.stop_begin("too_many_rejects")
     journal.stops_acknowledged(Requester("anna", 1000, 4711))
     journal.close()
-    assert [tuple(row) for row in rows(path)] == before
+    assert [tuple(row)[:-2] for row in rows(path)] == before
     assert [row["acknowledged_by"] for row in rows(path, "SELECT * FROM stops")] == ["anna"]
     assert whole(path)
     with closing(open_for_reading(path)) as connection:
         assert summarise(connection, 0, 2**62).books_balance
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+def _make_version_4(path: Path) -> None:
+    """What version 4 wrote into a journal of version 3: a pass, a fault, an anomaly, and two stops."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_4)
+
+
+def test_a_journal_of_version_4_is_brought_up_to_date(path, capsys):
+    _make_version_4(path)
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute("SELECT * FROM parts ORDER BY id").fetchall()
+    assert main(["report", "--journal", str(path)]) == 74
+    assert "schema 4" in capsys.readouterr().err
+    journal = open_journal(path)
+    journal.append(part(16), WRONG, STAGES, [WRONG_DATE])
+    journal.append(part(17), NOT_EXPECTED, STAGES, [UNKNOWN_LOT])
+    journal.close()
+    assert [tuple(row)[:-2] for row in rows(path)][:-2] == before
+    assert [row["reason"] for row in rows(path)][-2:] == ["text_wrong", "text_not_expected"]
+    assert [row["part"] for row in rows(path, "SELECT * FROM texts")] == [16, 17]
+    assert len(rows(path, "SELECT * FROM stops")) == 2
+    assert whole(path)
+    with closing(open_for_reading(path)) as connection:
+        assert summarise(connection, 0, 2**62).books_balance
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     fill(path, 3).close()
     with closing(sqlite3.connect(path)) as connection:
@@ -438,9 +476,9 @@ def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path, version):
-    {1: _make_version_1, 2: _make_version_2, 3: _make_version_3}[version](path)
+    (_make_version_1, _make_version_2, _make_version_3, _make_version_4)[version - 1](path)
     open_journal(path).close()
     new = tmp_path / "new.sqlite"
     open_journal(new).close()

@@ -12,8 +12,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 # With the plus, SQLite does not use the index by time: it would sort the whole range again for every page.
 _SELECT_PAGE = """
-SELECT parts.*, engines.name AS engine_name, engines.hash AS engine_hash FROM parts
-LEFT JOIN engines ON engines.id = parts.engine
+SELECT parts.*, engines.name AS engine_name, engines.hash AS engine_hash,
+    readers.name AS reader_name, readers.hash AS reader_hash,
+    (SELECT group_concat(field || ': ' || found || CASE verdict WHEN 'right' THEN '' ELSE ' (' || verdict || ')' END, '; ')
+        FROM texts WHERE part = parts.id) AS texts
+FROM parts
+LEFT JOIN engines ON engines.id = parts.engine LEFT JOIN engines AS readers ON readers.id = parts.reader
 WHERE parts.id > ? AND parts.id <= ? AND +t_utc_ns >= ? AND +t_utc_ns < ? ORDER BY parts.id LIMIT ?
 """
 

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from inspectd.part import ANOMALY, Uncertain, VerdictWords
+from inspectd.part import ANOMALY, TEXT_NOT_EXPECTED, TEXT_REASONS, Uncertain, VerdictWords
 from inspectd.records.accounts import Accounts
+from inspectd.records.journal_schema import RIGHT
 from inspectd.records.summary import PERCENTILES, Summary, iso
-from inspectd.terminal import folding_table
+from inspectd.terminal import folding_table, printable
 
 _LISTED = 50
+_CHARACTERS = 10
 
 
 def tables(summary: Summary) -> list[Table]:
@@ -23,6 +25,7 @@ def tables(summary: Summary) -> list[Table]:
         **{f"fault: {name}": count for name, count in summary.faults.items()},
         Uncertain.word: summary.uncertain,
         **{f"  {ANOMALY}: {kind}": count for kind, count in summary.anomalies.items()},
+        **({f"  {TEXT_NOT_EXPECTED}": summary.not_expected} if summary.not_expected else {}),
         **{f"missed: {reason}": count for reason, count in summary.missed.items()},
         "rejected without a row": summary.unrecorded,
         **({"passed, not confirmed": summary.unconfirmed_passes} if summary.unconfirmed_passes else {}),
@@ -40,6 +43,10 @@ def tables(summary: Summary) -> list[Table]:
     wanted = [parts, latency]
     if summary.not_driven:
         wanted.insert(1, _not_driven_table(summary.not_driven))
+    if summary.texts:
+        wanted.append(_texts_table(summary.texts))
+    if summary.wrong_characters:
+        wanted.append(_characters_table(summary.wrong_characters))
     if summary.outages:
         wanted.append(_outages_table(summary.outages))
     if summary.stops:
@@ -74,6 +81,27 @@ def _findings_table(findings: list[str]) -> Table:
     table = folding_table("problems of the records", min_width=48)
     for finding in findings:
         table.add_row(finding)
+    return table
+
+
+def _texts_table(texts: dict[str, dict[str, int]]) -> Table:
+    seen = [verdict for verdict in (RIGHT, *TEXT_REASONS) if any(verdict in counts for counts in texts.values())]
+    heads = [verdict.replace("_", "\n", 1) for verdict in seen]
+    table = folding_table("field", "labels", *heads, title="texts and codes by field", min_width=48)
+    for field, counts in texts.items():
+        table.add_row(printable(field), str(sum(counts.values())), *(str(counts.get(verdict, "")) for verdict in seen))
+    return table
+
+
+def _characters_table(characters: list[dict[str, object]]) -> Table:
+    """Places are counted from 1, as people count."""
+    table = folding_table("field", "character", "expected", "found", "labels", title="wrong characters", min_width=48)
+    for each in characters[:_CHARACTERS]:
+        expected, found = (printable(str(each[name])) or "nothing" for name in ("expected", "found"))
+        place = int(str(each["character"])) + 1
+        table.add_row(printable(str(each["field"])), str(place), expected, found, str(each["parts"]))
+    if len(characters) > _CHARACTERS:
+        table.caption = f"the {_CHARACTERS} most frequent ones: --json lists more"
     return table
 
 
