@@ -134,8 +134,8 @@ class Fault:
     text: FieldCheck | None = None
 
 
-AnomalyKind = Literal["print", "part", "turned", "shifted"]
-"""A place of the print or of the part around it that is unlike good labels, or how the whole print lies."""
+AnomalyKind = Literal["print", "part", "turned", "shifted", "faded"]
+"""A place of the print or of the part around it that is unlike good labels, or how the whole print lies or how pale it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from inspectd.guard import measurement, placement, variation
 from inspectd.guard.judgement import Finding, Judgement, Map
-from inspectd.guard.measurement import Measurements, Usual
+from inspectd.guard.measurement import Fading, Usual
 from inspectd.guard.placement import Box, Matrix, Placement, Placer, PrintPlacer, Region
-from inspectd.guard.registration import Grey, Template
+from inspectd.guard.registration import Grey, Pose, Template
 from inspectd.guard.variation import STRIDE, WINDOW, Variation
 from inspectd.part import AnomalyKind, Image
 
@@ -30,7 +30,7 @@ class Aligned:
     def __init__(self, placer: Placer, views: Sequence[Variation], usual: Usual | None, size: tuple[int, int]) -> None:
         self.size = size
         """Width and height of the images in px."""
-        self.kinds: tuple[AnomalyKind, ...] = ("print", "part", "turned", "shifted") if usual else ("part",)
+        self.kinds: tuple[AnomalyKind, ...] = ("print", "part", *usual.kinds) if usual else ("part",)
         """Of its findings."""
         self._placer = placer
         self._views = tuple(views)
@@ -51,15 +51,13 @@ class Aligned:
         if self._placer.print is None or found.print is None or self._usual is None:
             return Judgement((Finding("part", *part),), maps, None)
         print_ = _worst(maps[0], found.print.to_image, _PRINT_PX)
-        measured = self._usual.measure(found.print.pose)
-        turned, shifted = self._usual.shares(measured)
+        measured = self._usual.measure(found.print)
         region = self._placer.print.region
         whole = (region.left, region.top, *region.size)
         findings = (
             Finding("print", *print_),
             Finding("part", *part),
-            Finding("turned", turned, whole),
-            Finding("shifted", shifted, whole),
+            *(Finding(kind, share, whole) for kind, share in self._usual.shares(measured).items()),
         )
         return Judgement(findings, maps, measured)
 
@@ -78,6 +76,7 @@ class Aligned:
             arrays |= {
                 "region": np.array(self._placer.print.region),
                 "usual": np.array([*self._usual.middle, self._usual.turn_deg, self._usual.shift_px]),
+                **({"fading": np.array([fading.usual, fading.largest])} if (fading := self._usual.fading) else {}),
                 **_numbered("print", self._placer.print.templates),
             }
         return arrays
@@ -90,11 +89,11 @@ def fit(images: Sequence[Image], region: Region = "search") -> Aligned:
     """
     placer = placement.fit(images, region)
     found = [placer.place(image) for image in images]
-    poses = [one.print.pose for one in found if one.print is not None]
+    prints = [one.print for one in found if one.print is not None]
     return Aligned(
         placer,
         [variation.fit(images) for images in zip(*map(_views, found), strict=True)],
-        measurement.fit(poses) if poses else None,
+        measurement.fit(prints) if prints else None,
         (images[0].shape[1], images[0].shape[0]),
     )
 
@@ -109,7 +108,8 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Aligned:
         raise ValueError(f"its print region {tuple(region)} is not inside {width}x{height} px")
     placer = Placer(_templates(arrays, "part"), PrintPlacer(_templates(arrays, "print"), region))
     *middle, turn_deg, shift_px = arrays["usual"].tolist()
-    usual = Usual(Measurements(*middle), turn_deg, shift_px)
+    fading = Fading(*arrays["fading"].tolist()) if "fading" in arrays else None  # format 1 has none
+    usual = Usual(Pose(*middle), turn_deg, shift_px, fading)
     return Aligned(placer, [_view(arrays, "print"), _view(arrays, "part")], usual, (width, height))
 
 

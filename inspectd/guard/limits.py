@@ -8,7 +8,8 @@ import numpy as np
 from inspectd.guard.judgement import Judgement
 
 _RESERVE = 1.15
-"""A print may be turned and shifted so many times as far as the farthest good one seen: a few labels don't show a tolerance's ends."""
+"""A print may be turned, shifted and faded so many times as far as the farthest good one seen: a few labels don't show a
+tolerance's ends."""
 
 _ROUNDING = 1e-6
 """So much more, so that the label which decided a limit is within it."""

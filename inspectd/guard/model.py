@@ -20,7 +20,8 @@ from inspectd.guard.placement import Region
 from inspectd.guard.surface import Run, Surface
 from inspectd.part import AnomalyKind, Image
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Since 2, a guard of print measures its fading."""
 _MAX_BYTES: Final = 1 << 28
 _NETWORK: Final = "surface_network"
 
@@ -81,8 +82,8 @@ def load(data: bytes, compile_: Compile) -> Guard:
     except (ValueError, zipfile.BadZipFile, OSError, EOFError, AttributeError) as error:
         raise ValueError(f"not a guard's file: {error}") from error
     try:
-        if int(arrays["format"]) != FORMAT:
-            raise ValueError(f"has format {arrays['format']}, this inspectd reads {FORMAT}")
+        if not 1 <= int(arrays["format"]) <= FORMAT:
+            raise ValueError(f"has format {arrays['format']}, this inspectd reads 1 to {FORMAT}")
         network = arrays.pop(_NETWORK, None)
         surface = None if network is None else Surface(network.tobytes(), compile_(network.tobytes()))
         alone = surface is not None and set(arrays) == {"format"}

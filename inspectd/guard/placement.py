@@ -1,7 +1,8 @@
 """Where the part is in the image, and where the print is on the part, if there is one.
 
 Both are measurements: how far the print is turned and shifted against the mean of good labels. They also straighten the
-label, so that every place of it can be compared with the same place of good ones.
+label, so that every place of it can be compared with the same place of good ones. For this, the ink of each print is
+divided by its own darkness, which is a measurement, too.
 """
 
 from collections.abc import Sequence
@@ -65,6 +66,8 @@ class PlacedPrint:
     """From the straightened region (origin at its top left corner) to the image."""
     ink: Grey
     """(h/2, w/2) of the straightened region: 0 bare, about 1 where the print is darkest."""
+    darkness: float
+    """Share of the light that the darkest ink takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,8 @@ class PrintPlacer:
         pose = _located(self._registrations, [quarter, half], 4)
         to_image = region_to_image(pyramid.full, part, self.region) @ pose.matrix(*self.region.size)
         quarter, half = straight_inks(pyramid, to_image, self.region)
-        contrast = max(float(np.percentile(quarter, _DARKEST_PERCENT)), _MIN_INK)
-        return PlacedPrint(pose, to_image, half / contrast)
+        darkness = float(np.percentile(quarter, _DARKEST_PERCENT))
+        return PlacedPrint(pose, to_image, half / max(darkness, _MIN_INK), darkness)
 
 
 class Placer:

@@ -32,7 +32,7 @@ _REASON = (
 )
 _CLASS = "verdict = 'missed' OR class IS NOT NULL"
 _CERTAINTY = "(class IS NULL) = (certainty IS NULL)"
-_KIND = "anomaly_kind IN ('print', 'part', 'turned', 'shifted')"
+_KIND = "anomaly_kind IN ('print', 'part', 'turned', 'shifted', 'faded')"
 _ANOMALY = " AND ".join(
     f"(reason IS 'anomaly') = (anomaly_{column} IS NOT NULL)"
     for column in ("kind", "left", "top", "width", "height", "excess")
@@ -59,7 +59,7 @@ _PARTS = f"""CREATE TABLE parts (  -- one row per label
     gate_outcome TEXT,  -- what the gate did: `passed`, `rejected`, `rejected_late`, `rejected_stopped`, `rejected_with_other` or `not_driven`
     gate_lateness_us INTEGER,  -- begin of the pulse minus due time
     image TEXT,  -- the archived image
-    anomaly_kind TEXT CHECK ({_KIND}),  -- what is unlike good labels: a place of the `print`, of the `part` around it, or the whole print: `turned` or `shifted`
+    anomaly_kind TEXT CHECK ({_KIND}),  -- what is unlike good labels: a place of the `print`, of the `part` around it, or the whole print: `turned`, `shifted` or `faded`
     anomaly_left INTEGER,  -- left edge of the anomaly, in px of the image
     anomaly_top INTEGER,  -- top edge of the anomaly, in px of the image
     anomaly_width INTEGER,  -- width of the anomaly, in px of the image

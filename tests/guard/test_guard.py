@@ -10,9 +10,13 @@ import pytest
 from inspectd.guard import limits, model
 from inspectd.guard.model import Guard
 from inspectd.guard.placement import Box
+from inspectd.guard.registration import NOWHERE
 from inspectd.inference.surface_network import compiled
 from inspectd.part import Image
 from inspectd_tools.synthetic.render.label import Sample, render
+from inspectd_tools.synthetic.small_faults.fault import SmallFault
+from inspectd_tools.synthetic.small_faults.seeding import put_in
+from inspectd_tools.synthetic.small_faults.subject import find_print
 
 _FITTED = 30
 
@@ -60,7 +64,25 @@ def test_measures_angle_and_offset(guard: Guard, goods: list[Sample]) -> None:
     measured = np.array([guard.judge(good.image).measured for good in goods], float)
     difference = measured[:, 0] - truth
     assert np.abs(difference - np.median(difference)).max() < 0.3
-    assert np.abs(measured[:, 1:]).max() < 10  # the renderer shifts by 7 px at most
+    assert np.abs(measured[:, 1:3]).max() < 10  # the renderer shifts by 7 px at most
+
+
+@pytest.mark.parametrize("lost", [0.2, 0.5])
+def test_measures_how_much_of_its_darkness_a_print_has_lost(guard: Guard, goods: list[Sample], lost: float) -> None:
+    image = goods[0].image
+    pale = put_in(find_print(image, NOWHERE), SmallFault("fading", 100 * lost), np.random.default_rng(1)).image
+    before, after = (guard.judge(one).measured for one in (image, pale))
+    assert before is not None
+    assert after is not None
+    assert 1 - (1 - after.fading) / (1 - before.fading) == pytest.approx(lost, abs=0.03)
+
+
+def test_a_faded_print_is_beyond_the_limit(guard: Guard, goods: list[Sample]) -> None:
+    image = goods[0].image
+    pale = put_in(find_print(image, NOWHERE), SmallFault("fading", 60), np.random.default_rng(1)).image
+    shares = dict(zip(guard.kinds, guard.judge(pale).scores, strict=True))
+    chosen = dict(zip(guard.kinds, limits.fit([guard.judge(good.image) for good in goods], 0).largest, strict=True))
+    assert shares["faded"] > chosen["faded"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +108,17 @@ def test_its_file_holds_exactly_what_was_fitted(guard: Guard, goods: list[Sample
     assert one.scores == other.scores
     assert one.measured == other.measured
     np.testing.assert_array_equal(one.maps[0], other.maps[0])
+
+
+def test_a_guard_of_format_1_does_not_measure_fading(guard: Guard, goods: list[Sample], tmp_path: Path) -> None:
+    guard.save(tmp_path / "guard.npz")
+    with np.load(tmp_path / "guard.npz") as file:
+        arrays = {key: file[key] for key in file if key != "fading"} | {"format": np.array(1)}
+    old = io.BytesIO()
+    np.savez(old, **arrays)
+    loaded = model.load(old.getvalue(), compiled)
+    assert loaded.kinds == ("print", "part", "turned", "shifted")
+    assert loaded.judge(goods[0].image).scores == guard.judge(goods[0].image).scores[:4]
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no", b"\x00" * 100])

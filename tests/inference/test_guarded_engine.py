@@ -27,7 +27,7 @@ from tests.factories import add_guard, edit_manifest, make_toy_bundle, sha256_of
 from tests.inference.test_fuzz import cut_short, flip_bytes, insert_bytes
 
 MUTATIONS = 150
-KINDS: tuple[AnomalyKind, ...] = ("print", "part", "turned", "shifted")
+KINDS: tuple[AnomalyKind, ...] = ("print", "part", "turned", "shifted", "faded")
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +147,9 @@ def test_a_guard_that_raises_is_an_engine_error(engine: Engine, error: Exception
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0])
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", range(len(KINDS)))
 def test_scores_that_are_not_numbers_are_an_engine_error(engine: Engine, bad: float, place: int) -> None:
-    scores = [0.1, 0.1, 0.1, 0.1]
+    scores = [0.1] * len(KINDS)
     scores[place] = bad
     judgement = judged(scores)
     with pytest.raises(InferenceError, match="not numbers from 0 on"):
@@ -161,8 +161,8 @@ def test_too_few_scores_are_an_engine_error(engine: Engine) -> None:
         broken(engine, lambda _: judged((0.1, 0.1, 0.1))).judge(small_label(seed=100))
 
 
-SCORES = st.tuples(*[st.floats(0, 1e6)] * 4)
-LIMITS = st.tuples(*[st.floats(1e-3, 1e6)] * 4)
+SCORES = st.tuples(*[st.floats(0, 1e6)] * len(KINDS))
+LIMITS = st.tuples(*[st.floats(1e-3, 1e6)] * len(KINDS))
 BOXES = st.tuples(st.integers(-500, 500), st.integers(-500, 500), st.integers(0, 400), st.integers(0, 400))
 
 
@@ -181,8 +181,8 @@ def test_an_anomaly_is_the_score_farthest_above_its_limit(scores, limits, box) -
 
 @given(st.integers(0, 3), st.floats(1e-3, 1e6))
 def test_a_score_at_its_limit_is_good_and_the_next_number_is_not(place: int, limit: float) -> None:
-    limits = (limit,) * 4
-    scores = [limit] * 4
+    limits = (limit,) * len(KINDS)
+    scores = [limit] * len(KINDS)
     assert find_anomaly(judged(scores), limits, (160, 120)) is None
     scores[place] = float(np.nextafter(limit, np.inf))
     assert find_anomaly(judged(scores), limits, (160, 120)) is not None
@@ -250,14 +250,14 @@ def test_a_guard_for_another_size_than_stated_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"limits": [0.0, 1.0, 1.0, 1.0]}, "guard.limits.0"),
-        ({"limits": [-1.0, 1.0, 1.0, 1.0]}, "guard.limits.0"),
-        ({"limits": [float("nan"), 1.0, 1.0, 1.0]}, "guard.limits.0"),
-        ({"limits": [1.0, 1.0, 1.0]}, "limits: has 3 values for 4 kinds: print, part, turned, shifted"),
-        ({"kinds": ["part"]}, "limits: has 4 values for 1 kinds: part"),
+        ({"limits": [0.0, 1.0, 1.0, 1.0, 1.0]}, "guard.limits.0"),
+        ({"limits": [-1.0, 1.0, 1.0, 1.0, 1.0]}, "guard.limits.0"),
+        ({"limits": [float("nan"), 1.0, 1.0, 1.0, 1.0]}, "guard.limits.0"),
+        ({"limits": [1.0, 1.0, 1.0]}, "limits: has 3 values for 5 kinds: print, part, turned, shifted, faded"),
+        ({"kinds": ["part"]}, "limits: has 5 values for 1 kinds: part"),
         ({"kinds": []}, "guard.kinds"),
-        ({"golden_scores": [[1.0, 1.0, 1.0, 1.0]]}, "golden_scores of 1 images, but there are 4 golden images"),
-        ({"golden_scores": [[1.0, 1.0, float("inf"), 1.0]] * 4}, "golden_scores"),
+        ({"golden_scores": [[1.0] * len(KINDS)]}, "golden_scores of 1 images, but there are 4 golden images"),
+        ({"golden_scores": [[1.0, 1.0, float("inf"), 1.0, 1.0]] * 4}, "golden_scores"),
         ({"rejected_good": 13}, "rejected_good: 13 is more than n_good, 12"),
         ({"path": "../guard.npz"}, "must be a relative path inside the bundle"),
         ({"fitted_to": 0}, "fitted_to"),
@@ -286,7 +286,7 @@ def test_a_signature_covers_the_guard(folder: Path, tmp_path: Path) -> None:
     sign(load_bundle(folder), tmp_path / "private.pem")
     config = InferenceConfig(backend="onnxruntime", threads=1, signed_by=tmp_path / "public.pem")
     load_engine(load_bundle(folder), config)
-    edit_guard(folder, limits=[9.0, 9.0, 9.0, 9.0])
+    edit_guard(folder, limits=[9.0] * len(KINDS))
     load(folder)
     with pytest.raises(EngineError, match="is not a signature of this"):
         load_engine(load_bundle(folder), config)
