@@ -5,6 +5,7 @@ checks or runs engines can be tested on both CPU backends without a trained mode
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,6 +171,14 @@ def add_guard(folder: Path, *, fitted_to: int = 12, n_good: int = 12) -> Path:
         rejected_good=0,
     )
     write_manifest(folder, manifest.model_copy(update={"golden": tuple(goldens), "guard": described}))
+    return folder
+
+
+def without_guard(bundle: Path, folder: Path) -> Path:
+    """A copy in the new `folder`: the network of a guarded engine alone, whose thresholds a new guard need not change."""
+    shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("guard.npz", "*.sig"))
+    path = folder / "engine.yaml"
+    path.write_bytes(seal(yaml.safe_dump(yaml.safe_load(path.read_bytes()) | {"guard": None}, sort_keys=False).encode()))
     return folder
 
 

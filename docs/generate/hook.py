@@ -48,6 +48,6 @@ PAGES: dict[str, Callable[[], str]] = {
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, content in PAGES.items():
         files.append(File.generated(config, path, content=content()))
-    for picture in ("threshold.png", "explanations.jpg"):
+    for picture in ("threshold.png", "explanations.jpg", "pod.png"):
         files.append(File.generated(config, f"results/shipped-engine/{picture}", abs_src_path=str(_ENGINE / picture)))
     return files

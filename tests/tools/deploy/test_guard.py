@@ -24,8 +24,9 @@ from inspectd_tools.synthetic.render.label import render
 from inspectd_tools.synthetic.small_faults.fault import KINDS, SmallFault
 from inspectd_tools.synthetic.small_faults.seeding import put_in
 from inspectd_tools.synthetic.small_faults.subject import find_print
+from tests.factories import without_guard
 
-ENGINE = Path(__file__).parents[3] / "engines" / "filter-label"
+SHIPPED = Path(__file__).parents[3] / "engines" / "filter-label"
 COUNT = 60
 
 
@@ -40,10 +41,15 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def guarded(photos):
-    """The shipped engine with a guard."""
+def engine(tmp_path_factory):
+    """The network of the shipped engine."""
+    return without_guard(SHIPPED, tmp_path_factory.mktemp("engines") / "network")
+
+
+@pytest.fixture(scope="module")
+def guarded(engine, photos):
     out = photos.parent / "guarded"
-    assert cli.main([str(ENGINE), "--data", str(photos), "--out", str(out)]) == 0
+    assert cli.main([str(engine), "--data", str(photos), "--out", str(out)]) == 0
     return out
 
 
@@ -51,15 +57,15 @@ def good(number):
     return render("no_fail", np.random.default_rng([77, number])).image
 
 
-def test_the_new_bundle_has_everything_of_the_old_one_and_the_guard(guarded, photos):
-    old, new = load_bundle(ENGINE).manifest, load_bundle(guarded).manifest
+def test_the_new_bundle_has_everything_of_the_old_one_and_the_guard(engine, guarded, photos):
+    old, new = load_bundle(engine).manifest, load_bundle(guarded).manifest
     assert new.version == next_minor(old.version)
     changed = {"format", "version", "created", "git_commit", "guard", "training"}
     assert new.model_dump(exclude=changed) == old.model_dump(exclude=changed)
     assert new.training.items() >= {**old.training, "guard": new.training["guard"]}.items()
-    for path in (path for path in ENGINE.rglob("*") if path.is_file()):
+    for path in (path for path in engine.rglob("*") if path.is_file()):
         if path.name not in ("engine.yaml", "card.md", "card.html", "guard.npz"):
-            assert (guarded / path.relative_to(ENGINE)).read_bytes() == path.read_bytes()
+            assert (guarded / path.relative_to(engine)).read_bytes() == path.read_bytes()
     data = (guarded / new.guard.path).read_bytes()
     assert hashlib.sha256(data).hexdigest() == new.guard.sha256
     assert (new.guard.width, new.guard.height) == (640, 480)
@@ -89,8 +95,8 @@ def test_other_good_labels_pass_and_a_spatter_on_them_is_seen(guarded):
     assert sum(map(is_beyond, spatter)) >= 11
 
 
-def test_the_card_keeps_its_text_and_gets_the_section(guarded):
-    old, new = ((folder / "card.md").read_text() for folder in (ENGINE, guarded))
+def test_the_card_keeps_its_text_and_gets_the_section(engine, guarded):
+    old, new = ((folder / "card.md").read_text() for folder in (engine, guarded))
     headings = [line for line in old.splitlines() if line.startswith("## ")]
     assert [line for line in new.splitlines() if line.startswith("## ") and line in headings] == headings
     assert new.count("\n## Small faults\n") == 1
@@ -121,9 +127,9 @@ def test_a_second_guard_replaces_the_first(guarded, photos, tmp_path, monkeypatc
     assert "Small faults were not tried: " in (tmp_path / "again" / "card.md").read_text()  # with one photo
 
 
-def test_an_existing_folder_is_not_touched(photos, tmp_path, capsys):
+def test_an_existing_folder_is_not_touched(engine, photos, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
-        cli.main([str(ENGINE), "--data", str(photos), "--out", str(tmp_path)])
+        cli.main([str(engine), "--data", str(photos), "--out", str(tmp_path)])
     assert f"{tmp_path}: exists" in capsys.readouterr().err
 
 
@@ -163,34 +169,34 @@ def _no_folder(folder):
 @pytest.mark.parametrize(
     "spoil", [_too_few, _copies_only, _two_sizes, _other_size_than_golden, _broken_photo, _no_folder]
 )
-def test_what_cannot_be_used_is_named_and_nothing_is_written(spoil, photos, tmp_path, capsys):
+def test_what_cannot_be_used_is_named_and_nothing_is_written(spoil, engine, photos, tmp_path, capsys):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     words = spoil(folder)
-    assert cli.main([str(ENGINE), "--data", str(folder), "--out", str(tmp_path / "new")]) == 78
+    assert cli.main([str(engine), "--data", str(folder), "--out", str(tmp_path / "new")]) == 78
     error = capsys.readouterr().err
     for word in (str(folder), *words):
         assert word in error or word == str(folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
 
-def test_a_failure_while_writing_leaves_nothing(photos, tmp_path, monkeypatch, capsys):
+def test_a_failure_while_writing_leaves_nothing(engine, photos, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device", "card.html")
 
     monkeypatch.setattr(detection, "MOST_TRIED", 1)
     monkeypatch.setattr("inspectd_tools.deploy.guard.bundle.write_page", full)
-    assert cli.main([str(ENGINE), "--data", str(photos), "--out", str(tmp_path / "new")]) == 1
+    assert cli.main([str(engine), "--data", str(photos), "--out", str(tmp_path / "new")]) == 1
     assert "No space left" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_product_without_print_gets_a_guard_for_the_part(photos, tmp_path, capsys):
+def test_a_product_without_print_gets_a_guard_for_the_part(engine, photos, tmp_path, capsys):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     for number, path in enumerate((folder / "no_fail").iterdir()):
         cv2.imwrite(str(path), np.random.default_rng(number).integers(150, 156, (480, 640)).astype(np.uint8))
-    assert cli.main([str(ENGINE), "--data", str(folder), "--out", str(tmp_path / "new")]) == 0
+    assert cli.main([str(engine), "--data", str(folder), "--out", str(tmp_path / "new")]) == 0
     manifest = load_bundle(tmp_path / "new").manifest
     assert manifest.guard.kinds == ("part",)
     assert len(manifest.guard.limits) == 1
@@ -220,22 +226,22 @@ def test_a_manifest_says_which_photo_is_for_what(photos, tmp_path):
     assert all(isinstance(photo, Good) for photo in found.train)
 
 
-def test_a_manifest_with_too_few_good_photos_is_refused(photos, tmp_path, capsys):
+def test_a_manifest_with_too_few_good_photos_is_refused(engine, photos, tmp_path, capsys):
     manifest(photos, tmp_path / "labels.csv", {"train": 10, "val": 4, "test": 5})
     arguments = ["--data", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "new")]
-    assert cli.main([str(ENGINE), *arguments]) == 78
+    assert cli.main([str(engine), *arguments]) == 78
     error = capsys.readouterr().err
     assert f"{tmp_path / 'labels.csv'}: 4 photos of no_fail in val are too few for a guard" in error
     assert "give the folder of the photos" in error
 
 
-def test_a_photo_that_changed_since_its_manifest_is_refused(photos, tmp_path, capsys):
+def test_a_photo_that_changed_since_its_manifest_is_refused(engine, photos, tmp_path, capsys):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     manifest(folder, tmp_path / "labels.csv", {"train": 20, "val": 12, "test": 12})
     cv2.imwrite(str(folder / "no_fail" / "003.png"), good(999))
     arguments = ["--data", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "new")]
-    assert cli.main([str(ENGINE), *arguments]) == 78
+    assert cli.main([str(engine), *arguments]) == 78
     assert "003.png: has changed since the manifest was written" in capsys.readouterr().err
 
 

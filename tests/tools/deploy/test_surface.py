@@ -25,6 +25,7 @@ from inspectd_tools.deploy.guard.photos import good_photos
 from inspectd_tools.deploy.guard.surface import training
 from inspectd_tools.deploy.guard.surface.faults import draw, one_fault
 from inspectd_tools.networks.torchvision_compat import torchvision
+from tests.factories import without_guard
 
 
 def brushed(seed, width=160, height=120):
@@ -178,7 +179,7 @@ def test_the_same_seed_draws_the_same_fault():
 
 def test_an_engine_gets_a_surface_for_photos_of_several_sizes(photos, weights, tmp_path):
     photos(lambda seed: 160 + 8 * (seed % 3))
-    engine = Path(__file__).parents[3] / "engines" / "filter-label"
+    engine = without_guard(Path(__file__).parents[3] / "engines" / "filter-label", tmp_path / "network")
     new = tmp_path / "new"
     arguments = [str(engine), "--data", str(tmp_path), "--surface", str(weights), "--out", str(new)]
     assert cli.main(arguments) == 0
