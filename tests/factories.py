@@ -178,7 +178,9 @@ def without_guard(bundle: Path, folder: Path) -> Path:
     """A copy in the new `folder`: the network of a guarded engine alone, whose thresholds a new guard need not change."""
     shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("guard.npz", "*.sig"))
     path = folder / "engine.yaml"
-    path.write_bytes(seal(yaml.safe_dump(yaml.safe_load(path.read_bytes()) | {"guard": None}, sort_keys=False).encode()))
+    path.write_bytes(
+        seal(yaml.safe_dump(yaml.safe_load(path.read_bytes()) | {"guard": None}, sort_keys=False).encode())
+    )
     return folder
 
 

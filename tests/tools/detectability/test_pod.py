@@ -13,8 +13,9 @@ from inspectd.errors import ConfigError
 from inspectd.inference.engine import Judged
 from inspectd_tools.detectability import cli, report, trial
 from inspectd_tools.detectability.photos import good_photos
+from inspectd_tools.metrics.rates import Rate
 from inspectd_tools.synthetic.render.label import render
-from inspectd_tools.synthetic.small_faults.fault import KINDS
+from inspectd_tools.synthetic.small_faults.fault import KINDS, SmallFault
 
 ENGINE = Path(__file__).parents[3] / "engines" / "filter-label"
 POLICY = Policy(("bad", "good"), "good", 0.8)
@@ -139,6 +140,35 @@ def test_the_seed_decides_the_faults_and_each_photo_gets_each_kind_once(surfaces
     attempt = one.tries["speck"][5]
     np.testing.assert_array_equal(one.seeded(attempt).image, again.seeded(attempt).image)
     assert one.seeded(attempt).fault == attempt.fault
+
+
+def test_faults_of_a_given_size_are_put_into_every_photo(surfaces, tmp_path):
+    photos = good_photos(surfaces, "good", 99)
+    faults = [SmallFault("speck", 12), SmallFault("blur", 5)]
+    seeing, blind = Eye(photos, blind=20), Eye(photos, blind=255)
+    found = trial.found_of_size(seeing, trial.run(seeing, photos, seed=1), faults)
+    assert found == {faults[0]: Rate(40, 40), faults[1]: Rate(0, 40)}  # a blur changes no pixel by so much
+    missed = trial.found_of_size(blind, trial.run(blind, photos, seed=1), faults)
+    assert [missed[fault].errors for fault in faults] == [0, 0]
+    report.write_sizes(missed, tmp_path)
+    with (tmp_path / report.SIZES).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [rows[0][key] for key in ("kind", "size", "tried", "found")] == ["speck", "12", "40", "0"]
+    assert float(rows[0]["at_most"]) == pytest.approx(0.0881, abs=1e-3)  # Clopper-Pearson
+
+
+def test_a_size_of_a_kind_that_needs_a_print_is_refused_without_one(surfaces):
+    photos = good_photos(surfaces, "good", 99)
+    engine = Eye(photos, blind=255)
+    with pytest.raises(ConfigError, match="lost ink can't be tried: no print was found"):
+        trial.found_of_size(engine, trial.run(engine, photos, seed=1), [SmallFault("lost ink", 24)])
+
+
+@pytest.mark.parametrize("size", ["lost paint=3", "speck", "speck=0", "speck=nan", "speck=inf", "speck=x"])
+def test_a_size_that_makes_no_sense_is_a_usage_error(size, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([str(ENGINE), "--data", str(tmp_path), "--out", str(tmp_path / "pod"), "--size", size])
+    assert "--size" in capsys.readouterr().err
 
 
 def test_an_engine_that_rejects_good_photos_is_refused(surfaces):

@@ -13,6 +13,7 @@ from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd_tools.cli import exit_code, new_parser, not_negative, positive, refuse_used_folder
 from inspectd_tools.detectability import report, trial
 from inspectd_tools.detectability.photos import good_photos
+from inspectd_tools.synthetic.small_faults.fault import KINDS, SmallFault
 
 _EPILOG = """\
 examples:
@@ -23,6 +24,7 @@ written to --out:
   pod.png              a curve per kind of fault with its lower bound; all hits and misses
   pod.csv              a50, a90 and a90/95 of each kind
   pod-tries.csv        one row per fault that was put in
+  pod-sizes.csv        how many are found of each --size
   pod-faults.png       the smallest faults that were found and the largest that were missed, with the verdicts
 
 exit codes: 0 done, 1 a file could not be written, 2 wrong usage, 78 the engine or the photos can't be used"""
@@ -37,6 +39,7 @@ class Options:
     out: Path
     photos: int
     seed: int
+    size: list[SmallFault]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +64,14 @@ def parser() -> argparse.ArgumentParser:
     program.add_argument(
         "--seed", type=not_negative, default=0, help="draws the sizes and places of the faults; default: 0"
     )
+    program.add_argument(
+        "--size",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="KIND=SIZE",
+        help='also put a fault of this size into every photo, and say how many are found: "lost ink=24"; can be given several times',
+    )
     return program
 
 
@@ -74,12 +85,30 @@ def main(arguments: list[str] | None = None) -> int:
 def _pod(options: Options) -> None:
     bundle = load_bundle(options.engine)
     photos = good_photos(options.data, bundle.manifest.pass_class, options.photos)
-    found = trial.run(load_engine(bundle, InferenceConfig()), photos, options.seed)
+    engine = load_engine(bundle, InferenceConfig())
+    found = trial.run(engine, photos, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     report.write(found, options.out)
     for line in (*(report.sentence(found, kind) for kind in found.tries), *report.notes(found)):
         print(line)
+    if options.size:
+        of_size = trial.found_of_size(engine, found, options.size)
+        report.write_sizes(of_size, options.out)
+        for fault, rate in of_size.items():
+            print(f"{fault}: found {rate}")
     print(f"curves: {options.out / report.PICTURE}; faults: {options.out / report.SHEET}")
+
+
+def _fault(text: str) -> SmallFault:
+    """The type of an argument: a kind of fault and its size, such as `lost ink=24`."""
+    name, _, size = text.partition("=")
+    kind = next((kind for kind in KINDS if kind == name), None)
+    if kind is None:
+        raise argparse.ArgumentTypeError(f"{name!r} is not a kind of fault; the kinds are {', '.join(KINDS)}")
+    value = float(size)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: the size must be above 0")
+    return SmallFault(kind, value)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What was found, in words, as a table and as pictures."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,8 @@ from inspectd.contact_sheet import Tile, write_contact_sheet
 from inspectd.part import Image
 from inspectd_tools.detectability.curve import Reached
 from inspectd_tools.detectability.trial import Detectability, Try
-from inspectd_tools.synthetic.small_faults.fault import KINDS, Kind, with_unit
+from inspectd_tools.metrics.rates import Rate
+from inspectd_tools.synthetic.small_faults.fault import KINDS, Kind, SmallFault, with_unit
 
 HEADER = (
     "fault",
@@ -26,7 +28,8 @@ PICTURE = "pod.png"
 TABLE = "pod.csv"
 TRIES = "pod-tries.csv"
 SHEET = "pod-faults.png"
-"""Names of the files that `write` makes."""
+SIZES = "pod-sizes.csv"
+"""Names of the files that are written."""
 _SHARE = 0.9
 _CROP_PX = (240, 180)
 _COLUMNS = 4
@@ -82,6 +85,24 @@ def write(found: Detectability, folder: Path) -> None:
                 for one in tries
             )
     write_contact_sheet(folder / SHEET, [tile for kind in found.tries for tile in _tiles(found, kind)])
+
+
+def write_sizes(rates: Mapping[SmallFault, Rate], folder: Path) -> None:
+    """`pod-sizes.csv`. Raises OSError."""
+    with (folder / SIZES).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("kind", "size", "unit", "tried", "found", "at_least", "at_most"))
+        writer.writerows(
+            (
+                fault.kind,
+                f"{fault.size:g}",
+                KINDS[fault.kind].unit,
+                rate.n,
+                rate.errors,
+                *(f"{end:.4f}" for end in rate.interval),
+            )
+            for fault, rate in rates.items()
+        )
 
 
 def write_picture(found: Detectability, folder: Path) -> None:

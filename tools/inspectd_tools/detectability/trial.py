@@ -5,6 +5,7 @@ sizes in one photo would not be. Photos that the engine rejects as they are get 
 put in.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +108,15 @@ class Seeds:
             except ValueError:
                 continue
 
+    def of_size(self, number: int, faults: Sequence[SmallFault]) -> Iterator[Seeded]:
+        """The photo with each of these faults that it has a place for."""
+        subject = self._subject(number)
+        for fault in faults:
+            try:
+                yield put_in(subject, fault, self._rng(number, fault.kind))
+            except ValueError:
+                continue
+
     def _subject(self, number: int) -> Subject:
         photo = read_photo(self._photos[number])
         if not self._printed:
@@ -117,8 +127,10 @@ class Seeds:
         """Sizes are evenly spread over all photos, as logarithms."""
         smallest, largest = sizes_for(subject, kind)
         size = float(smallest * (largest / smallest) ** self._quantiles[kind][number])
-        rng = np.random.default_rng([self._seed, number, list(KINDS).index(kind)])
-        return put_in(subject, SmallFault(kind, size), rng)
+        return put_in(subject, SmallFault(kind, size), self._rng(number, kind))
+
+    def _rng(self, number: int, kind: Kind) -> np.random.Generator:
+        return np.random.default_rng([self._seed, number, list(KINDS).index(kind)])
 
 
 def run(engine: Engine, photos: Sequence[Path], seed: int) -> Detectability:
@@ -166,6 +178,22 @@ def run(engine: Engine, photos: Sequence[Path], seed: int) -> Detectability:
         int(np.median([min(size) for size in sizes])),
         seeds,
     )
+
+
+def found_of_size(engine: Engine, found: Detectability, faults: Sequence[SmallFault]) -> dict[SmallFault, Rate]:
+    """How many of these faults are found, each put into every photo that has a place for it.
+
+    Raises ConfigError if a kind can't be tried on these photos.
+    """
+    for fault in faults:
+        if fault.kind in found.left_out:
+            raise ConfigError(f"{fault.kind} can't be tried: {found.left_out[fault.kind]}")
+    hits, tried = Counter[SmallFault](), Counter[SmallFault]()
+    for number in track(range(found.tried_photos), "sizes"):
+        for seeded in found.seeds.of_size(number, faults):
+            tried[seeded.fault] += 1
+            hits[seeded.fault] += not isinstance(engine.judge(seeded.image).verdict, Pass)
+    return {fault: Rate(hits[fault], tried[fault]) for fault in faults}
 
 
 def _impossible(*, printed: bool, measured: bool) -> dict[Kind, str]:
