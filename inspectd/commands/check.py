@@ -24,10 +24,13 @@ from inspectd.errors import CameraError, ConfigError, EngineError, InUseError, J
 from inspectd.gate.outputs.base import SAFE_WITHIN_S, Output, Signals, make_safe
 from inspectd.inference import Engine, load_bundle, load_engine
 from inspectd.inference.manifest import WITHOUT_GUARD
+from inspectd.line.judges import Judges
 from inspectd.line.time_budget import NextImages, least_budget, measure_images, measure_record_ms
 from inspectd.ownership import Claim
+from inspectd.part import Part
 from inspectd.records.journal_file import claim_file, damage, real_path
 from inspectd.terminal import console, folding_table
+from inspectd.text.verification import Verification, load_verification
 
 _WATCHDOG_FIX = (
     "switch the watchdog of the device on and name its register in gate.output.watchdog, "
@@ -81,10 +84,13 @@ def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Find
         if isinstance(engine, Engine):
             images = _images(camera) if found.ok else None
             yield _small_faults(engine, images.size if isinstance(images, NextImages) else config.camera.known_size())
+            texts = _load_texts(config, engine)
+            yield from _texts(texts)
             if isinstance(images, Finding):
                 yield images
             elif found.ok is not False:
-                yield _time_budget(config, engine, images)
+                judges = Judges(engine, texts if isinstance(texts, Verification) else None)
+                yield _time_budget(config, judges, images)
         if found.ok is None and config.gate.output.kind == "camera":
             yield Finding("output", None, "is on the camera that is in use: not checked", found.fix)
         else:
@@ -160,9 +166,38 @@ def _small_faults(engine: Engine, size: tuple[int, int] | None) -> Finding:
     return Finding("small faults", True, f"guard fitted to {guard.fitted_to} good labels{unknown}")
 
 
-def _time_budget(config: Config, engine: Engine, images: NextImages | None) -> Finding:
+def _load_texts(config: Config, engine: Engine) -> Verification | Finding | None:
+    """None if the line verifies no text."""
+    if config.text is None:
+        return None
+    try:
+        return load_verification(config.text, config.inference, engine)
+    except (ConfigError, EngineError) as error:
+        return Finding("texts", False, str(error), "correct the section text of the config, or train the reader again")
+
+
+def _texts(texts: Verification | Finding | None) -> Iterator[Finding]:
+    """What each field of a label must say if it comes now."""
+    if texts is None:
+        return
+    if isinstance(texts, Finding):
+        yield texts
+        return
+    reader = f"reader {texts.reader_id[0]} knows all fonts, " if texts.reader_id else ""
+    yield Finding("texts", True, f"{reader}all fields are inside the print, {texts.service_ms:.1f} ms per label")
+    now_ns = time.monotonic_ns()
+    expected = texts.expectations.of(Part(1, 1, now_ns, time.time_ns(), now_ns), {})
+    for name, each in expected.items():
+        if each.allowed:
+            allowed = each.allowed if isinstance(each.allowed, tuple) else (each.allowed.source,)
+            yield Finding(f"text {name}", True, f"must say {' or '.join(allowed)} now ({each.source})")
+        else:
+            yield Finding(f"text {name}", None, f"this command does not know what it must say: {each.source}")
+
+
+def _time_budget(config: Config, judges: Judges, images: NextImages | None) -> Finding:
     """`images`: what the camera gave; None if no label came."""
-    budget = least_budget(config, engine)
+    budget = least_budget(config, judges)
     notes = []
     if images is None:
         notes.append("no label came: the time of an image is estimated from the exposure in the config")

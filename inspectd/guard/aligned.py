@@ -59,7 +59,7 @@ class Aligned:
             Finding("part", *part),
             *(Finding(kind, share, whole) for kind, share in self._usual.shares(measured).items()),
         )
-        return Judgement(findings, maps, measured)
+        return Judgement(findings, maps, measured, found.print.to_image)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `from_arrays` takes."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.guard.measurement import Measurements
+from inspectd.guard.placement import Matrix
 from inspectd.part import AnomalyKind
 
 Map = NDArray[np.float32]
@@ -29,6 +30,8 @@ class Judgement:
     """Of each view, the scores of all its places."""
     measured: Measurements | None
     """How the print lies; None if the guard looks at no print."""
+    print_to_image: Matrix | None = None
+    """From px of the straightened print to px of the image; None if the guard looks at no print."""
 
     @property
     def scores(self) -> tuple[float, ...]:

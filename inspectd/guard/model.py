@@ -7,6 +7,7 @@ faults look like, wherever they are.
 import io
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ class Guard:
         if self.surface is None:
             return judgement
         findings, scores = self.surface.look(image)
-        return Judgement((*judgement.findings, *findings), (*judgement.maps, scores), judgement.measured)
+        return replace(judgement, findings=(*judgement.findings, *findings), maps=(*judgement.maps, scores))
 
     def save(self, path: Path) -> None:
         """Plain arrays in one .npz."""

@@ -6,14 +6,13 @@ from inspectd.errors import EngineError, InferenceError
 from inspectd.guard import model
 from inspectd.guard.judgement import Judgement
 from inspectd.guard.model import Guard
+from inspectd.guard.placement import Box as Region
+from inspectd.guard.placement import Matrix
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import GuardModel
 from inspectd.inference.preprocess import to_grey
 from inspectd.inference.surface_network import compiled
-from inspectd.part import Anomaly, Image
-
-Box = tuple[int, int, int, int]
-"""Left, top, width, height in px of the image."""
+from inspectd.part import Anomaly, Box, Image
 
 _TOLERANCE = 0.01
 """Largest difference allowed for a score of a golden image, as a share of the recorded score or of the limit, whichever is
@@ -55,13 +54,21 @@ class BundledGuard:
             "camera to that size, or fit the guard again to photos of this camera (tools/fit_guard.py)"
         )
 
-    def judge(self, image: Image) -> Anomaly | None:
-        """(h, w) grey or (h, w, 3) BGR uint8 -> what is unlike good labels, the worst of it; None if nothing is.
+    @property
+    def print_size(self) -> tuple[int, int] | None:
+        """Width and height of the straightened print in px; None if the guard looks at no print."""
+        region = self._guard.aligned.region if self._guard.aligned else None
+        return region.size if isinstance(region, Region) else None
+
+    def judge(self, image: Image) -> tuple[Anomaly | None, Matrix | None]:
+        """(h, w) grey or (h, w, 3) BGR uint8 -> what is unlike good labels, the worst of it; None if nothing is. And where the
+        print is: from px of the straightened print to px of the image; None if the guard looks at no print.
 
         Raises InferenceError: another size, or scores that are not numbers.
         """
         height, width = image.shape[:2]
-        return find_anomaly(self._look(image), self._limits, (width, height))
+        judgement = self._look(image)
+        return find_anomaly(judgement, self._limits, (width, height)), judgement.print_to_image
 
     def check_golden(self, image: Image, recorded: tuple[float, ...]) -> None:
         """Raises InferenceError if the scores of the image are not those that were recorded."""
@@ -98,14 +105,14 @@ def find_anomaly(judgement: Judgement, limits: tuple[float, ...], size: tuple[in
     `size`: width and height of the image in px.
     """
     found = [
-        Anomaly(finding.kind, _inside(finding.box, size), finding.score / limit)
+        Anomaly(finding.kind, inside(finding.box, size), finding.score / limit)
         for finding, limit in zip(judgement.findings, limits, strict=True)
         if finding.score > limit
     ]
     return max(found, key=lambda anomaly: anomaly.excess, default=None)
 
 
-def _inside(box: Box, size: tuple[int, int]) -> Box:
+def inside(box: Box, size: tuple[int, int]) -> Box:
     """The part of the box that is in the image, at least one pixel."""
     left, top, width, height = box
     x0, x1 = (min(max(edge, 0), size[0]) for edge in (left, left + width))

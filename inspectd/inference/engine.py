@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from inspectd.camera.image_files import decode_photo
 from inspectd.decision import Policy
 from inspectd.errors import ConfigError, EngineError, InferenceError
+from inspectd.guard.placement import Matrix
 from inspectd.inference.base import Backend, InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.bundled_guard import BundledGuard
@@ -34,6 +35,8 @@ class Judged:
     infer_us: int
     guard_us: int | None
     """None if the guard did not look: the engine has none, or the network does not let the label pass."""
+    print_to_image: Matrix | None = None
+    """Where the guard found the print: from px of the straightened print to px of the image. None if it did not look for one."""
 
 
 class Engine:
@@ -77,15 +80,24 @@ class Engine:
         t_preprocessed_ns = time.monotonic_ns()
         verdict = self.policy.judge(self.infer(batch).tolist())
         t_inferred_ns = time.monotonic_ns()
-        guard_us = None
+        guard_us = print_to_image = None
         if self._guard is not None and isinstance(verdict, Pass):
-            anomaly = self._guard.judge(image)
+            anomaly, print_to_image = self._guard.judge(image)
             guard_us = (time.monotonic_ns() - t_inferred_ns) // 1000
             if anomaly is not None:
                 verdict = Uncertain(verdict.scores, anomaly)
         return Judged(
-            verdict, (t_preprocessed_ns - t_begin_ns) // 1000, (t_inferred_ns - t_preprocessed_ns) // 1000, guard_us
+            verdict,
+            (t_preprocessed_ns - t_begin_ns) // 1000,
+            (t_inferred_ns - t_preprocessed_ns) // 1000,
+            guard_us,
+            print_to_image,
         )
+
+    @property
+    def print_size(self) -> tuple[int, int] | None:
+        """Width and height of the straightened print in px; None if there is no guard that looks at a print."""
+        return None if self._guard is None else self._guard.print_size
 
     def misfit(self, size: tuple[int, int] | None) -> str | None:
         """Why images of this width and height in px can't be judged; None if they can, or if the size is not known."""

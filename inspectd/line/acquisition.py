@@ -86,6 +86,11 @@ class Acquisition:
         finally:
             self.delivers.clear()
 
+    @property
+    def next_part_id(self) -> int:
+        """The number of the next label to be triggered."""
+        return self._next_id
+
     def stop(self) -> None:
         self._stopping.set()
 

@@ -1,4 +1,4 @@
-"""The inspection worker: queue -> engine -> verdict -> journal -> gate. It alone writes the journal.
+"""The inspection worker: queue -> engine -> texts -> verdict -> journal -> gate. It alone writes the journal.
 
 The order of the last two steps is what the product promises: a pass is recorded first, and only then the gate is told.
 """
@@ -10,12 +10,12 @@ import structlog
 
 from inspectd.errors import InferenceError, JournalError
 from inspectd.gate import GateLink
-from inspectd.inference import Engine, Judged
 from inspectd.line.frame_queue import FrameQueue
+from inspectd.line.judges import Found, Judges
 from inspectd.line.ledger import Books
 from inspectd.line.liveness import Progress
 from inspectd.logs import Throttle
-from inspectd.part import Frame, Missed, MissedReason, Part, Pass, Verdict
+from inspectd.part import FieldCheck, Frame, Missed, MissedReason, Part, Pass, Verdict
 from inspectd.records.archive import Archive
 from inspectd.records.journal import Journal, Stages
 
@@ -28,12 +28,12 @@ _WARM_EVERY_S = 0.01
 
 
 class Inspection:
-    """Judges one part after another. It changes its engine between two parts only."""
+    """Judges one part after another. It changes what judges them between two parts only."""
 
     def __init__(
         self,
         *,
-        engine: Engine,
+        judges: Judges,
         queue: FrameQueue,
         gate: GateLink,
         books: Books,
@@ -44,10 +44,10 @@ class Inspection:
         self.progress = Progress()
         self.image_size: tuple[int, int] | None = None
         """Width and height in px of the last inspected image; None before the first one."""
-        self._engine = engine
-        self._next_engine: Engine | None = None
-        self._proven_engine = engine
-        """The last engine that judged a part. If a new engine fails on its first part, this one takes over again."""
+        self._judges = judges
+        self._next: Judges | None = None
+        self._proven = judges
+        """The last ones that judged a part. If new ones fail on their first part, these take over again."""
         self._queue = queue
         self._gate = gate
         self._books = books
@@ -58,12 +58,12 @@ class Inspection:
         self._idle_failures = Throttle(_COMPLAIN_EVERY_S)
 
     @property
-    def engine(self) -> Engine:
-        return self._engine
+    def judges(self) -> Judges:
+        return self._judges
 
-    def swap_engine(self, engine: Engine) -> None:
-        """Judge the next part with `engine`, which has passed its golden images and is warm."""
-        self._next_engine = engine
+    def swap(self, judges: Judges) -> None:
+        """Judge the next part with `judges`, which have passed their golden images and are warm."""
+        self._next = judges
 
     def stop(self) -> None:
         """Let `run` judge what is queued, then return."""
@@ -73,7 +73,7 @@ class Inspection:
         while True:
             entry = self._queue.get(_WARM_EVERY_S)
             self.progress.tick()
-            self._flip_engine()
+            self._flip()
             if entry is not None:
                 self._handle(*entry)
             elif self._stopping.is_set():
@@ -81,64 +81,70 @@ class Inspection:
             else:
                 self._idle()
 
-    def _flip_engine(self) -> None:
-        engine, self._next_engine = self._next_engine, None
-        if engine is not None:
-            self._journal.use_engine(engine.manifest.name, engine.hash)
-            self._engine = engine
-            log.info("engine in use", engine=engine.manifest.name, version=engine.manifest.version)
+    def _flip(self) -> None:
+        judges, self._next = self._next, None
+        if judges is not None:
+            self._journal.use_engine(*judges.ids)
+            self._judges = judges
+            manifest = judges.engine.manifest
+            log.info("engine in use", engine=manifest.name, version=manifest.version)
 
     def _handle(self, part: Part, frame: Frame) -> None:
         t_taken_ns = time.monotonic_ns()
-        verdict, judged = self._judge(frame, t_taken_ns)
+        judges = self._judges
+        found = self._judge(part, frame, t_taken_ns)
+        verdict, by_engine = found.verdict, found.engine
         t_verdict_ns = time.monotonic_ns()
         if t_verdict_ns >= part.due_ns and not isinstance(verdict, Missed):
             verdict = Missed(MissedReason.LATE)
         stages = Stages(
             acquire_us=(frame.t_arrival_ns - frame.t_trigger_ns) // 1000,
             queue_us=(t_taken_ns - frame.t_arrival_ns) // 1000,
-            preprocess_us=None if judged is None else judged.preprocess_us,
-            infer_us=None if judged is None else judged.infer_us,
-            guard_us=None if judged is None else judged.guard_us,
+            preprocess_us=None if by_engine is None else by_engine.preprocess_us,
+            infer_us=None if by_engine is None else by_engine.infer_us,
+            guard_us=None if by_engine is None else by_engine.guard_us,
+            text_us=found.text_us,
             verdict_us=(t_verdict_ns - frame.t_trigger_ns) // 1000,
         )
-        verdict = self._record(part, verdict, stages)
+        verdict = self._record(part, verdict, stages, found.texts)
         self._books.decide(part.id, verdict)
         if isinstance(verdict, Pass):
             self._gate.clear(part.id)
+            if judges.texts is not None:
+                judges.texts.passed(part, found.texts)
         if self._archive is not None and frame.image is not None:
             self._archive.offer(part, verdict, frame.image)
 
-    def _judge(self, frame: Frame, now_ns: int) -> tuple[Verdict, Judged | None]:
-        """The verdict, and what the engine found (None if it did not inspect the label)."""
+    def _judge(self, part: Part, frame: Frame, now_ns: int) -> Found:
         if frame.image is None:
-            return Missed(frame.missed or MissedReason.BAD_FRAME), None
+            return Found(Missed(frame.missed or MissedReason.BAD_FRAME))
         if now_ns - frame.t_trigger_ns > self._max_age_ns:
-            return Missed(MissedReason.STALE_FRAME), None
-        engine = self._engine
+            return Found(Missed(MissedReason.STALE_FRAME))
+        judges = self._judges
         try:
-            judged = engine.judge(frame.image)
+            found = judges.judge(part, frame.image)
         except InferenceError as error:
-            log.error("inference failed", engine=engine.manifest.name, error=str(error))
-            self._fall_back(engine)
-            return Missed(MissedReason.ENGINE_ERROR), None
-        self._proven_engine = engine
+            log.error("inference failed", engine=judges.engine.manifest.name, error=str(error))
+            self._fall_back(judges)
+            return Found(Missed(MissedReason.ENGINE_ERROR))
+        self._proven = judges
         height, width = frame.image.shape[:2]
         self.image_size = width, height
-        return judged.verdict, judged
+        return found
 
-    def _fall_back(self, failed: Engine) -> None:
-        if failed is not self._proven_engine:
+    def _fall_back(self, failed: Judges) -> None:
+        if failed is not self._proven:
             log.error(
-                "the new engine failed on its first part; the one before takes over again", engine=failed.manifest.name
+                "the new engine failed on its first part; the one before takes over again",
+                engine=failed.engine.manifest.name,
             )
-            self._next_engine = self._proven_engine
+            self._next = self._proven
 
-    def _record(self, part: Part, verdict: Verdict, stages: Stages) -> Verdict:
+    def _record(self, part: Part, verdict: Verdict, stages: Stages, texts: tuple[FieldCheck, ...]) -> Verdict:
         """Commit the verdict, and return it. A verdict that can't be recorded becomes `record_error`."""
         t_begin_ns = time.monotonic_ns()
         try:
-            self._journal.append(part, verdict, stages)
+            self._journal.append(part, verdict, stages, texts)
         except JournalError as error:
             self._journal.unrecorded(part)
             log.error("verdict can't be recorded", part=part.id, error=str(error))
@@ -148,7 +154,7 @@ class Inspection:
 
     def _idle(self) -> None:
         try:
-            self._engine.warm()
+            self._judges.warm()
         except InferenceError as error:
             log.warning("engine fails while idle", error=str(error))
         try:

@@ -19,10 +19,10 @@ from inspectd.errors import LineFault
 from inspectd.gate import GateLink
 from inspectd.gate.link import BEAT_S
 from inspectd.gate.outcome import Done, GateState
-from inspectd.inference import Engine
 from inspectd.line.acquisition import Acquisition
 from inspectd.line.frame_queue import FrameQueue, depth_for
 from inspectd.line.inspection import Inspection
+from inspectd.line.judges import Judges
 from inspectd.line.ledger import Books
 from inspectd.line.liveness import Progress
 from inspectd.records.archive import Archive
@@ -62,7 +62,7 @@ class Line:
         config: Config,
         *,
         camera: Camera,
-        engine: Engine,
+        judges: Judges,
         gate: GateLink,
         journal: Journal,
         archive: Archive | None,
@@ -74,12 +74,12 @@ class Line:
         self._stall_ms = config.watchdog.stall_ms
         self._drain_s = config.gate.delay_ms / 1000 + config.watchdog.stall_ms / 1000
         self._max_age_ms = config.camera.max_age_ms
-        self._queue = queue = FrameQueue(depth_for(self._max_age_ms, engine.service_ms))
+        self._queue = queue = FrameQueue(depth_for(self._max_age_ms, judges.service_ms))
         log.info(
             "queue",
             depth=queue.depth,
             max_age_ms=config.camera.max_age_ms,
-            service_ms=round(engine.service_ms, 2),
+            service_ms=round(judges.service_ms, 2),
         )
         self._acquisition = Acquisition(
             camera=camera,
@@ -92,8 +92,9 @@ class Line:
             expect_every_s=config.camera.expect_every_s,
             repeats_after=config.camera.repeats_after,
         )
+        self._tell_part_numbers(judges)
         self._inspection = Inspection(
-            engine=engine,
+            judges=judges,
             queue=queue,
             gate=gate,
             books=self.books,
@@ -153,21 +154,26 @@ class Line:
         return self._acquisition.ended.is_set()
 
     @property
-    def engine(self) -> Engine:
-        return self._inspection.engine
+    def judges(self) -> Judges:
+        return self._inspection.judges
 
     @property
     def image_size(self) -> tuple[int, int] | None:
         """Width and height in px of the last inspected image; None before the first one."""
         return self._inspection.image_size
 
-    def swap_engine(self, engine: Engine) -> None:
-        """Use `engine` from the next part on. The queue then holds as many images as it can judge in time."""
-        before, after = self.engine.manifest, engine.manifest
+    def swap(self, judges: Judges) -> None:
+        """Use `judges` from the next part on. The queue then holds as many images as they can judge in time."""
+        before, after = self.judges.engine.manifest, judges.engine.manifest
         if (before.classes, before.pass_class) != (after.classes, after.pass_class):
             log.warning("the new engine has other classes", classes=after.classes, pass_class=after.pass_class)
-        self._queue.depth = depth_for(self._max_age_ms, engine.service_ms)
-        self._inspection.swap_engine(engine)
+        self._queue.depth = depth_for(self._max_age_ms, judges.service_ms)
+        self._tell_part_numbers(judges)
+        self._inspection.swap(judges)
+
+    def _tell_part_numbers(self, judges: Judges) -> None:
+        if judges.texts is not None:
+            judges.texts.expectations.next_part_id = lambda: self._acquisition.next_part_id
 
     def acknowledge(self, by: Requester) -> GateState | None:
         """Somebody has looked: the gate forgets its latched stops, and the camera's trigger is trusted again.

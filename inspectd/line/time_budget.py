@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inspectd.camera import Camera
 from inspectd.camera.base import EndOfImages
 from inspectd.config import Config
-from inspectd.inference import Engine
+from inspectd.line.judges import Judges
 from inspectd.records.journal import JournalConfig
 
 _LABELS = 5
@@ -26,8 +26,10 @@ class TimeBudget:
     """From the trigger until the image has arrived: exposure, readout, transfer."""
     engine_ms: float
     """Preprocessing, inference and guard."""
-    slow_engine_ms: float
-    """The same for the slowest of 100 labels."""
+    text_ms: float
+    """Texts and codes; 0 if the line verifies none."""
+    slow_ms: float
+    """Engine and texts for the slowest of 100 labels."""
     record_ms: float
     """One commit to the journal."""
     max_age_ms: float
@@ -55,15 +57,13 @@ class TimeBudget:
     @property
     def warning(self) -> str | None:
         """Why some good labels will be rejected; None if there is no reason to expect it."""
-        if self.period_ms is not None and self.engine_ms + self.record_ms > self.period_ms:
+        if self.period_ms is not None and self._used_ms - self.image_ms > self.period_ms:
             return (
-                f"a label comes every {self.period_ms:.1f} ms, but takes engine {self.engine_ms:.1f} + record "
-                f"{self.record_ms:.1f} ms: labels that wait too long are rejected as overrun"
+                f"a label comes every {self.period_ms:.1f} ms, but takes {self._inspection} ms: labels that wait too long are "
+                "rejected as overrun"
             )
-        if self._used_ms - self.engine_ms + self.slow_engine_ms >= self.delay_ms:
-            return (
-                f"{self}; the slowest of 100 labels takes {self.slow_engine_ms:.1f} ms in the engine and would be late"
-            )
+        if self.image_ms + self.slow_ms + self.record_ms >= self.delay_ms:
+            return f"{self}; the slowest of 100 labels takes {self.slow_ms:.1f} ms in the engine and would be late"
         return None
 
     def __str__(self) -> str:
@@ -74,19 +74,25 @@ class TimeBudget:
 
     @property
     def _used_ms(self) -> float:
-        return self.image_ms + self.engine_ms + self.record_ms
+        return self.image_ms + self.engine_ms + self.text_ms + self.record_ms
+
+    @property
+    def _inspection(self) -> str:
+        texts = f" + texts {self.text_ms:.1f}" if self.text_ms else ""
+        return f"engine {self.engine_ms:.1f}{texts} + record {self.record_ms:.1f}"
 
     @property
     def _sum(self) -> str:
-        return f"image {self.image_ms:.1f} + engine {self.engine_ms:.1f} + record {self.record_ms:.1f} = {self._used_ms:.1f} ms"
+        return f"image {self.image_ms:.1f} + {self._inspection} = {self._used_ms:.1f} ms"
 
 
-def least_budget(config: Config, engine: Engine) -> TimeBudget:
+def least_budget(config: Config, judges: Judges) -> TimeBudget:
     """The least that any label takes, as far as it is known before camera and journal are open."""
     return TimeBudget(
         image_ms=config.camera.known_exposure_ms(),
-        engine_ms=engine.median_ms,
-        slow_engine_ms=engine.service_ms,
+        engine_ms=judges.engine.median_ms,
+        text_ms=judges.texts.median_ms if judges.texts else 0,
+        slow_ms=judges.service_ms,
         record_ms=0,
         max_age_ms=config.camera.max_age_ms,
         delay_ms=config.gate.delay_ms,

@@ -103,17 +103,17 @@ class Operator:
         self._begun_s = time.monotonic()
         self._notifier.reloading()
         self._line.acknowledge(by)
-        self._reload = Reload(self._path, self._config, self._line.image_size)
+        self._reload = Reload(self._path, self._config, self._line.image_size, self._line.judges.texts)
 
     def _end_reload(self, reload: Reload) -> None:
-        if reload.engine is not None:
-            self._line.swap_engine(reload.engine)
+        if reload.judges is not None:
+            self._line.swap(reload.judges)
         self._notifier.ready()
         if self._waiting is not None:
-            if reload.engine is None:
+            if reload.judges is None:
                 self._waiting.refuse(f"the line goes on with its old engine: {reload.refusal}")
             else:
-                manifest = reload.engine.manifest
+                manifest = reload.judges.engine.manifest
                 self._waiting.answer(
                     engine=manifest.name, engine_version=manifest.version, after_restart=reload.after_restart
                 )
@@ -122,7 +122,7 @@ class Operator:
         self._next_reload_s = now_s + _RESTS * (now_s - self._begun_s)
 
     def _figures(self, health: Health) -> dict[str, object]:
-        manifest = self._line.engine.manifest
+        manifest = self._line.judges.engine.manifest
         return {
             "name": self._config.name,
             "run_permit": health.gate_state is GateState.RUNNING,

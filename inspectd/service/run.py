@@ -20,7 +20,7 @@ from inspectd.control.server import ControlServer
 from inspectd.errors import ConfigError, LineFault
 from inspectd.gate import GateLink
 from inspectd.gate.link import BEAT_S
-from inspectd.inference import Engine, load_bundle, load_engine
+from inspectd.line.judges import Judges, load_judges
 from inspectd.line.line import Health, Line
 from inspectd.line.time_budget import least_budget
 from inspectd.records.archive import Archive
@@ -52,11 +52,11 @@ def run(path: Path) -> None:
     # this comes first: if line and gate died together before, run permit may still be on
     with GateLink.start(config.gate, camera) as gate:
         times.passed("gate")
-        engine = _load_engine(path, config)
+        judges = _load_judges(path, config)
         times.passed("engine")
         journal = _open_journal(config)
         with ExitStack() as stack:
-            journal.use_engine(engine.manifest.name, engine.hash)
+            journal.use_engine(*judges.ids)
             times.passed("journal")
             housekeeper = stack.enter_context(Housekeeper(config.journal))
             archive = None
@@ -66,18 +66,18 @@ def run(path: Path) -> None:
             if config.control is not None:
                 control = stack.enter_context(ControlServer(config.control))
             stack.callback(gate.close)  # called first: the output is safe before anything else is closed
-            line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=archive)
+            line = Line(config, camera=camera, judges=judges, gate=gate, journal=journal, archive=archive)
             _supervise(path, config, line, signals, control, times, (journal.check, housekeeper.check))
         journal.close()
 
 
-def _load_engine(path: Path, config: Config) -> Engine:
-    """Raises ConfigError if no label could be judged with this engine, or none in time."""
-    engine = load_engine(load_bundle(config.engine), config.inference)
-    refusal = engine.misfit(config.camera.known_size()) or least_budget(config, engine).refusal
+def _load_judges(path: Path, config: Config) -> Judges:
+    """Raises ConfigError or EngineError if no label could be judged, or none in time."""
+    judges = load_judges(config, config.camera.known_size())
+    refusal = least_budget(config, judges).refusal
     if refusal is not None:
         raise ConfigError(f"{path}: {refusal}")
-    return engine
+    return judges
 
 
 def _open_journal(config: Config) -> Journal:

@@ -21,6 +21,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
 Pixel = Annotated[int, Field(ge=0, le=100_000)]
 Size = Annotated[int, Field(ge=4, le=100_000)]
 Box = tuple[Pixel, Pixel, Size, Size]
+Symbology = Literal["data_matrix", "qr_code", "code_128", "ean_8", "ean_13"]
 _GRACE_S = Field(default=0, ge=0, le=3600)
 
 
@@ -181,7 +182,7 @@ class TextField(_Field):
 class CodeField(_Field):
     kind: Literal["code"]
     """A code on the label."""
-    symbology: Literal["data_matrix", "qr_code", "code_128", "ean_8", "ean_13"]
+    symbology: Symbology
     """The kind of the code."""
     expect: Expect | None = None
     """Which content is right. Leave it out if text fields are compared with the code."""
@@ -238,6 +239,12 @@ class TextConfig(Section):
     def zone(self) -> ZoneInfo:
         """Coordinated universal time, if no time zone is set."""
         return ZoneInfo(self.time_zone or "UTC")
+
+    @property
+    def rules(self) -> object:
+        """Everything that decides which texts are right; not where they are or how they are read. To be compared."""
+        fields = {name: (field.kind, field.pattern, field.expect) for name, field in self.fields.items()}
+        return fields, self.time_zone, self.clock
 
     @cached_property
     def order(self) -> list[str]:

@@ -102,7 +102,7 @@ def test_colour_images_are_turned_to_grey(engine: Engine) -> None:
     tinted = cv2.merge([faulty // 2, faulty, faulty])
     grey = cv2.cvtColor(tinted, cv2.COLOR_BGR2GRAY)
     assert engine._guard is not None
-    assert engine._guard.judge(tinted) == engine._guard.judge(grey) is not None
+    assert engine._guard.judge(tinted)[0] == engine._guard.judge(grey)[0] is not None
 
 
 def test_an_engine_without_guard_loads_and_judges_as_before(tmp_path: Path) -> None:

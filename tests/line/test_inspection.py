@@ -17,6 +17,7 @@ from inspectd.gate.outcome import Outcome
 from inspectd.inference import Judged
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.inspection import Inspection
+from inspectd.line.judges import Judges
 from inspectd.line.ledger import Books
 from inspectd.part import Anomaly, Fault, Frame, Missed, MissedReason, Part, Pass, Scores, Uncertain, Verdict
 from inspectd.records.journal import Journal, JournalConfig, open_for_reading
@@ -118,7 +119,7 @@ class Bench:
 
     def worker(self, archive: Archive | None) -> Inspection:
         return Inspection(
-            engine=self.engine,
+            judges=Judges(self.engine),
             queue=self.queue,
             gate=self.gate,
             books=self.books,
@@ -261,7 +262,7 @@ def test_an_engine_that_fails_makes_its_parts_missed_and_is_used_on(bench):
     bench.put()
     assert [row["reason"] for row in bench.inspect()] == [None, "engine_error", "engine_error", None]
     assert bench.rows()[1]["infer_us"] is None
-    assert bench.inspection.engine is bench.engine
+    assert bench.inspection.judges.engine is bench.engine
     assert [part for part, _ in bench.gate.cleared] == [1, 4]
 
 
@@ -276,38 +277,38 @@ def test_engines_change_between_two_parts_and_the_journal_names_each(bench):
     second = Engine(bench.clock, "second")
     bench.put()
     bench.inspect()
-    bench.inspection.swap_engine(second)
-    assert bench.inspection.engine is bench.engine
+    bench.inspection.swap(Judges(second))
+    assert bench.inspection.judges.engine is bench.engine
     bench.put()
     bench.put()
     bench.inspect()
-    assert bench.inspection.engine is second
+    assert bench.inspection.judges.engine is second
     assert engines_of(bench) == ["first", "second", "second"]
 
 
 def test_a_new_engine_that_fails_at_once_gives_way_to_the_proven_one(bench):
     second = Engine(bench.clock, "second")
     second.broken = True
-    bench.inspection.swap_engine(second)
+    bench.inspection.swap(Judges(second))
     for _ in range(3):
         bench.put()
     assert [row["reason"] for row in bench.inspect()] == ["engine_error", None, None]
     assert engines_of(bench) == ["second", "first", "first"]
-    assert bench.inspection.engine is bench.engine
+    assert bench.inspection.judges.engine is bench.engine
 
 
 def test_a_new_engine_that_has_judged_a_part_is_the_proven_one(bench):
     second, third = Engine(bench.clock, "second"), Engine(bench.clock, "third")
     third.broken = True
-    bench.inspection.swap_engine(second)
+    bench.inspection.swap(Judges(second))
     bench.put()
     bench.inspect()
     second.broken = True
     bench.put()
     bench.inspect()
-    assert bench.inspection.engine is second
+    assert bench.inspection.judges.engine is second
     second.broken = False
-    bench.inspection.swap_engine(third)
+    bench.inspection.swap(Judges(third))
     bench.put()
     bench.put()
     assert [row["reason"] for row in bench.inspect()] == [None, "engine_error", "engine_error", None]

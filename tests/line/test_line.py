@@ -20,6 +20,7 @@ from inspectd.errors import CameraError, InferenceError, LineFault
 from inspectd.gate import GateLink
 from inspectd.gate.outcome import GateState
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
+from inspectd.line.judges import Judges
 from inspectd.line.line import Line
 from inspectd.part import Frame, MissedReason
 from inspectd.records.journal import Journal, open_for_reading
@@ -123,7 +124,7 @@ def running(tmp_path: Path, engine: Engine, camera: Camera, /, **changes: object
     journal = Journal.open(config.journal)
     journal.use_engine(engine.manifest.name, engine.hash)
     with GateLink.start(config.gate) as gate:
-        line = Line(config, camera=camera, engine=engine, gate=gate, journal=journal, archive=None)
+        line = Line(config, camera=camera, judges=Judges(engine), gate=gate, journal=journal, archive=None)
         line.start()
         yield Running(line, config.journal.path)
 
@@ -426,9 +427,9 @@ def test_a_new_engine_that_fails_on_its_first_part_gives_way(tmp_path, engine):
 
     with running(tmp_path, engine, Camera()) as run:
         run.until_triggers(20)
-        run.line.swap_engine(FailingEngine(engine, fails))
+        run.line.swap(Judges(FailingEngine(engine, fails)))
         run.until_triggers(60)
-        assert run.line.engine is engine
+        assert run.line.judges.engine is engine
         rows = finish(run)
     assert reasons(rows) == ["engine_error"]
 
@@ -439,7 +440,7 @@ def test_a_slower_engine_gets_a_shorter_queue(tmp_path, engine):
     slow.service_ms = 30
     with running(tmp_path, engine, Camera()) as run:
         run.until_triggers(20)
-        run.line.swap_engine(slow)
+        run.line.swap(Judges(slow))
         run.until_triggers(120)
         verdicts = [row["reason"] or row["verdict"] for row in finish(run)[40:]]
     judged = sum(verdict in ("pass", "fault") for verdict in verdicts)

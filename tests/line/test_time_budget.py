@@ -23,7 +23,7 @@ MS = st.floats(0.01, 1000)
 
 @given(MS, MS, MS, MS, MS)
 def test_no_label_can_be_passed_exactly_when_it_is_refused(image_ms, engine_ms, record_ms, max_age_ms, delay_ms):
-    budget = TimeBudget(image_ms, engine_ms, engine_ms, record_ms, max_age_ms, delay_ms)
+    budget = TimeBudget(image_ms, engine_ms, 0, engine_ms, record_ms, max_age_ms, delay_ms)
     is_judged = image_ms < max_age_ms
     is_in_time = image_ms + engine_ms + record_ms < delay_ms
     assert (budget.refusal is None) == (is_judged and is_in_time)
@@ -32,14 +32,14 @@ def test_no_label_can_be_passed_exactly_when_it_is_refused(image_ms, engine_ms, 
 
 
 def test_a_slow_label_of_a_hundred_is_a_warning():
-    budget = TimeBudget(10, 20, 95, 1, 90, 100)
+    budget = TimeBudget(10, 20, 0, 95, 1, 90, 100)
     assert budget.refusal is None
     assert "slowest of 100 labels takes 95.0 ms in the engine" in str(budget.warning)
 
 
 def test_more_labels_than_the_engine_judges_are_a_warning():
-    assert "a label comes every 10.0 ms" in str(TimeBudget(1, 12, 12, 1, 90, 100, period_ms=10).warning)
-    assert TimeBudget(1, 8, 8, 1, 90, 100, period_ms=10).warning is None
+    assert "a label comes every 10.0 ms" in str(TimeBudget(1, 12, 0, 12, 1, 90, 100, period_ms=10).warning)
+    assert TimeBudget(1, 8, 0, 8, 1, 90, 100, period_ms=10).warning is None
 
 
 def test_a_commit_is_measured_and_leaves_nothing(tmp_path):

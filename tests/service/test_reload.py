@@ -79,7 +79,7 @@ def reloaded(config: Path, image_size: tuple[int, int] | None = None, **gate: An
         reload = Reload(config, running, image_size)
         while not reload.done:
             time.sleep(0.01)
-    return reload.engine, [log["error"] for log in logs if log["event"].startswith("reload refused")]
+    return reload.judges, [log["error"] for log in logs if log["event"].startswith("reload refused")]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_whatever_a_reload_raises_the_line_goes_on(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(module, "load_engine", fail)
+    monkeypatch.setattr(module, "load_judges", fail)
     engine, (reason,) = reloaded(config)
     assert engine is None
     assert type(error).__name__ in reason
@@ -123,6 +123,6 @@ def test_a_file_that_can_not_be_read_is_refused(config: Path, text: str) -> None
         reload = Reload(config, running)
         while not reload.done:
             time.sleep(0.01)
-    assert reload.engine is None
+    assert reload.judges is None
     (reason,) = [log["error"] for log in logs if log["event"].startswith("reload refused")]
     assert str(config) in reason

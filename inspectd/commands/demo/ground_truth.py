@@ -15,10 +15,14 @@ from inspectd.camera.image_files import SUFFIXES
 from inspectd.errors import ConfigError, LineFault
 from inspectd.files.csv_file import CsvRow, read_csv
 from inspectd.files.text_file import one_line, shown
-from inspectd.part import Anomaly, Missed, Pass, VerdictWords
+from inspectd.part import Anomaly, Box, Missed, Pass, VerdictWords
 from inspectd.records.journal import open_for_reading
 
 UNKNOWN = "unknown"
+
+_WRONG_TEXTS = """
+SELECT texts.* FROM texts JOIN parts ON parts.id = texts.part WHERE texts.verdict = parts.reason ORDER BY part, field
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,16 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
+class WrongText:
+    """The text field that decided a verdict."""
+
+    field: str
+    expected: tuple[str, ...]
+    found: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One part in the journal."""
 
@@ -53,6 +67,7 @@ class Row:
     lateness_us: int | None
     image: str | None
     anomaly: Anomaly | None = None
+    text: WrongText | None = None
 
     @property
     def passed(self) -> bool:
@@ -66,8 +81,16 @@ class Row:
 
     @property
     def said(self) -> str:
-        """`label`, with the excess of an anomaly: `anomaly 1.8x`."""
-        return self.label if self.anomaly is None else f"{self.label} {self.anomaly.excess:.1f}x"
+        """`label`, with the excess of an anomaly: `anomaly 1.8x`; or with the field and what it says: `text_wrong date 24.11.2026`."""
+        if self.anomaly is not None:
+            return f"{self.label} {self.anomaly.excess:.1f}x"
+        return f"{self.label} {self.text.field} {self.text.found}".rstrip() if self.text is not None else self.label
+
+    @property
+    def place(self) -> Box | None:
+        """Where it is wrong, in px of the image: the anomaly, or the worst character of a text, or the whole field."""
+        found = self.anomaly or self.text
+        return None if found is None else found.box
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +202,10 @@ def _truth(row: CsvRow, where: str, classes: Sequence[str]) -> Truth:
 def read_rows(journal: Path) -> list[Row]:
     """All parts of a journal, oldest first. Raises JournalError if it is not a journal, sqlite3.Error if it can't be read now."""
     with closing(open_for_reading(journal)) as connection:
-        return [_row(row) for row in connection.execute("SELECT * FROM parts ORDER BY id")]
+        texts: dict[int, WrongText] = {}
+        for text in connection.execute(_WRONG_TEXTS):
+            texts.setdefault(text["part"], _text(text))
+        return [_row(row, texts.get(row["id"])) for row in connection.execute("SELECT * FROM parts ORDER BY id")]
 
 
 def compare(rows: list[Row], truth: list[Truth], pass_class: str) -> Comparison:
@@ -194,7 +220,12 @@ def compare(rows: list[Row], truth: list[Truth], pass_class: str) -> Comparison:
     return Comparison([(row, truth[row.frame_number]) for row in rows if row.frame_number < len(truth)], pass_class)
 
 
-def _row(row: sqlite3.Row) -> Row:
+def _text(row: sqlite3.Row) -> WrongText:
+    box = (row["box_left"], row["box_top"], row["box_width"], row["box_height"])
+    return WrongText(row["field"], tuple(json.loads(row["expected"])), row["found"], box)
+
+
+def _row(row: sqlite3.Row, text: WrongText | None) -> Row:
     return Row(
         part=row["id"],
         frame_number=row["frame_number"],
@@ -208,6 +239,7 @@ def _row(row: sqlite3.Row) -> Row:
         lateness_us=row["gate_lateness_us"],
         image=row["image"],
         anomaly=_anomaly(row),
+        text=text,
     )
 
 

@@ -159,7 +159,7 @@ def _show(comparison: Comparison, folder: Path, out: Path) -> None:
 
 
 def _tile(row: Row, truth: Truth, pass_class: str, folder: Path) -> Tile:
-    certainty = "" if row.certainty is None or row.anomaly is not None else f" {row.certainty:.2f}"
+    certainty = "" if row.certainty is None or row.place is not None else f" {row.certainty:.2f}"
     colour = _ORANGE if truth.label_class == pass_class else _RED
     caption = (f"{row.part}: {row.said}{certainty}", f"was {truth.fault or truth.name}")
-    return Tile(folder / truth.file, caption, colour, row.anomaly.box if row.anomaly is not None else None)
+    return Tile(folder / truth.file, caption, colour, row.place)

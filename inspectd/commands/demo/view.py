@@ -10,7 +10,7 @@ from rich.text import Text
 
 from inspectd.binomial import upper_bound
 from inspectd.commands.demo.ground_truth import Comparison, Row
-from inspectd.part import ANOMALY, MissedReason, Pass, Uncertain
+from inspectd.part import ANOMALY, TEXT_REASONS, MissedReason, Pass, Uncertain
 from inspectd.terminal import folding_table, printable
 
 _LAST_REJECTS = 8
@@ -28,7 +28,7 @@ def live_view(rows: list[Row], parts: int) -> Group:
     last = folding_table("part", "rejected as", "certainty", "trigger to verdict", min_width=46)
     for row in reversed(rejects):
         certainty = "-" if row.certainty is None else f"{row.certainty:.2f}"
-        last.add_row(str(row.part), row.said, certainty, f"{row.verdict_us / 1000:.1f} ms")
+        last.add_row(str(row.part), printable(row.said), certainty, f"{row.verdict_us / 1000:.1f} ms")
     bar = ProgressBar(total=parts, completed=min(len(rows), parts), width=46)
     return Group(bar, Text(), table, last)  # a bar does not end its line
 
@@ -41,16 +41,19 @@ def result_tables(comparison: Comparison) -> list[Table]:
 def _truth_table(comparison: Comparison) -> Table:
     by_truth = comparison.table()
     has_anomalies = any(counts[ANOMALY] for counts in by_truth.values())
-    verdicts = ("passed", "its\nclass", "other\nfault", "un-\ncertain", *([ANOMALY] if has_anomalies else []), "missed")
+    has_texts = any(counts[reason] for counts in by_truth.values() for reason in TEXT_REASONS)
+    more = [*([ANOMALY] if has_anomalies else []), *(["text"] if has_texts else [])]
+    verdicts = ("passed", "its\nclass", "other\nfault", "un-\ncertain", *more, "missed")
     # narrow: class names of 28 characters fit on one line of a terminal with 80 columns
     headers = ("what it was", "parts", *verdicts)
     table = folding_table(*headers, title="verdicts by what each label was", box=box.SIMPLE_HEAD, padding=0)
     for name, counts in by_truth.items():
         passed, its_class = counts[Pass.word], counts[name]
-        uncertain = [counts[Uncertain.word], *([counts[ANOMALY]] if has_anomalies else [])]
+        text = sum(counts[reason] for reason in TEXT_REASONS)
         missed = sum(counts[reason] for reason in MissedReason)
-        other_fault = counts.total() - passed - its_class - sum(uncertain) - missed
-        cells = (passed, its_class, other_fault, *uncertain, missed)
+        other_fault = counts.total() - passed - its_class - counts[Uncertain.word] - counts[ANOMALY] - text - missed
+        stopped = [*([counts[ANOMALY]] if has_anomalies else []), *([text] if has_texts else [])]
+        cells = (passed, its_class, other_fault, counts[Uncertain.word], *stopped, missed)
         table.add_row(name, str(counts.total()), *(str(cell or "") for cell in cells))
     return table
 

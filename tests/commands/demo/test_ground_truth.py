@@ -10,7 +10,19 @@ import pytest
 from inspectd.commands.demo.ground_truth import Comparison, Truth, compare, read_rows
 from inspectd.commands.demo.run import _show
 from inspectd.gate.outcome import Outcome
-from tests.records.test_journal import FAULT, PASS, STAGES, STOPPED, open_journal, part
+from tests.records.test_journal import (
+    FAULT,
+    NOT_EXPECTED,
+    PASS,
+    RIGHT_LOT,
+    STAGES,
+    STOPPED,
+    UNKNOWN_LOT,
+    WRONG,
+    WRONG_DATE,
+    open_journal,
+    part,
+)
 
 TRUTH = [
     Truth("good.png", "good", ""),
@@ -57,3 +69,27 @@ def test_the_page_of_rejects_frames_what_the_guard_found(comparison, tmp_path, c
     assert not yellow[:, 3 * 320 :].any()
     assert json.loads((tmp_path / "summary.json").read_text())["by_truth"]["unknown_ink"] == {"anomaly": 1}
     assert "anomaly" in capsys.readouterr().out
+
+
+def test_the_page_of_rejects_frames_the_wrong_character(tmp_path, capsys):
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    journal.append(part(0), WRONG, STAGES, [RIGHT_LOT, WRONG_DATE])
+    journal.append(part(1), NOT_EXPECTED, STAGES, [UNKNOWN_LOT])
+    journal.append(part(2), PASS, STAGES, [RIGHT_LOT])
+    journal.close()
+    rows = read_rows(path)
+    assert [row.said for row in rows] == ["text_wrong date 24.11.2026", "text_not_expected lot", "pass"]
+    assert [row.place for row in rows] == [WRONG_DATE.box, UNKNOWN_LOT.box, None]
+    truth = [Truth("date.png", "bad", "yesterday"), Truth("lot.png", "good", ""), Truth("good.png", "good", "")]
+    for entry in truth:
+        cv2.imwrite(str(tmp_path / entry.file), np.full((480, 640), 90, np.uint8))
+    comparison = compare(rows, truth, "good")
+    assert (comparison.faulty_passed, comparison.good_rejected) == (0, 1)
+    _show(comparison, tmp_path, tmp_path)
+    yellow = (cv2.imread(str(tmp_path / "rejects.png")) == (66, 228, 240)).all(axis=2)
+    for number, check in enumerate((WRONG_DATE, UNKNOWN_LOT)):
+        left, top, width, height = (side // 2 for side in check.box)
+        tile = yellow[:240, 320 * number : 320 * (number + 1)]
+        assert tile[max(top - 9, 0) : top + height + 9, max(left - 9, 0) : left + width + 9].sum() == tile.sum() > 40
+    assert "text" in capsys.readouterr().out

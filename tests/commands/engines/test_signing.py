@@ -245,7 +245,7 @@ def reloaded(config: Path) -> Any:
     reload = Reload(config, load_config(config))
     while not reload.done:
         pass
-    return reload.engine
+    return reload.judges and reload.judges.engine
 
 
 def test_check_says_whether_the_engine_is_signed(
