@@ -102,6 +102,7 @@ def parser() -> ArgumentParser:
     _add_engines(verbs)
     _add_report(verbs)
     _add_schema(verbs)
+    _add_text(verbs)
     return parser
 
 
@@ -226,3 +227,9 @@ def _schema() -> int:
 
     print(config_schema())
     return 0
+
+
+def _add_text(verbs: Verbs) -> None:
+    from inspectd.commands.text.cli import add_arguments
+
+    add_arguments(verbs.add_parser("text", help="set up the verification of the text on labels"))
