@@ -21,7 +21,7 @@ run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hard
 
 engine: $(VENV)/test.stamp  ## train and build the shipped engine again, in out/engine (WEIGHTS=file; takes long)
 	rm -rf $(ENGINE) && mkdir -p $(ENGINE)
-	$(BIN)/python tools/synthesize.py render $(ENGINE)/train --severity gross --count-per-class 2500 --seed 1
+	$(BIN)/python tools/synthesize.py render $(ENGINE)/train --severity gross --count-per-class 1500 --seed 1
 	$(BIN)/python tools/synthesize.py render $(ENGINE)/calibration --severity gross --count-per-class 800 --unknowns-per-kind 100 --seed 2
 	$(BIN)/python tools/synthesize.py render $(ENGINE)/test --severity gross --count-per-class 1000 --unknowns-per-kind 150 --seed 3
 	$(BIN)/python tools/synthesize.py render $(ENGINE)/small --severity small --count-per-class 150 --unknowns-per-kind 150 --seed 4
