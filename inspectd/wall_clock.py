@@ -1,5 +1,6 @@
 """Whether somebody has set the wall clock: it is compared with the monotonic clock, which nobody can set."""
 
+import ctypes
 import time
 from dataclasses import dataclass
 
@@ -44,3 +45,16 @@ def _ahead() -> tuple[int, int]:
     utc_ns = time.time_ns()
     t_after_ns = time.monotonic_ns()
     return utc_ns - t_after_ns, t_after_ns - t_before_ns
+
+
+def is_synchronised() -> bool:
+    """Whether something synchronises the wall clock: the kernel says so, until the clock is set or nobody has corrected it for
+    about 9 hours (adjtimex(2)). False as well if this process may not ask."""
+    return _libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) in _CLOCK_STATES
+
+
+_libc = ctypes.CDLL(None)
+_TIMEX_BYTES = 512
+"""More than `struct timex` has on any machine. Zeros ask, and change nothing."""
+_CLOCK_STATES = range(5)
+"""TIME_OK to TIME_WAIT. 5 is TIME_ERROR: not synchronised."""

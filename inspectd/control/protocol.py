@@ -1,13 +1,14 @@
 """The language of the control socket: one JSON object per line, in both directions.
 
 Request: {"version": 1, "verb": "acknowledge"}
+Or: {"version": 1, "verb": "expect", "fields": {"lot": "7481-83"}, "from": {"part": 1042}}
 Answer: {"version": 1, "ok": true, ...}, or {"version": 1, "ok": false, "error": "a sentence"} if nothing was done.
 """
 
 import json
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ValidationError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from inspectd.config_errors import sentences
 from inspectd.files.json_file import parse_json
@@ -18,7 +19,7 @@ VERSION = 1
 MAX_BYTES = 4096
 """Length of the longest request, with its line end."""
 
-Verb = Literal["status", "reload", "acknowledge"]
+Verb = Literal["status", "reload", "acknowledge", "expect", "confirm_clock"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
 
@@ -29,7 +30,35 @@ class Request(Section):
     """What the line shall do."""
 
 
-def parse(line: bytes) -> Request:
+class Begin(Section):
+    """Which label is the first one: one of the two keys."""
+
+    part: int | None = Field(default=None, ge=1, le=2**62)
+    """The part with this number. `status` shows the number of the next one."""
+    time: str | None = None
+    """The first label that is triggered at or after this time (ISO 8601)."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Begin":
+        if (self.part is None) == (self.time is None):
+            raise ValueError("must have either part or time")
+        return self
+
+
+class ExpectRequest(Section):
+    """What the next labels must say."""
+
+    verb: Literal["expect"]
+    fields: Annotated[
+        dict[str, Annotated[str, StringConstraints(min_length=1, max_length=500)] | None],
+        Field(min_length=1, max_length=20),
+    ]
+    """Per field, the value that is right; null if no value is right any more."""
+    begin: Literal["next"] | Begin = Field(default="next", alias="from")
+    """The first label that must have it. `next`: the next one that is triggered."""
+
+
+def parse(line: bytes) -> Request | ExpectRequest:
     """The request in one line. Raises ValueError that says in one line what is wrong."""
     try:
         values = parse_json(line.decode())
@@ -44,10 +73,11 @@ def parse(line: bytes) -> Request:
     version = values.pop("version")
     if type(version) is not int or version != VERSION:
         raise ValueError(f"version: {shown(version)} is not allowed: this line knows version {VERSION} only")
+    model = ExpectRequest if values.get("verb") == "expect" else Request
     try:
-        return Request.model_validate_json(json.dumps(values), strict=True)
+        return model.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise ValueError("; ".join(sentences(error, Request))) from error
+        raise ValueError("; ".join(sentences(error, model))) from error
 
 
 def answered(**values: Any) -> bytes:

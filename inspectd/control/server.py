@@ -1,7 +1,8 @@
 """The line's end of the control socket: a thread that listens, reads requests, and sends the answers.
 
 The line never waits for a client. The thread takes few clients, few bytes and little time, whatever the clients do, and it
-touches nothing of the line: the main thread takes a request when it has time, and answers it.
+touches nothing of the line: the main thread takes a request when it has time, and answers it. Only what labels must say may
+change for each label, so the thread itself passes that on.
 """
 
 import queue
@@ -9,6 +10,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,7 +20,7 @@ import structlog
 
 from inspectd.control.config import ControlConfig
 from inspectd.control.listener import Listener
-from inspectd.control.protocol import MAX_BYTES, Request, answered, parse, refused
+from inspectd.control.protocol import MAX_BYTES, ExpectRequest, Request, answered, parse, refused
 from inspectd.control.requester import Requester, may_control, requester
 from inspectd.logs import Throttle
 
@@ -33,6 +35,10 @@ _RESTS = 10
 _LOOK_S = 0.02
 _IDLE_S = 0.2
 _COMPLAIN_EVERY_S = 10.0
+
+
+Expect = Callable[[ExpectRequest, Requester], dict[str, Any]]
+"""Does what is asked for at once, and returns what the answer says. Raises ValueError if it refuses."""
 
 
 @dataclass(slots=True)
@@ -70,8 +76,11 @@ class _Ended(Exception):
 class ControlServer:
     """Listens from when it is made until the end of the `with` block."""
 
-    def __init__(self, config: ControlConfig) -> None:
-        """Raises ConfigError if there can be no socket at this path, InUseError if a process listens there."""
+    def __init__(self, config: ControlConfig, expect: Expect | None = None) -> None:
+        """`expect`: None if the line verifies no text.
+
+        Raises ConfigError if there can be no socket at this path, InUseError if a process listens there."""
+        self._expect = expect
         self._listener = Listener(config.socket)
         self._clients: list[_Client] = []
         self._requests = queue.SimpleQueue[Pending]()
@@ -113,9 +122,10 @@ class ControlServer:
     def _wait(self) -> list[socket.socket]:
         """The sockets that can be read, as soon as there is one."""
         watched = [client.channel for client in self._clients if client.pending is None]
+        has_more = any(client.pending is None and b"\n" in client.received for client in self._clients)
         if len(self._clients) < CLIENTS:
             watched.append(self._listener.channel)
-        ready, _, _ = select.select(watched, [], [], _LOOK_S if self._clients else _IDLE_S)
+        ready, _, _ = select.select(watched, [], [], 0 if has_more else _LOOK_S if self._clients else _IDLE_S)
         return ready
 
     def _turn(self, ready: list[socket.socket]) -> None:
@@ -153,12 +163,18 @@ class ControlServer:
 
     def _ask(self, client: _Client, line: bytes) -> None:
         try:
-            client.pending = Pending(parse(line), client.by)
+            request = parse(line)
+            if isinstance(request, Request):
+                client.pending = Pending(request, client.by)
+                self._requests.put(client.pending)
+                return
+            if self._expect is None:
+                raise ValueError("this line verifies no text: its config has no section 'text'")
+            said = answered(**self._expect(request, client.by))
         except ValueError as error:
-            _send(client.channel, refused(str(error)))
-            client.since_s = time.monotonic()
-            return
-        self._requests.put(client.pending)
+            said = refused(str(error))
+        _send(client.channel, said)
+        client.since_s = time.monotonic()
 
     def _admit(self) -> None:
         try:

@@ -22,6 +22,7 @@ Pixel = Annotated[int, Field(ge=0, le=100_000)]
 Size = Annotated[int, Field(ge=4, le=100_000)]
 Box = tuple[Pixel, Pixel, Size, Size]
 Symbology = Literal["data_matrix", "qr_code", "code_128", "ean_8", "ean_13"]
+_MOST_TEXTS = 200
 _GRACE_S = Field(default=0, ge=0, le=3600)
 
 
@@ -294,13 +295,24 @@ def _check_field(name: str, field: TextField | CodeField, config: TextConfig) ->
                     f"{begin}.expect.value: a GS1 template is for codes; for brackets in text write 'from: constant'"
                 )
             _check_template(begin, template, config)
-        case Constant(value=value) if field.form is not None and not field.form.matches(value):
-            raise ValueError(f"{begin}.expect.value: {value!r} does not match the field's pattern {field.pattern}")
+        case Constant(value=value):
+            if field.form is not None and not field.form.matches(value):
+                raise ValueError(f"{begin}.expect.value: {value!r} does not match the field's pattern {field.pattern}")
+            if field.kind == "code":
+                _check_content(begin, value)
         case _:
             pass
 
 
+def _check_content(begin: str, value: str) -> None:
+    try:
+        gs1.content(value)
+    except ValueError as error:
+        raise ValueError(f"{begin}.expect.value: {value!r} {error}") from error
+
+
 def _check_template(begin: str, template: Template, config: TextConfig) -> None:
+    most = 1
     for other, formats in template.fields.items():
         expect = config.fields[other].expect
         is_date = isinstance(expect, DateRule)
@@ -312,3 +324,8 @@ def _check_template(begin: str, template: Template, config: TextConfig) -> None:
                 if is_date
                 else f"{begin}.expect.value: '{other}' is not a date rule; write {{{other}}}"
             )
+        most *= 1 + 2 * expect.may_differ_by if isinstance(expect, Counter) else 2
+    if most > _MOST_TEXTS:
+        raise ValueError(
+            f"{begin}.expect.value: more than {_MOST_TEXTS} texts could be right at once; name fewer fields"
+        )

@@ -69,3 +69,22 @@ def split(template: str) -> dict[str, str] | None:
             raise ValueError(f"({ai}) has no value")
         values[ai] = value
     return values
+
+
+def content(value: str) -> str:
+    """What a code contains that shows `value`: `(01)...(10)...` is a GS1 element string, anything else stays. Raises ValueError."""
+    values = split(value)
+    if values is None:
+        return value
+    elements(found := encoded(values))
+    return found
+
+
+def normal(content: str) -> str:
+    """Without separators that change nothing: some printers end every element with one."""
+    if SEPARATOR not in content:
+        return content
+    try:
+        return encoded(elements(content))
+    except ValueError:
+        return content
