@@ -12,14 +12,17 @@ from inspectd.control.protocol import VERSION, Verb
 from inspectd.errors import ControlError, RefusedError
 
 _LONGEST_ANSWER = 1 << 20
-_WITHIN_S: dict[Verb, float] = {"status": 10, "acknowledge": 10, "reload": 300}
+_WITHIN_S: dict[Verb, float] = {"status": 10, "acknowledge": 10, "reload": 300, "expect": 10, "confirm_clock": 10}
 """How long a line may take for its answer. A reload loads an engine."""
 _AGAIN_S = 0.02
 
 
-def ask(path: Path, verb: Verb) -> dict[str, Any]:
-    """The line's answer. Raises ControlError if no line answers, RefusedError if the line refuses."""
-    request = json.dumps({"version": VERSION, "verb": verb}).encode() + b"\n"
+def ask(path: Path, verb: Verb, **more: Any) -> dict[str, Any]:
+    """The line's answer. `more`: what the request says beside its verb.
+
+    Raises ControlError if no line answers, RefusedError if the line refuses.
+    """
+    request = json.dumps({"version": VERSION, "verb": verb, **more}).encode() + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.settimeout(_WITHIN_S[verb])
         try:

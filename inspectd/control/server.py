@@ -30,6 +30,8 @@ CLIENTS = 8
 """More clients than this wait until another client has ended."""
 SILENT_S = 2.0
 """A client that sends no whole request for this long is disconnected."""
+NO_TEXT = "this line verifies no text: its config has no section 'text'"
+"""Why a request about text is refused."""
 _RESTS = 10
 """After each turn the thread rests this many times as long as the turn has kept a processor busy."""
 _LOOK_S = 0.02
@@ -76,11 +78,10 @@ class _Ended(Exception):
 class ControlServer:
     """Listens from when it is made until the end of the `with` block."""
 
-    def __init__(self, config: ControlConfig, expect: Expect | None = None) -> None:
-        """`expect`: None if the line verifies no text.
-
-        Raises ConfigError if there can be no socket at this path, InUseError if a process listens there."""
-        self._expect = expect
+    def __init__(self, config: ControlConfig) -> None:
+        """Raises ConfigError if there can be no socket at this path, InUseError if a process listens there."""
+        self.expect: Expect | None = None
+        """Set it if the line verifies text."""
         self._listener = Listener(config.socket)
         self._clients: list[_Client] = []
         self._requests = queue.SimpleQueue[Pending]()
@@ -168,9 +169,9 @@ class ControlServer:
                 client.pending = Pending(request, client.by)
                 self._requests.put(client.pending)
                 return
-            if self._expect is None:
-                raise ValueError("this line verifies no text: its config has no section 'text'")
-            said = answered(**self._expect(request, client.by))
+            if (expect := self.expect) is None:
+                raise ValueError(NO_TEXT)
+            said = answered(**expect(request, client.by))
         except ValueError as error:
             said = refused(str(error))
         _send(client.channel, said)

@@ -13,12 +13,14 @@ import structlog
 
 from inspectd.config import Config
 from inspectd.control.requester import SIGHUP, Requester
-from inspectd.control.server import ControlServer, Pending
+from inspectd.control.server import NO_TEXT, ControlServer, Pending
 from inspectd.gate.outcome import GateState
+from inspectd.line.judges import Judges
 from inspectd.line.line import Health, Line
 from inspectd.service.reload import Reload
 from inspectd.service.status import StatusLine
 from inspectd.service.systemd import Notifier
+from inspectd.text.expectation import Expectations
 
 log = structlog.get_logger()
 
@@ -70,9 +72,19 @@ class Operator:
         self._next_reload_s = 0.0
         self._waiting: Pending | None = None
         """The client who waits for the end of the reload that runs."""
+        self._expectations: Expectations | None = None
+        """What labels must say; None if the line verifies no text."""
+        self._use_texts(line.judges)
+
+    def _use_texts(self, judges: Judges) -> None:
+        self._expectations = judges.texts and judges.texts.expectations
+        if self._control is not None:
+            self._control.expect = self._expectations and self._expectations.give
 
     def beat(self, health: Health) -> None:
         """Raises LineFault if the gate is gone."""
+        if self._expectations is not None:
+            self._expectations.look()
         if self._control is not None and (pending := self._control.take()) is not None:
             self._obey(pending, health)
         if self._reload is None and self._signals.reload:
@@ -87,6 +99,11 @@ class Operator:
                 pending.answer(**self._figures(health))
             case "acknowledge":
                 pending.answer(stop=_word(self._line.acknowledge(pending.by)))
+            case "confirm_clock":
+                if self._expectations is None:
+                    pending.refuse(NO_TEXT)
+                else:
+                    pending.answer(**self._expectations.confirm_clock(pending.by))
             case "reload":
                 if self._reload is not None:
                     pending.refuse("a reload is running; ask again when it has ended")
@@ -108,6 +125,7 @@ class Operator:
     def _end_reload(self, reload: Reload) -> None:
         if reload.judges is not None:
             self._line.swap(reload.judges)
+            self._use_texts(reload.judges)
         self._notifier.ready()
         if self._waiting is not None:
             if reload.judges is None:
@@ -136,6 +154,7 @@ class Operator:
             "parts_per_minute": round(self._status.parts_per_minute()),
             "books": asdict(self._line.books.tally()),
             "images_lost": health.images_lost,
+            "text": self._expectations and self._expectations.figures(),
         }
 
 

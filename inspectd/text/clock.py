@@ -37,10 +37,9 @@ class DateClock:
         """Why the time of this part's trigger must not decide; None if it may."""
         if part.t_trigger_utc_ns < _RELEASED_NS:
             return f"the clock is wrong: it shows a time before {_RELEASED:%Y-%m-%d}"
+        if not self._is_trusted:
+            was = "is not synchronised" if self._step is None else f"was set by {self._step.seconds:+.1f} s"
+            return f"the clock {was}, and nobody has confirmed it"
         if self._step is not None and part.t_trigger_ns <= self._step.t_mono_ns:
             return "the clock was set while this label was on its way"
-        if self._is_trusted:
-            return None
-        if self._step is not None:
-            return f"the clock was set by {self._step.seconds:+.1f} s, and nobody has confirmed it"
-        return "the clock is not synchronised, and nobody has confirmed it"
+        return None

@@ -22,7 +22,7 @@ Pixel = Annotated[int, Field(ge=0, le=100_000)]
 Size = Annotated[int, Field(ge=4, le=100_000)]
 Box = tuple[Pixel, Pixel, Size, Size]
 Symbology = Literal["data_matrix", "qr_code", "code_128", "ean_8", "ean_13"]
-_MOST_TEXTS = 200
+_MOST_TEXTS = 100
 _GRACE_S = Field(default=0, ge=0, le=3600)
 
 
@@ -273,7 +273,7 @@ def _order(fields: Fields) -> list[str]:
         return [*TopologicalSorter(rests_on).static_order()]
     except CycleError as error:
         raise ValueError(
-            f"text.fields: these fields rest on each other: {', '.join(dict.fromkeys(error.args[1]))}"
+            f"text.fields: these fields rest on each other: {', '.join(sorted(set(error.args[1])))}"
         ) from error
 
 

@@ -53,10 +53,10 @@ class Expectations:
     Nothing is kept over a restart. A field whose value must be given passes nothing until it is given again.
     """
 
-    def __init__(self, config: TextConfig, next_part_id: Callable[[], int]) -> None:
-        """`next_part_id`: the number that the next label to be triggered will have."""
+    def __init__(self, config: TextConfig) -> None:
+        self.next_part_id: Callable[[], int] = lambda: 1
+        """The number that the next label to be triggered will have. The line sets it."""
         self._config = config
-        self._next_part_id = next_part_id
         self._clock = DateClock(config.clock)
         self._plans = {
             name: Plan() for name, field in config.fields.items() if isinstance(field.expect, Given | Counter)
@@ -111,9 +111,11 @@ class Expectations:
         return {"fault": before, "still": after}
 
     def look(self) -> None:
-        """Call at least once a second, also while no label comes: otherwise a clock that drifts looks like one that was set."""
+        """Call many times a second, also while no label comes: it notices when a job begins, and when the clock is set."""
         with self._lock:
             self._clock.look()
+            for plan in self._plans.values():
+                plan.notice(self.next_part_id(), time.monotonic_ns())
 
     def figures(self) -> dict[str, Any]:
         """What the next label must say, and what was given for later ones; for `inspectd control status`."""
@@ -141,7 +143,7 @@ class Expectations:
 
     def _next(self) -> Part:
         now_ns = time.monotonic_ns()
-        return Part(self._next_part_id(), 0, now_ns, time.time_ns(), now_ns)
+        return Part(self.next_part_id(), 0, now_ns, time.time_ns(), now_ns)
 
     def _of(
         self, part: Part, codes: Mapping[str, str], plans: Mapping[str, Plan], counts: Mapping[str, Count]

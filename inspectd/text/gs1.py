@@ -6,6 +6,7 @@ The FNC1 in front of the first AI is not part of the content.
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 SEPARATOR = "\x1d"
 _AI = re.compile(r"\((\d{2,4})\)")
@@ -41,6 +42,7 @@ def encoded(values: Mapping[str, str]) -> str:
     )
 
 
+@cache
 def ends_at_separator(ai: str) -> bool:
     """Raises ValueError if the AI is unknown."""
     from biip import ParseError

@@ -1,6 +1,6 @@
 """The values that were given for one field, and from which label on each one counts."""
 
-from bisect import insort
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 
 from inspectd.part import Part
@@ -27,6 +27,10 @@ class Order:
     def source(self) -> str:
         return f"given by {self.by} from {self.begin}"
 
+    def first(self, reached: Part) -> int:
+        """Number of its first label. `reached`: the first label at which it was seen to have begun."""
+        return reached.id if self.part is None else self.part
+
 
 class Plan:
     """Ask in the order of the parts. A copy may be asked about a later part."""
@@ -38,6 +42,8 @@ class Plan:
         """The one that `now` has replaced."""
         self.began_ns = 0
         """When `now` began."""
+        self._noticed: Order | None = None
+        self._noticed_ns = 0
         self._by_part: tuple[Order, ...] = ()
         self._by_time: tuple[Order, ...] = ()
 
@@ -49,24 +55,39 @@ class Plan:
         """Of several orders that begin with the same label, the one that was given last counts."""
         by_part, by_time = [*self._by_part], [*self._by_time]
         if order.part is not None:
-            insort(by_part, order, key=lambda each: each.part or 0)
+            insort(by_part, order, key=_part)
         else:
-            insort(by_time, order, key=lambda each: each.t_ns or 0)
+            insort(by_time, order, key=_t_ns)
         self._by_part, self._by_time = tuple(by_part), tuple(by_time)
+
+    def notice(self, next_part_id: int, now_ns: int) -> None:
+        """Labels up to this one have been triggered: remember when, as none of them may be asked about."""
+        begun = bisect_left(self._by_part, next_part_id, key=_part)
+        if begun and (last := self._by_part[begun - 1]) is not self._noticed:
+            self._noticed, self._noticed_ns = last, now_ns
 
     def reach(self, part: Part) -> None:
         """Begin what begins at or before this part."""
-        parts = next((n for n, each in enumerate(self._by_part) if (each.part or 0) > part.id), len(self._by_part))
-        times = next(
-            (n for n, each in enumerate(self._by_time) if (each.t_ns or 0) > part.t_trigger_ns), len(self._by_time)
-        )
+        parts = bisect_right(self._by_part, part.id, key=_part)
+        times = bisect_right(self._by_time, part.t_trigger_ns, key=_t_ns)
         if not parts and not times:
             return
-        begun = sorted(
-            (*self._by_part[:parts], *self._by_time[:times]),
-            key=lambda each: part.id if each.part is None else each.part,
-        )
+        begun = sorted([*self._by_part[:parts], *self._by_time[:times]], key=lambda order: order.first(part))
         self._by_part, self._by_time = self._by_part[parts:], self._by_time[times:]
-        self.before = begun[-2] if len(begun) > 1 else self.now
-        self.now = begun[-1]
-        self.began_ns = part.t_trigger_ns if self.now.t_ns is None else self.now.t_ns
+        last = begun[-1]
+        replaced = [order for order in begun if order.first(part) < last.first(part)]  # the others never counted
+        self.before, self.now = replaced[-1] if replaced else self.now, last
+        if last.t_ns is not None:
+            self.began_ns = last.t_ns
+        elif last is self._noticed:
+            self.began_ns = min(self._noticed_ns, part.t_trigger_ns)
+        else:
+            self.began_ns = part.t_trigger_ns
+
+
+def _part(order: Order) -> int:
+    return order.part or 0
+
+
+def _t_ns(order: Order) -> int:
+    return order.t_ns or 0

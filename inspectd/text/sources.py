@@ -88,7 +88,11 @@ def narrowed(expect: Composed, content: str, known: Mapping[str, Known]) -> dict
 
     Nothing, if the content is not right."""
     needed = list(expect.template.fields)
-    right = [values for values in _combinations(needed, known) if expect.template.filled(values) == gs1.normal(content)]
+    possible = _combinations(needed, known)
+    if len(possible) == 1:
+        return {}
+    content = gs1.normal(content)
+    right = [values for values in possible if expect.template.filled(values) == content]
     if not right:
         return {}
     return {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inspectd.control.protocol import VERBS, VERSION, answered, parse, refused
+from inspectd.control.protocol import VERBS, VERSION, Begin, ExpectRequest, answered, parse, refused
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -17,10 +17,29 @@ _NEARLY = st.fixed_dictionaries(
     {},
     optional={
         "version": st.sampled_from([VERSION, True, 1.0, 2, "1", None]),
-        "verb": st.sampled_from([*VERBS, "STATUS", "expect", "", None]) | _JSON,
+        "verb": st.sampled_from([*VERBS, "STATUS", "", None]) | _JSON,
+        "fields": st.dictionaries(
+            st.sampled_from(["lot", "", "x" * 40]), st.sampled_from(["A", "", None, 7]), max_size=2
+        )
+        | _JSON,
+        "from": st.sampled_from(
+            ["next", "now", {"part": 7}, {"part": 0}, {"time": "now"}, {"part": 7, "time": "x"}, {}]
+        )
+        | _JSON,
         "more": _JSON,
     },
 )
+
+
+@pytest.mark.parametrize("begin", ["next", {"part": 1042}, {"time": "2026-11-28T06:00+01:00"}])
+def test_an_expectation_is_a_request(begin):
+    line = {"version": 1, "verb": "expect", "fields": {"lot": "7481-83", "serial": None}, "from": begin}
+    found = parse(json.dumps(line).encode())
+    assert isinstance(found, ExpectRequest)
+    assert found.fields == {"lot": "7481-83", "serial": None}
+    assert found.begin == (begin if begin == "next" else Begin(**begin))
+    del line["from"]
+    assert parse(json.dumps(line).encode()).begin == "next"
 
 
 def refusal(line: bytes) -> str | None:
@@ -32,7 +51,10 @@ def refusal(line: bytes) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("verb", VERBS)
+_PLAIN = [verb for verb in VERBS if verb != "expect"]
+
+
+@pytest.mark.parametrize("verb", _PLAIN)
 def test_each_verb_is_a_request(verb):
     assert parse(json.dumps({"version": 1, "verb": verb}).encode()).verb == verb
     assert parse(b'  { "verb" : "%s", "version" : 1 }\r' % verb.encode()).verb == verb
@@ -41,6 +63,20 @@ def test_each_verb_is_a_request(verb):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        (b'{"version": 1, "verb": "expect"}', "fields: missing"),
+        (b'{"version": 1, "verb": "expect", "fields": {}}', "fields: {} is not allowed"),
+        (b'{"version": 1, "verb": "expect", "fields": {"lot": 7}}', "fields.lot: 7 is not allowed: must be text"),
+        (b'{"version": 1, "verb": "expect", "fields": {"lot": ""}}', "fields.lot: '' is not allowed"),
+        (
+            b'{"version": 1, "verb": "expect", "fields": {"lot": "A"}, "from": "now"}',
+            "from: 'now' is not allowed: must be 'next'",
+        ),
+        (
+            b'{"version": 1, "verb": "expect", "fields": {"lot": "A"}, "from": {"part": true}}',
+            "from.part: True is not allowed",
+        ),
+        (b'{"version": 1, "verb": "expect", "fields": {"lot": "A"}, "from": {}}', "must have either part or time"),
+        (b'{"version": 1, "verb": "status", "fields": {"lot": "A"}}', "fields: unknown key"),
         (b"", "not valid JSON"),
         (b"status", "not valid JSON"),
         (b"[]", "must be a JSON object"),
@@ -81,7 +117,10 @@ def test_any_line_is_a_request_or_is_refused_in_one_line(line):
     found = refusal(line)
     if found is None:
         values = json.loads(line)
-        assert values == {"version": 1, "verb": values["verb"]}
+        if values["verb"] == "expect":
+            assert values.keys() <= {"version", "verb", "fields", "from"}
+        else:
+            assert values == {"version": 1, "verb": values["verb"]}
         assert type(values["version"]) is int
         assert values["verb"] in VERBS
     else:

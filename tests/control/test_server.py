@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -25,7 +26,8 @@ from structlog.testing import capture_logs
 
 from inspectd.control import server as module
 from inspectd.control.config import ControlConfig
-from inspectd.control.protocol import MAX_BYTES
+from inspectd.control.protocol import MAX_BYTES, ExpectRequest
+from inspectd.control.requester import Requester
 from inspectd.control.server import CLIENTS, ControlServer
 from inspectd.errors import ConfigError, InUseError
 from tests.control.clients import STATUS, answer, as_user, connected
@@ -71,6 +73,43 @@ def test_a_request_is_answered_and_its_sender_is_known(line):
         client.sendall(STATUS)
         assert answer(client) == {"version": 1, "ok": True, "number": 1}
     assert line.taken == [("status", pwd.getpwuid(os.getuid()).pw_name, os.getuid(), os.getpid())]
+
+
+EXPECT = b'{"version": 1, "verb": "expect", "fields": {"lot": "A"}, "from": "next"}\n'
+
+
+def test_a_line_without_text_expects_nothing(line):
+    with connected(line.path) as client:
+        client.sendall(EXPECT)
+        assert answer(client)["error"] == "this line verifies no text: its config has no section 'text'"
+
+
+def test_an_expectation_does_not_wait_for_a_busy_line(line):
+    """Per-label values come 100 times a second; the main thread takes one request per beat."""
+    given: list[tuple[str | None, str]] = []
+
+    def expect(request: ExpectRequest, by: Requester) -> dict[str, Any]:
+        if request.fields["lot"] == "WRONG":
+            raise ValueError("fields.lot: 'WRONG' is not allowed")
+        given.append((request.fields["lot"], by.user))
+        return {"from": "part 7"}
+
+    line.server.expect = expect
+    line.is_busy = True
+    with connected(line.path) as client:
+        begin_s = time.monotonic()
+        for number in range(50):
+            client.sendall(EXPECT.replace(b"A", b"L%d" % number))
+            assert answer(client) == {"version": 1, "ok": True, "from": "part 7"}
+        one_by_one_s = time.monotonic() - begin_s
+        client.sendall(EXPECT * 20)
+        assert [answer(client)["ok"] for _ in range(20)] == [True] * 20
+        client.sendall(EXPECT.replace(b"A", b"WRONG"))
+        assert answer(client)["error"] == "fields.lot: 'WRONG' is not allowed"
+    me = pwd.getpwuid(os.getuid()).pw_name
+    assert given == [*((f"L{number}", me) for number in range(50)), *([("A", me)] * 20)]
+    assert one_by_one_s < 2
+    assert line.taken == []
 
 
 def test_several_requests_on_one_connection_are_answered_in_turn(line):
