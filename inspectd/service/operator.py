@@ -77,9 +77,9 @@ class Operator:
         self._use_texts(line.judges)
 
     def _use_texts(self, judges: Judges) -> None:
-        self._expectations = judges.texts and judges.texts.expectations
+        self._expectations = None if judges.texts is None else judges.texts.expectations
         if self._control is not None:
-            self._control.expect = self._expectations and self._expectations.give
+            self._control.expect = None if self._expectations is None else self._expectations.give
 
     def beat(self, health: Health) -> None:
         """Raises LineFault if the gate is gone."""
@@ -154,7 +154,7 @@ class Operator:
             "parts_per_minute": round(self._status.parts_per_minute()),
             "books": asdict(self._line.books.tally()),
             "images_lost": health.images_lost,
-            "text": self._expectations and self._expectations.figures(),
+            "text": None if self._expectations is None else self._expectations.figures(),
         }
 
 
