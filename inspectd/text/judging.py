@@ -170,7 +170,7 @@ class Judge:
 
     def _first_difference(self, text: str, spelled: list[int], read: list[int]) -> tuple[int, str, str] | None:
         seen = list(self._text(read))
-        if len(read) == len(spelled):  # the other one of a pair that counts as equal is no difference
+        if len(read) == len(spelled):  # the other one of a pair that counts as equal is not a difference
             seen = [
                 text[index] if character in self._prints(spelled[index]) else character
                 for index, character in enumerate(seen)
