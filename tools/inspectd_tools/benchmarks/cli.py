@@ -1,7 +1,7 @@
 """Measure times on this machine, with the real daemon and real devices. Compare figures only within one run.
 
-`line` prints three tables: a busy line with the emulated Basler camera compared with the engine alone, and with its rejector
-on a Modbus PLC; a rate that rises until parts are missed; and a sparse line. `memory` watches the memory of the daemon for ten
+`line` prints four tables: what a label costs with and without the guard; a busy line with the emulated Basler camera compared with
+the engine alone, and with its rejector on a Modbus PLC; a rate that rises until parts are missed; and a sparse line. `memory` watches the memory of the daemon for ten
 minutes. `soak` runs the daemon for fifteen minutes while reports are read: parts, misses, memory, and the journal's log.
 `train` compares the DUQ training step with a straightforward one. `engines` runs one network on every runtime. `compose`
 examines composed photos: labels found, ink left, whether a classifier recognises them, images/s.

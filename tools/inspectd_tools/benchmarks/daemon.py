@@ -73,10 +73,14 @@ class Bench:
             cv2.imwrite(str(png.with_suffix(".bmp")), to_grey(read_photo(png)))
             png.unlink()
 
+    @property
+    def photos(self) -> list[Path]:
+        return sorted(self.images.glob("*.bmp"))
+
     def bare_engine_ms(self, runs: int = 1000) -> tuple[list[float], list[float]]:
         """p50 and p99 of inference alone, and of preprocessing alone, in this process."""
         engine = load_engine(load_bundle(self.engine), InferenceConfig(threads=self.threads))
-        images = [to_grey(read_photo(path)) for path in sorted(self.images.glob("*.bmp"))[:50]]
+        images = [to_grey(read_photo(path)) for path in self.photos[:50]]
         photos, batches = cycle(images), cycle([engine.preprocess(image) for image in images])
         steps = {
             "infer": lambda: engine.infer(next(batches)),
@@ -136,6 +140,12 @@ class Bench:
     def replay(self, rate_hz: float) -> dict[str, Any]:
         """Photos from files. Only these can overload the line: the emulator accepts no trigger before it is ready."""
         return {"kind": "replay", "source": str(self.images), "rate_hz": rate_hz, "forever": True}
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def _wait(daemon: subprocess.Popen[bytes], seconds: float, folder: Path, parts: int) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,18 @@ from rich.text import Text
 
 from inspectd.part import Missed
 from inspectd.terminal import console, track
-from inspectd_tools.benchmarks.daemon import Bench, Run
+from inspectd_tools.benchmarks.cost import cost_table, measure_cost
+from inspectd_tools.benchmarks.daemon import Bench, Run, rss_mb
 from inspectd_tools.plc.modbus_plc import ModbusPlc
 
+_COST_RUNS = 500
 _STAGES = ("acquire_us", "queue_us", "preprocess_us", "infer_us", "guard_us", "record_us")
 
 
 def measure_line(bench: Bench, rate_hz: float, seconds: float, sparse_parts: int) -> dict[str, Any]:
     screen = console()
+    costs = measure_cost(bench.engine, bench.photos, bench.threads, _COST_RUNS)
+    screen.print(cost_table(costs, bench.threads))
     bare, preprocess = bench.bare_engine_ms()
     busy = bench.run(bench.emulator(rate_hz), seconds)
     with ModbusPlc(bench.folder / "coils.csv") as plc:
@@ -27,6 +32,7 @@ def measure_line(bench: Bench, rate_hz: float, seconds: float, sparse_parts: int
     overload = {rate: bench.run(bench.replay(rate), 8) for rate in (100, 200, 300, 400, 600, 800)}
     screen.print(_overload_table(overload))
     figures: dict[str, Any] = {
+        "cost": {name: asdict(cost) for name, cost in costs.items()},
         "bare_engine_ms": {"p50": bare[0], "p99": bare[1]},
         "busy": _summary(busy),
         "modbus": _summary(modbus),
@@ -116,12 +122,6 @@ def measure_memory(bench: Bench, rate_hz: float, minutes: float) -> dict[str, An
         table.add_row(f"{sample['minute']:.0f}", f"{sample['line_mb']:.1f}", f"{sample['gate_mb']:.1f}")
     console().print(table)
     return {"memory": samples}
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def _cells(values: list[float]) -> list[str]:

@@ -15,8 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from inspectd.records.journal import open_for_reading
-from inspectd_tools.benchmarks.daemon import Bench
-from inspectd_tools.benchmarks.line import rss_mb
+from inspectd_tools.benchmarks.daemon import Bench, rss_mb
 
 _REPORTS: tuple[list[str], ...] = (["--json"], ["--csv"], [])
 _SAMPLE_EVERY_S = 5.0
