@@ -141,6 +141,18 @@ def test_yesterday_and_the_swapped_date_are_what_they_say():
     assert wrong_fields("swapped_date", replace(right, made=date(2026, 3, 3)), rng)["date"] == "03-03-2026"
 
 
+@pytest.mark.parametrize("font", sorted({font for style in STYLES.values() for font in style.fonts}))
+def test_no_font_prints_a_wrong_text_like_the_right_one(font):
+    """`dots` has one form for O and Q."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        right = random_text(rng)
+        wrong = wrong_fields("wrong_character", right, rng)
+        *lines, code = wrong.values()
+        inks = [printing.draw_print(lines, code, font).ink, printing.draw_print(right.lines, right.code, font).ink]
+        assert np.abs(inks[0] - inks[1]).sum() > 10
+
+
 def without_one_character(text: str) -> set[str]:
     return {text[:index] + text[index + 1 :] for index in range(len(text))}
 

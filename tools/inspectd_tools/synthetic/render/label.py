@@ -93,6 +93,8 @@ class Sample:
     fault: Fault
     polygon: NDArray[np.float32]
     """(4, 2) corners of the label box in px: top left, top right, bottom right, bottom left."""
+    code: printing.Area
+    """Place of the Data Matrix in the label box, in px of it."""
     fault_mask: NDArray[np.uint8]
     """(480, 640), 255 where the fault is visible."""
     ink: NDArray[np.uint8]
@@ -141,6 +143,7 @@ def render(
         kind=kind if kind in UNKNOWNS else "",
         fault=draft.fault,
         polygon=corners(np.vstack([pose, [0, 0, 1]]) @ draft.placement),
+        code=draft.print.code,
         fault_mask=cv2.warpAffine(draft.mask, pose, (WIDTH_PX, HEIGHT_PX), flags=cv2.INTER_NEAREST),
         ink=cv2.warpAffine((draft.ink * 255).astype(np.uint8), pose, (WIDTH_PX, HEIGHT_PX)),
         text={} if kind in _NO_PRINT else draft.text,

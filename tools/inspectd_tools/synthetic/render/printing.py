@@ -39,6 +39,8 @@ class Print:
     """(HEIGHT_PX, WIDTH_PX), coverage 0..1."""
     lines: tuple[tuple[str, Area], ...]
     """Text and place of each line."""
+    code: Area
+    """Place of the Data Matrix."""
     font: str
 
     def characters(self) -> list[tuple[str, Area]]:
@@ -76,8 +78,9 @@ def draw_print(lines: Sequence[str], code: str, font: str) -> Print:
         _put(ink, line, left, top)
         areas.append((text, Area(left, top, line.shape[1], line.shape[0])))
     matrix = _data_matrix(code)
-    _put(ink, matrix, WIDTH_PX - matrix.shape[1], 84)
-    return Print(ink, tuple(areas), font)
+    place = Area(WIDTH_PX - matrix.shape[1], 84, *matrix.shape[::-1])
+    _put(ink, matrix, place.left, place.top)
+    return Print(ink, tuple(areas), place, font)
 
 
 def _put(ink: Ink, stamp: Ink, left: int, top: int) -> None:

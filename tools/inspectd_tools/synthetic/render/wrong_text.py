@@ -44,7 +44,7 @@ _ALIKE: Final = {
         "H": "NM",
         "K": "XR",
         "L": "IE",
-        "O": "QCD",
+        "O": "CD",
         "T": "IY",
     },
 }
