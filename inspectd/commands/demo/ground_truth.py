@@ -4,9 +4,9 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,14 @@ import numpy as np
 from inspectd.camera.image_files import SUFFIXES
 from inspectd.errors import ConfigError, LineFault
 from inspectd.files.csv_file import CsvRow, read_csv
+from inspectd.files.json_file import parse_json
 from inspectd.files.text_file import one_line, shown
 from inspectd.part import Anomaly, Box, Missed, Pass, VerdictWords
 from inspectd.records.journal import open_for_reading
 
 UNKNOWN = "unknown"
+WRONG_TEXT = "fail_label_date"
+"""The class of labels that are printed well but say something wrong. No engine has it; only the text shows the fault."""
 
 _WRONG_TEXTS = """
 SELECT texts.* FROM texts JOIN parts ON parts.id = texts.part WHERE texts.verdict = parts.reason ORDER BY part, field
@@ -27,13 +30,15 @@ SELECT texts.* FROM texts JOIN parts ON parts.id = texts.part WHERE texts.verdic
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One row of `truth.csv`. `label_class` is a class of the engine or `unknown`; `kind` is the kind of unknown."""
+    """One row of `truth.csv`. `label_class` is a class of the engine, WRONG_TEXT or `unknown`; `kind` is the kind of unknown."""
 
     file: str
     label_class: str
     kind: str
     fault: str = ""
     """Kind and size of the fault, such as `character 21 px`, where the table says them."""
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """Field -> what the label should say, where the table says it."""
 
     @property
     def name(self) -> str:
@@ -102,11 +107,19 @@ class Comparison:
 
     @property
     def faulty_passed(self) -> int:
-        return sum(row.passed for row, truth in self.judged if truth.label_class not in (self.pass_class, UNKNOWN))
+        return sum(row.passed for row, truth in self.judged if truth.label_class not in self._apart)
 
     @property
     def faulty(self) -> int:
-        return sum(truth.label_class not in (self.pass_class, UNKNOWN) for _, truth in self.judged)
+        return sum(truth.label_class not in self._apart for _, truth in self.judged)
+
+    @property
+    def wrong_text_passed(self) -> int:
+        return sum(row.passed for row, truth in self.judged if truth.label_class == WRONG_TEXT)
+
+    @property
+    def wrong_text(self) -> int:
+        return sum(truth.label_class == WRONG_TEXT for _, truth in self.judged)
 
     @property
     def unknown_passed(self) -> int:
@@ -127,6 +140,11 @@ class Comparison:
     @property
     def missed(self) -> int:
         return sum(row.verdict == Missed.word for row, _ in self.judged)
+
+    @property
+    def _apart(self) -> tuple[str, ...]:
+        """Classes that do not count as faulty prints."""
+        return self.pass_class, WRONG_TEXT, UNKNOWN
 
     def table(self) -> dict[str, Counter[str]]:
         """True class or kind of unknown -> number of labels per verdict."""
@@ -158,6 +176,8 @@ class Comparison:
             "parts": len(self.judged),
             "faulty": self.faulty,
             "faulty_passed": self.faulty_passed,
+            "wrong_text": self.wrong_text,
+            "wrong_text_passed": self.wrong_text_passed,
             "unknown": self.unknown,
             "unknown_passed": self.unknown_passed,
             "good": self.good,
@@ -196,7 +216,18 @@ def _truth(row: CsvRow, where: str, classes: Sequence[str]) -> Truth:
     if label_class not in (*classes, UNKNOWN):
         raise ConfigError(f"{where}: class: {shown(label_class)} must be one of {', '.join((*classes, UNKNOWN))}")
     fault = " ".join(row.cells[column] for column in ("fault", "size", "unit") if row.cells.get(column))
-    return Truth(file, label_class, row.cells.get("kind", ""), fault)
+    return Truth(file, label_class, row.cells.get("kind", ""), fault, _expected(row, where))
+
+
+def _expected(row: CsvRow, where: str) -> dict[str, str]:
+    text = row.cells.get("expected", "")
+    try:
+        values = parse_json(text) if text else {}
+    except ValueError as error:
+        raise ConfigError(f"{where}: expected: is not valid JSON: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise ConfigError(f"{where}: expected: {shown(values)} must be a JSON object of texts")
+    return values
 
 
 def read_rows(journal: Path) -> list[Row]:

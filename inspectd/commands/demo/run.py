@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from rich.live import Live
 from inspectd.camera import CameraConfig
 from inspectd.camera.image_files import list_photos
 from inspectd.camera.pylon.camera import PylonConfig
-from inspectd.commands.demo.ground_truth import Comparison, Row, Truth, compare, read_rows, read_truth
+from inspectd.commands.demo.ground_truth import WRONG_TEXT, Comparison, Row, Truth, compare, read_rows, read_truth
+from inspectd.commands.demo.printer import Printer, jobs_of
 from inspectd.commands.demo.view import live_view, result_tables
 from inspectd.config import load_config
 from inspectd.contact_sheet import Tile, write_contact_sheet
@@ -24,7 +26,9 @@ from inspectd.errors import ConfigError, JournalError, LineFault
 from inspectd.files.yaml_file import dump_yaml, read_yaml
 from inspectd.inference import load_bundle
 from inspectd.part import MissedReason
+from inspectd.records.archive_folder import highest_part_id
 from inspectd.terminal import console
+from inspectd.text.config import Given, TextConfig
 
 _POLL_S = 0.25
 _SILENCE_S = 30.0
@@ -37,11 +41,13 @@ def run(config_path: Path, folder: Path, out: Path) -> int:
     """Run the line of `config_path` on the images that `folder`/truth.csv lists, in the order of their names, and compare.
 
     Writes `line.yaml`, links to the images, the journal, the archive, `summary.json` and `rejects.png` to `out`.
-    Returns 1 if a faulty label was passed. Raises ConfigError if the folder has no truth, LineFault if the daemon fails or if
-    it is not known which image a part showed.
+    If the line verifies texts that must be given to it, it is told what the truth expects, as the printer's controller would.
+    Returns 1 if a faulty label or a wrong text was passed. Raises ConfigError if the folder has no truth, LineFault if the
+    daemon fails or if it is not known which image a part showed.
     """
-    manifest = load_bundle(load_config(config_path).engine).manifest
-    truth = read_truth(folder, manifest.classes)
+    config = load_config(config_path)
+    manifest = load_bundle(config.engine).manifest
+    truth = read_truth(folder, (*manifest.classes, *([WRONG_TEXT] if config.text else [])))
     journal = out / "journal.sqlite"
     if journal.exists():
         raise ConfigError(f"{journal}: is from an earlier run; remove {out} or give another --out")
@@ -51,13 +57,20 @@ def run(config_path: Path, folder: Path, out: Path) -> int:
             f"inspectd: {len(others)} photo(s) are not in truth.csv and are not used, for example {others[0]}",
             file=sys.stderr,
         )
-    line = _place(config_path, _link(folder, truth, out / "images"), out)
-    _inspect(line, journal, len(truth))
+    jobs = [] if config.text is None else jobs_of(truth, _given(config.text), highest_part_id(out / "archive") + 1)
+    with tempfile.TemporaryDirectory(prefix="inspectd-demo-") as sockets:  # the path of a socket must be short
+        socket = Path(sockets) / "control.sock"
+        line = _place(config_path, _link(folder, truth, out / "images"), socket, out)
+        _inspect(line, journal, len(truth), Printer(socket, jobs))
     rows = read_rows(journal)
     _refuse_new_begin(rows, load_config(line).camera)
     comparison = compare(rows, truth, manifest.pass_class)
     _show(comparison, folder, out)
-    return int(comparison.faulty_passed > 0)
+    return int(comparison.faulty_passed > 0 or comparison.wrong_text_passed > 0)
+
+
+def _given(text: TextConfig) -> list[str]:
+    return [name for name, field in text.fields.items() if isinstance(field.expect, Given)]
 
 
 def _link(folder: Path, truth: list[Truth], links: Path) -> Path:
@@ -84,8 +97,8 @@ def _refuse_new_begin(rows: list[Row], camera: CameraConfig) -> None:
                 )
 
 
-def _place(config_path: Path, folder: Path, out: Path) -> Path:
-    """Write a copy of the line config with other paths for images, journal and archive. Raises ConfigError."""
+def _place(config_path: Path, folder: Path, socket: Path, out: Path) -> Path:
+    """Write a copy of the line config with other paths for images, socket, journal and archive. Raises ConfigError."""
     values = read_yaml(config_path, "'camera' and 'gate'")
     if values["camera"]["kind"] == "replay":
         values["camera"] |= {"source": str(folder.resolve()), "forever": False}
@@ -96,6 +109,9 @@ def _place(config_path: Path, folder: Path, out: Path) -> Path:
             f"{config_path}: camera: can't play a folder; use 'kind: replay', or 'kind: pylon' with 'emulated'"
         )
     values["engine"] = str((config_path.parent / values["engine"]).resolve())
+    if (values.get("text") or {}).get("reader"):
+        values["text"]["reader"] = str((config_path.parent / values["text"]["reader"]).resolve())
+    values["control"] = {"socket": str(socket)}
     values["gate"]["output"]["record"] = str(out.resolve() / "output.jsonl")
     values["journal"]["path"] = str(out.resolve() / "journal.sqlite")
     values["archive"] = {**(values.get("archive") or {}), "folder": str(out.resolve() / "archive")}
@@ -105,12 +121,13 @@ def _place(config_path: Path, folder: Path, out: Path) -> Path:
     return line
 
 
-def _inspect(line: Path, journal: Path, parts: int) -> None:
+def _inspect(line: Path, journal: Path, parts: int, printer: Printer) -> None:
     log = line.with_name("daemon.log")
     with log.open("wb") as stream:
         daemon = subprocess.Popen([sys.executable, "-m", "inspectd", "run", "--config", str(line)], stderr=stream)
         try:
-            _watch(daemon, journal, parts)
+            printer.begin(lambda: daemon.poll() is None, _SILENCE_S)
+            _watch(daemon, journal, parts, printer)
         finally:
             daemon.send_signal(signal.SIGTERM)
             code = daemon.wait(timeout=30)
@@ -118,14 +135,16 @@ def _inspect(line: Path, journal: Path, parts: int) -> None:
         raise LineFault(f"the daemon ended with exit code {code}; see its log {log}")
 
 
-def _watch(daemon: subprocess.Popen[bytes], journal: Path, parts: int) -> None:
-    """Return when the daemon has judged `parts` parts or has ended. Raises LineFault if it records nothing."""
+def _watch(daemon: subprocess.Popen[bytes], journal: Path, parts: int, printer: Printer) -> None:
+    """Announce each job before it begins. Return when the daemon has judged `parts` parts or has ended. Raises LineFault if it records nothing."""
     judged, since = 0, time.monotonic()
     screen = console()
     with Live(live_view([], parts), console=screen, refresh_per_second=4, transient=not screen.is_terminal) as live:
         while daemon.poll() is None:
             rows = _rows_so_far(journal)
             live.update(live_view(rows, parts))
+            if rows:
+                printer.announce(rows[-1].part + 1)
             if len(rows) >= parts:
                 return
             if len(rows) > judged:

@@ -60,8 +60,10 @@ def _truth_table(comparison: Comparison) -> Table:
 
 def _rates(comparison: Comparison) -> Table:
     table = folding_table("", "labels", "of", "share", "at most\n(one-sided 95 %)")
+    wrong_text = ("wrong texts passed", comparison.wrong_text_passed, comparison.wrong_text)
     for name, errors, n in (
         ("false accepts: faulty labels passed", comparison.faulty_passed, comparison.faulty),
+        *([wrong_text] if comparison.wrong_text else []),
         ("unknown labels passed", comparison.unknown_passed, comparison.unknown),
         ("false rejects: good labels rejected", comparison.good_rejected, comparison.good),
         ("missed: no inspection, rejected", comparison.missed, len(comparison.judged)),
