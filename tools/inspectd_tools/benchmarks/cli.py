@@ -4,7 +4,8 @@
 the engine alone, and with its rejector on a Modbus PLC; a rate that rises until parts are missed; and a sparse line. `memory` watches the memory of the daemon for ten
 minutes. `soak` runs the daemon for fifteen minutes while reports are read: parts, misses, memory, and the journal's log.
 `train` compares the DUQ training step with a straightforward one. `engines` runs one network on every runtime. `compose`
-examines composed photos: labels found, ink left, whether a classifier recognises them, images/s.
+examines composed photos: labels found, ink left, whether a classifier recognises them, images/s. `wrong-text` counts the
+wrong texts that a line lets pass.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from rich.table import Table
 from inspectd.shipped import shipped
 from inspectd.terminal import console
 from inspectd_tools.changes import add_set_option
-from inspectd_tools.cli import Verbs, add_verb, exit_code, new_parser, positive
+from inspectd_tools.cli import Verbs, add_verb, exit_code, new_parser, not_negative, positive
 
 if TYPE_CHECKING:
     from inspectd_tools.benchmarks.daemon import Bench
@@ -37,7 +38,8 @@ examples:
   python tools/benchmark.py train
   python tools/benchmark.py engines --backbone MobileNetV2 --runs 50
   python tools/benchmark.py engines --run runs/tiles --data tiles.csv
-  python tools/benchmark.py compose --weights mobilenet_v2-imagenet-features.safetensors"""
+  python tools/benchmark.py compose --weights mobilenet_v2-imagenet-features.safetensors
+  python tools/benchmark.py wrong-text --good 1000 --wrong 2000 --disagreeing 1000 --damaged 1000"""
 
 # Each verb imports only what it measures: otherwise every composing process would load the camera SDK and two runtimes.
 
@@ -159,6 +161,26 @@ class ComposeOptions:
         return figures
 
 
+@dataclass(frozen=True, slots=True)
+class WrongTextOptions:
+    config: Path
+    good: int
+    wrong: int
+    disagreeing: int
+    damaged: int
+    seed: int
+    json: Path | None
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.wrong_text import Counts, measure
+
+        counts = Counts(self.good, self.wrong, self.disagreeing, self.damaged)
+        tables, figures = measure(self.config, counts, self.seed)
+        for table in tables:
+            console().print(table)
+        return figures
+
+
 def parser() -> argparse.ArgumentParser:
     program = new_parser(__doc__, _EPILOG)
     verbs = program.add_subparsers(required=True, metavar="VERB")
@@ -166,6 +188,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(verbs)
     _add_engines(verbs)
     _add_compose(verbs)
+    _add_wrong_text(verbs)
     for verb in verbs.choices.values():
         verb.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return program
@@ -181,7 +204,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(
-    options: LineOptions | MemoryOptions | SoakOptions | TrainOptions | EnginesOptions | ComposeOptions,
+    options: LineOptions
+    | MemoryOptions
+    | SoakOptions
+    | TrainOptions
+    | EnginesOptions
+    | ComposeOptions
+    | WrongTextOptions,
 ) -> None:
     figures = options.measure()
     if options.json:
@@ -261,6 +290,28 @@ def _add_compose(verbs: Verbs) -> None:
         "--weights", type=Path, help="weights of MobileNetV2 (safetensors) for the classifier; default: no classifier"
     )
     compose.set_defaults(options=ComposeOptions)
+
+
+def _add_wrong_text(verbs: Verbs) -> None:
+    verb = add_verb(verbs, "wrong-text", "wrong texts and damaged codes on rendered labels: how many pass")
+    verb.add_argument(
+        "--config",
+        type=Path,
+        default=shipped("config/demo.yaml"),
+        help="a line that verifies texts; default: the shipped demo line",
+    )
+    verb.add_argument("--good", type=not_negative, default=300, metavar="N", help="good labels; default: 300")
+    verb.add_argument("--wrong", type=not_negative, default=300, metavar="N", help="wrong texts; default: 300")
+    verb.add_argument(
+        "--disagreeing",
+        type=not_negative,
+        default=100,
+        metavar="N",
+        help="codes that contradict the text; default: 100",
+    )
+    verb.add_argument("--damaged", type=not_negative, default=100, metavar="N", help="damaged codes; default: 100")
+    verb.add_argument("--seed", type=not_negative, default=0, help="default: 0")
+    verb.set_defaults(options=WrongTextOptions)
 
 
 if __name__ == "__main__":
