@@ -91,7 +91,7 @@ def test_blocks_that_can_run_do(page: list[Block], tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     for path in (ROOT / "config").glob("*.yaml"):  # relative paths in them start at their folder
         (tmp_path / "config" / path.name).write_text(path.read_text())
-    shutil.copytree(ROOT / "engines" / "filter-label", tmp_path / "engines" / "filter-label")
+    shutil.copytree(ROOT / "engines", tmp_path / "engines")
     (tmp_path / "weights.safetensors").symlink_to(_WEIGHTS)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
