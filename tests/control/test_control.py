@@ -180,6 +180,7 @@ path, end_s = sys.argv[1], time.monotonic() + float(sys.argv[2])
 random.seed(int(sys.argv[3]))
 LINES = [b'{"version": 1, "verb": "status"}\\n', b'{"version": 1, "verb": "acknowledge"}\\n', b'{"version": 1, "verb": "reload"}\\n',
     b"x" * (1 << 20), b"\\0" * 5000 + b"\\n", b"\\xff\\xfe\\n", b"[" * 4000 + b"\\n", b'{"version": 1, "ver', b"\\n" * 4000,
+    b'{"version": 1, "verb": "expect", "fields": {"lot": "A"}}\\n', b'{"version": 1, "verb": "expect", "fields": {"lot"',
     b'{"version": 2, "verb": "status"}\\n', b'{"version": 1, "verb": "status", "verb": "reload"}\\n', b""]
 kept = []
 while time.monotonic() < end_s:
