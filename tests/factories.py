@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import openvino
 import yaml
+import zxingcpp
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -138,16 +139,51 @@ def small_label(*, seed: int = 0, shift_px: int = 0, blot_px: int = 0, beside_px
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def add_guard(folder: Path, *, fitted_to: int = 12, n_good: int = 12) -> Path:
-    """Adds guard.npz to a toy bundle, and golden images that have the guard's size. Returns the bundle."""
+def coded_label(content: str, *, seed: int = 0, shift_px: int = 0) -> Image:
+    """(120, 200) uint8 that the toy engine passes: a plate with a print, in it a Data Matrix with this content of 6 digits.
+
+    The code is 40 px wide. On an unshifted label its top left corner is at 112, 40.
+    """
+    rng = np.random.default_rng(seed)
+    image = np.full((120, 200), 150, np.float32)
+    image[8:112, 8:192] = 240
+    for column in range(5):
+        left, top = 40 + shift_px + 11 * column, 50 + 2 * (column % 2)
+        image[top : top + 24, left : left + 7] = 120
+    code = zxingcpp.create_barcode(content, zxingcpp.BarcodeFormat.DataMatrix)
+    cells = np.array(code.to_image(scale=4, add_quiet_zones=False))
+    image[40:80, 112 + shift_px : 152 + shift_px][cells < 128] = 90
+    image = cv2.GaussianBlur(image, (0, 0), 0.7) + rng.normal(0, 2, image.shape)
+    image += GREY_OF_CLASS["no_fail"] - image.mean() + rng.uniform(-1, 1)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def any_coded_label(*, seed: int) -> Image:
+    rng = np.random.default_rng(seed)
+    return coded_label(f"{rng.integers(10**6):06}", seed=seed, shift_px=int(rng.integers(-2, 3)))
+
+
+def add_guard(
+    folder: Path,
+    *,
+    draw: Callable[..., Image] = small_label,
+    fitted_to: int = 12,
+    n_good: int = 12,
+    slack: float = 1.0,
+) -> Path:
+    """Adds guard.npz to a toy bundle, and golden images that have the guard's size. Returns the bundle.
+
+    `draw`: a good label from `seed`. `slack`: factor of the limits that follow from good labels.
+    """
     manifest = load_bundle(folder).manifest
-    goods = [small_label(seed=seed) for seed in range(fitted_to + n_good)]
+    goods = [draw(seed=seed) for seed in range(fitted_to + n_good)]
     guard = model.fit(goods[:fitted_to])
     guard.save(folder / "guard.npz")
     judged = [guard.judge(image) for image in goods[fitted_to:]]
     accepted = limits.fit(judged, 0)
+    size = {"width": goods[0].shape[1], "height": goods[0].shape[0]}
     images = {
-        name: small_label(seed=99) if name == manifest.pass_class else toy_image(grey, seed=grey, width=160, height=120)
+        name: draw(seed=99) if name == manifest.pass_class else toy_image(grey, seed=grey, **size)
         for name, grey in GREY_OF_CLASS.items()
     }
     greys = list(GREY_OF_CLASS.values())
@@ -164,7 +200,7 @@ def add_guard(folder: Path, *, fitted_to: int = 12, n_good: int = 12) -> Path:
         width=width,
         height=height,
         kinds=guard.kinds,
-        limits=accepted.largest,
+        limits=tuple(slack * limit for limit in accepted.largest),
         golden_scores=tuple(guard.judge(images[golden.shows]).scores for golden in goldens),
         fitted_to=fitted_to,
         n_good=n_good,
@@ -182,6 +218,11 @@ def without_guard(bundle: Path, folder: Path) -> Path:
         seal(yaml.safe_dump(yaml.safe_load(path.read_bytes()) | {"guard": None}, sort_keys=False).encode())
     )
     return folder
+
+
+def make_coded_bundle(folder: Path) -> Path:
+    """A toy bundle whose guard finds the print of `coded_label`."""
+    return add_guard(make_toy_bundle(folder), draw=any_coded_label, fitted_to=16, n_good=12, slack=4)
 
 
 def write_model(folder: Path, model: onnx.ModelProto) -> None:

@@ -59,7 +59,8 @@ class Inspection:
 
     @property
     def judges(self) -> Judges:
-        return self._judges
+        """Those of the next part."""
+        return self._next or self._judges
 
     def swap(self, judges: Judges) -> None:
         """Judge the next part with `judges`, which have passed their golden images and are warm."""
@@ -85,6 +86,7 @@ class Inspection:
         judges, self._next = self._next, None
         if judges is not None:
             self._journal.use_engine(*judges.ids)
+            self._proven = self._proven.to_fall_back_on(judges)
             self._judges = judges
             manifest = judges.engine.manifest
             log.info("engine in use", engine=manifest.name, version=manifest.version)

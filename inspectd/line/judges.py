@@ -1,7 +1,7 @@
 """What judges a label: the engine, then its texts if the line verifies any."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inspectd.config import Config
 from inspectd.errors import EngineError
@@ -53,6 +53,12 @@ class Judges:
         texts = self.texts.check(part, image, by_engine.print_to_image)
         text_us = (time.monotonic_ns() - t_begin_ns) // 1000
         return Found(judged(by_engine.verdict.scores, texts), by_engine, texts, text_us)
+
+    def to_fall_back_on(self, new: "Judges") -> "Judges":
+        """These, for the case that `new` ones fail. Values that people told meanwhile went to the new ones: these forget theirs."""
+        if self.texts is None or (new.texts is not None and new.texts.expectations is self.texts.expectations):
+            return self
+        return replace(self, texts=self.texts.untold())
 
     def warm(self) -> None:
         """Run inferences whose results nobody uses, so that the next ones are as fast as on a busy line. Raises InferenceError."""

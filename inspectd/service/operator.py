@@ -15,7 +15,6 @@ from inspectd.config import Config
 from inspectd.control.requester import SIGHUP, Requester
 from inspectd.control.server import NO_TEXT, ControlServer, Pending
 from inspectd.gate.outcome import GateState
-from inspectd.line.judges import Judges
 from inspectd.line.line import Health, Line
 from inspectd.service.reload import Reload
 from inspectd.service.status import StatusLine
@@ -74,15 +73,18 @@ class Operator:
         """The client who waits for the end of the reload that runs."""
         self._expectations: Expectations | None = None
         """What labels must say; None if the line verifies no text."""
-        self._use_texts(line.judges)
+        self._follow_texts()
 
-    def _use_texts(self, judges: Judges) -> None:
-        self._expectations = None if judges.texts is None else judges.texts.expectations
+    def _follow_texts(self) -> None:
+        """They change with a reload, and again if the new ones fail."""
+        texts = self._line.judges.texts
+        self._expectations = None if texts is None else texts.expectations
         if self._control is not None:
             self._control.expect = None if self._expectations is None else self._expectations.give
 
     def beat(self, health: Health) -> None:
         """Raises LineFault if the gate is gone."""
+        self._follow_texts()
         if self._expectations is not None:
             self._expectations.look()
         if self._control is not None and (pending := self._control.take()) is not None:
@@ -125,7 +127,6 @@ class Operator:
     def _end_reload(self, reload: Reload) -> None:
         if reload.judges is not None:
             self._line.swap(reload.judges)
-            self._use_texts(reload.judges)
         self._notifier.ready()
         if self._waiting is not None:
             if reload.judges is None:

@@ -92,6 +92,12 @@ class Verification:
         """The label was let through with these texts."""
         self.expectations.passed(part, {check.field: check.found for check in checks})
 
+    def untold(self) -> "Verification":
+        """The same, but nothing has been told to it yet: what it was told before may have been replaced."""
+        expectations = Expectations(self.config)
+        expectations.next_part_id = self.expectations.next_part_id
+        return Verification(self.config, self._reader, expectations)
+
     def warm(self) -> None:
         """Read blank lines whose result nobody uses. Raises InferenceError."""
         if self._reader is not None:

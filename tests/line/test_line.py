@@ -24,6 +24,7 @@ from inspectd.line.judges import Judges
 from inspectd.line.line import Line
 from inspectd.part import Frame, MissedReason
 from inspectd.records.journal import Journal, open_for_reading
+from inspectd.text.verification import Verification
 from tests.factories import add_guard, make_toy_bundle, small_label, toy_image
 
 pytestmark = pytest.mark.slow
@@ -94,9 +95,9 @@ class Running:
     def until_triggers(self, count: int) -> None:
         self.until(lambda: self.line.books.tally().triggers >= count)
 
-    def rows(self) -> list[dict[str, object]]:
+    def rows(self, sql: str = "SELECT * FROM parts ORDER BY id") -> list[dict[str, object]]:
         with open_for_reading(self.journal) as connection:
-            return [dict(row) for row in connection.execute("SELECT * FROM parts ORDER BY id")]
+            return [dict(row) for row in connection.execute(sql)]
 
 
 def gate_section(tmp_path: Path, **changes: object) -> dict[str, object]:
@@ -111,7 +112,9 @@ def gate_section(tmp_path: Path, **changes: object) -> dict[str, object]:
 
 
 @contextmanager
-def running(tmp_path: Path, engine: Engine, camera: Camera, /, **changes: object) -> Iterator[Running]:
+def running(
+    tmp_path: Path, engine: Engine, camera: Camera, /, texts: Verification | None = None, **changes: object
+) -> Iterator[Running]:
     values = {
         "engine": "unused",
         "camera": {"kind": "replay", "source": "unused", "max_age_ms": 80},
@@ -124,7 +127,7 @@ def running(tmp_path: Path, engine: Engine, camera: Camera, /, **changes: object
     journal = Journal.open(config.journal)
     journal.use_engine(engine.manifest.name, engine.hash)
     with GateLink.start(config.gate) as gate:
-        line = Line(config, camera=camera, judges=Judges(engine), gate=gate, journal=journal, archive=None)
+        line = Line(config, camera=camera, judges=Judges(engine, texts), gate=gate, journal=journal, archive=None)
         line.start()
         yield Running(line, config.journal.path)
 
@@ -149,7 +152,7 @@ def finish(run: Running) -> list[dict[str, object]]:
     return rows
 
 
-def check_plant(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+def check_plant(tmp_path: Path, rows: list[dict[str, Any]], delay_ms: int = 100) -> None:
     """At the actuator, not in our records: a pulse met each label that did not pass, and no label that passed."""
     pulses: list[list[int]] = []
     for line in map(json.loads, (tmp_path / "output.jsonl").read_text().splitlines()):
@@ -157,7 +160,7 @@ def check_plant(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
         if line["actuator"] != is_on:
             pulses.append([line["t_ns"]]) if line["actuator"] else pulses[-1].append(line["t_ns"])
     for row in rows:
-        due_ns = row["t_mono_ns"] + 100 * MS
+        due_ns = row["t_mono_ns"] + delay_ms * MS
         until_ns = due_ns + (row["gate_lateness_us"] or 0) * 1000 + 2 * MS
         was_met = any(on_ns <= until_ns and off_ns >= due_ns for on_ns, off_ns in pulses)
         assert was_met == (row["verdict"] != "pass"), row
