@@ -2,26 +2,42 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 from inspectd_tools import programs
 from inspectd_tools.data import prepare
 
+BUILD = ("run", "--name", "a", "--data", "labels.csv", "--out", "engine")
+
 
 @pytest.mark.parametrize(
-    ("program", "library"), [("train", "torch"), ("build_engine", "torch"), ("prepare_data", "matplotlib")]
+    ("program", "library", "arguments"),
+    [("train", "torch", ["photos"]), ("build_engine", "torch", BUILD), ("prepare_data", "matplotlib", ["--help"])],
 )
-def test_a_missing_library_is_explained(program: str, library: str) -> None:
+def test_a_missing_library_is_explained(program: str, library: str, arguments: Sequence[str]) -> None:
     code = f"import sys; sys.modules[{library!r}] = None; from inspectd_tools.programs import {program}; sys.exit({program}())"
     ended = subprocess.run(
-        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=100
     )
     name = f"inspectd-{program.replace('_', '-')}"
     assert ended.stderr == (
         f"{name}: needs the extra `train`, because {library} is not installed: pip install 'inspectd[train]'\n"
     )
     assert ended.returncode == 78
+
+
+@pytest.mark.parametrize("program", ["train", "build_engine", "fit_guard", "evaluate"])
+def test_help_does_not_wait_for_torch(program: str) -> None:
+    code = (
+        f"import sys; sys.modules['torch'] = None; from inspectd_tools.programs import {program}; sys.exit({program}())"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "examples:" in ended.stdout
 
 
 def test_wrong_usage_is_answered_in_one_line(

@@ -32,7 +32,7 @@ from inspectd_tools.networks.duq import DuqHead
 from inspectd_tools.networks.predict import features
 from inspectd_tools.settings import load_settings
 from inspectd_tools.training import cli as train
-from inspectd_tools.training.cross_validation import deal, usual_folds
+from inspectd_tools.training.folds import deal, usual_folds
 from inspectd_tools.training.loop import fit_head
 from inspectd_tools.training.out_of_fold import read_out_of_fold
 from inspectd_tools.training.run_folder import read_run

@@ -26,8 +26,9 @@ from inspectd_tools.deploy.guard.section import summary as guard_summary
 from inspectd_tools.deploy.guard.small_faults import small_faults
 from inspectd_tools.deploy.held_out import check_guarantee
 from inspectd_tools.deploy.judged import Judged, judge
+from inspectd_tools.deploy.options import Options
 from inspectd_tools.deploy.parity import check_parity
-from inspectd_tools.deploy.precision import Candidate, Wanted, choose, precision_table, try_out, try_out_plan
+from inspectd_tools.deploy.precision import Candidate, choose, precision_table, try_out, try_out_plan
 from inspectd_tools.deploy.separate import check_separate
 from inspectd_tools.deploy.tensorrt import write_plan
 from inspectd_tools.deploy.threshold import USUAL_ALPHA, parts_needed, usual_alpha
@@ -41,24 +42,6 @@ from inspectd_tools.networks.runtimes import openvino_network
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.out_of_fold import OutOfFold, read_out_of_fold
 from inspectd_tools.training.run_folder import git_commit, read_run, trained_with
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    run: Path
-    name: str
-    version: str
-    data: Path | None
-    calibration: Path | None
-    test: Path | None
-    alpha: tuple[float, ...] | None
-    precision: Wanted
-    tensorrt: Literal["fp16", "int8"] | None
-    guard_photos: Path | None
-    no_guard: bool
-    rejected: float
-    surface: Path | None
-    out: Path
 
 
 def build(options: Options, calibration_photos: Path, test_photos: Path) -> str:

@@ -18,9 +18,8 @@ from tempfile import TemporaryDirectory
 
 from inspectd.inference.manifest import Manifest
 from inspectd_tools.cli import exit_code, new_parser
-from inspectd_tools.deploy.build import Options, build
 from inspectd_tools.deploy.guard.options import add_guard_options
-from inspectd_tools.deploy.precision import WANTED
+from inspectd_tools.deploy.options import WANTED, Options
 from inspectd_tools.deploy.threshold import USUAL_ALPHA
 
 _EPILOG = """\
@@ -106,6 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _build_beside(options: Options, calibration: Path, test: Path) -> None:
     """Build in a temporary folder, so that --out is a whole bundle or does not exist."""
+    from inspectd_tools.deploy.build import build  # torch takes seconds to import
+
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{options.out.name}.", dir=options.out.parent) as folder:
         unfinished = Path(folder) / options.out.name

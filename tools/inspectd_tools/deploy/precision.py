@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,12 @@ from inspectd_tools.deploy.bundle import Model
 from inspectd_tools.deploy.calibration import Calibration
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.onnx_graph import in_half_precision, in_int8
+from inspectd_tools.deploy.options import Wanted
 from inspectd_tools.deploy.quantise import MOST_IMAGES, quantise, spread
 from inspectd_tools.metrics.timing import Latency, interleaved
 from inspectd_tools.networks.predict import Network
 from inspectd_tools.networks.runtimes import onnx_network, openvino_network
 
-Wanted = Literal["fp32", "bf16", "int8", "auto"]
-WANTED: tuple[Wanted, ...] = get_args(Wanted)
 INT8 = "openvino-int8"
 _MOST_CHANGED = 0.01
 _RUNS = 200

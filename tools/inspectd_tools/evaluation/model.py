@@ -7,12 +7,12 @@ from inspectd.decision import Policy
 from inspectd.errors import ConfigError
 from inspectd.inference import Bundle, Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.evaluation.options import TORCH
 from inspectd_tools.networks.predict import Network, classifier_network
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.loop import WEIGHTS
 from inspectd_tools.training.run_folder import is_run, read_run
 
-TORCH = "torch"
 _RUN_BATCH = 32
 
 

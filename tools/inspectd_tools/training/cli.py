@@ -19,11 +19,9 @@ from inspectd_tools.changes import add_set_option, as_changes
 from inspectd_tools.cli import exit_code, new_parser, positive, renamed
 from inspectd_tools.data.manifest import SPLITS, DataManifest, read_manifest
 from inspectd_tools.data.published import usual_unknown
-from inspectd_tools.distributed import is_first, processes
 from inspectd_tools.metrics.classification import over_runs, summary_table
 from inspectd_tools.settings import TrainingSettings, load_settings, names
-from inspectd_tools.training.cross_validation import FEW_PARTS, FOLDS, usual_folds
-from inspectd_tools.training.run import run
+from inspectd_tools.training.folds import FEW_PARTS, FOLDS, usual_folds
 
 _EPILOG = """\
 examples:
@@ -100,6 +98,8 @@ def parser() -> ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = Options(**vars(parser().parse_args(arguments)))
+    from inspectd_tools.distributed import is_first, processes  # torch takes seconds to import
+
     with processes(), ExitStack() as stack:
         if not is_first():
             stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
@@ -107,6 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(options: Options) -> None:
+    from inspectd_tools.distributed import is_first
+    from inspectd_tools.training.run import run
+
     if options.data is not None and not options.data.exists():
         raise ConfigError(f"--data {options.data}: no such folder or manifest")
     manifest = read_manifest(options.data, "train") if options.data is not None and is_csv(options.data) else None

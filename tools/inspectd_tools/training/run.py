@@ -27,8 +27,9 @@ from inspectd_tools.networks.predict import features
 from inspectd_tools.networks.pretrained import load_backbone
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.answers import Answered, Judge
-from inspectd_tools.training.cross_validation import cross_validate, unknown_in_val, without_choice
+from inspectd_tools.training.cross_validation import cross_validate, without_choice
 from inspectd_tools.training.diagnostics import failures, noise
+from inspectd_tools.training.folds import unknown_in_val
 from inspectd_tools.training.loop import WEIGHTS, Epoch, assess, fit_head, kept, save_weights, train
 from inspectd_tools.training.out_of_fold import write_out_of_fold
 from inspectd_tools.training.run_folder import begin_run

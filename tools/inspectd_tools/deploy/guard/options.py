@@ -1,7 +1,20 @@
-"""Options that build_engine.py and fit_guard.py share."""
+"""What fit_guard.py is asked for; some of it, build_engine.py, too."""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    engine: Path
+    data: Path
+    calibration: Path | None
+    test: Path | None
+    out: Path
+    rejected: float
+    surface: Path | None
+    seed: int
 
 
 def add_guard_options(parser: argparse.ArgumentParser) -> None:

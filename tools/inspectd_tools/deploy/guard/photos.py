@@ -19,7 +19,7 @@ from inspectd_tools.data.images import Images
 from inspectd_tools.data.manifest import SPLITS, Split, read_manifest
 from inspectd_tools.data.scan import photos_of
 from inspectd_tools.data.split import split
-from inspectd_tools.training.cross_validation import FEW_PARTS, FOLDS, deal
+from inspectd_tools.training.folds import FEW_PARTS, FOLDS, deal
 
 LEAST: dict[Split, int] = {"train": 10, "val": 5, "test": 5}
 """Good photos that a guard needs."""
