@@ -156,7 +156,7 @@ class Inspection:
 
     def _idle(self) -> None:
         try:
-            self._judges.warm()
+            self._judges.engine.warm()
         except InferenceError as error:
             log.warning("engine fails while idle", error=str(error))
         try:

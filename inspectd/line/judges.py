@@ -60,12 +60,6 @@ class Judges:
             return self
         return replace(self, texts=self.texts.untold())
 
-    def warm(self) -> None:
-        """Run inferences whose results nobody uses, so that the next ones are as fast as on a busy line. Raises InferenceError."""
-        self.engine.warm()
-        if self.texts is not None:
-            self.texts.warm()
-
 
 def load_judges(config: Config, image_size: tuple[int, int] | None, expectations: Expectations | None = None) -> Judges:
     """Load what the config names. `image_size`: width and height of the images in px; None if it is not known.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.errors import ConfigError, InferenceError
+from inspectd.errors import ConfigError, EngineError, InferenceError
 from inspectd.inference import Engine, InferenceConfig
 from inspectd.inference.bundled_guard import inside
 from inspectd.part import (
@@ -32,8 +32,8 @@ from inspectd.text.judging import Line
 from inspectd.text.reader import Reader, load_reader
 from inspectd.text.reading import Reading
 
-_CODE_MS = 1.0
-"""Time planned for reading one code."""
+_CODE_MS, _SLOW_CODE_MS = 0.3, 1.0
+"""Time planned for reading one code: median and p99."""
 _REASONS: Mapping[str, TextReason | None] = {
     "right": None,
     "wrong": "text_wrong",
@@ -71,7 +71,11 @@ class Verification:
         self._texts = {name: field for name, field in config.fields.items() if isinstance(field, TextField)}
         self._codes = {name: field for name, field in config.fields.items() if isinstance(field, CodeField)}
         self.median_ms = _CODE_MS * len(self._codes) + (reader.median_ms * len(self._texts) if reader else 0)
-        self.service_ms = self.median_ms + (reader.service_ms - reader.median_ms if reader else 0)
+        self.service_ms = (
+            self.median_ms
+            + (_SLOW_CODE_MS - _CODE_MS if self._codes else 0)
+            + (reader.service_ms - reader.median_ms if reader else 0)
+        )
 
     def check(self, part: Part, image: Image, print_to_image: NDArray[np.float64] | None) -> tuple[FieldCheck, ...]:
         """What each field says, in the order of the config.
@@ -97,11 +101,6 @@ class Verification:
         expectations = Expectations(self.config)
         expectations.next_part_id = self.expectations.next_part_id
         return Verification(self.config, self._reader, expectations)
-
-    def warm(self) -> None:
-        """Read blank lines whose result nobody uses. Raises InferenceError."""
-        if self._reader is not None:
-            self._reader.warm([field.box for field in self._texts.values()])
 
     def _check(self, part: Part, placed: _Placed) -> tuple[FieldCheck, ...]:
         codes = {
@@ -164,16 +163,23 @@ def load_verification(
     reader = None if config.reader is None else load_reader(config.reader, inference)
     for name, field in config.fields.items():
         if reader is not None and isinstance(field, TextField):
-            _check_font(name, field, reader)
+            _check_text(name, field, reader)
     return Verification(config, reader, expectations or Expectations(config))
 
 
-def _check_font(name: str, field: TextField, reader: Reader) -> None:
+def _check_text(name: str, field: TextField, reader: Reader) -> None:
+    """Raises ConfigError if the reader can't read this field, EngineError if it can't read at all."""
     if field.font not in reader.fonts:
         raise ConfigError(
             f"text.fields.{name}.font: the reader {reader.name} is not calibrated for {field.font!r}; it knows "
-            f"{', '.join(sorted(reader.fonts))}. Calibrate it for this font with `inspectd text train`"
+            f"{', '.join(sorted(reader.fonts))}. Commission the font with tools/reader.py"
         )
+    try:
+        reader.warm([field.box])
+    except ValueError as error:
+        raise ConfigError(f"text.fields.{name}.box: {error}") from error
+    except InferenceError as error:
+        raise EngineError(f"{reader.name}: {error}") from error
 
 
 def _text_check(

@@ -37,6 +37,15 @@ def test_a_slow_label_of_a_hundred_is_a_warning():
     assert "slowest of 100 labels takes 95.0 ms in the engine" in str(budget.warning)
 
 
+def test_the_time_for_texts_counts():
+    budget = TimeBudget(1, 5, 3, 9, 1, 90, 100, period_ms=9.5)
+    assert "image 1.0 + engine 5.0 + texts 3.0 + record 1.0 = 10.0 ms" in str(budget)
+    assert budget.warning is None
+    assert TimeBudget(1, 5, 4, 9, 1, 90, 100, period_ms=9.5).warning
+    assert TimeBudget(1, 5, 94, 9, 1, 90, 100).refusal
+    assert "texts" not in str(TimeBudget(1, 5, 0, 9, 1, 90, 100))
+
+
 def test_more_labels_than_the_engine_judges_are_a_warning():
     assert "a label comes every 10.0 ms" in str(TimeBudget(1, 12, 0, 12, 1, 90, 100, period_ms=10).warning)
     assert TimeBudget(1, 8, 0, 8, 1, 90, 100, period_ms=10).warning is None
