@@ -121,12 +121,12 @@ class Expectations:
         """What the next label must say, and what was given for later ones; for `inspectd control status`."""
         with self._lock:
             part = self._next()
-            plans = {
-                name: copy(plan) for name, plan in self._plans.items()
-            }  # parts before the next one still need the originals
-            for plan in plans.values():
-                plan.reach(part)
-            expected = self._of(part, {}, plans, {name: copy(count) for name, count in self._counts.items()})
+            # copies, because parts before the next one still need the originals
+            plans = {name: copy(plan) for name, plan in self._plans.items()}
+            counts = {name: copy(count) for name, count in self._counts.items()}
+        for plan in plans.values():
+            plan.reach(part)
+        expected = self._of(part, {}, plans, counts)
         return {
             "next_part": part.id,
             "fields": {

@@ -72,7 +72,7 @@ class Plan:
         times = bisect_right(self._by_time, part.t_trigger_ns, key=_t_ns)
         if not parts and not times:
             return
-        begun = sorted([*self._by_part[:parts], *self._by_time[:times]], key=lambda order: order.first(part))
+        begun = [*self._by_part[:parts], *self._by_time[:times]]  # each begins before the next one, or with it
         self._by_part, self._by_time = self._by_part[parts:], self._by_time[times:]
         last = begun[-1]
         replaced = [order for order in begun if order.first(part) < last.first(part)]  # the others never counted
