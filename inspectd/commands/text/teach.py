@@ -41,6 +41,8 @@ def run(
 
     Raises ConfigError: the engine finds no print, there are too few good photos, or reader and font do not fit.
     """
+    if crops is not None and crops.exists() and any(crops.iterdir()):
+        raise ConfigError(f"--crops {crops}: is not empty; name a new folder")
     line = load_config(config)
     reader = reader or (line.text.reader if line.text else None)
     known = None if reader is None else load_reader(reader, line.inference)
@@ -123,11 +125,9 @@ def _texts(layout: Layout, prints: list[Image], reader: Reader | None) -> list[l
 def _write_crops(folder: Path, layout: Layout, prints: Sequence[Image], texts: Sequence[Sequence[str]]) -> None:
     """One picture per line and photo, and `lines.csv` with what it says, as `tools/reader.py commission` takes them.
 
-    Raises ConfigError if the folder holds something, OSError if it can't be written.
+    Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise ConfigError(f"--crops {folder}: is not empty; name a new folder")
     rows = [("file", "text")]
     for line, ((left, top, width, height), said) in enumerate(zip(layout.lines, texts, strict=True), 1):
         for photo, (print_, text) in enumerate(zip(prints, said, strict=True)):

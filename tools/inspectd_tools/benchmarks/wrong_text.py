@@ -121,7 +121,8 @@ class _Trial:
         self._verification = judges.texts
         self._config = config
         fonts = tuple(dict.fromkeys(each.font for each in config.fields.values() if isinstance(each, TextField)))
-        self._style = replace(STYLES["training"], fonts=fonts)
+        style = STYLES["training"]
+        self._style = replace(style, fonts=fonts or style.fonts)
         self._seed = seed
         self._part = 0
 
@@ -143,7 +144,10 @@ class _Trial:
     def damaged_codes(self, count: int) -> dict[str, Counter[str]]:
         """How codes were read whose modules are damaged: as many as the error correction repairs, and more."""
         found = {"within the error correction": Counter[str](), "beyond it": Counter[str]()}
-        name, code = next((name, each) for name, each in self._config.fields.items() if isinstance(each, CodeField))
+        codes = [(name, each) for name, each in self._config.fields.items() if isinstance(each, CodeField)]
+        if not codes:
+            return found
+        name, code = codes[0]
         rng = np.random.default_rng([self._seed, 0xC0DE])
         for number in track(range(count), "read damaged codes"):
             sample = self._sample("no_fail")
