@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inspectd_tools.deploy.by_kind import ByKind, parts_of
-from inspectd_tools.deploy.threshold import Tries, choose_threshold, usual_alpha
+from inspectd_tools.deploy.threshold import Tries, choose_threshold, choose_within, usual_alpha
 
 NAMES = ("no_fail", "crooked", "half", "unknown_oil")
 GOOD, CROOKED, HALF, OIL = range(4)
-SHAPE = {CROOKED: 6.0, HALF: 12.0, OIL: 3.0}
+SHAPE = {GOOD: 0.3, CROOKED: 6.0, HALF: 12.0, OIL: 3.0}
 """The certainty of a part of this kind has the distribution Beta(1, shape): it exceeds t with probability (1 - t) ** shape."""
 
 
@@ -43,6 +43,8 @@ class Setting:
     """Each file is there so many times, in a group of its own."""
     stopped: float = 0
     """Share of the bad parts that a guard rejects, whatever their certainty."""
+    rejected: float | None = None
+    """Share of the good parts that may be rejected, at the cost of the bound. None: any."""
 
 
 SETTINGS = {
@@ -54,6 +56,9 @@ SETTINGS = {
     "many errors": Setting({CROOKED: 500}, alphas=(0.2,)),
     "five bounds at once": Setting({CROOKED: 300}, alphas=(0.02, 0.05, 0.1, 0.2, 0.4)),
     "a guard": Setting({CROOKED: 99, OIL: 99}, stopped=0.6),
+    "a cap, few photos": Setting({GOOD: 24, CROOKED: 10, OIL: 14}, alphas=None, rejected=0.05),
+    "a cap that decides": Setting({GOOD: 20, CROOKED: 20, HALF: 20}, alphas=None, rejected=0.05),
+    "a cap that decides now and then": Setting({GOOD: 20, CROOKED: 60, OIL: 40}, alphas=(0.1,), rejected=0.3),
     "all of it": Setting({CROOKED: 150, OIL: 150}, alphas=(0.03, 0.1), photos_per_part=3, copies=2, stopped=0.3),
 }
 
@@ -65,6 +70,9 @@ def rule(photos: Photos, setting: Setting) -> list[tuple[float, float]]:
     kinds = photos.by_kind()
     alphas = setting.alphas or (usual_alpha(kinds),)
     tries = Tries(len(alphas), 1)
+    if setting.rejected is not None:
+        within = [choose_within(kinds, alpha, tries.each, rejected=setting.rejected) for alpha in alphas]
+        return [(alpha, threshold) for threshold, alpha in within]
     return [(alpha, choose_threshold(kinds.all_faulty, kinds.all_unknown, alpha, tries.each)) for alpha in alphas]
 
 
@@ -146,6 +154,12 @@ def more_than_few_can_show(photos: Photos, setting: Setting) -> list[tuple[float
     return [(alpha, float(photos.by_kind().all_faulty.max())) for alpha in setting.alphas]
 
 
+def cap_with_the_bound_asked_for(photos: Photos, setting: Setting) -> list[tuple[float, float]]:
+    """The cap lowers the threshold, and the bound stays."""
+    asked = setting.alphas or (usual_alpha(photos.by_kind()),)
+    return [(alpha, threshold) for alpha, (_, threshold) in zip(asked, rule(photos, setting), strict=True)]
+
+
 MISTAKES: dict[str, tuple[Thresholds, Setting]] = {
     "photos counted as parts": (photos_as_parts, SETTINGS["1 to 5 photos per part"]),
     "copies counted as parts": (copies_as_parts, SETTINGS["each photo 4 times"]),
@@ -153,6 +167,7 @@ MISTAKES: dict[str, tuple[Thresholds, Setting]] = {
     "the share seen as a bound": (share_seen, SETTINGS["plain"]),
     "faulty and unknown pooled": (sides_pooled, SETTINGS["two sides, two faults"]),
     "the hardest photo left out": (hardest_left_out, Setting({CROOKED: 100})),
+    "a cap, the bound asked for": (cap_with_the_bound_asked_for, SETTINGS["a cap that decides"]),
     "few photos, the usual bound": (more_than_few_can_show, Setting({CROOKED: 10}, alphas=(0.05,))),
 }
 

@@ -42,12 +42,24 @@ def test_another_bound_after_looking_is_charged_for_all(tmp_path):
         assert tries.each == 0.95
     threshold = calibrate(KINDS, PHOTOS, 0.05, "", tries)
     assert threshold.confidence == 0.8
-    assert threshold.method.endswith("; --alpha was changed 3 time(s) on these photos, so the confidence is 80%")
+    assert threshold.method.endswith(
+        "; --alpha or --good-rejected was changed 3 time(s) on these photos, so the confidence is 80%"
+    )
     with pytest.raises(
         ConfigError, match=r"4 other choices were tried on these calibration photos: 0.02; 0.03; 0.04; 0.05; take"
     ):
         charge(tmp_path, KINDS, PHOTOS, [0.06])
     assert charge(tmp_path, KINDS, PHOTOS, [0.03]).claimed == 0.8
+
+
+def test_another_share_of_rejected_good_parts_is_another_choice(tmp_path):
+    for rejected, confidence in ((0.05, 0.95), (0.05, 0.95), (None, 0.9), (0.1, 0.85)):
+        assert charge(tmp_path, KINDS, PHOTOS, [0.02], rejected).claimed == pytest.approx(confidence)
+    charge(tmp_path, KINDS, PHOTOS, [0.03])
+    with pytest.raises(
+        ConfigError, match=r"0\.02,--good-rejected 0\.05; 0\.02; 0\.02,--good-rejected 0\.1; 0\.03; take"
+    ):
+        charge(tmp_path, KINDS, PHOTOS, [0.04])
 
 
 def test_other_photos_start_anew(tmp_path):

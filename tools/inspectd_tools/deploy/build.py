@@ -16,6 +16,7 @@ from inspectd_tools.deploy import cross_validated, further_photos
 from inspectd_tools.deploy.bundle import Model, architecture, described, golden_places, listed, write_golden
 from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.calibration import Calibration
+from inspectd_tools.deploy.cap import USUAL_CAP
 from inspectd_tools.deploy.card.card import no_guard, write_card
 from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_text, write_sheet
 from inspectd_tools.deploy.export import write_model_files
@@ -33,7 +34,7 @@ from inspectd_tools.deploy.separate import check_separate
 from inspectd_tools.deploy.tensorrt import write_plan
 from inspectd_tools.deploy.threshold import USUAL_ALPHA, parts_needed, usual_alpha
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
-from inspectd_tools.deploy.threshold_report import bounds_table, other_bounds, summary
+from inspectd_tools.deploy.threshold_report import bounds_table, cap_warnings, other_bounds, summary
 from inspectd_tools.deploy.tries import charge
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.exported import exported
@@ -94,6 +95,7 @@ class _Chosen:
     """Or why there is none."""
     calibration: Judged
     test: Judged
+    chosen_from: Calibration
     thresholds: list[Threshold]
     """In fp32, for each bound that was asked for."""
     tried: list[Candidate]
@@ -125,14 +127,15 @@ def _choose(
         calibration, test = guard.calibration, guard.test
     kinds = calibration.by_kind(settings)
     alphas = options.alpha or (_lowest_bound(kinds),)
-    tries = charge(options.run, kinds, calibration.images.fingerprint, alphas)
-    chosen_from, *others = (Calibration(calibration, settings, alpha, tries, remark) for alpha in alphas)
+    rejected = _share_of_good(options, crossed)
+    tries = charge(options.run, kinds, calibration.images.fingerprint, alphas, rejected)
+    chosen_from, *others = (Calibration(calibration, settings, alpha, tries, remark, rejected) for alpha in alphas)
     tried = try_out(options.precision, options.out, chosen_from)
     thresholds = [tried[0].threshold, *(other.threshold(calibration, "fp32") for other in others)]
     offered, recommended, int8_files = choose(tried, options.precision, options.out)
     plans, plan_files = _tensorrt_plans(options, chosen_from, tried[0])
     files = [*int8_files, *plan_files]
-    return _Chosen(golden, guard, calibration, test, thresholds, tried, offered, plans, recommended, files)
+    return _Chosen(golden, guard, calibration, test, chosen_from, thresholds, tried, offered, plans, recommended, files)
 
 
 def _report(
@@ -155,9 +158,11 @@ def _report(
     checks = check_guarantee(kinds, test.by_kind(settings), threshold)
     deciding = deciding_photos(calibration, settings, threshold)
     write_sheet(options.out, deciding)
-    tested = [] if crossed is None else [cross_validated.nested(crossed, calibration, settings, threshold.alpha)]
+    tested = [] if crossed is None else [cross_validated.nested(crossed, chosen.chosen_from)]
+    warned = cap_warnings(chosen.chosen_from, threshold)
     worth = further_photos.worth(kinds, threshold.value)
     photos = [
+        *(line for one in warned for line in (one, "")),
         *other_bounds(chosen.thresholds),
         *deciding_section(deciding),
         *(line for one in tested for line in cross_validated.section(one)),
@@ -171,6 +176,7 @@ def _report(
     screen.print(precision_table([*chosen.tried, *chosen.plans], chosen.recommended))
     said = [
         *map(summary, chosen.thresholds),
+        *warned,
         *map(cross_validated.sentence, tested),
         *(check.sentence for check in checks),
     ]
@@ -255,6 +261,13 @@ def _load_all(bundle: Path, offered: Sequence[Candidate]) -> Engine:
             config = InferenceConfig(backend="openvino", precision=candidate.precision)
         engines.append(load_engine(load_bundle(bundle), config))
     return engines[0]
+
+
+def _share_of_good(options: Options, crossed: OutOfFold | None) -> float | None:
+    """That may be rejected, at the cost of the bound; None: any."""
+    usual = USUAL_CAP if crossed is not None and options.alpha is None else 1
+    share = usual if options.good_rejected is None else options.good_rejected
+    return share if share < 1 else None
 
 
 def _lowest_bound(kinds: ByKind) -> float:

@@ -17,6 +17,8 @@ class Calibration:
     tries: Tries = ONE_TRY
     remark: str = ""
     """End of the sentence on the method."""
+    rejected: float | None = None
+    """Share of the good parts that may be rejected, at the cost of the bound; None: any."""
 
     def threshold(self, judged: Judged, arithmetic: ArithmeticName, remark: str = "") -> Threshold:
         """For the scores that this arithmetic gives the images. With a guard, for network and guard together. Raises EngineError."""
@@ -29,6 +31,7 @@ class Calibration:
             self.tries,
             margin=least_margin(arithmetic),
             good_alone=alone,
+            rejected=self.rejected,
         )
 
     def tolerance(self, judged: Judged, threshold: Threshold, arithmetic: ArithmeticName) -> float:

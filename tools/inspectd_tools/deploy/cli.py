@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from inspectd.inference.manifest import Manifest
 from inspectd_tools.cli import exit_code, new_parser
+from inspectd_tools.deploy.cap import USUAL_CAP
 from inspectd_tools.deploy.guard.options import add_guard_options
 from inspectd_tools.deploy.options import WANTED, Options
 from inspectd_tools.deploy.threshold import USUAL_ALPHA
@@ -63,6 +64,14 @@ def parser() -> argparse.ArgumentParser:
         f"{USUAL_ALPHA}, or the lowest bound that so few parts can show. Several values, such as 0.0025,0.01, show what each "
         "costs; the first makes the engine. Name all that you may want at once: further values on the same photos lower the "
         "confidence",
+    )
+    parser.add_argument(
+        "--good-rejected",
+        type=_share,
+        metavar="X",
+        help="certainty rejects at most this share of the good calibration parts that class and guard let pass; above 0 and up to 1 "
+        "(no limit). If the bound of --alpha costs more, the threshold is lower, and the command says which bound holds there; default: "
+        f"{USUAL_CAP} after cross-validation without --alpha, else 1",
     )
     parser.add_argument(
         "--precision",
@@ -120,6 +129,13 @@ def _manifest_text(key: str, text: str) -> str:
     if not re.fullmatch(pattern, text):
         raise argparse.ArgumentTypeError(f"{text!r}: must be as {pattern}")
     return text
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be above 0 and at most 1")
+    return value
 
 
 def _shares(text: str) -> tuple[float, ...]:

@@ -46,15 +46,17 @@ class Nested:
     """Fault class or kind of unknown -> how many parts of it pass."""
 
 
-def nested(found: OutOfFold, calibration: Judged, settings: TrainingSettings, alpha: float) -> Nested:
-    """`calibration`: the same photos, with the guard if there is one. `alpha`: the bound; where fewer folds have too few parts for it, the lowest that they can show. Raises EngineError."""
-    judged = replace(calibration, unseen=found.scores)
+def nested(found: OutOfFold, calibration: Calibration) -> Nested:
+    """`calibration`: how the threshold was chosen from these photos. Where fewer folds have too few parts for its bound, the lowest
+    that they can show is taken. Raises EngineError.
+    """
+    judged, product = replace(calibration.judged, unseen=found.scores), calibration.product
     thresholds, rejected, passed = [], [], []
     for fold in np.unique(found.fold):
         others, here = (judged.take(np.flatnonzero(side)) for side in (found.fold != fold, found.fold == fold))
-        lowest = usual_alpha(others.by_kind(settings))
-        value = Calibration(others, settings, max(alpha, lowest)).threshold(others, "fp32").value
-        own = here.by_kind(settings)
+        alpha = max(calibration.alpha, usual_alpha(others.by_kind(product)))
+        value = replace(calibration, judged=others, alpha=alpha).threshold(others, "fp32").value
+        own = here.by_kind(product)
         thresholds.append(value)
         rejected.append(Rate(int((own.good < value).sum()), len(own.good)))
         passed.append({name: Rate(int((v >= value).sum()), len(v)) for name, v in (own.faulty | own.unknown).items()})

@@ -1,5 +1,6 @@
 """What further photos would buy: a lower bound on what passes, and a narrower interval of the good labels that are rejected."""
 
+import math
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -7,7 +8,7 @@ from rich.table import Table
 from inspectd.binomial import interval, upper_bound
 from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.card.markdown import table
-from inspectd_tools.metrics.rates import CONFIDENCE, false_rejects
+from inspectd_tools.metrics.rates import CONFIDENCE, Values, false_rejects
 
 _MORE = (0, 10, 25, 50, 100)
 _HEADER = (
@@ -16,25 +17,29 @@ _HEADER = (
     "unknown that pass, at most",
     "good rejected, 95 % interval",
 )
-_CAPTION = "if no faulty or unknown part passes, and as many good ones are rejected as now"
+_CAPTION = "if the same shares pass and are rejected as now"
+
+
+def bounds(kinds: ByKind, threshold: float, more: int) -> tuple[float, float]:
+    """On the faulty and on the unknown parts that pass, with `more` parts of each fault and `more` unknown ones, if the same shares
+    pass. NaN without such parts.
+    """
+    return (
+        _bound(kinds.all_faulty, threshold, more * len(kinds.faulty)),
+        _bound(kinds.all_unknown, threshold, more),
+    )
 
 
 def worth(kinds: ByKind, threshold: float) -> list[tuple[str, str, str, str]]:
     """A row for the calibration parts of now, and for 10 to 100 more of the good class, of each fault and of unknowns."""
-    faulty, unknown, good = len(kinds.all_faulty), len(kinds.all_unknown), len(kinds.good)
+    good = len(kinds.good)
     share = false_rejects(kinds.good, threshold).share
     rows = []
     for more in _MORE:
         n = good + more
         low, high = interval(round(share * n), n, CONFIDENCE)
-        rows.append(
-            (
-                f"+{more} of each" if more else "none",
-                _bound(faulty + more * len(kinds.faulty)),
-                _bound(unknown + more),
-                f"{low:.1%} to {high:.1%}",
-            )
-        )
+        faulty, unknown = map(_shown, bounds(kinds, threshold, more))
+        rows.append((f"+{more} of each" if more else "none", faulty, unknown, f"{low:.1%} to {high:.1%}"))
     return rows
 
 
@@ -50,12 +55,18 @@ def section(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return [
         "## Further photos",
         "",
-        "What photos of more parts would buy: of the good class, of each fault and of unknowns. The bounds are the lowest that so "
-        f"many parts can show at {CONFIDENCE:.0%} confidence, {_CAPTION}. More photos also make the network better; this is not "
+        "What photos of more parts would buy: of the good class, of each fault and of unknowns. The bounds are what so many parts "
+        f"show at {CONFIDENCE:.0%} confidence, {_CAPTION}. More photos also make the network better; this is not "
         "counted here.",
         *table(_HEADER, rows),
     ]
 
 
-def _bound(n: int) -> str:
-    return f"{upper_bound(0, n, CONFIDENCE):.2%}" if n else "not known"
+def _bound(values: Values, threshold: float, more: int) -> float:
+    n = len(values) + more
+    passed = int((values >= threshold).sum())
+    return upper_bound(-(-passed * n // max(1, len(values))), n, CONFIDENCE) if n else math.nan  # rounded up
+
+
+def _shown(bound: float) -> str:
+    return "not known" if math.isnan(bound) else f"{bound:.2%}"

@@ -17,6 +17,7 @@ class Options:
     calibration: Path | None
     test: Path | None
     alpha: tuple[float, ...] | None
+    good_rejected: float | None
     precision: Wanted
     tensorrt: Literal["fp16", "int8"] | None
     guard_photos: Path | None

@@ -16,6 +16,7 @@ from inspectd.binomial import upper_bound
 from inspectd.errors import EngineError
 from inspectd.inference.manifest import Passed, Threshold
 from inspectd_tools.deploy.by_kind import ByKind
+from inspectd_tools.deploy.cap import highest_within, passing, shown_at
 from inspectd_tools.metrics.rates import CONFIDENCE, Values, false_rejects
 
 USUAL_ALPHA = 0.0025
@@ -49,7 +50,8 @@ class Tries:
         """For the sentence on the method; empty for one value that was tried once."""
         said = f"; {self.values} values of alpha were tried at once" if self.values > 1 else ""
         if self.sets > 1:
-            said += f"; --alpha was changed {self.sets - 1} time(s) on these photos, so the confidence is {self.claimed:.0%}"
+            said += f"; --alpha or --good-rejected was changed {self.sets - 1} time(s) on these photos, so the confidence is "
+            said += f"{self.claimed:.0%}"
         return said
 
 
@@ -101,19 +103,54 @@ def choose_threshold(
     Raises EngineError if a side has too few parts for `alpha`, or if too many parts have certainty 1.
     """
     check_enough(faulty, unknown, alpha, confidence)
-    too_many = max(_one_too_many(values, alpha, confidence) for values in (faulty, unknown))
-    candidates = np.concatenate([faulty, unknown, _GRID, np.array([at_least], np.float32)])
-    bad = np.sort(np.concatenate([np.array([-np.inf], np.float32), faulty, unknown]))
-    gaps = candidates - bad[np.searchsorted(bad, candidates) - 1]
-    higher = candidates[(candidates > too_many) & (candidates >= at_least) & (gaps >= margin)]
-    if not len(higher):
+    lowest = _lowest_safe(faulty, unknown, alpha, confidence, margin, at_least)
+    if lowest is None:
         most = 1 - margin
         raise EngineError(
             f"no threshold keeps false accepts to at most {alpha:.2%}: the network gives certainty {most:g}{' or more' * (margin > 0)} "
             f"to {int((faulty >= most).sum())} faulty and {int((unknown >= most).sum())} unknown calibration parts, which it must "
             "reject; add such photos to training, or lower length_scale"
         )
-    return float(higher.min())
+    return lowest
+
+
+def choose_within(
+    kinds: ByKind,
+    alpha: float,
+    confidence: float,
+    *,
+    rejected: float,
+    margin: float = 0,
+    at_least: float = 0,
+) -> tuple[float, float]:
+    """The threshold of `choose_threshold`, or a lower one that rejects at most the share `rejected` of the good parts that can pass.
+
+    Returns it with its bound: `alpha`, or the larger one that the parts show at the lower threshold. Only the good parts choose
+    the lower threshold c, so its bound is valid. The choice between the two needs no correction. Let p(t) be the larger of the two
+    true shares that pass at the threshold t. If p(c) < alpha, no bound is broken at c, and the other threshold breaks alpha with
+    probability 1 - `confidence` at most. Otherwise alpha can only be broken at a threshold below c at which the parts show
+    alpha. Then they show alpha at c, too, which breaks the bound that they show at c. So both ways together have the probability
+    1 - `confidence` at most. Raises EngineError as `choose_threshold` does for too few parts.
+    """
+    faulty, unknown = kinds.all_faulty, kinds.all_unknown
+    check_enough(faulty, unknown, alpha, confidence)
+    cap = max(at_least, highest_within(kinds.good, rejected))
+    lowest = _lowest_safe(faulty, unknown, alpha, confidence, margin, at_least)
+    if lowest is not None and lowest <= cap:
+        return lowest, alpha
+    return cap, max(alpha, shown_at(cap, faulty, unknown, confidence, margin))
+
+
+def _lowest_safe(
+    faulty: Values, unknown: Values, alpha: float, confidence: float, margin: float, at_least: float
+) -> float | None:
+    """None: there is none."""
+    too_many = max(_one_too_many(values, alpha, confidence) for values in (faulty, unknown))
+    candidates = np.concatenate([faulty, unknown, _GRID, np.array([at_least], np.float32)])
+    bad = np.sort(np.concatenate([np.array([-np.inf], np.float32), faulty, unknown]))
+    gaps = candidates - bad[np.searchsorted(bad, candidates) - 1]
+    higher = candidates[(candidates > too_many) & (candidates >= at_least) & (gaps >= margin)]
+    return float(higher.min()) if len(higher) else None
 
 
 def _floor(good: Values) -> float:
@@ -154,6 +191,7 @@ def calibrate(
     *,
     margin: float = 0,
     good_alone: Values | None = None,
+    rejected: float | None = None,
 ) -> Threshold:
     """The threshold for `alpha` with its bounds. `fingerprint`: of the images; `remark`: end of the sentence on the method.
 
@@ -168,7 +206,10 @@ def calibrate(
 
     The bounds are counted on the parts that chose the threshold. Up to `most_allowed` of each side may pass, and the choice
     decides how many do, so each bound holds for all these numbers at once (Bonferroni). The good parts choose nothing, or a
-    number that was fixed before, so their interval needs no correction. Raises EngineError.
+    number that was fixed before, so their interval needs no correction.
+
+    `rejected`: the cap of `choose_within`; the cap is one more choice. Where it decides, `Threshold.alpha` is larger than `alpha`.
+    Raises EngineError.
     """
     if not len(kinds.good):
         raise EngineError(
@@ -189,17 +230,27 @@ def calibrate(
     elif good_alone is not None:
         at_least = max(at_least, _floor(good))
         method += f", but not so low that certainty alone rejects fewer than about {_OWN_SAY:.2%} of the good ones"
-    value = choose_threshold(faulty, unknown, alpha, tries.each, margin=margin, at_least=at_least)
+    if rejected is None:
+        value, shown = choose_threshold(faulty, unknown, alpha, tries.each, margin=margin, at_least=at_least), alpha
+    else:
+        value, shown = choose_within(kinds, alpha, tries.each, rejected=rejected, margin=margin, at_least=at_least)
+    if shown > alpha:
+        method = (
+            f"highest threshold that rejects at most {rejected:.0%} of the good calibration parts that can pass; there at most "
+            f"{shown:.2%} of the faulty {'and of the unknown ' * (len(unknown) > 0)}ones {passed_what} (Clopper-Pearson bound), and "
+            f"not {alpha:.2%}"
+        )
     allowed = {
         name: most_allowed(len(values), alpha, tries.each)
         for name, values in (("faulty", faulty), ("unknown", unknown))
     }
 
     def passed(values: Values, most: int) -> Passed:
-        errors, confidence = int((values >= value).sum()), 1 - (1 - tries.each) / (min(most, len(values)) + 1)
+        choices = min(most, len(values)) + 1 + (rejected is not None)
+        errors, confidence = passing(values, value, margin), 1 - (1 - tries.each) / choices
         return Passed(passed=errors, n=len(values), bound=upper_bound(errors, len(values), confidence))
 
-    rejected = false_rejects(kinds.good, value)
+    lost = false_rejects(kinds.good, value)
     return Threshold(
         value=value,
         method=method + tries.remark + remark,
@@ -208,11 +259,11 @@ def calibrate(
         n_bad=len(faulty) + len(unknown),
         false_accept_bound=passed(np.concatenate([faulty, unknown]), sum(allowed.values())).bound,
         confidence=tries.claimed,
-        false_reject_rate=rejected.share,
-        alpha=alpha,
+        false_reject_rate=lost.share,
+        alpha=shown,
         false_accepts={
             **{name: passed(values, allowed["faulty"]) for name, values in kinds.faulty.items()},
             **{name: passed(values, allowed["unknown"]) for name, values in kinds.unknown.items()},
         },
-        false_reject_interval=rejected.interval,
+        false_reject_interval=lost.interval,
     )

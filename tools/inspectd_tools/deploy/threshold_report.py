@@ -1,12 +1,19 @@
 """What a threshold guarantees, as text and as a table for the terminal and the card."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.table import Table
 
+from inspectd.errors import EngineError
 from inspectd.inference.manifest import Threshold
 from inspectd_tools.data.manifest import UNKNOWN
+from inspectd_tools.deploy.calibration import Calibration
 from inspectd_tools.deploy.card.markdown import table
+from inspectd_tools.deploy.further_photos import bounds
+
+_MORE = 50
 
 
 def guarantee(threshold: Threshold) -> str:
@@ -49,3 +56,26 @@ def summary(threshold: Threshold) -> str:
         f"labels on the line are like the calibration parts. {threshold.false_reject_rate:.2%} false rejects "
         f"(95 % interval {low:.2%} to {high:.2%})."
     )
+
+
+def cap_warnings(calibration: Calibration, threshold: Threshold) -> list[str]:
+    """What the cap on rejected good parts costs, and what further photos would buy. Empty if the bound that was asked for holds."""
+    if threshold.alpha <= calibration.alpha:
+        return []
+    try:
+        strict = replace(calibration, rejected=None).threshold(calibration.judged, "fp32")
+        other = (
+            f"A bound of {strict.alpha:.1%} needs the threshold {strict.value:.4f}, which rejects {strict.false_reject_rate:.1%} of "
+            "the good parts (--good-rejected 1 takes it)."
+        )
+    except EngineError:
+        other = "No threshold has a lower bound, because some faulty or unknown parts look perfectly good."
+    name, most = max(threshold.false_accepts.items(), key=lambda item: item[1].passed)
+    kinds = calibration.judged.by_kind(calibration.product)
+    more = max(bound for bound in bounds(kinds, threshold.value, _MORE) if not math.isnan(bound))
+    return [
+        f"WARNING: up to {threshold.alpha:.1%} of the faulty or of the unknown labels pass, with {threshold.confidence:.0%} "
+        f"confidence. {name} passes most often ({most.passed} of {most.n}). A higher threshold would reject more than "
+        f"{calibration.rejected:.0%} of the good parts that can pass. {other} Photos of {_MORE} more parts of each fault and of unknowns would bring "
+        f"the bound to {more:.1%}, if the same shares pass."
+    ]
