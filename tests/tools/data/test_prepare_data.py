@@ -442,6 +442,18 @@ def test_a_burst_of_a_whole_class_is_explained(photos, capsys):
     ) in capsys.readouterr().err
 
 
+def test_the_table_says_how_many_parts_the_photos_of_a_class_show(photos, capsys):
+    prepare(photos, "--near", "-1", "--suffix", "[02468]")
+    rows = {
+        cells[0]: cells[-1]
+        for cells in (re.findall(r"\w+", line) for line in capsys.readouterr().out.splitlines())
+        if cells
+    }
+    for label, name in enumerate(("good", "torn")):
+        found = read_manifest(photos.parent / "data.csv").photos
+        assert rows[name] == str(len({photo.group for photo in found if photo.label == label}))
+
+
 def test_every_photo_in_two_classes_is_named(photos, capsys):
     for number in range(12):
         shutil.copy(photos / "good" / f"p{number}.png", photos / "torn" / f"x{number}.png")

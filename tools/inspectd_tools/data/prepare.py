@@ -278,9 +278,10 @@ def _photo(seen: Seen, side: Split, group_name: str) -> Photo:
 def _table(manifest: DataManifest, out: Path) -> Table:
     shared = Counter(photo.group for photo in manifest.photos)
     together = sum(count for count in shared.values() if count > 1)
-    table = Table("class", *SPLITS, title=str(out), caption=f"{together} photos are in a group with others")
+    table = Table("class", *SPLITS, "parts", title=str(out), caption=f"{together} photos are in a group with others")
     for label, name in enumerate(manifest.names):
-        table.add_row(name, *(str(manifest.count(label, split)) for split in SPLITS))
+        parts = {photo.group for photo in manifest.photos if photo.label == label}
+        table.add_row(name, *(str(manifest.count(label, split)) for split in SPLITS), str(len(parts)))
     return table
 
 
