@@ -70,7 +70,7 @@ def cap_warnings(calibration: Calibration, threshold: Threshold) -> list[str]:
         )
     except EngineError:
         other = "No threshold has a lower bound, because some faulty or unknown parts look perfectly good."
-    name, most = max(threshold.false_accepts.items(), key=lambda item: item[1].passed)
+    name, most = max(threshold.false_accepts.items(), key=lambda item: item[1].passed / max(1, item[1].n))
     kinds = calibration.judged.by_kind(calibration.product)
     more = max(bound for bound in bounds(kinds, threshold.value, _MORE) if not math.isnan(bound))
     return [
