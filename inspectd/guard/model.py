@@ -18,6 +18,7 @@ from inspectd.guard import aligned
 from inspectd.guard.aligned import Aligned
 from inspectd.guard.judgement import Judgement
 from inspectd.guard.placement import Region
+from inspectd.guard.surface import KINDS as SURFACE_KINDS
 from inspectd.guard.surface import Run, Surface
 from inspectd.part import AnomalyKind, Image
 
@@ -38,7 +39,7 @@ class Guard:
         self.surface = surface
         self.kinds: tuple[AnomalyKind, ...] = (
             *(aligned.kinds if aligned else ()),
-            *(("part", "part") if surface else ()),
+            *(SURFACE_KINDS if surface else ()),
         )
         """Of its findings. A kind can occur twice."""
         self.size = aligned.size if aligned else None

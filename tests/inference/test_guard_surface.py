@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from inspectd.errors import EngineError, InferenceError
 from inspectd.guard.model import Guard
-from inspectd.guard.surface import Surface
+from inspectd.guard.surface import KINDS, Surface
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.inference.surface_network import compiled
 from inspectd.part import Pass, Uncertain
@@ -45,8 +45,8 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     guard = Guard(None, Surface(network(), compiled(network(), 1)))
     guard.save(folder / "guard.npz")
     described = {
-        "kinds": ["part", "part"],
-        "limits": [1.0, 1.0],
+        "kinds": list(KINDS),
+        "limits": [1.0, 1.0, 1e5, 1e5],  # no line exceeds its limit
         "golden_scores": [list(guard.judge(image).scores) for image in golden],
     }
 

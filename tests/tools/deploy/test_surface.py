@@ -15,7 +15,7 @@ from inspectd.errors import ConfigError
 from inspectd.guard import limits, model
 from inspectd.guard.judgement import Finding, Judgement
 from inspectd.guard.model import Guard
-from inspectd.guard.surface import Surface
+from inspectd.guard.surface import KINDS, Surface
 from inspectd.inference import load_bundle
 from inspectd.inference.surface_network import compiled
 from inspectd_tools.deploy.guard import cli, fitting
@@ -86,7 +86,7 @@ def test_its_file_gives_the_same_scores(surface, tmp_path):
     guard.save(tmp_path / "guard.npz")
     loaded = model.load((tmp_path / "guard.npz").read_bytes(), compiled)
     assert loaded.size is None
-    assert loaded.kinds == ("part", "part")
+    assert loaded.kinds == KINDS
     assert loaded.judge(brushed(1)).scores == guard.judge(brushed(1)).scores
 
 
@@ -133,7 +133,7 @@ def test_both_ways_of_looking_are_candidates(photos, weights, monkeypatch):
     )
     fitted = fit_guard(photos(lambda _: 160), 0, weights)
     ((both, aligned, surface),) = tried
-    assert (aligned.kinds, surface.kinds, both.kinds) == (("part",), ("part", "part"), ("part", "part", "part"))
+    assert (aligned.kinds, surface.kinds, both.kinds) == (("part",), KINDS, ("part", *KINDS))
     assert fitted.guard.kinds in {guard.kinds for guard in tried[0]}
     assert len(fitted.limits.largest) == len(fitted.guard.kinds)
 
@@ -184,5 +184,5 @@ def test_an_engine_gets_a_surface_for_photos_of_several_sizes(photos, weights, t
     arguments = [str(engine), "--data", str(tmp_path), "--surface", str(weights), "--out", str(new)]
     assert cli.main(arguments) == 0
     guard = load_bundle(new).manifest.guard
-    assert (guard.kinds, guard.width, guard.height) == (("part", "part"), None, None)
+    assert (guard.kinds, guard.width, guard.height) == (KINDS, None, None)
     assert "It works on images of any size." in (new / "card.md").read_text()
