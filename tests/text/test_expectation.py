@@ -348,3 +348,36 @@ def test_values_per_label_may_be_given_while_labels_are_judged():
         ahead.acquire()
         assert allowed(found, number) == (f"L{number}",)
     thread.join()
+
+
+@pytest.mark.parametrize("ahead_s", [-90, -55, 0, 55, 90])
+@pytest.mark.parametrize(
+    ("change", "begins", "old", "new"),
+    [
+        ("2026-12-31T23:00+00:00", "00:00", "31.12.26", "01.01.27"),
+        ("2026-11-28T05:00+00:00", "06:00", "27.11.26", "28.11.26"),
+        ("2027-03-28T01:00+00:00", "02:30", "27.03.27", "28.03.27"),  # 02:00 becomes 03:00
+        ("2027-10-31T00:30+00:00", "02:30", "30.10.27", "31.10.27"),  # 03:00 becomes 02:00
+        ("2028-02-28T23:00+00:00", "00:00", "28.02.28", "29.02.28"),
+    ],
+)
+def test_over_a_change_of_day_only_dates_within_the_grace_pass(change, begins, old, new, ahead_s):
+    """The printer's clock is ahead by so many seconds; 50 labels per second, of which every 300th is looked at."""
+    found = expectations({"date": text("date", format="%d.%m.%y", day_begins=begins, grace_s=60)})
+    change_ns = round(datetime.fromisoformat(change).timestamp() * 1e9)
+    t_ns = time.monotonic_ns()
+    rejected = []
+    for number, after_s in enumerate(range(-150, 5000, 6)):
+        expected = found.of(part(number, t_ns + after_s * _S, change_ns + after_s * _S), NONE)["date"]
+        if after_s < -60:
+            assert expected.allowed == (old,)
+        elif after_s >= 60:
+            assert expected.allowed == (new,)
+        else:
+            assert set(expected.allowed) == {old, new}
+            assert "grace at the change of day" in expected.source
+        printed = old if after_s < -ahead_s else new
+        if printed not in expected.allowed:
+            rejected.append(after_s)
+    assert (rejected == []) == (abs(ahead_s) <= 60)
+    assert all(60 <= abs(after_s) <= 90 for after_s in rejected)
