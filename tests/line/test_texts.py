@@ -224,21 +224,6 @@ def test_a_text_stage_that_hangs_stops_the_belt_and_its_label_does_not_pass(tmp_
     assert hung["text"]["verdict"] == "right", "it was right, but too late"
 
 
-def test_a_slow_text_stage_ends_as_late(tmp_path, engine):
-    texts = verification(engine, DATE)
-    look = texts._check
-
-    def slow(*arguments: Any) -> Any:
-        time.sleep(DELAY_MS / 1000)
-        return look(*arguments)
-
-    with verifying(tmp_path, engine, Printed(lambda _: today()), broken(texts, slow)) as run:
-        run.until_triggers(20)
-        rows = finish(run, tmp_path)
-    assert {row["verdict"] for row in rows} == {"missed"}
-    assert "late" in {row["reason"] for row in rows}
-
-
 def test_new_texts_that_fail_give_way_to_the_old_ones_which_forget_what_they_were_told(tmp_path, engine):
     """What is told while the new ones are in use does not reach the old ones, so the lot before must not pass any more."""
 

@@ -10,9 +10,11 @@ from structlog.testing import capture_logs
 
 from inspectd.cli import main
 from inspectd.config import load_config
-from inspectd.line.judges import Judges, load_judges
+from inspectd.inference import InferenceConfig, load_bundle, load_engine
+from inspectd.line.judges import Judges
 from inspectd.service.reload import Reload
 from inspectd.text.config import TextConfig
+from inspectd.text.verification import load_verification
 from tests.factories import make_coded_bundle, make_toy_bundle
 
 RULES = {
@@ -26,13 +28,23 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_coded_bundle(tmp_path_factory.mktemp("coded") / "toy")
 
 
-@pytest.fixture
-def line(tmp_path: Path, bundle: Path) -> dict[str, Any]:
-    """A config whose lot is in a code; the date is read from it too."""
+def text() -> dict[str, Any]:
+    """The lot is in a code; the date is read from the same one."""
     fields = {
-        name: {"kind": "code", "symbology": "data_matrix", "box": [96, 24, 40, 40], "expect": expect}
+        name: {"kind": "code", "symbology": "data_matrix", "box": [96, 24, 40, 40], "expect": dict(expect)}
         for name, expect in RULES.items()
     }
+    return {"time_zone": "UTC", "clock": "set_by_hand", "fields": fields}
+
+
+@pytest.fixture(scope="module")
+def running(bundle: Path) -> Judges:
+    engine = load_engine(load_bundle(bundle), InferenceConfig())
+    return Judges(engine, load_verification(TextConfig.model_validate(text()), InferenceConfig(), engine))
+
+
+@pytest.fixture
+def line(tmp_path: Path, bundle: Path) -> dict[str, Any]:
     (tmp_path / "images").mkdir()
     return {
         "engine": str(bundle),
@@ -44,7 +56,7 @@ def line(tmp_path: Path, bundle: Path) -> dict[str, Any]:
             "output": {"kind": "simulated", "record": str(tmp_path / "output.jsonl")},
         },
         "journal": {"path": str(tmp_path / "journal.sqlite")},
-        "text": {"time_zone": "UTC", "clock": "set_by_hand", "fields": fields},
+        "text": text(),
     }
 
 
@@ -66,8 +78,7 @@ def reloaded(path: Path, running: Judges) -> tuple[Judges | None, list[str]]:
     return reload.judges, [str(log.get("error", log["event"])) for log in logs]
 
 
-def test_a_reload_keeps_what_was_told_while_the_rules_stay(path: Path, line: dict[str, Any]) -> None:
-    running = load_judges(load_config(write(path, line)), None)
+def test_a_reload_keeps_what_was_told_while_the_rules_stay(path: Path, line: dict[str, Any], running: Judges) -> None:
     assert running.texts is not None
     line["text"]["fields"]["lot"]["box"] = [95, 24, 40, 40]
     judges, _ = reloaded(write(path, line), running)
@@ -77,8 +88,7 @@ def test_a_reload_keeps_what_was_told_while_the_rules_stay(path: Path, line: dic
     assert judges.texts.config.fields["lot"].box == (95, 24, 40, 40)
 
 
-def test_with_other_rules_the_line_must_be_told_again(path: Path, line: dict[str, Any]) -> None:
-    running = load_judges(load_config(write(path, line)), None)
+def test_with_other_rules_the_line_must_be_told_again(path: Path, line: dict[str, Any], running: Judges) -> None:
     line["text"]["fields"]["date"]["expect"] = {"from": "constant", "value": "261127"}
     judges, said = reloaded(write(path, line), running)
     assert judges is not None
@@ -107,9 +117,8 @@ def test_rules_are_what_decides_which_texts_are_right(line: dict[str, Any], chan
 
 
 def test_without_a_guard_that_finds_the_print_no_line_starts(
-    path: Path, line: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    path: Path, line: dict[str, Any], running: Judges, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    running = load_judges(load_config(write(path, line)), None)
     line["engine"] = str(make_toy_bundle(tmp_path / "alone"))
     refused, (reason,) = reloaded(write(path, line), running)
     assert refused is None
