@@ -17,11 +17,11 @@ log = structlog.get_logger()
 _MARGIN_SHARE: Final = 0.15
 """Of the box's shorter side, at each side of it: the code may be displaced that far, and needs bare space around it."""
 _FORMATS: Final = {
-    "data_matrix": zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.DataMatrix),
-    "qr_code": zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode),
-    "code_128": zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.Code128),
-    "ean_8": zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.EAN8),
-    "ean_13": zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.EAN13),
+    "data_matrix": zxingcpp.BarcodeFormat.DataMatrix,
+    "qr_code": zxingcpp.BarcodeFormat.QRCode,
+    "code_128": zxingcpp.BarcodeFormat.Code128,
+    "ean_8": zxingcpp.BarcodeFormat.EAN8,
+    "ean_13": zxingcpp.BarcodeFormat.EAN13,
 }
 
 
@@ -59,8 +59,9 @@ def _read(image: Image, to_image: NDArray[np.float64], box: Box, symbology: Symb
     margin = round(_MARGIN_SHARE * min(width, height))
     x, y, w, h = box_in_image((left - margin, top - margin, width + 2 * margin, height + 2 * margin), to_image)
     seen = np.ascontiguousarray(to_grey(image[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)]))
+    formats = zxingcpp.BarcodeFormats(_FORMATS[symbology])
     found = zxingcpp.read_barcodes(
-        seen, formats=_FORMATS[symbology], text_mode=zxingcpp.TextMode.Plain, try_invert=False, try_downscale=False
+        seen, formats=formats, text_mode=zxingcpp.TextMode.Plain, try_invert=False, try_downscale=False
     )
     contents = {code.text for code in found if code.valid}
     return contents.pop() if len(contents) == 1 else None
