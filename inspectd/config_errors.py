@@ -70,7 +70,7 @@ def _place(detail: ErrorDetails, schema: Schema) -> tuple[list[str], Schema]:
     keys: list[str] = []
     node = _resolved(schema, schema)
     for part in detail["loc"]:
-        kinds = node.get("discriminator", {}).get("mapping", {})
+        kinds = _choice(node).get("mapping", {})
         if part in kinds:
             node = _resolved({"$ref": kinds[part]}, schema)
         elif (below := _below(node, part, schema)) is not None:
@@ -79,8 +79,16 @@ def _place(detail: ErrorDetails, schema: Schema) -> tuple[list[str], Schema]:
     if detail["type"] == "extra_forbidden":
         keys.append(str(detail["loc"][-1]))
     if detail["type"].startswith("union_tag"):
-        keys.append(node["discriminator"]["propertyName"])
+        keys.append(_choice(node)["propertyName"])
     return keys, node
+
+
+def _choice(node: Schema) -> Schema:
+    """By which key, and among which schemas, the kind of a section is chosen. Empty if there is no choice."""
+    found: Schema = next(
+        (each["discriminator"] for each in (node, *node.get("anyOf", ())) if "discriminator" in each), {}
+    )
+    return found
 
 
 def _below(node: Schema, part: int | str, schema: Schema) -> Schema | None:

@@ -26,6 +26,7 @@ from inspectd.files.yaml_file import read_yaml
 from inspectd.gate import GateConfig
 from inspectd.inference.manifest import Manifest
 from inspectd.section import checked
+from tests.text.test_text_config import SECTION
 
 PROJECT = Path(__file__).parents[1]
 MUTATIONS = int(os.environ.get("INSPECTD_FUZZ", "200"))
@@ -89,6 +90,9 @@ def line_config() -> dict[str, Any]:
     values["watchdog"] = {"stall_ms": 1000, "exit_after_s": 30}
     values["journal"] |= {"keep_days": 365, "max_mb": 2000, "busy_timeout_ms": 20}
     values["inference"] |= {"threads": 2, "backend": "auto"}
+    fields = {name: SECTION["fields"][name] for name in ("lot", "code")}
+    code = {"expect": {"from": "template", "value": "(10){lot}"}}
+    values["text"] = SECTION | {"fields": copy.deepcopy(fields | {"code": fields["code"] | code})}
     return values
 
 

@@ -76,6 +76,8 @@ def _expect(name: str, /, **values: Any) -> Callable[[dict[str, Any]], object]:
         (_set("lot", kind="txt"), "fields.lot.kind: 'txt' is not allowed: must be one of 'text', 'code'"),
         (_set("code", symbology="pdf417"), "fields.code.symbology"),
         (_expect("part", from_="constant", value="09G", grace="x"), "fields.part.expect.grace: unknown key"),
+        (_expect("code", from_="known"), "fields.code.expect.from: 'known' is not allowed: must be one of 'constant'"),
+        (_expect("code", from_="given", grace=1), "fields.code.expect.grace: unknown key; did you mean 'grace_s'"),
         (_expect("part", from_="known"), "fields.part.expect.from: 'known' is not allowed: must be one of 'constant'"),
         (_set("part", pattern="[0-9]{3}"), "does not match the field's pattern"),
         (_expect("part", from_="pattern"), "text.fields.part.pattern: missing"),
