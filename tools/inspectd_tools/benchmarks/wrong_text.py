@@ -94,8 +94,7 @@ def measure(config_path: Path, counts: Counts, seed: int) -> tuple[list[Table], 
     trial = _Trial(judges, config.text, seed)
     results, times_us = trial.judged(counts)
     codes = trial.damaged_codes(counts.damaged)
-    times_ms = np.percentile(times_us, (50, 99)) / 1000 if times_us else np.full(2, np.nan)
-    tables = [_judged_table(results), _codes_table(codes)]
+    tables = [*([_judged_table(results)] if results else []), *([_codes_table(codes)] if counts.damaged else [])]
     figures = {
         "kinds": {
             kind: {
@@ -108,10 +107,17 @@ def measure(config_path: Path, counts: Counts, seed: int) -> tuple[list[Table], 
             }
             for kind, result in results.items()
         },
-        "text_ms": {"p50": float(times_ms[0]), "p99": float(times_ms[1])},
+        "text_ms": _percentiles_ms(times_us),
         "codes": {name: dict(found) for name, found in codes.items()},
     }
     return tables, figures
+
+
+def _percentiles_ms(times_us: Sequence[int]) -> dict[str, float]:
+    if not times_us:
+        return {}
+    p50, p99 = np.percentile(times_us, (50, 99)) / 1000
+    return {"p50": float(p50), "p99": float(p99)}
 
 
 class _Trial:
