@@ -18,6 +18,8 @@ _MOST = 0.8
 _ALIKE: Final = str.maketrans("01l8526", "OIIBSZG")
 """Digits, and letters that are often read instead of them."""
 _DIGIT_FOR: Final = str.maketrans("OoIlBSsZzG", "0011855226")
+_LIKE_CAPITALS: Final = frozenset("ckopsuvwxz")
+"""Small letters that have the form of their capitals. A line with no other small letters has none."""
 _DIGIT, _LETTER = "[0-9]", "[A-Z]"
 _DATES: Final = (
     *("%Y-%m-%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d.%m.%y", "%m/%Y"),
@@ -59,6 +61,9 @@ def propose(layout: Layout, texts: Sequence[Sequence[str]]) -> list[Proposal]:
 
 def corrected(said: Sequence[str]) -> list[str]:
     """What a line says on each photo, with similar characters put right: an O where the other photos have digits, for example."""
+    small = {character for text in said for character in text if character.islower()}
+    if small <= _LIKE_CAPITALS:
+        said = [text.upper() for text in said]
     places = _places([text for text in said if text])
     return ["".join(map(_put_right, text, places)) if len(text) == len(places) else text for text in said]
 

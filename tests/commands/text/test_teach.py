@@ -97,6 +97,8 @@ def test_similar_characters_are_put_right():
     said = ["LOT 10", "L0T 2O", "LoT 3B", "LOT 47", "", "LOT 999"]
     assert corrected(said) == ["LOT 10", "LOT 20", "LOT 38", "LOT 47", "", "LOT 999"]
     assert corrected([]) == []
+    assert corrected(["12:03 s2", "12:04 s2", "12:05 S2"]) == ["12:03 S2", "12:04 S2", "12:05 S2"]
+    assert corrected(["Charge s2", "Charge s3"]) == ["Charge s2", "Charge s3"]
 
 
 def test_what_is_the_same_everywhere_is_a_constant():
