@@ -6,24 +6,20 @@ The gate is the likelihood of an allowed text. All other texts are looked at onl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.text.crop import Box
 from inspectd.text.ctc import Neighbours, best_text, log_likelihoods, neighbours
+from inspectd.text.pattern import Pattern
 from inspectd.text.reading import DAMAGED, Character, Reading, TextVerdict
 
 _ALIKE: Final = ("0O", "1I")
 """Characters that many fonts print alike. They count as equal where the field's pattern allows only one of the two."""
 Places = Sequence[frozenset[str]]
 """For each place of a text the characters that are allowed there."""
-
-
-class Pattern(Protocol):
-    @property
-    def places(self) -> tuple[frozenset[str], ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +35,20 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class _Target:
+    """A text without its spaces: where one is expected, the print has a gap, which is not compared."""
+
+    text: str
+    characters: str
+    indices: tuple[int, ...]
+    """Place of each character in the text."""
+    symbols: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Edit:
     index: int
+    """Place among the characters, without the spaces."""
     expected: str
     found: str
     log_likelihood: float = -np.inf
@@ -56,8 +64,8 @@ class Judge:
         self._pairs = [pair for pair in _ALIKE if set(pair) <= set(alphabet)]
 
     def unknown_characters(self, text: str) -> list[str]:
-        """Characters of the text that the reader does not know."""
-        return sorted(set(text) - set(self._symbols))
+        """Characters of the text that the reader does not know. A space is a gap, which needs no symbol."""
+        return sorted(set(text) - set(self._symbols) - {" "})
 
     def judge(self, log_probs: NDArray[np.float32], line: Line, threshold: float) -> Reading:
         """(T, symbols) of the line's crop -> what it says."""
@@ -68,22 +76,24 @@ class Judge:
         else:
             pattern = line.allowed
             texts = (self._fitting(columns, pattern.places),)
-        texts = tuple(text for text in texts if text and not self.unknown_characters(text))
-        if not texts:
+        targets = [self._target(text, pattern) for text in texts if text.strip() and not self.unknown_characters(text)]
+        if not targets:
             return Reading("unreadable", "", -np.inf)
-        spelled = [self._spelled(text, pattern) for text in texts]
-        fits = log_likelihoods(columns, spelled)
+        fits = log_likelihoods(columns, [target.symbols for target in targets])
         best = int(np.argmax(fits))
         score = float(fits[best]) - threshold
         if score >= 0:
-            return Reading("right", texts[best], score)
-        verdict, worst = self._fault(columns, line.box, texts[best], spelled[best], threshold)
-        return Reading(verdict, texts[best], score, worst)
+            return Reading("right", targets[best].text, score)
+        verdict, worst = self._fault(columns, line.box, targets[best], threshold)
+        return Reading(verdict, targets[best].text, score, worst)
 
-    def log_likelihoods(self, log_probs: NDArray[np.float32], texts: Sequence[str]) -> list[float]:
-        """Of each text, without pairs; -inf if the line has no room for it."""
-        spelled = [self._spelled(text, None) for text in texts]
-        return [float(value) for value in log_likelihoods(log_probs, spelled)]
+    def log_likelihoods(
+        self, log_probs: NDArray[np.float32], texts: Sequence[str], patterns: Sequence[Pattern | None] | None = None
+    ) -> list[float]:
+        """Of each text, in a field with its pattern; -inf if the line has no room for it."""
+        pairs = zip(texts, patterns or [None] * len(texts), strict=True)
+        symbols = [self._target(text, pattern).symbols for text, pattern in pairs]
+        return [float(value) for value in log_likelihoods(self._with_pairs(np.asarray(log_probs, np.float64)), symbols)]
 
     def _with_pairs(self, log_probs: NDArray[np.float64]) -> NDArray[np.float64]:
         """With one symbol more for each pair of characters that look alike: it is either of them."""
@@ -91,21 +101,23 @@ class Judge:
         both = [np.logaddexp(log_probs[:, first], log_probs[:, second])[:, None] for first, second in pairs]
         return np.concatenate([log_probs, *both], axis=1)
 
-    def _spelled(self, text: str, pattern: Pattern | None) -> list[int]:
-        """The symbols of the text, with that of a pair where the pattern allows one of the two characters only."""
+    def _target(self, text: str, pattern: Pattern | None) -> _Target:
+        """With the symbol of a pair where the pattern allows one of the two characters only."""
+        indices = tuple(index for index, character in enumerate(text) if character != " ")
+        characters = "".join(text[index] for index in indices)
         places = None if pattern is None or len(pattern.places) != len(text) else pattern.places
         symbols: list[int] = []
-        for index, character in enumerate(text):
-            symbol = self._symbols[character]
-            for number, pair in enumerate(self._pairs):
-                if places is not None and character in pair and len(places[index] & set(pair)) < len(pair):
-                    symbol = len(self._characters) + number
+        for number, index in enumerate(indices):
+            symbol = self._symbols[text[index]]
+            for pair_number, pair in enumerate(self._pairs):
+                if places is not None and text[index] in pair and len(places[index] & set(pair)) < len(pair):
+                    symbol = len(self._characters) + pair_number
             # of two neighbours that share a character, a single print could count as both
             if symbols and symbol != symbols[-1] and self._shared(symbol, symbols[-1]):
-                symbol = self._symbols[character]
-                symbols[-1] = self._symbols[text[index - 1]]
+                symbol = self._symbols[text[index]]
+                symbols[-1] = self._symbols[characters[number - 1]]
             symbols.append(symbol)
-        return symbols
+        return _Target(text, characters, indices, symbols)
 
     def _shared(self, first: int, second: int) -> bool:
         return bool(self._prints(first) & self._prints(second))
@@ -116,9 +128,16 @@ class Judge:
 
     def _fitting(self, columns: NDArray[np.float64], places: Places) -> str:
         """The most probable text that the pattern allows, or nearly so."""
+        gap = frozenset(" ")
+        shown = [place for place in places if place != gap]
         read = self._text(best_text(columns[:, : len(self._characters)]))
-        if len(read) == len(places) and all(map(frozenset.__contains__, places, read)):
-            return read
+        if len(read) != len(shown) or not all(map(frozenset.__contains__, shown, read)):
+            read = self._forced(columns, shown)
+        characters = iter(read)
+        return "".join(" " if place == gap else next(characters) for place in places) if read else ""
+
+    def _forced(self, columns: NDArray[np.float64], places: Places) -> str:
+        """The text that the pattern allows, also where other characters look more probable; '' if there is no room."""
         choices = [[self._symbols[character] for character in sorted(place & set(self._symbols))] for place in places]
         if not all(choices):
             return ""
@@ -135,50 +154,49 @@ class Judge:
         return "".join(self._characters[symbol] for symbol in symbols)
 
     def _fault(
-        self, columns: NDArray[np.float64], box: Box, text: str, spelled: list[int], threshold: float
+        self, columns: NDArray[np.float64], box: Box, target: _Target, threshold: float
     ) -> tuple[TextVerdict, Character | None]:
         plain = columns[:, : len(self._characters)]
         read = best_text(plain)
         if not read:
             return "missing", None
-        edit = _Edit(0, text[0], DAMAGED)
-        middles = (np.arange(len(text)) + 0.5) / len(text)
-        if np.isfinite(log_likelihoods(columns, [spelled])[0]):
-            near = neighbours(columns, spelled)
-            edit = self._best_edit(near, text, spelled)
+        edit = _Edit(0, target.characters[0], DAMAGED)
+        middles = (np.arange(len(target.characters)) + 0.5) / len(target.characters)
+        if np.isfinite(log_likelihoods(columns, [target.symbols])[0]):
+            near = neighbours(columns, target.symbols)
+            edit = self._best_edit(near, target)
             middles = (near.columns + 0.5) / len(columns)
         whole = float(log_likelihoods(plain, [read])[0])
         if whole > edit.log_likelihood:  # it differs in more than one character
-            others = self._first_difference(text, spelled, read)
-            edit = _Edit(*others, whole) if others else edit
+            edit = self._first_difference(target, read, whole) or edit
         is_clear = edit.log_likelihood >= threshold and DAMAGED not in (edit.found, *self._text(read))
-        worst = Character(edit.index, edit.expected, edit.found, _place(edit.index, middles, box))
+        index = (*target.indices, len(target.text))[edit.index]
+        worst = Character(index, edit.expected, edit.found, _place(edit.index, middles, box))
         return "wrong" if is_clear else "unreadable", worst
 
-    def _best_edit(self, near: Neighbours, text: str, spelled: list[int]) -> _Edit:
+    def _best_edit(self, near: Neighbours, target: _Target) -> _Edit:
+        characters = target.characters
         substituted = near.substituted[:, : len(self._characters)].copy()
-        for index, symbol in enumerate(spelled):
+        for index, symbol in enumerate(target.symbols):
             substituted[index, [self._symbols[character] for character in self._prints(symbol)]] = -np.inf
         inserted = near.inserted[:, : len(self._characters)]
         place, symbol = divmod(int(substituted.argmax()), len(self._characters))
-        edits = [_Edit(place, text[place], self._characters[symbol], float(substituted.max()))]
+        edits = [_Edit(place, characters[place], self._characters[symbol], float(substituted.max()))]
         place, symbol = divmod(int(inserted.argmax()), len(self._characters))
         edits.append(_Edit(place, "", self._characters[symbol], float(inserted.max())))
         place = int(near.lost.argmax())
-        edits.append(_Edit(place, text[place], "", float(near.lost.max())))
+        edits.append(_Edit(place, characters[place], "", float(near.lost.max())))
         return max(edits, key=lambda edit: edit.log_likelihood)
 
-    def _first_difference(self, text: str, spelled: list[int], read: list[int]) -> tuple[int, str, str] | None:
-        seen = list(self._text(read))
-        if len(read) == len(spelled):  # the other one of a pair that counts as equal is not a difference
-            seen = [
-                text[index] if character in self._prints(spelled[index]) else character
-                for index, character in enumerate(seen)
-            ]
-        for kind, begin, end, first, last in SequenceMatcher(None, text, seen, autojunk=False).get_opcodes():
+    def _first_difference(self, target: _Target, read: list[int], log_likelihood: float) -> _Edit | None:
+        characters, seen = target.characters, list(self._text(read))
+        if len(seen) == len(characters):  # the other one of a pair that counts as equal is not a difference
+            prints = map(self._prints, target.symbols)
+            seen = [own if found in same else found for own, found, same in zip(characters, seen, prints, strict=True)]
+        for kind, begin, end, first, last in SequenceMatcher(None, characters, seen, autojunk=False).get_opcodes():
             if kind != "equal":
-                expected = text[begin] if begin < end else ""
-                return begin, expected, seen[first] if first < last else ""
+                expected = characters[begin] if begin < end else ""
+                return _Edit(begin, expected, seen[first] if first < last else "", log_likelihood)
         return None
 
 

@@ -25,6 +25,8 @@ class Font(Section):
     """A text is accepted if the logarithm of its likelihood is at least this."""
     method: str
     """How the threshold was chosen, in one sentence."""
+    characters: str = Field(min_length=1, max_length=1000)
+    """Those that may be read in this font. Others were not printed for it, or look the same as one of these."""
     made_from: str
     """Font file with its SHA-256, or folder of crops."""
     right: Count
@@ -89,6 +91,9 @@ class ReaderManifest(Section):
         unproven = set(self.fonts) - {line.font for line in self.golden}
         if unproven:
             raise ValueError(f"golden: no line shows the font(s) {', '.join(sorted(unproven))}")
+        for name, font in self.fonts.items():
+            if not set(font.characters) <= set(self.alphabet):
+                raise ValueError(f"fonts: {name} has characters that are not in the alphabet")
         for line in self.golden:
             if line.font not in self.fonts:
                 raise ValueError(f"golden: {line.path} shows the font {line.font}, which is not listed in fonts")

@@ -77,9 +77,9 @@ class Reader:
         found: NDArray[np.float32] = log_probs[0]
         return found
 
-    def unknown_characters(self, text: str) -> list[str]:
-        """Characters of the text that the reader does not know."""
-        return self._judge.unknown_characters(text)
+    def unknown_characters(self, text: str, font: str) -> list[str]:
+        """Characters of the text that may not be read in this font. A space is a gap, which needs no character."""
+        return sorted(set(text) - set(self.fonts[font].characters) - {" "})
 
     def _verify(self, image: Image, to_image: NDArray[np.float64], line: Line) -> Reading:
         font = self.fonts.get(line.font)
@@ -119,6 +119,8 @@ class Reader:
 def load_reader(folder: Path, config: InferenceConfig) -> Reader:
     """Load a reader, compare the likelihoods of all golden lines with those of training, and measure its speed.
 
+    Of `config` only `signed_by` counts: the reader always computes in fp32 on the CPU.
+
     Raises EngineError: the signature that `config.signed_by` demands is missing or wrong, or a file can't be loaded or differs.
     Raises ConfigError if `config.signed_by` can't be used.
     """
@@ -128,7 +130,7 @@ def load_reader(folder: Path, config: InferenceConfig) -> Reader:
 
         check_signature(bundle, config.signed_by)
     try:
-        run = compiled(bundle.network, config)
+        run = compiled(bundle.network)
     except Exception as error:  # each runtime has its own kinds of exceptions
         raise EngineError(f"{bundle.folder / bundle.manifest.network.path}: can't be loaded: {error}") from error
     return Reader(bundle, run)

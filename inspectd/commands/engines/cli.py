@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sign",
         help="sign a bundle, for lines with `inference.signed_by`",
         description="Checks every SHA-256, then writes engine.yaml.sig, the signature of engine.yaml. engine.yaml lists the "
-        "SHA-256 of every other file.",
+        "SHA-256 of every other file. A reader of text is signed in the same way: reader.yaml.sig.",
     )
     verb.add_argument("bundle", type=Path, metavar="BUNDLE")
     verb.add_argument("--key", type=Path, required=True, metavar="PRIVATE.pem", help="the private key, from keygen")

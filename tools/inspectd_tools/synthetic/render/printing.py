@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -74,7 +74,7 @@ def draw_print(lines: Sequence[str], code: str, font: str) -> Print:
     _put(ink, _mark(), 0, 4)
     areas = []
     for text, (left, top, height_px, width_px) in zip(lines, _LINES, strict=True):
-        line = _line(text, font, height_px, width_px)
+        line = _squeezed(text, font, height_px, width_px)
         _put(ink, line, left, top)
         areas.append((text, Area(left, top, line.shape[1], line.shape[0])))
     matrix = _data_matrix(code)
@@ -90,7 +90,7 @@ def _put(ink: Ink, stamp: Ink, left: int, top: int) -> None:
     np.maximum(target, stamp[:height, :width], out=target)
 
 
-def _line(text: str, font: str, height_px: int, width_px: int) -> Ink:
+def _squeezed(text: str, font: str, height_px: int, width_px: int) -> Ink:
     """One line of text, `height_px` high, squeezed if it would be wider than `width_px`."""
     line = _FACES[font](text, height_px)
     if line.shape[1] > width_px:
@@ -98,29 +98,40 @@ def _line(text: str, font: str, height_px: int, width_px: int) -> Ink:
     return line
 
 
+DROP_RADIUS: Final = {"dots": 0.56, "small_dots": 0.43}
+"""Of the fonts of an ink-jet printer, as a share of the distance of two drops: those of `dots` touch their neighbours."""
+
+
 def _dots(text: str, height_px: int) -> Ink:
-    """Continuous ink-jet print: each pixel of a bitmap font is one drop, which touches its neighbours."""
-    return _bitmap(text, height_px, 0.56)
+    """Continuous ink-jet print: each pixel of a bitmap font is one drop."""
+    return _of_drops(text, height_px, DROP_RADIUS["dots"])
 
 
 def _small_dots(text: str, height_px: int) -> Ink:
-    """A finer nozzle: the drops do not touch."""
-    return _bitmap(text, height_px, 0.43)
+    """A finer nozzle."""
+    return _of_drops(text, height_px, DROP_RADIUS["small_dots"])
 
 
 _BITMAP_ROWS = slice(2, 9)
 """Of Pillow's bitmap font, where digits and capitals are."""
 
 
-def _bitmap(text: str, height_px: int, drop_radius: float) -> Ink:
-    bitmap = _bitmap_font().getmask(text)
-    pixels = np.asarray(bitmap, np.uint8).reshape(bitmap.size[::-1])[_BITMAP_ROWS] > 0
+def _of_drops(text: str, height_px: int, drop_radius: float) -> Ink:
+    pixels = bitmap(text)
     pitch = max(3, round(height_px / pixels.shape[0]))
-    return np.kron(pixels.astype(np.float32), _drop(pitch, drop_radius))
+    return np.kron(pixels.astype(np.float32), drop(pitch, drop_radius))
+
+
+def bitmap(text: str) -> NDArray[np.bool_]:
+    """(7, w): where a printer puts a drop."""
+    mask = _bitmap_font().getmask(text)
+    pixels: NDArray[np.bool_] = np.asarray(mask, np.uint8).reshape(mask.size[::-1])[_BITMAP_ROWS] > 0
+    return pixels
 
 
 @functools.cache
-def _drop(pitch: int, radius: float) -> Ink:
+def drop(pitch: int, radius: float) -> Ink:
+    """(pitch, pitch): one drop. `radius`: as a share of `pitch`."""
     scale = 8
     canvas = np.zeros((pitch * scale, pitch * scale), np.uint8)
     centre = pitch * scale // 2
@@ -129,7 +140,7 @@ def _drop(pitch: int, radius: float) -> Ink:
 
 
 def _sans(text: str, height_px: int) -> Ink:
-    font = _sans_font(round(height_px * 1.3))
+    font = sans_font(round(height_px * 1.3))
     left, top, right, bottom = font.getbbox(text)
     image = Image.new("L", (round(right - left) + 2, round(bottom - top) + 2))
     ImageDraw.Draw(image).text((1 - left, 1 - top), text, font=font, fill=255, stroke_width=1)
@@ -156,7 +167,8 @@ def _bitmap_font() -> ImageFont.ImageFont:
 
 
 @functools.cache
-def _sans_font(size: int) -> ImageFont.FreeTypeFont:
+def sans_font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own font."""
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
     return font

@@ -1,0 +1,1 @@
+"""The reader of `inspectd.text`: rendered lines, training, calibration and trials."""
