@@ -97,7 +97,7 @@ class ReaderManifest(Section):
         for line in self.golden:
             if line.font not in self.fonts:
                 raise ValueError(f"golden: {line.path} shows the font {line.font}, which is not listed in fonts")
-            if not set(line.text + line.near_miss) <= set(self.alphabet):
+            if not set(line.text + line.near_miss) <= set(self.alphabet + " "):
                 raise ValueError(f"golden: {line.path} has characters that are not in the alphabet")
             if not line.near_miss_log_likelihood < self.fonts[line.font].threshold <= line.log_likelihood:
                 raise ValueError(

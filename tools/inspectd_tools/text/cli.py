@@ -77,7 +77,11 @@ def _add_common(verb: argparse.ArgumentParser, steps: int, default: str, *, requ
     verb.add_argument("--name", required=True, help="name of the reader, such as line-3-reader")
     verb.add_argument("--bundle-version", default="1.0.0", metavar="X.Y.Z", help="default: %(default)s")
     verb.add_argument(
-        "--steps", type=positive, default=steps, metavar="N", help="batches of lines; default: %(default)s"
+        "--steps",
+        type=not_negative,
+        default=steps,
+        metavar="N",
+        help="batches of lines; 0: only calibrate again; default: %(default)s",
     )
     verb.add_argument("--seed", type=not_negative, default=0, metavar="N", help="default: %(default)s")
     verb.add_argument(

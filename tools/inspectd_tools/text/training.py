@@ -48,6 +48,8 @@ def symbols(line: Line) -> list[int]:
 
 def train(network: Network, taught: Sequence[Taught], settings: Settings) -> None:
     """Train `network`, in place."""
+    if not settings.steps:
+        return
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     weights = np.array([one.weight for one in taught])
