@@ -73,7 +73,7 @@ def test_too_few_crops_and_unknown_characters_are_refused(tmp_path: Path) -> Non
 
 def test_a_reader_is_commissioned_for_other_fonts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "reader"
-    arguments = ["--font", "plate=printer:sans", "--steps", "2", "--alpha", "0.05", "--out", str(out), "--name", "mine"]
+    arguments = ["--font", "plate=printer:sans", "--steps", "1", "--alpha", "0.05", "--out", str(out), "--name", "mine"]
     assert main(["commission", str(READER), *arguments]) == 0
     manifest = load_reader_bundle(out).manifest
     assert set(manifest.fonts) == {"plate"}
@@ -83,7 +83,7 @@ def test_a_reader_is_commissioned_for_other_fonts(tmp_path: Path, capsys: pytest
 
 
 def test_a_font_that_is_not_learned_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--steps", "2", "--alpha", "0.05", "--out", str(tmp_path / "reader"), "--name", "mine"]
+    arguments = ["--steps", "0", "--alpha", "0.05", "--out", str(tmp_path / "reader"), "--name", "mine"]
     assert main(["train", *arguments]) == 78
     assert "is not learned" in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "reader").iterdir()} == {"model.onnx", "golden"}

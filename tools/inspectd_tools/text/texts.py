@@ -1,6 +1,7 @@
 """Texts to print: what labels say, and what a label nearly says when it is wrong."""
 
 import functools
+import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -134,6 +135,8 @@ def _date(rng: np.random.Generator) -> str:
     if rng.random() < 0.15:
         return f"{day.day:02} {_MONTHS[day.month - 1]} {day.year}"
     text = day.strftime(str(rng.choice(_FORMATS)))
+    if rng.random() < 0.05:  # a mark too many
+        text = re.sub(r"([-./:])", r"\1\1", text, count=1)
     return text.replace("00:00", f"{rng.integers(24):02}:{rng.integers(60):02}")
 
 
@@ -142,7 +145,8 @@ def _number(rng: np.random.Generator) -> str:
     if rng.random() < 0.15:  # the same digit twice or more
         text = text[0] * int(rng.integers(2, 5)) + text
     if rng.random() < 0.3:
-        text += str(rng.choice(list(MARKS))) + _drawn(rng, DIGITS, int(rng.integers(1, 4)))
+        mark = _drawn(rng, MARKS, 1)
+        text += mark * (2 if rng.random() < 0.1 else 1) + _drawn(rng, DIGITS, int(rng.integers(1, 4)))
     return text
 
 
