@@ -16,7 +16,7 @@ WEIGHTS ?= mobilenet_v2-imagenet-features.safetensors
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
-	$(BIN)/python tools/synthesize.py render $(LABELS) --flat --count 400 --unknown-share 0.2 --seed 20261125
+	$(BIN)/python tools/synthesize.py render $(LABELS) --flat --count 400 --unknown-share 0.2 --wrong-text-share 0.15 --jobs 3 --seed 20261125
 	$(BIN)/inspectd demo $(LABELS) --config config/demo.yaml --out out/demo
 
 engine: $(VENV)/test.stamp  ## train and build the shipped engine again, in out/engine (WEIGHTS=file; takes long)
