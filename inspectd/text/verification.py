@@ -26,7 +26,7 @@ from inspectd.part import (
     WrongCharacter,
 )
 from inspectd.text.codes import box_in_image, read_code
-from inspectd.text.config import CodeField, TextConfig, TextField
+from inspectd.text.config import CodeField, Constant, TextConfig, TextField
 from inspectd.text.expectation import Expectations, Expected
 from inspectd.text.judging import Line
 from inspectd.text.reader import Reader, load_reader
@@ -174,12 +174,25 @@ def _check_text(name: str, field: TextField, reader: Reader) -> None:
             f"text.fields.{name}.font: the reader {reader.name} is not calibrated for {field.font!r}; it knows "
             f"{', '.join(sorted(reader.fonts))}. Commission the font with tools/reader.py"
         )
+    unknown = reader.unknown_characters(_always_printed(field), field.font)
+    if unknown:
+        raise ConfigError(
+            f"text.fields.{name}: the reader {reader.name} is not calibrated for {', '.join(map(repr, unknown))} in the font "
+            f"{field.font!r}, so no label would pass; it knows {reader.fonts[field.font].characters}"
+        )
     try:
         reader.warm([field.box])
     except ValueError as error:
         raise ConfigError(f"text.fields.{name}.box: {error}") from error
     except InferenceError as error:
         raise EngineError(f"{reader.name}: {error}") from error
+
+
+def _always_printed(field: TextField) -> str:
+    """Characters that every right text of this field has, as far as the config says."""
+    value = field.expect.value if isinstance(field.expect, Constant) else ""
+    places = () if field.form is None else field.form.places
+    return value + "".join(character for place in places if len(place) == 1 for character in place)
 
 
 def _text_check(
