@@ -41,7 +41,7 @@ exit codes: 0 done; 1 the disk reports an error, or `evaluate` found that a wron
 78 a font or reader can't be used, or a font is not learned"""
 
 _STEPS = 13_000
-_COMMISSION_STEPS = 3000
+_COMMISSION_STEPS = 4500
 
 
 def parser() -> argparse.ArgumentParser:
