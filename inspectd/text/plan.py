@@ -2,6 +2,8 @@
 
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import itemgetter
 
 from inspectd.part import Part
 
@@ -44,6 +46,8 @@ class Plan:
         """When `now` began."""
         self._noticed: Order | None = None
         self._noticed_ns = 0
+        self._since_ns: dict[Order, int] = {}
+        """Per waiting order that begins with a part: when it was noticed that this part is the next one, or has been triggered."""
         self._by_part: tuple[Order, ...] = ()
         self._by_time: tuple[Order, ...] = ()
 
@@ -61,7 +65,10 @@ class Plan:
         self._by_part, self._by_time = tuple(by_part), tuple(by_time)
 
     def notice(self, next_part_id: int, now_ns: int) -> None:
-        """Labels up to this one have been triggered: remember when, as none of them may be asked about."""
+        """Labels before this one have been triggered: remember when, as none of them may be asked about."""
+        come = self._by_part[: bisect_right(self._by_part, next_part_id, key=_part)]
+        if len(come) != len(self._since_ns):
+            self._since_ns = {order: self._since_ns.get(order, now_ns) for order in come}
         begun = bisect_left(self._by_part, next_part_id, key=_part)
         if begun and (last := self._by_part[begun - 1]) is not self._noticed:
             self._noticed, self._noticed_ns = last, now_ns
@@ -72,8 +79,9 @@ class Plan:
         times = bisect_right(self._by_time, part.t_trigger_ns, key=_t_ns)
         if not parts and not times:
             return
-        begun = [*self._by_part[:parts], *self._by_time[:times]]  # each begins before the next one, or with it
+        begun = self._in_turn(self._by_part[:parts], self._by_time[:times], part)
         self._by_part, self._by_time = self._by_part[parts:], self._by_time[times:]
+        self._since_ns = {order: self._since_ns[order] for order in self._by_part if order in self._since_ns}
         last = begun[-1]
         replaced = [order for order in begun if order.first(part) < last.first(part)]  # the others never counted
         self.before, self.now = replaced[-1] if replaced else self.now, last
@@ -83,6 +91,16 @@ class Plan:
             self.began_ns = min(self._noticed_ns, part.t_trigger_ns)
         else:
             self.began_ns = part.t_trigger_ns
+
+    def _in_turn(self, by_part: tuple[Order, ...], by_time: tuple[Order, ...], part: Part) -> list[Order]:
+        """Orders that have begun, each before the next one or with it.
+
+        Labels may have been asked about for none of them: the line stood, or the labels were rejected before. So one that
+        begins with a part is compared with one that begins at a time by when its part became the next one.
+        """
+        since_ns = accumulate((self._since_ns.get(order, part.t_trigger_ns) for order in by_part), max)
+        moments = [*zip(since_ns, by_part, strict=True), *((_t_ns(order), order) for order in by_time)]
+        return [order for _, order in sorted(moments, key=itemgetter(0))]
 
 
 def _part(order: Order) -> int:

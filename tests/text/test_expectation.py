@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from inspectd.text.expectation import Expectations
 from inspectd.text.pattern import Pattern
+from inspectd.text.plan import Order, Plan
 from tests.text.lines import code, expectations, give, part, text
 
 _S = 1_000_000_000
@@ -132,6 +133,22 @@ def test_a_time_is_turned_into_a_label_when_it_is_given():
     give(found, {"time": begin}, lot="B")
     assert allowed(found, 1, now_ns + 3599 * _S) == ("A",)
     assert allowed(found, 2, now_ns + 3601 * _S) == ("B",)
+
+
+@pytest.mark.parametrize("part_first", [True, False])
+@pytest.mark.parametrize("asked", [20, 33])
+def test_of_a_part_and_a_time_the_later_one_counts_also_if_no_label_was_asked_about(part_first, asked):
+    """The line stood, or the labels in between were rejected before anybody asked what they say."""
+    plan = Plan()
+    by_part = Order("PART", "printer", 20, None, "part 20")
+    by_time = Order("TIME", "printer", None, 100 * _S, "a time")
+    for order in (by_part, by_time) if part_first else (by_time, by_part):
+        plan.add(order)
+    plan.notice(20 if part_first else 19, 99 * _S)
+    plan.notice(20, 101 * _S)
+    plan.notice(asked + 1, 300 * _S)
+    plan.reach(part(asked, 300 * _S))
+    assert plan.now == (by_time if part_first else by_part)
 
 
 @pytest.mark.parametrize(
