@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -89,7 +90,10 @@ class Reader:
             crop = line_crop(image, to_image, line.box)
         except (ValueError, cv2.error) as error:
             raise InferenceError(f"the text at {line.box} can't be cut out of the image: {error}") from error
-        return self._judge.judge(self.log_probs(crop), line, font.threshold)
+        reading = self._judge.judge(self.log_probs(crop), line, font.threshold)
+        if reading.verdict == "right" and self.unknown_characters(reading.text, line.font):
+            return replace(reading, verdict="unreadable")  # the threshold was chosen without these characters
+        return reading
 
     def _check_golden(self, bundle: ReaderBundle, golden: GoldenLine, crop: Image) -> None:
         path = bundle.folder / golden.path

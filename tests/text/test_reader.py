@@ -71,6 +71,17 @@ def test_a_font_that_is_not_commissioned_is_an_error(reader: Reader) -> None:
         reader.verify(np.zeros((480, 640), np.uint8), np.eye(3), [Line((0, 0, 80, 40), "jet", ("1",))])
 
 
+def test_a_text_with_a_character_that_the_font_was_not_calibrated_with_is_not_accepted(copy: Path) -> None:
+    bundle = load_reader_bundle(copy)
+    golden = bundle.manifest.golden[0]
+    fonts = yaml.safe_load((copy / "reader.yaml").read_bytes())["fonts"]
+    fonts[golden.font]["characters"] = fonts[golden.font]["characters"].replace(golden.text[0], "")
+    changed(copy, fonts=fonts)
+    photo, to_image, box = on_a_photo(bundle.crop(golden))
+    (reading,) = load_reader(copy, CONFIG).verify(photo, to_image, [Line(box, golden.font, (golden.text,))])
+    assert reading.verdict == "unreadable"
+
+
 def test_a_box_that_is_too_long_is_an_error(reader: Reader) -> None:
     with pytest.raises(
         InferenceError, match=r"can't be cut out of the image: the box is 640x4 px; it may be at most 32"
