@@ -287,6 +287,8 @@ def _check_field(name: str, field: TextField | CodeField, config: TextConfig) ->
             raise ValueError(f"{begin}.pattern: a counter needs a pattern that ends with digits, such as 'S[0-9]{{5}}'")
         case AnyOfPattern() if field.form is None:
             raise ValueError(f"{begin}.pattern: missing; 'from: pattern' needs it")
+        case AnyOfPattern() if field.form is not None and all(place == {" "} for place in field.form.places):
+            raise ValueError(f"{begin}.pattern: has spaces only; a text needs a character that can be read")
         case OfCode(field=other) if config.fields[other].kind != "code":
             raise ValueError(f"{begin}.expect.field: '{other}' is not a code")
         case Composed(template=template):
@@ -300,6 +302,8 @@ def _check_field(name: str, field: TextField | CodeField, config: TextConfig) ->
                 raise ValueError(f"{begin}.expect.value: {value!r} does not match the field's pattern {field.pattern}")
             if field.kind == "code":
                 _check_content(begin, value)
+            elif not value.strip():
+                raise ValueError(f"{begin}.expect.value: has spaces only; a text needs a character that can be read")
         case _:
             pass
 

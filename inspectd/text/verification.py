@@ -5,6 +5,7 @@ It looks only at labels that network and guard let pass, because the guard has f
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ from inspectd.part import (
     WrongCharacter,
 )
 from inspectd.text.codes import box_in_image, read_code
-from inspectd.text.config import CodeField, Constant, TextConfig, TextField
+from inspectd.text.config import CodeField, Constant, DateRule, Given, OfCode, TextConfig, TextField
+from inspectd.text.dates import formatted
 from inspectd.text.expectation import Expectations, Expected
 from inspectd.text.judging import Line
 from inspectd.text.reader import Reader, load_reader
@@ -178,7 +180,7 @@ def _check_text(name: str, field: TextField, reader: Reader) -> None:
     if unknown:
         raise ConfigError(
             f"text.fields.{name}: the reader {reader.name} is not calibrated for {', '.join(map(repr, unknown))} in the font "
-            f"{field.font!r}, so no label would pass; it knows {reader.fonts[field.font].characters}"
+            f"{field.font!r}, so right labels would not pass; it knows {reader.fonts[field.font].characters}"
         )
     try:
         reader.warm([field.box])
@@ -190,9 +192,17 @@ def _check_text(name: str, field: TextField, reader: Reader) -> None:
 
 def _always_printed(field: TextField) -> str:
     """Characters that every right text of this field has, as far as the config says."""
-    value = field.expect.value if isinstance(field.expect, Constant) else ""
     places = () if field.form is None else field.form.places
-    return value + "".join(character for place in places if len(place) == 1 for character in place)
+    by_pattern = "".join(character for place in places if len(place) == 1 for character in place)
+    match field.expect:
+        case Constant(value=value):
+            return by_pattern + value
+        case Given(printed=printed) | OfCode(printed=printed):
+            return by_pattern + printed.replace("{}", "")
+        case DateRule(format=form):  # with the names of all months
+            return by_pattern + "".join(formatted(date(2026, month, 1), form) for month in range(1, 13))
+        case _:
+            return by_pattern
 
 
 def _text_check(

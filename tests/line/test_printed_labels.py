@@ -76,7 +76,8 @@ def section(**changes: Any) -> TextConfig:
     fields["code"] = {"kind": "code", "symbology": "data_matrix", "box": [293, 108, 108, 108], "expect": value}
     for name, change in changes.items():
         fields[name] |= change
-    return TextConfig.model_validate({"reader": str(shipped("engines/filter-label-reader")), "fields": fields})
+    reader = str(shipped("engines/filter-label-reader"))
+    return TextConfig.model_validate({"reader": reader, "time_zone": "Europe/Berlin", "fields": fields})
 
 
 def test_only_labels_with_the_right_text_pass(tmp_path: Path, engine: Engine) -> None:
@@ -110,6 +111,8 @@ def test_only_labels_with_the_right_text_pass(tmp_path: Path, engine: Engine) ->
     [
         ({"font": "comic"}, r"text\.fields\.time\.font: the reader .* is not calibrated for 'comic'; it knows dots, "),
         ({"expect": {"from": "constant", "value": "12:34 ß"}}, r"text\.fields\.time: .* is not calibrated for 'ß'"),
+        ({"expect": {"from": "given", "printed": "Los {}"}}, r"text\.fields\.time: .* for 'o', 's'"),
+        ({"expect": {"from": "date", "format": "%d %b"}}, r"text\.fields\.time: .* for 'a', 'b', 'c'"),
         ({"pattern": "[0-9]{2}:[0-9]{2}Ä", "expect": {"from": "pattern"}}, r"text\.fields\.time: .* for 'Ä'"),
         ({"box": [0, 0, 432, 4]}, r"text\.fields\.time\.box: the box is 432x4 px"),
     ],

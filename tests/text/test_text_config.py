@@ -81,6 +81,8 @@ def _expect(name: str, /, **values: Any) -> Callable[[dict[str, Any]], object]:
         (_expect("part", from_="known"), "fields.part.expect.from: 'known' is not allowed: must be one of 'constant'"),
         (_set("part", pattern="[0-9]{3}"), "does not match the field's pattern"),
         (_expect("part", from_="pattern"), "text.fields.part.pattern: missing"),
+        (_set("part", pattern="[ ]{3}", expect={"from": "pattern"}), "text.fields.part.pattern: has spaces only"),
+        (_expect("part", from_="constant", value="  "), "text.fields.part.expect.value: has spaces only"),
         (_set("serial", pattern="[0-9]{4}S"), "a counter needs a pattern that ends with digits"),
         (_expect("lot", from_="given", printed="LOT"), "must contain {} once"),
         (_expect("date", from_="date", format="%d", day_begins="6:00"), "fields.date.expect.day_begins"),
