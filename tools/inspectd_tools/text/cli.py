@@ -23,6 +23,7 @@ from inspectd_tools.text.fonts import PRINTERS, PrintedFont, font, usual_sources
 from inspectd_tools.text.network import Network, restore
 from inspectd_tools.text.texts import ALPHABET
 from inspectd_tools.text.training import Settings, Taught, train
+from inspectd_tools.text.views import VIEWS
 
 _EPILOG = """\
 examples:
@@ -123,6 +124,9 @@ def _add_evaluate(verbs: Verbs) -> None:
     )
     verb.add_argument("--seed", type=not_negative, default=77, metavar="N", help="default: %(default)s")
     verb.add_argument(
+        "--view", choices=VIEWS, help="draw each line under a condition that the reader was not trained for"
+    )
+    verb.add_argument(
         "--out", type=Path, metavar="FOLDER", help="new or empty folder for trial.json and pictures of the errors"
     )
     verb.set_defaults(work=_evaluate)
@@ -187,7 +191,7 @@ def _evaluate(options: argparse.Namespace) -> bool:
     if options.out is not None:
         refuse_used_folder(parser(), options.out)
     fonts = _fonts(options.font or [f"{name}=printer:{name}" for name in PRINTERS])
-    found = trial.run(options.reader, fonts, options.lines, options.seed)
+    found = trial.run(options.reader, fonts, options.lines, options.seed, VIEWS.get(options.view))
     trial.show(found)
     if options.out is not None:
         trial.write(found, options.out)

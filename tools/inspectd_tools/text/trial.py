@@ -24,6 +24,7 @@ from inspectd_tools.metrics.rates import Rate
 from inspectd_tools.text.fonts import PrintedFont, RenderedFont
 from inspectd_tools.text.lines import UNSEEN, render
 from inspectd_tools.text.texts import near_misses, pattern_of, random_date, random_text, wrong_dates
+from inspectd_tools.text.views import View
 
 HALF = "half a character"
 _DATES = 0.3
@@ -43,6 +44,7 @@ class Error:
 @dataclass(slots=True)
 class Found:
     reader: str
+    view: View | None = None
     right: dict[str, list[bool]] = field(default_factory=dict)
     """Font -> whether each right line was accepted."""
     wrong: dict[str, list[bool]] = field(default_factory=dict)
@@ -59,10 +61,13 @@ class Found:
     rejected_ms: list[float] = field(default_factory=list)
 
 
-def run(folder: Path, fonts: Sequence[PrintedFont], lines: int, seed: int) -> Found:
-    """`lines`: right ones, and as many wrong ones. Raises EngineError, ConfigError: a font has no face, or is not commissioned."""
+def run(folder: Path, fonts: Sequence[PrintedFont], lines: int, seed: int, view: View | None = None) -> Found:
+    """`lines`: right ones, and as many wrong ones. `view`: what else happens to each crop.
+
+    Raises EngineError, ConfigError: a font has no face, or is not commissioned.
+    """
     reader = load_reader(folder, InferenceConfig())
-    found = Found(f"{reader.name} {reader.version}")
+    found = Found(f"{reader.name} {reader.version}", view)
     for font in fonts:
         if not isinstance(font, RenderedFont):
             raise ConfigError(
@@ -90,6 +95,8 @@ def _try(
     reader: Reader, font: RenderedFont, expected: str, printed: str, kind: str, found: Found, rng: np.random.Generator
 ) -> None:
     crop = render(printed, font.face, 0, rng, UNSEEN, damage=kind == HALF, fit=True).crop
+    if found.view is not None:
+        crop = found.view(crop, rng)
     target = Target((0, 0, crop.shape[1], HEIGHT), font.name, (expected,), pattern_of(expected))
     begin_ns = time.perf_counter_ns()
     (reading,) = reader.verify(crop, np.eye(3), [target])
