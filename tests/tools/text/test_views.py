@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from inspectd_tools.text.fonts import font
 from inspectd_tools.text.lines import UNSEEN, render
 from inspectd_tools.text.views import VIEWS
