@@ -78,7 +78,11 @@ def content(value: str) -> str:
     values = split(value)
     if values is None:
         return value
-    elements(found := encoded(values))
+    read = elements(found := encoded(values))
+    if read != values:
+        raise ValueError(
+            f"is read as {''.join(f'({ai}){value}' for ai, value in read.items())}: a value has a wrong length"
+        )
     return found
 
 
@@ -87,6 +91,8 @@ def normal(content: str) -> str:
     if SEPARATOR not in content:
         return content
     try:
-        return encoded(elements(content))
+        plain = encoded(elements(content))
     except ValueError:
         return content
+    rest = iter(content)
+    return plain if all(character in rest for character in plain) else content  # one that is missing is an error

@@ -85,3 +85,14 @@ def test_a_template_is_filled():
     template = Template.parse("LOT {lot} {{x}}")
     assert (template.is_gs1, template.filled({"lot": "A"})) == (False, "LOT A {x}")
     assert Template.parse("(10){lot}(21){serial}").filled({"lot": "A", "serial": "7"}) == "10A\x1d217"
+
+
+def test_a_missing_separator_is_not_added():
+    """A scanner reads the rest of the code as part of the lot, although this one has as many characters as a lot can have."""
+    missing = f"10{'A' * 20}17261231\x1d2115"
+    assert gs1.normal(missing) == missing
+
+
+def test_a_value_of_a_wrong_length_that_makes_other_elements_is_refused():
+    with pytest.raises(ValueError, match=r"is read as \(17\)261210\(10\)LOT: a value has a wrong length"):
+        gs1.content("(17)2612(10)10LOT")
