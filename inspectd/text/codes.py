@@ -25,7 +25,14 @@ _FORMATS: Final = {
 }
 
 
-def read_code(image: Image, to_image: NDArray[np.float64], box: Box, symbology: Symbology) -> str | None:
+class Code(str):
+    """The content of a code that was read."""
+
+    is_gs1: bool
+    """Whether it begins with FNC1, which says that the content is GS1 elements. FNC1 itself is not in the content."""
+
+
+def read_code(image: Image, to_image: NDArray[np.float64], box: Box, symbology: Symbology) -> Code | None:
     """The content of the code in the box, after its error correction. None if there is none, or more than one, or an error.
 
     `image`: (h, w) grey or (h, w, 3) BGR uint8. `to_image`: (3, 3) from px of the straightened print to px of the image. `box`:
@@ -54,7 +61,7 @@ def box_in_image(box: Box, to_image: NDArray[np.float64]) -> Box:
     return int(x0), int(y0), int(x1 - x0), int(y1 - y0)
 
 
-def _read(image: Image, to_image: NDArray[np.float64], box: Box, symbology: Symbology) -> str | None:
+def _read(image: Image, to_image: NDArray[np.float64], box: Box, symbology: Symbology) -> Code | None:
     left, top, width, height = box
     margin = round(_MARGIN_SHARE * min(width, height))
     x, y, w, h = box_in_image((left - margin, top - margin, width + 2 * margin, height + 2 * margin), to_image)
@@ -63,5 +70,10 @@ def _read(image: Image, to_image: NDArray[np.float64], box: Box, symbology: Symb
     found = zxingcpp.read_barcodes(
         seen, formats=formats, text_mode=zxingcpp.TextMode.Plain, try_invert=False, try_downscale=False
     )
-    contents = {code.text for code in found if code.valid}
-    return contents.pop() if len(contents) == 1 else None
+    contents = {(code.text, code.content_type == zxingcpp.ContentType.GS1) for code in found if code.valid}
+    if len(contents) != 1:
+        return None
+    text, is_gs1 = contents.pop()
+    code = Code(text)
+    code.is_gs1 = is_gs1
+    return code

@@ -39,6 +39,8 @@ class Expected:
     matches is right."""
     source: str
     """Where it comes from, for the records; or, if nothing is known, why."""
+    is_gs1: bool = False
+    """Whether it is the content of a code with GS1 elements, which must begin with FNC1."""
 
     def allows(self, content: str) -> bool:
         """Whether the content of a code is right. A separator more or less between GS1 elements changes nothing."""
@@ -178,6 +180,11 @@ def _expected(field: TextField | CodeField, known: Known | None) -> Expected:
         assert field.form is not None
         return Expected(field.form, f"pattern {field.pattern}")
     texts = [written(value, field.expect) for value in known.values]
-    if isinstance(field, CodeField) and not isinstance(field.expect, Composed):
-        texts = [gs1.content(text) for text in texts]
-    return Expected(tuple(dict.fromkeys(texts)), known.source)
+    is_gs1 = False
+    if isinstance(field, CodeField):
+        if isinstance(field.expect, Composed):
+            is_gs1 = field.expect.template.is_gs1
+        else:
+            is_gs1 = any(gs1.split(text) for text in texts)
+            texts = [gs1.content(text) for text in texts]
+    return Expected(tuple(dict.fromkeys(texts)), known.source, is_gs1)

@@ -26,7 +26,7 @@ from inspectd.part import (
     Uncertain,
     WrongCharacter,
 )
-from inspectd.text.codes import box_in_image, read_code
+from inspectd.text.codes import Code, box_in_image, read_code
 from inspectd.text.config import CodeField, Constant, DateRule, Given, OfCode, TextConfig, TextField
 from inspectd.text.dates import formatted
 from inspectd.text.expectation import Expectations, Expected
@@ -42,7 +42,6 @@ _REASONS: Mapping[str, TextReason | None] = {
     "unreadable": "text_unreadable",
     "missing": "text_missing",
 }
-_NO_RULE = Expected((), "any content")
 _LONGEST = 200
 """Characters of a code's content that are recorded."""
 
@@ -115,9 +114,15 @@ class Verification:
         return tuple(
             _text_check(placed, name, field, expected[name], readings.get(name))
             if isinstance(field, TextField)
-            else _code_check(placed, name, field, expected.get(name, _NO_RULE), codes[name])
+            else _code_check(placed, name, field, expected.get(name) or self._any_content(name), codes[name])
             for name, field in self.config.fields.items()
         )
+
+    def _any_content(self, name: str) -> Expected:
+        """Of a code that text fields are compared with."""
+        others = (field.expect for field in self._texts.values())
+        by_element = any(isinstance(each, OfCode) and each.field == name and each.ai is not None for each in others)
+        return Expected((), "any content", by_element)
 
     def _readings(self, placed: _Placed, expected: Mapping[str, Expected]) -> dict[str, Reading]:
         lines = {
@@ -227,17 +232,19 @@ def _text_check(
     )
 
 
-def _code_check(placed: _Placed, name: str, field: CodeField, expected: Expected, content: str | None) -> FieldCheck:
+def _code_check(placed: _Placed, name: str, field: CodeField, expected: Expected, content: Code | None) -> FieldCheck:
     reason: TextReason | None
+    found = "" if content is None else content[:_LONGEST]
     if content is None:
         reason = "code_unreadable"
+    elif expected.is_gs1 and not content.is_gs1:
+        reason, found = "code_wrong", f"{found} (without FNC1 at its begin)"
     elif field.expect is None:
         reason = None if field.form is None or field.form.matches(content) else "code_wrong"
     elif not expected.allowed:
         reason = TEXT_NOT_EXPECTED
     else:
         reason = None if expected.allows(content) else "code_wrong"
-    found = "" if content is None else content[:_LONGEST]
     return FieldCheck(name, reason, _allowed(expected), expected.source, found, None, placed.box(field.box))
 
 

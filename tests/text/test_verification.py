@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import zxingcpp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,3 +171,27 @@ def test_a_label_passes_only_if_every_field_is_right(given_reasons):
     if isinstance(verdict, Uncertain):
         assert set(given_reasons) <= {None, "text_not_expected"}
     assert words(verdict).reason in (*given_reasons, None)
+
+
+@pytest.mark.parametrize("source", ["template", "given", "element"])
+@pytest.mark.parametrize("is_gs1", [True, False])
+def test_a_gs1_code_must_begin_with_fnc1(source, is_gs1):
+    """Without it, a scanner takes the same content for plain text."""
+    rules = {"template": {"from": "template", "value": "(10){lot}"}, "given": {"from": "given"}, "element": None}
+    fields = {
+        "lot": FIELDS["lot"],
+        "code": FIELDS["code"] | {"box": [80, 40, 120, 120], "expect": rules[source]},
+        "copy": FIELDS["copy"] | {"expect": {"from": "code", "field": "code", "ai": "10"}},
+    }
+    config = TextConfig.model_validate({"reader": "unused", "fields": fields})
+    expectations = Expectations(config)
+    told = {"lot": "A-7"} | ({"code": "(10)A-7"} if source == "given" else {})
+    expectations.give(ExpectRequest.model_validate({"verb": "expect", "fields": told}), SIGHUP)
+    drawn = zxingcpp.create_barcode("(10)A-7" if is_gs1 else "10A-7", zxingcpp.BarcodeFormat.DataMatrix, gs1=is_gs1)
+    image = np.full((200, 240), 255, np.uint8)
+    cells = np.array(drawn.to_image(scale=8, add_quiet_zones=False))
+    image[60 : 60 + len(cells), 100 : 100 + len(cells)] = cells
+    checks = Verification(config, Eye(), expectations).check(Part(1, 1, 10**18, 10**18, 2 * 10**18), image, HERE)
+    found = {each.field: each for each in checks}
+    assert found["code"].reason == (None if is_gs1 else "code_wrong")
+    assert found["code"].found == ("10A-7" if is_gs1 else "10A-7 (without FNC1 at its begin)")
