@@ -84,7 +84,12 @@ class Expectations:
         """The label passed with these texts, one per field. Only these labels advance the counters."""
         with self._lock:
             for name, count in self._counts.items():
-                count.passed(part, texts.get(name, ""))
+                said = texts.get(name, "")
+                if isinstance(
+                    self._config.fields[name], CodeField
+                ):  # the content of a GS1 code is written in another way
+                    said = next((text for text in count.texts(part) if gs1.content(text) == gs1.normal(said)), "")
+                count.passed(part, said)
 
     def give(self, request: ExpectRequest, by: Requester) -> dict[str, Any]:
         """Do what `inspectd control expect` asks for, and return what the answer says. Never waits for a label.
@@ -166,9 +171,9 @@ class Expectations:
                     known[name] = of_code(other, codes)
                 case Composed() as template:
                     known[name] = composed(template, known)
-        for name, content in codes.items():
+        for name in reversed(self._config.order):  # a template may be in another one
             if isinstance(expect := fields[name].expect, Composed):
-                known |= narrowed(expect, content, known)
+                known |= narrowed(expect, (gs1.normal(codes[name]),) if name in codes else known[name].values, known)
         for name in self._config.order:
             if isinstance(expect := fields[name].expect, Composed):
                 known[name] = composed(expect, known)

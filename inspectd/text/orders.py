@@ -84,6 +84,8 @@ def _check(name: str, value: str | None, config: TextConfig, plans: Mapping[str,
         return
     if not (value.isascii() and value.isprintable()):
         raise ValueError(f"fields.{name}: {shown(value)} is not allowed: only printable ASCII characters are")
+    if not value.strip():
+        raise ValueError(f"fields.{name}: {shown(value)} is not allowed: it has spaces only")
     text = written(value, field.expect)
     if field.form is not None and not field.form.matches(text):
         raise ValueError(f"fields.{name}: {shown(text)} does not match the pattern {field.pattern}")

@@ -84,7 +84,9 @@ class Plan:
         self._since_ns = {order: self._since_ns[order] for order in self._by_part if order in self._since_ns}
         last = begun[-1]
         replaced = [order for order in begun if order.first(part) < last.first(part)]  # the others never counted
-        self.before, self.now = replaced[-1] if replaced else self.now, last
+        before = replaced[-1] if replaced else self.now
+        is_withdrawn = any(order.value is None for order in begun[len(replaced) : -1])
+        self.before, self.now = None if is_withdrawn else before, last
         if last.t_ns is not None:
             self.began_ns = last.t_ns
         elif last is self._noticed:

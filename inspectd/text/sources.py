@@ -1,6 +1,6 @@
 """The sources of an expectation: each says which values of its field are right for one part, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import product
 from typing import NamedTuple
@@ -83,16 +83,14 @@ def composed(expect: Composed, known: Mapping[str, Known]) -> Known:
     )
 
 
-def narrowed(expect: Composed, content: str, known: Mapping[str, Known]) -> dict[str, Known]:
-    """What is known about the fields in this code, after it was read: during a grace, text and code must say the same.
-
-    Nothing, if the content is not right."""
+def narrowed(expect: Composed, contents: Sequence[Value], known: Mapping[str, Known]) -> dict[str, Known]:
+    """What is known about the fields in this template, if it says one of `contents`: during a grace, text and code must say the
+    same. Nothing, if none of them is right."""
     needed = list(expect.template.fields)
     possible = _combinations(needed, known)
     if len(possible) == 1:
         return {}
-    content = gs1.normal(content)
-    right = [values for values in possible if expect.template.filled(values) == content]
+    right = [values for values in possible if expect.template.filled(values) in contents]
     if not right:
         return {}
     return {

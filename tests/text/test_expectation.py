@@ -158,6 +158,7 @@ def test_of_a_part_and_a_time_the_later_one_counts_also_if_no_label_was_asked_ab
         ("next", {"date": "A"}, "fields.date: its text comes from the date; values may be given for: lot, serial"),
         ("next", {"lot": "L-1", "date": "B"}, "fields.date"),
         ("next", {"lot": "7481"}, "fields.lot: 'LOT 7481' does not match the pattern LOT "),
+        ("next", {"lot": "  "}, "fields.lot: '  ' is not allowed: it has spaces only"),
         ("next", {"lot": "٣"}, "only printable ASCII characters"),
         ("next", {"serial": "S12"}, "does not match the pattern"),
         ({"time": "2030-01-01T00:00+01:00"}, {"serial": "S00012"}, "not at a time"),
@@ -332,6 +333,44 @@ def test_in_a_grace_text_and_code_say_the_same():
     wrong = found.of(part(3), {"code": f"11{day}10OTHER"})
     assert not wrong["code"].allows(f"11{day}10OTHER")
     assert wrong["lot"].allowed == ("LOT NEW", "LOT OLD")
+
+
+def test_in_a_grace_a_code_says_the_same_as_the_texts_in_its_templates():
+    found = expectations(
+        {
+            "lot": text("given", grace_s=60),
+            "line": text("template", value="LOT {lot}"),
+            "code": code("template", value="(10){line}"),
+        }
+    )
+    give(found, {"part": 1}, lot="OLD")
+    give(found, {"part": 2}, lot="NEW")
+    found.of(part(1), NONE)
+    assert found.of(part(2), NONE)["line"].allowed == ("LOT NEW", "LOT OLD")
+    expected = found.of(part(2), {"code": "10LOT OLD"})
+    assert {name: each.allowed for name, each in expected.items()} == {
+        "lot": ("OLD",),
+        "line": ("LOT OLD",),
+        "code": ("10LOT OLD",),
+    }
+
+
+def test_a_withdrawn_value_has_no_grace():
+    found = expectations({"lot": text("given", grace_s=60)})
+    give(found, {"part": 1}, lot="OLD")
+    assert allowed(found, 1) == ("OLD",)
+    give(found, {"part": 2}, lot=None)
+    give(found, {"part": 2}, lot="NEW")
+    assert allowed(found, 2) == ("NEW",)
+
+
+def test_a_number_in_a_gs1_code_does_not_pass_twice():
+    serial = code("counter", may_differ_by=2) | {"pattern": r"\(21\)[0-9]{3}"}
+    found = expectations({"serial": serial, "part": text("constant", value="09G")})
+    give(found, {"part": 1}, serial="(21)010")
+    assert allowed(found, 1, name="serial") == ("21010", "21011", "21012")
+    found.passed(part(1), {"serial": "21010\x1d"})
+    assert allowed(found, 2, name="serial") == ("21011", "21012", "21013")
 
 
 def test_a_code_may_be_given_in_brackets():
