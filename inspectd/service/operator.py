@@ -127,6 +127,7 @@ class Operator:
     def _end_reload(self, reload: Reload) -> None:
         if reload.judges is not None:
             self._line.swap(reload.judges)
+            self._follow_texts()  # before the answer: who asked may tell the new texts something at once
         self._notifier.ready()
         if self._waiting is not None:
             if reload.judges is None:

@@ -2,7 +2,8 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from inspectd.cli import main
 from inspectd.config import load_config
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.line.judges import Judges
+from inspectd.service.operator import Operator
 from inspectd.service.reload import Reload
 from inspectd.text.config import TextConfig
 from inspectd.text.verification import load_verification
@@ -96,6 +98,38 @@ def test_with_other_rules_the_line_must_be_told_again(path: Path, line: dict[str
     assert running.texts is not None
     assert judges.texts.expectations is not running.texts.expectations
     assert "the rules of the text fields have changed: tell the line again what it must expect" in said
+
+
+class OneLine:
+    """What the operator needs of a line."""
+
+    image_size = None
+
+    def __init__(self, judges: Judges) -> None:
+        self.judges = judges
+
+    def swap(self, judges: Judges) -> None:
+        self.judges = judges
+
+    def acknowledge(self, by: object) -> None:
+        pass
+
+
+def test_what_is_told_right_after_a_reload_is_told_to_the_new_texts(
+    path: Path, line: dict[str, Any], running: Judges
+) -> None:
+    config, one_line = load_config(write(path, line)), OneLine(running)
+    control: Any = SimpleNamespace(expect=None, take=lambda: None)
+    notifier: Any = SimpleNamespace(reloading=lambda: None, ready=lambda: None)
+    signals: Any = SimpleNamespace(reload=True)
+    operator = Operator(path, config, cast(Any, one_line), signals, control, notifier, cast(Any, None))
+    line["text"]["fields"]["date"]["expect"] = {"from": "constant", "value": "261127"}
+    write(path, line)
+    while one_line.judges is running:
+        operator.beat(cast(Any, None))
+        time.sleep(0.01)
+    assert one_line.judges.texts is not None
+    assert control.expect == one_line.judges.texts.expectations.give
 
 
 @pytest.mark.parametrize(
