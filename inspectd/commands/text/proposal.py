@@ -20,6 +20,7 @@ _ALIKE: Final = str.maketrans("01l8526", "OIIBSZG")
 _DIGIT_FOR: Final = str.maketrans("OoIlBSsZzG", "0011855226")
 _LIKE_CAPITALS: Final = frozenset("ckopsuvwxz")
 """Small letters that have the form of their capitals. A line with no other small letters has none."""
+_PRINTED_ALIKE: Final = frozenset("0O1I")
 _DIGIT, _LETTER = "[0-9]", "[A-Z]"
 _DATES: Final = (
     *("%Y-%m-%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d.%m.%y", "%m/%Y"),
@@ -97,7 +98,10 @@ def _line(box: Box, said: Sequence[str]) -> Proposal:
         return Proposal("time", box, {"from": "pattern"}, _pattern(_any_digits(places)), remarks=remarks)
     name = _name("".join(places))
     if all(len(place) == 1 for place in places):
-        return Proposal(name, box, {"from": "constant", "value": "".join(places)}, remarks=remarks)
+        value = "".join(places)
+        # only with a pattern do characters that a font prints alike count as equal
+        pattern = _pattern(places) if _PRINTED_ALIKE & set(value) else None
+        return Proposal(name, box, {"from": "constant", "value": value}, pattern, remarks=remarks)
     return Proposal(name, box, {"from": "given"}, _pattern(places), remarks=remarks)
 
 

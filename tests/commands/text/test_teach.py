@@ -104,6 +104,8 @@ def test_similar_characters_are_put_right():
 def test_what_is_the_same_everywhere_is_a_constant():
     proposal = proposal_of("09G 325 429 A", "09G 325 429 A", "O9G 325 429 A")
     assert proposal.expect == {"from": "constant", "value": "09G 325 429 A"}
+    assert proposal.pattern == "09G 325 429 A", "so that a 0 that is printed like an O is accepted"
+    assert proposal_of("MADE", "MADE").pattern is None
 
 
 def test_a_date_is_never_a_constant_and_a_time_may_be_anything():
