@@ -33,7 +33,11 @@ def checked_orders(
             raise ValueError(
                 f"fields.{name}: a counter begins with the next label or with a part number, not at a time"
             )
-    return {name: Order(value, who, part, t_ns, begin) for name, value in request.fields.items()}
+    orders = {name: Order(value, who, part, t_ns, begin) for name, value in request.fields.items()}
+    for name, order in orders.items():
+        if plans[name].is_replaced(order) and (now := plans[name].now) is not None:
+            raise ValueError(f"fields.{name}: too late for {begin}: {shown(now.value)} from {now.begin} counts already")
+    return orders
 
 
 def _begin(

@@ -55,6 +55,14 @@ class Plan:
     def waiting(self) -> tuple[Order, ...]:
         return (*self._by_part, *self._by_time)
 
+    def is_replaced(self, order: Order) -> bool:
+        """Whether a value counts already that began later than this one."""
+        if self.now is None:
+            return False
+        if order.part is not None:
+            return order.part < _part(self.now)
+        return _t_ns(order) < self.began_ns
+
     def add(self, order: Order) -> None:
         """Of several orders that begin with the same label, the one that was given last counts."""
         by_part, by_time = [*self._by_part], [*self._by_time]

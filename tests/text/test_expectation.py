@@ -181,6 +181,20 @@ def test_what_can_not_be_expected_is_refused_and_changes_nothing(begin, values, 
     assert found.figures()["fields"]["lot"]["later"] == []
 
 
+def test_a_value_that_was_told_too_late_does_not_replace_the_one_that_began_after_it():
+    found = expectations({"lot": text("given")})
+    now_ns = time.monotonic_ns()
+    give(found, {"part": 10}, lot="B")
+    assert allowed(found, 11, now_ns) == ("B",)
+    hour_ago = datetime.fromtimestamp(time.time() - 3600).astimezone().isoformat()
+    for begin in ({"part": 9}, {"time": hour_ago}):
+        with pytest.raises(ValueError, match=r"fields.lot: too late for .*: 'B' from part 10 counts already"):
+            give(found, begin, lot="A")
+    assert allowed(found, 12, now_ns) == ("B",)
+    give(found, {"part": 10}, lot="C")
+    assert allowed(found, 13, now_ns) == ("C",)
+
+
 def test_so_many_values_may_wait_and_no_more():
     found = expectations({"lot": text("given")})
     for number in range(1000):
