@@ -10,7 +10,7 @@ from typing import Any
 from inspectd.config import load_config
 from inspectd.control.client import ask
 from inspectd.control.protocol import Verb
-from inspectd.errors import ConfigError
+from inspectd.errors import ConfigError, RefusedError
 from inspectd.terminal import console, folding_table
 
 _EPILOG = """\
@@ -123,12 +123,15 @@ def _expect(
     from_part: int | None,
     from_time: str | None,
 ) -> int:
+    fields = dict(values)
+    if len(fields) < len(values):
+        raise RefusedError("each field may be named once")
     begin: dict[str, Any] = {}
     if from_part is not None:
         begin = {"from": {"part": from_part}}
     elif from_time is not None:
         begin = {"from": {"time": from_time}}
-    return _run("expect", config, socket, as_json=json, fields=dict(values), **begin)
+    return _run("expect", config, socket, as_json=json, fields=fields, **begin)
 
 
 def _run(verb: Verb, config: Path | None, socket: Path | None, *, as_json: bool, **more: Any) -> int:

@@ -49,6 +49,8 @@ def test_a_refusal_is_one_sentence_and_changes_nothing(control, line, capsys):
     assert capsys.readouterr().err == "inspectd: fields.lot: 'LOT 74' does not match the pattern LOT [0-9]{4}\n"
     assert control("lto=7481") == 1
     assert "fields.lto: there is no such field; did you mean 'lot'?" in capsys.readouterr().err
+    assert control("lot=7481", "lot=7482") == 1
+    assert capsys.readouterr().err == "inspectd: each field may be named once\n"
     assert control("lot=7481", "--from-time", "noon") == 1
     assert "write it like 2026-11-28T06:00+01:00" in capsys.readouterr().err
     assert line.of(part(9), {})["shift"].allowed == ()
