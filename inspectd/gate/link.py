@@ -220,6 +220,8 @@ class GateLink:
                 data = self._channel.recv(SIZE)
             except BlockingIOError:
                 return messages, False
+            except ConnectionResetError:
+                continue  # it ended without reading all that was sent to it; what it said before that comes next
             except OSError:
                 data = b""
             if not data:

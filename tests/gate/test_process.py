@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from inspectd.errors import CameraError, InUseError, LineFault, OutputError
 from inspectd.gate import GateConfig, GateLink
+from inspectd.gate.messages import Kind, Message
 from inspectd.gate.outcome import Done, GateState, Outcome
 from inspectd.ownership import Claim
 from inspectd_tools.plc.modbus_plc import ModbusPlc
@@ -55,6 +57,18 @@ def simulated(tmp_path: Path) -> Iterator[tuple[GateLink, Path]]:
     config = gate_config(output={"kind": "simulated", "record": str(path)}, stall_ms=200)
     with GateLink.start(config) as link:
         yield link, path
+
+
+def test_what_the_gate_said_last_arrives_although_it_left_a_message_unread():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    link = GateLink(gate_config(), ours, None)
+    theirs.send(Message(Kind.OUTCOME, Outcome.PASSED, part=7).pack())
+    link.permit(True)
+    theirs.close()
+    assert link.receive() == [Done(7, Outcome.PASSED)]
+    with pytest.raises(LineFault, match="gone"):
+        link.receive()
+    link.close()
 
 
 def test_rejects_at_due_and_passes_what_is_cleared(simulated):
