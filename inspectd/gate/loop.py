@@ -60,6 +60,8 @@ class GateLoop:
                 data = self._channel.recv(SIZE)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                continue  # the line ended without reading all that was sent to it; what it said before that comes next
             except ConnectionError:
                 data = b""
             if data:

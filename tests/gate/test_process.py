@@ -134,6 +134,20 @@ def test_a_killed_line_costs_run_permit_and_everything_in_flight(tmp_path):
     }
 
 
+def test_a_label_of_which_the_gate_hears_after_the_end_of_the_line_is_rejected(simulated):
+    link, path = simulated
+    collect(link, running)
+    link.permit(True)
+    time.sleep(0.05)  # the answer has come, and nobody reads it
+    os.kill(link.pid, signal.SIGSTOP)
+    link.expect(1, time.monotonic_ns() + 100_000_000)
+    link._channel.close()
+    os.kill(link.pid, signal.SIGCONT)
+    time.sleep(0.3)
+    assert any(line["actuator"] for line in record(path))
+    assert record(path)[-1]["run_permit"] is False
+
+
 def test_a_stalled_line_loses_run_permit_and_gets_it_back(simulated):
     link, path = simulated
     collect(link, running)
