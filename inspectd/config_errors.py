@@ -84,7 +84,7 @@ def _place(detail: ErrorDetails, schema: Schema) -> tuple[list[str], Schema]:
 
 
 def _choice(node: Schema) -> Schema:
-    """By which key, and among which schemas, the kind of a section is chosen. Empty if there is no choice."""
+    """The key that says which kind of section this is, and the schema of each kind. Empty if there is one kind only."""
     found: Schema = next(
         (each["discriminator"] for each in (node, *node.get("anyOf", ())) if "discriminator" in each), {}
     )

@@ -88,7 +88,7 @@ class Acquisition:
 
     @property
     def next_part_id(self) -> int:
-        """The number of the next label to be triggered."""
+        """The number of the next label whose image comes. It may have been triggered already."""
         return self._next_id
 
     def stop(self) -> None:

@@ -41,7 +41,7 @@ class AnyOfPattern(Section):
 class Counter(Section):
     source: Literal["counter"] = Field(alias="from")
     """A serial number that grows by 1 from label to label. `inspectd control expect` says with which number it begins. A number
-    that has passed never passes again. The field needs a `pattern` that ends with digits, such as `S[0-9]{5}`."""
+    that has passed does not pass again, unless a new beginning is told. The field needs a `pattern` that ends with digits, such as `S[0-9]{5}`."""
     may_differ_by: int = Field(default=0, ge=0, le=10)
     """The line counts the labels since the last pass, rejected ones too. The number on the label may differ by this much from
     the number that this count gives. Larger: a skipped number passes, too."""

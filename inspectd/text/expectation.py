@@ -85,9 +85,8 @@ class Expectations:
         with self._lock:
             for name, count in self._counts.items():
                 said = texts.get(name, "")
-                if isinstance(
-                    self._config.fields[name], CodeField
-                ):  # the content of a GS1 code is written in another way
+                if isinstance(self._config.fields[name], CodeField):
+                    # the content of a GS1 code is written in another way
                     said = next((text for text in count.texts(part) if gs1.content(text) == gs1.normal(said)), "")
                 count.passed(part, said)
 
