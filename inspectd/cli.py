@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from inspectd.errors import InspectdError
+from inspectd.errors import ConfigError, InspectdError
 from inspectd.logs import configure_logs, flush_logs, last_words
 from inspectd.shipped import shipped
 from inspectd.terminal import (
@@ -97,11 +97,13 @@ def parser() -> ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_run(verbs)
     _add_check(verbs)
+    _add_config_verb(verbs)
     _add_control(verbs)
     _add_demo(verbs)
     _add_engines(verbs)
     _add_report(verbs)
     _add_schema(verbs)
+    _add_serve(verbs)
     _add_text(verbs)
     return parser
 
@@ -170,6 +172,23 @@ def _check(config: Path, pulse: bool | None) -> int:
     return run(config, pulse=pulse)
 
 
+def _add_config_verb(verbs: Verbs) -> None:
+    parser = verbs.add_parser(
+        "config",
+        help="print the whole config of a line as JSON, with its defaults and its schema",
+        description="Checks the config and prints it as JSON: every key with its value or its default, absolute paths, and "
+        "the schema with a sentence per key. Passwords in URLs are hidden.",
+    )
+    _add_config(parser)
+    parser.set_defaults(verb=_config)
+
+
+def _config(config: Path) -> int:
+    from inspectd.commands.config import run
+
+    return run(config)
+
+
 def _add_control(verbs: Verbs) -> None:
     from inspectd.commands.control import add_arguments
 
@@ -227,6 +246,35 @@ def _schema() -> int:
 
     print(config_schema())
     return 0
+
+
+def _add_serve(verbs: Verbs) -> None:
+    parser = verbs.add_parser("serve", help="show the line to people: the operator's page")
+    kinds = parser.add_subparsers(required=True, metavar="WHAT")
+    web = kinds.add_parser(
+        "web",
+        help="the operator's page in a browser",
+        description="Serves the operator's page: the line now, review of rejects, reports, engines and set-up. It is a "
+        "process of its own. It reads the journal and never disturbs the line.",
+    )
+    web.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the page's YAML file, such as /etc/inspectd/web.yaml",
+    )
+    web.set_defaults(verb=_serve_web)
+
+
+def _serve_web(config: Path) -> int:
+    try:
+        from inspectd.serve.web.server import serve
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"inspectd serve web needs {error.name}: install it with pip install 'inspectd[web]'"
+        ) from error
+    return serve(config)
 
 
 def _add_text(verbs: Verbs) -> None:

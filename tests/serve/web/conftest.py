@@ -1,0 +1,200 @@
+"""A site over a real journal with a few parts, and clients that are logged in with each role.
+
+`site` has a page of its own per module; `client(role)` asks it without a network; `served` is the same site at a port, for a
+browser.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+from starlette.testclient import TestClient
+
+from inspectd.config import Config
+from inspectd.gate.outcome import Outcome
+from inspectd.part import (
+    Anomaly,
+    Fault,
+    FieldCheck,
+    Missed,
+    MissedReason,
+    Part,
+    Pass,
+    Scores,
+    Uncertain,
+    Verdict,
+    WrongCharacter,
+)
+from inspectd.records.journal import Journal, JournalConfig, Stages
+from inspectd.serve.web.access import Role
+from inspectd.serve.web.accounts import Accounts
+from inspectd.serve.web.app import make_app
+from inspectd.serve.web.config import WebConfig
+from inspectd.serve.web.line_facts import LineFacts
+from inspectd.serve.web.site import Site
+from tests.factories import GREY_OF_CLASS, make_toy_bundle, toy_image
+
+CHROMIUM = Path("/usr/bin/chromium")
+PASSWORD = "correct horse battery staple"
+CLASSES = tuple(GREY_OF_CLASS)
+STAGES = Stages(
+    acquire_us=900, queue_us=50, verdict_us=6000, preprocess_us=200, infer_us=3000, guard_us=1500, text_us=700
+)
+_WRONG_LOT = FieldCheck(
+    "lot", "text_wrong", ("LOT 7481-83",), "given", "LOT 7481-88", -7.5, (30, 20, 6, 10), WrongCharacter(9, "3", "8")
+)
+
+
+def scores(predicted: str, certainty: float) -> Scores:
+    """`certainty` for one class, and a little for each other class."""
+    return Scores(CLASSES, tuple(certainty if name == predicted else 0.01 for name in CLASSES))
+
+
+VERDICTS: tuple[Verdict, ...] = (
+    Pass(scores("no_fail", 0.97)),
+    Pass(scores("no_fail", 0.91)),
+    Fault(scores("fail_label_half_printed", 0.93)),
+    Uncertain(scores("no_fail", 0.31)),
+    Uncertain(scores("no_fail", 0.92), Anomaly("print", (30, 8, 12, 9), 1.7)),
+    Fault(scores("no_fail", 0.95), _WRONG_LOT),
+    Missed(MissedReason.LOST_FRAME),
+)
+"""One of each kind, in the order in which `write_parts` repeats them."""
+
+
+def write_parts(journal: Journal, archive: Path, count: int) -> None:
+    """The next `count` parts, with their images, as a line writes them."""
+    for _ in range(count):
+        number = journal.next_part_id
+        journal.next_part_id += 1
+        verdict = VERDICTS[(number - 1) % len(VERDICTS)]
+        part = Part(number, number, time.monotonic_ns(), time.time_ns(), time.monotonic_ns() + 150_000_000)
+        journal.append(part, verdict, STAGES, (_WRONG_LOT,) if verdict is VERDICTS[5] else ())
+        passed = isinstance(verdict, Pass)
+        journal.amend_outcome(number, Outcome.PASSED if passed else Outcome.REJECTED, 300)
+        if not passed and not isinstance(verdict, Missed):
+            path = archive / time.strftime("%Y-%m-%d") / f"{number:09d}_part.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), toy_image(verdict.scores.predicted, seed=number))
+            journal.amend_image(number, str(path))
+    journal.flush()
+
+
+@dataclass(frozen=True)
+class Plant:
+    """What one module's tests share: the journal that is open for writing, as a line has it, and the site that reads it."""
+
+    journal: Journal
+    archive: Path
+    site: Site
+
+    def inspect(self, count: int) -> None:
+        write_parts(self.journal, self.archive, count)
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    folder = tmp_path_factory.mktemp("plant")
+    archive = folder / "archive"
+    journal = Journal.open(JournalConfig(path=folder / "journal.sqlite"))
+    journal.use_engine("toy", "0" * 64)
+    write_parts(journal, archive, 70)
+    state = folder / "web"
+    state.mkdir()
+    accounts = Accounts(state / "accounts.sqlite")
+    for role in Role:
+        accounts.add(role.name.lower(), role, PASSWORD)
+    facts = LineFacts(
+        file=folder / "line.yaml",
+        name="printer-3",
+        journal=folder / "journal.sqlite",
+        archive=archive,
+        control=None,
+        engine=make_toy_bundle(folder / "engine"),
+        config={"name": "printer-3"},
+        schema=Config.model_json_schema(),
+    )
+    config = WebConfig(line=facts.file, state=state, port=0)
+    yield Plant(journal, archive, Site(config=config, line=facts, accounts=accounts))
+    journal.close()
+
+
+@pytest.fixture(scope="module")
+def client(plant: Plant) -> Iterator[Callable[[Role | None], TestClient]]:
+    """A client that is logged in with this role; None: not logged in. It follows no redirects."""
+    app = make_app(plant.site)
+    clients: dict[Role | None, TestClient] = {}
+
+    def of(role: Role | None) -> TestClient:
+        if role not in clients:
+            clients[role] = TestClient(app, follow_redirects=False, raise_server_exceptions=False)
+            if role is not None:
+                answer = clients[role].post("/login", data={"name": role.name.lower(), "password": PASSWORD})
+                assert answer.status_code == 303, answer.text
+        return clients[role]
+
+    yield of
+    for each in clients.values():
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def served(plant: Plant) -> Iterator[str]:
+    """The address of the site at a real port, such as http://127.0.0.1:41234."""
+    server = uvicorn.Server(uvicorn.Config(make_app(plant.site), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(timeout=5)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    if not CHROMIUM.exists():
+        pytest.skip("needs Debian's chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, served: str) -> Iterator[OpenPage]:
+    """A page of the site, opened by a user with a role; further options are those of a browser context, such as `color_scheme`.
+
+    The test fails if the page has an error in its scripts, or asks for something that does not exist.
+    """
+    wrong: list[str] = []
+    contexts = []
+
+    def opened(path: str, role: Role | None = Role.OPERATOR, **options: object) -> Page:
+        context = browser.new_context(base_url=served, **{"viewport": {"width": 1280, "height": 800}, **options})
+        contexts.append(context)
+        if role is not None:
+            context.request.post("/login", form={"name": role.name.lower(), "password": PASSWORD})
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.goto(path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
