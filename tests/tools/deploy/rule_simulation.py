@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from inspectd_tools.deploy.by_kind import ByKind, parts_of
-from inspectd_tools.deploy.threshold import Tries, choose_threshold, choose_within, usual_alpha
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.threshold import Tries, choose_threshold, choose_within, usual_alpha
+from inspectd_tools.deploy.parts import parts_of
 
 NAMES = ("no_fail", "crooked", "half", "unknown_oil")
 GOOD, CROOKED, HALF, OIL = range(4)

@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+from inspectd.learning.threshold import calibrate
 from inspectd_tools.data.images import Images
 from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_text, write_sheet
 from inspectd_tools.deploy.judged import Judged
-from inspectd_tools.deploy.threshold import calibrate
 from inspectd_tools.settings import load_settings
 from tests.factories import toy_image
 

@@ -15,11 +15,11 @@ from inspectd.camera.image_files import read_photo
 from inspectd.guard import model
 from inspectd.inference import load_bundle
 from inspectd.inference.surface_network import compiled
+from inspectd.learning.rates import Rate
 from inspectd_tools.deploy.guard import cli, detection
 from inspectd_tools.deploy.guard.bundle import next_minor, with_section
 from inspectd_tools.deploy.guard.fitting import fit_guard
 from inspectd_tools.deploy.guard.photos import LEAST, Good, GoodPhotos, good_photos
-from inspectd_tools.metrics.rates import Rate
 from inspectd_tools.synthetic.render.label import render
 from inspectd_tools.synthetic.small_faults.fault import KINDS, SmallFault
 from inspectd_tools.synthetic.small_faults.seeding import put_in

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from inspectd_tools.deploy.by_kind import ByKind
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.threshold import calibrate
 from inspectd_tools.deploy.held_out import check_guarantee
-from inspectd_tools.deploy.threshold import calibrate
 
 
 def drawn(seed: int, faulty: float = 8, unknown: float = 8, n: int = 400) -> ByKind:

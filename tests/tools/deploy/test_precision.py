@@ -13,10 +13,10 @@ pytest.importorskip("torch")
 from inspectd.errors import EngineError
 from inspectd.inference import load_bundle
 from inspectd.inference.preprocess import preprocess
-from inspectd_tools.deploy.by_kind import ByKind
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.threshold import calibrate
 from inspectd_tools.deploy.precision import Candidate, choose
 from inspectd_tools.deploy.quantise import quantise
-from inspectd_tools.deploy.threshold import calibrate
 from inspectd_tools.metrics.timing import interleaved
 from inspectd_tools.networks.runtimes import openvino_network
 from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, render

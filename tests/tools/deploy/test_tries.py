@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from inspectd.errors import ConfigError, EngineError
-from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.deploy.threshold import calibrate
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.threshold import calibrate
 from inspectd_tools.deploy.tries import charge
 
 KINDS = ByKind(

@@ -11,9 +11,9 @@ from inspectd.camera.image_files import read_photo
 from inspectd.decision import Policy
 from inspectd.errors import ConfigError
 from inspectd.inference.engine import Judged
+from inspectd.learning.rates import Rate
 from inspectd_tools.detectability import cli, report, trial
 from inspectd_tools.detectability.photos import good_photos
-from inspectd_tools.metrics.rates import Rate
 from inspectd_tools.synthetic.render.label import render
 from inspectd_tools.synthetic.small_faults.fault import KINDS, SmallFault
 

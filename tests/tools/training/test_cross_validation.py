@@ -19,14 +19,14 @@ import torch
 from inspectd.binomial import upper_bound
 from inspectd.errors import ConfigError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.rates import pass_certainty
+from inspectd.learning.threshold import calibrate, choose_threshold, usual_alpha
+from inspectd.learning.tolerance import least_margin
 from inspectd_tools.data import prepare as prepare_data
 from inspectd_tools.data.images import load_photos
 from inspectd_tools.data.manifest import DataManifest, Photo, read_manifest, write_manifest
 from inspectd_tools.deploy import cli as build_engine
-from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.deploy.threshold import calibrate, choose_threshold, usual_alpha
-from inspectd_tools.deploy.tolerance import least_margin
-from inspectd_tools.metrics.rates import pass_certainty
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.duq import DuqHead
 from inspectd_tools.networks.predict import features

@@ -17,10 +17,10 @@ from inspectd.errors import ConfigError
 from inspectd.files.atomic_write import atomic_write
 from inspectd.files.csv_file import CsvRow, read_csv
 from inspectd.files.text_file import one_line, shown
+from inspectd.learning.by_kind import UNKNOWN as UNKNOWN
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-UNKNOWN = "unknown_"
 COLUMNS = ("path", "class", "label", "split", "group", "sha256")
 
 

@@ -11,12 +11,13 @@ from inspectd.errors import ConfigError
 from inspectd.files.csv_file import is_csv
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine, write_manifest
 from inspectd.inference.manifest import Manifest, Threshold
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.cap import USUAL_CAP
+from inspectd.learning.threshold import USUAL_ALPHA, parts_needed, usual_alpha
 from inspectd.terminal import console
 from inspectd_tools.deploy import cross_validated, further_photos
 from inspectd_tools.deploy.bundle import Model, architecture, described, golden_places, listed, write_golden
-from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.calibration import Calibration
-from inspectd_tools.deploy.cap import USUAL_CAP
 from inspectd_tools.deploy.card.card import no_guard, write_card
 from inspectd_tools.deploy.deciding import deciding_photos, deciding_section, deciding_text, write_sheet
 from inspectd_tools.deploy.export import write_model_files
@@ -32,7 +33,6 @@ from inspectd_tools.deploy.parity import check_parity
 from inspectd_tools.deploy.precision import Candidate, choose, precision_table, try_out, try_out_plan
 from inspectd_tools.deploy.separate import check_separate
 from inspectd_tools.deploy.tensorrt import write_plan
-from inspectd_tools.deploy.threshold import USUAL_ALPHA, parts_needed, usual_alpha
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
 from inspectd_tools.deploy.threshold_report import bounds_table, cap_warnings, other_bounds, summary
 from inspectd_tools.deploy.tries import charge

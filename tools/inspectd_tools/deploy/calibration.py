@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from inspectd.inference.manifest import ArithmeticName, Threshold
+from inspectd.learning.threshold import ONE_TRY, Tries, calibrate
+from inspectd.learning.tolerance import golden_tolerance, least_margin
 from inspectd_tools.deploy.judged import Judged, Product
-from inspectd_tools.deploy.threshold import ONE_TRY, Tries, calibrate
-from inspectd_tools.deploy.tolerance import golden_tolerance, least_margin
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from inspectd.inference.manifest import Manifest
+from inspectd.learning.cap import USUAL_CAP
+from inspectd.learning.threshold import USUAL_ALPHA
 from inspectd_tools.cli import exit_code, new_parser
-from inspectd_tools.deploy.cap import USUAL_CAP
 from inspectd_tools.deploy.guard.options import add_guard_options
 from inspectd_tools.deploy.options import WANTED, Options
-from inspectd_tools.deploy.threshold import USUAL_ALPHA
 
 _EPILOG = """\
 examples:

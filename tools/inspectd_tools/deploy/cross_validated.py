@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from inspectd.learning.rates import Rate
+from inspectd.learning.threshold import usual_alpha
 from inspectd_tools.data.images import load_photos
-from inspectd_tools.deploy.by_kind import parts_of
 from inspectd_tools.deploy.calibration import Calibration
 from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.judged import Judged
-from inspectd_tools.deploy.threshold import usual_alpha
-from inspectd_tools.metrics.rates import Rate
+from inspectd_tools.deploy.parts import parts_of
 from inspectd_tools.networks.predict import Network, predict
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.out_of_fold import OutOfFold

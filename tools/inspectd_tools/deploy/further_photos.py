@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from inspectd.binomial import interval, upper_bound
-from inspectd_tools.deploy.by_kind import ByKind
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.rates import CONFIDENCE, Values, false_rejects
 from inspectd_tools.deploy.card.markdown import table
-from inspectd_tools.metrics.rates import CONFIDENCE, Values, false_rejects
 
 _MORE = (0, 10, 25, 50, 100)
 _HEADER = (

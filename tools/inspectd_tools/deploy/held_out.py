@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from inspectd.inference.manifest import Threshold
-from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.metrics.rates import CONFIDENCE, Values
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.rates import CONFIDENCE, Values
 
 _WHAT_TO_DO = 'See "If a check fails" in docs/training/threshold.md.'
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.inference.preprocess import InputSpec
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.rates import Values, pass_certainty
 from inspectd_tools.data.images import Images, load_judged
 from inspectd_tools.data.manifest import Split
-from inspectd_tools.deploy.by_kind import ByKind, parts_of
-from inspectd_tools.metrics.rates import Values, pass_certainty
+from inspectd_tools.deploy.parts import parts_of
 from inspectd_tools.networks.predict import Network, predict
 
 Stops: TypeAlias = Callable[[Images, NDArray[np.int64]], NDArray[np.bool_]]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from inspectd.binomial import interval, upper_bound
 from inspectd.inference.manifest import Threshold
-from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.metrics.rates import CONFIDENCE, false_rejects
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.rates import CONFIDENCE, false_rejects
 
 _COLUMNS = (
     "threshold",

@@ -11,8 +11,8 @@ from pathlib import Path
 from inspectd.errors import ConfigError
 from inspectd.files.atomic_write import atomic_write
 from inspectd.files.json_file import read_json
-from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.deploy.threshold import Tries, check_enough
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.threshold import Tries, check_enough
 
 _FILE = "calibrations.json"
 _MOST_SETS = 4

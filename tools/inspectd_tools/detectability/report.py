@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from inspectd.contact_sheet import Tile, write_contact_sheet
+from inspectd.learning.rates import Rate
 from inspectd.part import Image
 from inspectd_tools.detectability.curve import Reached
 from inspectd_tools.detectability.trial import Detectability, Try
-from inspectd_tools.metrics.rates import Rate
 from inspectd_tools.synthetic.small_faults.fault import KINDS, Kind, SmallFault, with_unit
 
 HEADER = (

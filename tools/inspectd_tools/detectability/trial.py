@@ -19,10 +19,10 @@ from inspectd.guard import placement
 from inspectd.guard.registration import NOWHERE, Pose
 from inspectd.inference.engine import Engine
 from inspectd.inference.preprocess import to_grey
+from inspectd.learning.rates import Rate
 from inspectd.part import Anomaly, Fault, Image, Pass, Uncertain
 from inspectd.terminal import track
 from inspectd_tools.detectability.curve import Curve, fit
-from inspectd_tools.metrics.rates import Rate
 from inspectd_tools.synthetic.small_faults.fault import KINDS, Kind, SmallFault
 from inspectd_tools.synthetic.small_faults.seeding import Seeded, put_in, sizes_for
 from inspectd_tools.synthetic.small_faults.subject import Box, Subject, Surface, find_print, print_box, show_print

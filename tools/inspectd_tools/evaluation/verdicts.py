@@ -8,9 +8,9 @@ from rich.console import Group
 from rich.table import Table
 
 from inspectd.binomial import interval
+from inspectd.learning.rates import CONFIDENCE, Rate
 from inspectd.part import INSPECTED, Pass
 from inspectd_tools.evaluation.predictions import Judgement
-from inspectd_tools.metrics.rates import CONFIDENCE, Rate
 
 
 def verdict_figures(judgements: Sequence[Judgement], pass_class: str) -> dict[str, Any]:

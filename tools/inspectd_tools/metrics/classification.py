@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 
 from inspectd.binomial import interval
-from inspectd_tools.metrics.rates import pass_certainty
+from inspectd.learning.rates import pass_certainty
 
 FALSE_REJECTS = 0.05
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from inspectd.binomial import interval, upper_bound
 from inspectd.errors import EngineError
+from inspectd.learning.rates import CONFIDENCE
+from inspectd.learning.threshold import most_allowed, parts_needed
 from inspectd.terminal import track
 from inspectd.text.judging import Judge
 from inspectd.text.manifest import Font
-from inspectd_tools.deploy.threshold import most_allowed, parts_needed
-from inspectd_tools.metrics.rates import CONFIDENCE
 from inspectd_tools.text.lines import Line
 from inspectd_tools.text.texts import all_confused, near_misses, pattern_of
 

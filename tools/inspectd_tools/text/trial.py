@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from inspectd.binomial import upper_bound
 from inspectd.errors import ConfigError
 from inspectd.inference.base import InferenceConfig
+from inspectd.learning.rates import Rate
 from inspectd.terminal import console, folding_table, track
 from inspectd.text.crop import HEIGHT
 from inspectd.text.judging import Line as Target
 from inspectd.text.reader import Reader, load_reader
 from inspectd.text.reading import Reading
-from inspectd_tools.metrics.rates import Rate
 from inspectd_tools.text.fonts import PrintedFont, RenderedFont
 from inspectd_tools.text.lines import UNSEEN, render
 from inspectd_tools.text.texts import near_misses, pattern_of, random_date, random_text, wrong_dates

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inspectd.inference.manifest import Manifest
+from inspectd.learning.rates import Rate, false_rejects
 from inspectd_tools.deploy.card.cases import Case, Kind, worst_first
 from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.deploy.precision import Candidate
-from inspectd_tools.metrics.rates import Rate, false_rejects
 
 _NEAREST = 5
 

@@ -20,11 +20,11 @@ from inspectd.guard.surface import Surface
 from inspectd.inference.manifest import GuardScores
 from inspectd.inference.preprocess import to_grey
 from inspectd.inference.surface_network import compiled
+from inspectd.learning.rates import Rate
 from inspectd.part import Image
 from inspectd.terminal import track
 from inspectd_tools.deploy.guard.choice import choose
 from inspectd_tools.deploy.guard.photos import Good, GoodPhotos, grey_images
-from inspectd_tools.metrics.rates import Rate
 
 
 @dataclass(frozen=True, slots=True)

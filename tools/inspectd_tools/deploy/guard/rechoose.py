@@ -7,6 +7,8 @@ from pathlib import Path
 from inspectd.errors import EngineError
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import Manifest, Threshold
+from inspectd.learning.rates import CONFIDENCE
+from inspectd.learning.threshold import Tries
 from inspectd_tools.data.manifest import UNKNOWN
 from inspectd_tools.deploy.calibration import Calibration
 from inspectd_tools.deploy.card.card import figures
@@ -15,9 +17,7 @@ from inspectd_tools.deploy.deciding import SHEET, Deciding, deciding_photos, dec
 from inspectd_tools.deploy.guard.beside import Beside
 from inspectd_tools.deploy.held_out import Check, check_guarantee
 from inspectd_tools.deploy.precision import Candidate, compare
-from inspectd_tools.deploy.threshold import Tries
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
-from inspectd_tools.metrics.rates import CONFIDENCE
 
 _REMARK = "; chosen anew with the guard, so it was not checked that these are other photos than those of the training"
 

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.binomial import upper_bound
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.threshold import calibrate, choose_threshold, choose_within, usual_alpha
 from inspectd_tools.data.images import Images
-from inspectd_tools.deploy.by_kind import ByKind
 from inspectd_tools.deploy.calibration import Calibration
 from inspectd_tools.deploy.judged import Judged
-from inspectd_tools.deploy.threshold import calibrate, choose_threshold, choose_within, usual_alpha
 from inspectd_tools.deploy.threshold_report import cap_warnings, summary
-from tests.tools.deploy.test_threshold import pool
+from tests.learning.test_threshold import pool
 
 VALUES = st.lists(st.floats(0, 0.984375, width=32), min_size=1, max_size=40).map(
     lambda values: np.array(values, np.float32)

@@ -11,8 +11,9 @@ from scipy import stats
 
 from inspectd.binomial import interval, upper_bound
 from inspectd.errors import EngineError
-from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.deploy.threshold import (
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.rates import Rate, false_rejects, pass_certainty, rates
+from inspectd.learning.threshold import (
     calibrate,
     choose_threshold,
     most_allowed,
@@ -21,7 +22,6 @@ from inspectd_tools.deploy.threshold import (
 )
 from inspectd_tools.deploy.threshold_curve import write_tradeoff
 from inspectd_tools.deploy.threshold_report import guarantee
-from inspectd_tools.metrics.rates import Rate, false_rejects, pass_certainty, rates
 
 DRAWS = 1000
 CERTAINTIES = st.lists(st.floats(0, 1, width=32), max_size=200).map(lambda values: np.array(values, np.float32))

@@ -10,7 +10,7 @@ until it is not (`least_margin`).
 from typing import Final
 
 from inspectd.inference.manifest import ArithmeticName
-from inspectd_tools.deploy.by_kind import ByKind
+from inspectd.learning.by_kind import ByKind
 
 _PARTS_OF_MARGIN: Final = 4
 _LEAST: Final[dict[ArithmeticName, float]] = {

@@ -9,9 +9,9 @@ pytest.importorskip("torch")
 
 from inspectd.errors import EngineError
 from inspectd.inference.manifest import ARITHMETICS
-from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.deploy.threshold import calibrate
-from inspectd_tools.deploy.tolerance import golden_tolerance, least_margin
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.threshold import calibrate
+from inspectd.learning.tolerance import golden_tolerance, least_margin
 
 CERTAINTIES = st.lists(st.floats(0, 1, width=32), min_size=59, max_size=130).map(lambda v: np.array(v, np.float32))
 GOOD = np.linspace(0.5, 1, 800, dtype=np.float32)

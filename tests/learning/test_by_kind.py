@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspectd_tools.deploy.by_kind import ByKind, parts_of
+from inspectd.learning.by_kind import ByKind
 
 NAMES = ("crooked", "no_fail", "half", "unknown_oil", "unknown_blank")
 CROOKED, GOOD, HALF, OIL, BLANK = range(5)
@@ -65,18 +65,3 @@ def test_order_copies_and_numbers_of_parts_do_not_matter(photos, random):
     assert max(kinds.all_faulty, default=-1) == max(
         (c for label, _, c in photos if label in (CROOKED, HALF)), default=-1
     )
-
-
-def test_photos_of_a_group_and_equal_files_show_one_part():
-    groups = ["a", "a", "b", "c", "d", "e"]
-    digests = ["1", "2", "2", "3", "4", "3"]
-    assert same(parts_of(groups, digests)) == [{0, 1, 2}, {3, 5}, {4}]
-
-
-def test_a_group_may_be_called_like_a_file():
-    assert same(parts_of(["1", "2"], ["2", "1"])) == [{0}, {1}]
-    assert same(parts_of(["1", "2", "3"], ["1", "2", "3"])) == [{0}, {1}, {2}]
-
-
-def same(parts):
-    return [set(np.flatnonzero(parts == part).tolist()) for part in dict.fromkeys(parts.tolist())]

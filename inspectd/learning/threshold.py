@@ -15,9 +15,9 @@ import numpy as np
 from inspectd.binomial import upper_bound
 from inspectd.errors import EngineError
 from inspectd.inference.manifest import Passed, Threshold
-from inspectd_tools.deploy.by_kind import ByKind
-from inspectd_tools.deploy.cap import highest_within, passing, shown_at
-from inspectd_tools.metrics.rates import CONFIDENCE, Values, false_rejects
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.cap import highest_within, passing, shown_at
+from inspectd.learning.rates import CONFIDENCE, Values, false_rejects
 
 USUAL_ALPHA = 0.0025
 _GIVEN_UP = 0.01

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from inspectd.binomial import upper_bound
-from inspectd_tools.metrics.rates import Values
+from inspectd.learning.rates import Values
 
 USUAL_CAP: Final = 0.05
 """After cross-validation, if no bound is asked for."""

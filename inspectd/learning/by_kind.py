@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from inspectd_tools.data.manifest import UNKNOWN
-from inspectd_tools.metrics.rates import Values
+from inspectd.learning.rates import Values
+
+UNKNOWN = "unknown_"
+"""The names of kinds of unknowns begin with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +59,3 @@ class ByKind:
     @property
     def all_unknown(self) -> Values:
         return np.concatenate([np.empty(0, np.float32), *self.unknown.values()])
-
-
-def parts_of(groups: Sequence[str], digests: Sequence[str]) -> NDArray[np.int32]:
-    """(N,) the number of the part that each photo shows.
-
-    Photos of one group, and equal files (`digests`: their SHA-256), show one part; so do photos that both belong with a third.
-    """
-    n, group, file = len(groups), _numbered(groups), _numbered(digests)
-    ties = coo_array((np.ones(n), (group, file + n)), shape=(2 * n, 2 * n))
-    _, number = connected_components(ties, directed=False)
-    part: NDArray[np.int32] = number[group]
-    return part
-
-
-def _numbered(names: Sequence[str]) -> NDArray[np.intp]:
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.intp)
