@@ -51,6 +51,12 @@ class JournalError(InspectdError):
     exit_code = 74
 
 
+class ReviewError(InspectdError):
+    """A reviewer's decision could not be kept or read. The line does not need it."""
+
+    exit_code = 74
+
+
 class LineFault(InspectdError):
     """The line can no longer account for its parts: the books do not balance, or the gate process has ended."""
 
