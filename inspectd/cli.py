@@ -158,18 +158,25 @@ def _add_check(verbs: Verbs) -> None:
         "Exit code 1 if a check failed.",
     )
     _add_config(parser)
-    parser.add_argument(
+    touch = parser.add_mutually_exclusive_group()
+    touch.add_argument(
         "--pulse",
         action=argparse.BooleanOptionalAction,
         help="pulse the actuator once and read both states back; without this option it asks, if there is a terminal",
     )
+    touch.add_argument(
+        "--look-only",
+        action="store_true",
+        help="touch neither camera nor output nor journal; the operator's page checks a line in this way",
+    )
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON instead of a table")
     parser.set_defaults(verb=_check)
 
 
-def _check(config: Path, pulse: bool | None) -> int:
+def _check(config: Path, pulse: bool | None, look_only: bool, as_json: bool) -> int:
     from inspectd.commands.check import run
 
-    return run(config, pulse=pulse)
+    return run(config, pulse=pulse, look_only=look_only, as_json=as_json)
 
 
 def _add_config_verb(verbs: Verbs) -> None:

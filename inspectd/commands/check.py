@@ -3,6 +3,7 @@
 A camera or output that a running line uses is reported as in use and not touched.
 """
 
+import json
 import os
 import resource
 import shutil
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.text import Text
@@ -49,14 +50,17 @@ class Finding:
     fix: str = ""
 
 
-def run(path: Path, *, pulse: bool | None = None) -> int:
+_CONFIG_IS_RIGHT = Finding("config", True, "every key is known and every value is allowed")
+
+
+def run(path: Path, *, pulse: bool | None = None, look_only: bool = False, as_json: bool = False) -> int:
     """Print the table. Returns exit code 0 if nothing failed, else 1. Raises ConfigError if the config can't be used.
 
-    `pulse`: whether to pulse the actuator. None: ask, if there is a terminal.
+    `pulse`: whether to pulse the actuator. None: ask, if there is a terminal. `look_only`: touch no device and no record.
     """
 
     def may_pulse(question: str) -> bool:
-        if pulse is None and sys.stdin.isatty():
+        if pulse is None and not as_json and sys.stdin.isatty():
             try:
                 return input(question).strip().lower() in ("y", "yes")
             except EOFError:
@@ -64,17 +68,40 @@ def run(path: Path, *, pulse: bool | None = None) -> int:
         return bool(pulse)
 
     config = load_config(path)
+    findings = []
     table = folding_table("what", "", "found", "fix", title=f"{config.name}: {path}")
-    failed = False
-    for finding in _findings(config, may_pulse):
+    for finding in _of_a_look(config, path) if look_only else _findings(config, may_pulse):
+        findings.append(finding)
         table.add_row(finding.what, _MARKS[finding.ok], finding.detail, finding.fix)
-        failed |= finding.ok is False
-    console().print(table)
-    return int(failed)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        console().print(table)
+    return int(any(finding.ok is False for finding in findings))
+
+
+def _of_a_look(config: Config, path: Path) -> Iterator[Finding]:
+    """What can be checked beside a running line, and by a user who has not the rights of the line."""
+    yield _CONFIG_IS_RIGHT
+    engine = _load_engine(config)
+    yield engine if isinstance(engine, Finding) else _engine(config, engine)
+    if isinstance(engine, Engine):
+        yield _small_faults(engine, config.camera.known_size())
+        yield from _texts(_load_texts(config, engine))
+    yield from _belt(config)
+    for what, folder, wanted_gb in _folders(config):
+        yield _free_space(what, folder, wanted_gb)
+    yield _clock()
+    yield Finding(
+        "not checked",
+        None,
+        "camera, output, times, access rights and whether the journal is damaged",
+        f"stop the line, then run: sudo -u inspectd inspectd check --config {path}",
+    )
 
 
 def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Finding]:
-    yield Finding("config", True, "every key is known and every value is allowed")
+    yield _CONFIG_IS_RIGHT
     engine = _load_engine(config)
     yield engine if isinstance(engine, Finding) else _engine(config, engine)
     camera = config.camera.create()
@@ -100,10 +127,16 @@ def _findings(config: Config, may_pulse: Callable[[str], bool]) -> Iterator[Find
     yield from _belt(config)
     yield _real_time(config)
     yield _records(config.journal.path)
-    yield _disk("journal", config.journal.path.parent, config.journal.max_mb / 1000)
-    if config.archive is not None:
-        yield _disk("archive", config.archive.folder, config.archive.max_gb)
+    for what, folder, wanted_gb in _folders(config):
+        yield _disk(what, folder, wanted_gb)
     yield _clock()
+
+
+def _folders(config: Config) -> Iterator[tuple[str, Path, float]]:
+    """What the line writes, where, and how many GB it may take."""
+    yield "journal", config.journal.path.parent, config.journal.max_mb / 1000
+    if config.archive is not None:
+        yield "archive", config.archive.folder, config.archive.max_gb
 
 
 def _load_engine(config: Config) -> Engine | Finding:
@@ -345,16 +378,18 @@ def _records(path: Path) -> Finding:
 
 
 def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
-    shown = os.path.realpath(folder)
-    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 - no error
-    free_gb = shutil.disk_usage(existing).free / 1e9
-    if not os.access(existing, os.W_OK):
+    if not os.access(_existing(folder), os.W_OK):
         return Finding(
             what,
             False,
-            f"this user can't write to {shown}",
+            f"this user can't write to {os.path.realpath(folder)}",
             f"change the owner of the folder (chown), or choose another folder for the {what}",
         )
+    return _free_space(what, folder, wanted_gb)
+
+
+def _free_space(what: str, folder: Path, wanted_gb: float) -> Finding:
+    free_gb = shutil.disk_usage(_existing(folder)).free / 1e9
     if free_gb < wanted_gb:
         return Finding(
             what,
@@ -362,7 +397,13 @@ def _disk(what: str, folder: Path, wanted_gb: float) -> Finding:
             f"{free_gb:.1f} GB are free, but the {what} may use {wanted_gb:.1f} GB",
             "free some space, or lower the limit in the config",
         )
+    shown = os.path.realpath(folder)
     return Finding(what, True, f"{shown}: {free_gb:.0f} GB are free; the {what} may use {wanted_gb:.1f} GB")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the first one above it that exists."""
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 - no error
 
 
 def _clock() -> Finding:

@@ -13,7 +13,7 @@ def run(path: Path) -> int:
 
     Raises ConfigError.
     """
-    config = _without_passwords(load_config(path).model_dump(mode="json"))
+    config = _without_passwords(load_config(path).model_dump(mode="json", by_alias=True))
     print(json.dumps({"config": config, "schema": Config.model_json_schema()}, indent=2))
     return 0
 

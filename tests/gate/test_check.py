@@ -1,5 +1,6 @@
 """What `inspectd check` says about the output, compared with the coils of a Modbus device."""
 
+import json
 import os
 import signal
 import struct
@@ -88,6 +89,20 @@ def test_the_actuator_is_pulsed_only_when_asked_for(plc, output, check):
     assert "read back as on for 20 ms, then as off" in text
     assert [level for _, level in plc.writes(0) if level] == [True]
     assert not plc.coil(0)
+
+
+def test_a_look_touches_no_device_and_no_record(plc, output, check, tmp_path):
+    check(output)
+    plc.command(do="set", coil=0, value=1)
+    (tmp_path / "journal.sqlite").unlink(missing_ok=True)
+    code, text = check(output, "--look-only", "--json")
+    assert code == 0, text
+    assert plc.coil(0), "the look has written the safe state"
+    assert not (tmp_path / "journal.sqlite").exists()
+    found = {row["what"]: row for row in json.loads(text)}
+    assert found["engine"]["ok"] is True
+    assert "output" not in found
+    assert found["not checked"]["fix"].startswith("stop the line, then run: sudo -u inspectd inspectd check")
 
 
 def test_an_actuator_that_a_program_of_the_plc_writes_fails(plc, output, check):
