@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inspectd.serve.web.access import Role, User
-from inspectd.serve.web.pages import line, login
+from inspectd.serve.web.pages import line, login, setup
 from inspectd.serve.web.pages.errors import HEADINGS, error_page
 from inspectd.serve.web.pages.login import SESSION_COOKIE
 from inspectd.serve.web.site import FOLDER, Site
@@ -37,6 +37,7 @@ def make_app(site: Site) -> Starlette:
     routes: list[BaseRoute] = [
         *line.routes,
         *login.routes,
+        *setup.routes,
         Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
     ]
     app = Starlette(

@@ -11,6 +11,7 @@ from inspectd.serve.web.accounts import Accounts
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.config import WebConfig, load_web_config
 from inspectd.serve.web.line_facts import read_line_facts
+from inspectd.serve.web.line_file import LineFile
 from inspectd.serve.web.site import Site
 
 log = structlog.get_logger()
@@ -35,7 +36,7 @@ def open_site(config: WebConfig) -> Site:
         accounts = Accounts(config.state / "accounts.sqlite")
     except OSError as error:
         raise ConfigError(f"state: {config.state} can't be used: {error.strerror}") from error
-    return Site(config=config, line=read_line_facts(config.line), accounts=accounts)
+    return Site(config=config, line=read_line_facts(config.line), accounts=accounts, line_file=LineFile(config.line))
 
 
 def _listen(config: WebConfig) -> socket.socket:

@@ -1,6 +1,7 @@
 """What every page of one site uses. It is made once, when the process starts."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,16 @@ from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
 from inspectd.serve.web.config import WebConfig
+from inspectd.serve.web.jobs import Jobs
 from inspectd.serve.web.line_facts import LineFacts
+from inspectd.serve.web.line_file import LineFile
 
 if TYPE_CHECKING:
     from inspectd.serve.web.accounts import Accounts
 
 FOLDER = Path(__file__).parent
 _TEMPLATES = Jinja2Templates(FOLDER / "templates")
+_TEMPLATES.env.filters["clock"] = lambda unix_s: time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Site:
     config: WebConfig
     line: LineFacts
     accounts: "Accounts"
+    line_file: LineFile
+    jobs: Jobs = field(default_factory=Jobs)
 
 
 def site_of(request: Request) -> Site:

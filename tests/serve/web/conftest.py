@@ -16,7 +16,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.testclient import TestClient
 
-from inspectd.config import Config
+from inspectd.config import Config, load_config
 from inspectd.gate.outcome import Outcome
 from inspectd.part import (
     Anomaly,
@@ -37,6 +37,7 @@ from inspectd.serve.web.accounts import Accounts
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.config import WebConfig
 from inspectd.serve.web.line_facts import LineFacts
+from inspectd.serve.web.line_file import LineFile
 from inspectd.serve.web.site import Site
 from tests.factories import GREY_OF_CLASS, make_toy_bundle, toy_image
 
@@ -55,6 +56,15 @@ def scores(predicted: str, certainty: float) -> Scores:
     """`certainty` for one class, and a little for each other class."""
     return Scores(CLASSES, tuple(certainty if name == predicted else 0.01 for name in CLASSES))
 
+
+_LINE = """\
+name: printer-3
+engine: engine
+camera: {kind: replay, source: archive, rate_hz: 10, max_age_ms: 90}
+gate: {wiring: pulse_to_reject, delay_ms: 120, width_ms: 20, output: {kind: simulated, record: output.jsonl}}
+journal: {path: journal.sqlite}
+archive: {folder: archive}
+"""
 
 VERDICTS: tuple[Verdict, ...] = (
     Pass(scores("no_fail", 0.97)),
@@ -110,18 +120,23 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     accounts = Accounts(state / "accounts.sqlite")
     for role in Role:
         accounts.add(role.name.lower(), role, PASSWORD)
+    make_toy_bundle(folder / "engine-1.0.0")
+    (folder / "engine").symlink_to("engine-1.0.0")
+    file = folder / "line.yaml"
+    file.write_text(_LINE)
     facts = LineFacts(
-        file=folder / "line.yaml",
+        file=file,
         name="printer-3",
         journal=folder / "journal.sqlite",
         archive=archive,
         control=None,
-        engine=make_toy_bundle(folder / "engine"),
-        config={"name": "printer-3"},
+        engine=folder / "engine",
+        config=load_config(file).model_dump(mode="json", by_alias=True),
         schema=Config.model_json_schema(),
     )
     config = WebConfig(line=facts.file, state=state, port=0)
-    yield Plant(journal, archive, Site(config=config, line=facts, accounts=accounts))
+    site = Site(config=config, line=facts, accounts=accounts, line_file=LineFile(facts.file))
+    yield Plant(journal, archive, site)
     journal.close()
 
 

@@ -11,6 +11,7 @@ HEADINGS = {
     403: "Not allowed",
     404: "This page does not exist",
     405: "This page does not do that",
+    409: "Not now",
     413: "This request is too large",
     429: "Too many attempts",
     500: "This page has failed",
