@@ -96,6 +96,7 @@ def parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"inspectd {_version()}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_run(verbs)
+    _add_audit(verbs)
     _add_check(verbs)
     _add_config_verb(verbs)
     _add_control(verbs)
@@ -105,6 +106,7 @@ def parser() -> ArgumentParser:
     _add_schema(verbs)
     _add_serve(verbs)
     _add_text(verbs)
+    _add_users(verbs)
     return parser
 
 
@@ -148,6 +150,14 @@ def _run(config: Path) -> int:
         last_words(traceback.format_exc())
         code = InspectdError.exit_code
     return code
+
+
+def _add_audit(verbs: Verbs) -> None:
+    from inspectd.commands.audit import add_arguments
+
+    add_arguments(
+        verbs.add_parser("audit", help="show who did what on the operator's page, and check that nothing was altered")
+    )
 
 
 def _add_check(verbs: Verbs) -> None:
@@ -288,3 +298,9 @@ def _add_text(verbs: Verbs) -> None:
     from inspectd.commands.text.cli import add_arguments
 
     add_arguments(verbs.add_parser("text", help="set up the verification of the text on labels"))
+
+
+def _add_users(verbs: Verbs) -> None:
+    from inspectd.commands.users import add_arguments
+
+    add_arguments(verbs.add_parser("users", help="add, change and remove the users of the operator's page"))

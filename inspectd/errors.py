@@ -57,6 +57,24 @@ class ReviewError(InspectdError):
     exit_code = 74
 
 
+class AuditError(InspectdError):
+    """The audit trail can't be written or was altered, so the action must not be done."""
+
+    exit_code = 74
+
+
+class StoreError(InspectdError):
+    """A file in which the operator's page keeps its users can't be read or written."""
+
+    exit_code = 74
+
+
+class AccountError(InspectdError):
+    """A user of the page can't be added, changed or removed as asked. Nothing has changed."""
+
+    exit_code = 1
+
+
 class LineFault(InspectdError):
     """The line can no longer account for its parts: the books do not balance, or the gate process has ended."""
 

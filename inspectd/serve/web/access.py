@@ -4,24 +4,19 @@ import functools
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import IntEnum
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from inspectd.records.users import Role
 from inspectd.serve.web.pages.errors import error_page
+from inspectd.serve.web.request_checks import READS
+
+__all__ = ["Role", "User", "needs"]
 
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
-
-
-class Role(IntEnum):
-    """What a user may do."""
-
-    VIEWER = 1  # look
-    OPERATOR = 2  # acknowledge stops, review labels
-    ENGINEER = 3  # engines, expected text
-    ADMIN = 4  # users
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +41,12 @@ def needs(role: Role) -> Callable[[Endpoint], Endpoint]:
         async def checked(request: Request) -> Response:
             user: User | None = request.state.user
             if user is None or (user.name == "" and user.role < role):
-                if request.method in ("GET", "HEAD"):
-                    return RedirectResponse(f"/login?next={request.url.path}", status_code=303)
+                if request.method in READS:
+                    return RedirectResponse(f"/login?next={quote(request.url.path)}", status_code=303)
                 return error_page(request, 401, "Log in first. Nothing was changed.")
             if user.role < role:
                 return error_page(request, 403, f"This needs the role {role.name.lower()}. Nothing was changed.")
-            if request.method not in ("GET", "HEAD") and not await _has_token(request):
+            if request.method not in READS and not await has_token(request):
                 return error_page(
                     request, 403, "This request did not come from this page. Load it again. Nothing was changed."
                 )
@@ -63,9 +58,10 @@ def needs(role: Role) -> Callable[[Endpoint], Endpoint]:
     return decorate
 
 
-async def _has_token(request: Request) -> bool:
+async def has_token(request: Request) -> bool:
     """OWASP: synchronizer token, in the header (scripts) or in a field (forms)."""
     token = request.headers.get(CSRF_HEADER)
     if token is None:
         token = str((await request.form()).get(CSRF_FIELD, ""))
-    return hmac.compare_digest(token.encode(), request.state.csrf.encode())
+    expected: str = request.state.csrf
+    return bool(expected) and hmac.compare_digest(token.encode(errors="surrogatepass"), expected.encode())

@@ -1,20 +1,30 @@
 """`inspectd serve web`: the process of the operator's page, from config to exit code."""
 
+import signal
 import socket
+import ssl
 from pathlib import Path
 
 import structlog
 import uvicorn
 
 from inspectd.errors import ConfigError
+from inspectd.records.audit import AuditTrail
 from inspectd.serve.web.accounts import Accounts
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.config import WebConfig, load_web_config
+from inspectd.serve.web.connection import Connection
 from inspectd.serve.web.line_facts import read_line_facts
 from inspectd.serve.web.line_file import LineFile
 from inspectd.serve.web.site import Site
 
 log = structlog.get_logger()
+
+_STOP_WITHIN_S = 1
+"""Streams of events never end by themselves: they are cut so long after SIGTERM."""
+_MOST_CONNECTIONS = 128
+_LARGEST_HEAD = 16 * 1024
+_UNREAD_FOR_MS = 30_000
 
 
 def serve(path: Path) -> int:
@@ -22,9 +32,14 @@ def serve(path: Path) -> int:
     config = load_web_config(path)
     site = open_site(config)
     listening = _listen(config)
-    host, port = listening.getsockname()[:2]
-    log.info("the page is there", url=f"http://{host}:{port}/")
-    server = uvicorn.Server(uvicorn.Config(make_app(site), log_config=None, access_log=False, server_header=False))
+    server = uvicorn.Server(_settings(config, site))
+    log.info("the page is there", url=_url(config, listening))
+    if not site.accounts.users.all():
+        log.warning(
+            "nobody can log in yet: add an admin",
+            command=f"inspectd users add NAME --role admin --state {config.state}",
+        )
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has stopped
     server.run(sockets=[listening])
     return 0
 
@@ -32,17 +47,64 @@ def serve(path: Path) -> int:
 def open_site(config: WebConfig) -> Site:
     """Open what the page keeps. Raises ConfigError."""
     try:
-        config.state.mkdir(parents=True, exist_ok=True)
-        accounts = Accounts(config.state / "accounts.sqlite")
+        config.state.mkdir(mode=0o711, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"state: {config.state} can't be used: {error.strerror}") from error
-    return Site(config=config, line=read_line_facts(config.line), accounts=accounts, line_file=LineFile(config.line))
+    audit = AuditTrail(config.state / "audit.sqlite")
+    accounts = Accounts(config.state, audit, idle_s=config.idle_minutes * 60, longest_s=config.session_hours * 3600)
+    return Site(
+        config=config,
+        line=read_line_facts(config.line),
+        accounts=accounts,
+        audit=audit,
+        line_file=LineFile(config.line),
+    )
+
+
+def _settings(config: WebConfig, site: Site) -> uvicorn.Config:
+    tls = config.tls
+    settings = uvicorn.Config(
+        make_app(site),
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="critical",  # the app logs its failures itself
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(config.behind_proxy),
+        forwarded_allow_ips=list(config.behind_proxy),
+        limit_concurrency=_MOST_CONNECTIONS,
+        h11_max_incomplete_event_size=_LARGEST_HEAD,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=_STOP_WITHIN_S,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
+    try:
+        settings.load()
+    except OSError as error:  # also what the TLS library says of wrong files
+        assert tls is not None
+        raise ConfigError(f"tls: {tls.certificate} and {tls.key} can't be used: {error}") from error
+    if settings.ssl is not None:
+        settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return settings
 
 
 def _listen(config: WebConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), backlog=128)
+        listening = socket.create_server((config.host, config.port), family=family, backlog=128)
     except OSError as error:
         raise ConfigError(
             f"host, port: can't listen at {config.host}:{config.port}: {error.strerror or error}"
         ) from error
+    # a client that no longer reads is disconnected; accepted connections inherit this
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_FOR_MS)
+    return listening
+
+
+def _url(config: WebConfig, listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    own = f"{'https' if config.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{config.public_url or own}/"

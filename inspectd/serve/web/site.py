@@ -1,14 +1,20 @@
 """What every page of one site uses. It is made once, when the process starts."""
 
+import hashlib
+import hmac
+import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
+from inspectd.records.audit import AuditTrail, Detail
 from inspectd.serve.web.config import WebConfig
 from inspectd.serve.web.jobs import Jobs
 from inspectd.serve.web.line_facts import LineFacts
@@ -29,14 +35,34 @@ class Site:
     config: WebConfig
     line: LineFacts
     accounts: "Accounts"
+    audit: AuditTrail
     line_file: LineFile
     jobs: Jobs = field(default_factory=Jobs)
+    csrf_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+
+    def csrf_token(self, cookie: str) -> str:
+        """What the forms of a browser with this cookie must send back; "" without a cookie, and that is never right."""
+        return hmac.new(self.csrf_key, cookie.encode(), hashlib.sha256).hexdigest() if cookie else ""
 
 
 def site_of(request: Request) -> Site:
     """The site that a request asks for a page of."""
     site: Site = request.app.state.site
     return site
+
+
+def address_of(request: Request) -> str:
+    """The IP address that asks: behind a proxy that the config names, the one that the proxy says."""
+    return request.client.host if request.client else ""
+
+
+async def record_action(request: Request, action: str, detail: Mapping[str, Detail]) -> None:
+    """Write down who does what, before it is done. Waits for the disk in a thread, so other pages go on.
+
+    Raises AuditError: then the action must not be done, and the page says so by itself.
+    """
+    append = site_of(request).audit.append
+    await to_thread.run_sync(append, request.state.user.name, action, detail, address_of(request))
 
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> Response:

@@ -4,6 +4,7 @@
 browser.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,9 @@ from inspectd.part import (
     Verdict,
     WrongCharacter,
 )
+from inspectd.records.audit import AuditTrail
 from inspectd.records.journal import Journal, JournalConfig, Stages
+from inspectd.records.passwords import hash_password
 from inspectd.serve.web.access import Role
 from inspectd.serve.web.accounts import Accounts
 from inspectd.serve.web.app import make_app
@@ -117,9 +120,10 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     write_parts(journal, archive, 70)
     state = folder / "web"
     state.mkdir()
-    accounts = Accounts(state / "accounts.sqlite")
+    audit = AuditTrail(state / "audit.sqlite")
+    accounts = Accounts(state, audit, idle_s=3600, longest_s=43_200)
     for role in Role:
-        accounts.add(role.name.lower(), role, PASSWORD)
+        accounts.users.add(role.name.lower(), role, hash_password(role.name.lower(), PASSWORD))
     make_toy_bundle(folder / "engine-1.0.0")
     (folder / "engine").symlink_to("engine-1.0.0")
     file = folder / "line.yaml"
@@ -135,9 +139,16 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         schema=Config.model_json_schema(),
     )
     config = WebConfig(line=facts.file, state=state, port=0)
-    site = Site(config=config, line=facts, accounts=accounts, line_file=LineFile(facts.file))
+    site = Site(config=config, line=facts, accounts=accounts, audit=audit, line_file=LineFile(facts.file))
     yield Plant(journal, archive, site)
     journal.close()
+
+
+def login_fields(role: Role, form: str) -> dict[str, str]:
+    """What the login form `form` sends for the user of this role."""
+    found = re.search(r'name="csrf" value="(\w+)"', form)
+    assert found, form
+    return {"name": role.name.lower(), "password": PASSWORD, "csrf": found[1]}
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +159,9 @@ def client(plant: Plant) -> Iterator[Callable[[Role | None], TestClient]]:
 
     def of(role: Role | None) -> TestClient:
         if role not in clients:
-            clients[role] = TestClient(app, follow_redirects=False, raise_server_exceptions=False)
+            clients[role] = TestClient(app, "http://localhost", raise_server_exceptions=False, follow_redirects=False)
             if role is not None:
-                answer = clients[role].post("/login", data={"name": role.name.lower(), "password": PASSWORD})
+                answer = clients[role].post("/login", data=login_fields(role, clients[role].get("/login").text))
                 assert answer.status_code == 303, answer.text
         return clients[role]
 
@@ -202,7 +213,7 @@ def open_page(browser: Browser, served: str) -> Iterator[OpenPage]:
         context = browser.new_context(base_url=served, **{"viewport": {"width": 1280, "height": 800}, **options})
         contexts.append(context)
         if role is not None:
-            context.request.post("/login", form={"name": role.name.lower(), "password": PASSWORD})
+            context.request.post("/login", form=login_fields(role, context.request.get("/login").text()))
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)

@@ -19,6 +19,6 @@ HEADINGS = {
 }
 
 
-def error_page(request: Request, status: int, sentence: str) -> Response:
+def error_page(request: Request, status: int, sentence: str, heading: str | None = None) -> Response:
     """A page with one sentence that says what happened and what to do."""
-    return render(request, "error.html", status, heading=HEADINGS.get(status, "Error"), sentence=sentence)
+    return render(request, "error.html", status, heading=heading or HEADINGS.get(status, "Error"), sentence=sentence)

@@ -1,43 +1,85 @@
 """Log in and out."""
 
+import secrets
+import time
+from functools import partial
+
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from inspectd.serve.web.access import Role, needs
-from inspectd.serve.web.site import render, site_of
+from inspectd.serve.web.access import Role, has_token, needs
+from inspectd.serve.web.accounts import LoginRefusedError
+from inspectd.serve.web.site import Site, address_of, record_action, render, site_of
 
-SESSION_COOKIE = "inspectd_session"
+_MOST_WAITING = 20
 
 
 async def login_form(request: Request) -> Response:
-    return render(request, "login.html", next=_safe(request.query_params.get("next", "/")))
+    return _form(request, 200, str(request.query_params.get("next", "/")))
 
 
 async def login(request: Request) -> Response:
-    form = await request.form()
-    name, password = str(form.get("name", "")), str(form.get("password", ""))
-    token = site_of(request).accounts.login(name, password)
-    if token is None:
-        return render(
-            request, "login.html", 401, next=_safe(str(form.get("next", "/"))), problem="Name or password is wrong."
-        )
-    response = RedirectResponse(_safe(str(form.get("next", "/"))), status_code=303)
-    response.set_cookie(SESSION_COOKIE, token, httponly=True, samesite="strict")
+    form, site = await request.form(), site_of(request)
+    to = str(form.get("next", "/"))
+    if not await has_token(request):
+        return _form(request, 403, to, "This form is too old. Please log in again.")
+    one_at_a_time: CapacityLimiter = request.app.state.one_login
+    if one_at_a_time.statistics().tasks_waiting >= _MOST_WAITING:
+        return _form(request, 429, to, "Many people are logging in. Try again in a few seconds.")
+    attempt = partial(
+        site.accounts.login,
+        str(form.get("name", "")),
+        str(form.get("password", "")),
+        address_of(request),
+        now_utc_s=time.time(),
+        now_s=time.monotonic(),
+    )
+    try:
+        token = await to_thread.run_sync(attempt, limiter=one_at_a_time)
+    except LoginRefusedError as error:
+        return _form(request, 401 if error.may_try_now else 429, to, str(error))
+    site.accounts.logout(request.state.session)
+    response = RedirectResponse(_safe(to), status_code=303)
+    _set_cookie(response, site, token)
     return response
 
 
 @needs(Role.VIEWER)
 async def logout(request: Request) -> Response:
-    site_of(request).accounts.logout(request.state.session)
+    site = site_of(request)
+    await record_action(request, "logout", {})
+    site.accounts.logout(request.state.session)
     response = RedirectResponse("/login", status_code=303)
-    response.delete_cookie(SESSION_COOKIE)
+    response.delete_cookie(site.config.session_cookie, secure=site.config.encrypts, httponly=True, samesite="strict")
     return response
+
+
+def _form(request: Request, status: int, to: str, problem: str | None = None) -> Response:
+    """The form. Who has no session gets a cookie to which the form's token belongs, so that nobody logs a user in unasked."""
+    site, cookie = site_of(request), ""
+    if not request.state.csrf:
+        cookie = secrets.token_urlsafe(32)
+        request.state.csrf = site.csrf_token(cookie)
+    response = render(
+        request, "login.html", status, next=_safe(to), problem=problem, has_users=bool(site.accounts.users.all())
+    )
+    if cookie:
+        _set_cookie(response, site, cookie)
+    return response
+
+
+def _set_cookie(response: Response, site: Site, value: str) -> None:
+    response.set_cookie(
+        site.config.session_cookie, value, httponly=True, samesite="strict", secure=site.config.encrypts
+    )
 
 
 def _safe(path: str) -> str:
     """Only paths of this site: a link must not lead a user elsewhere after the login."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+    is_path = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and " " not in path
+    return path if is_path else "/"
 
 
 routes = [
