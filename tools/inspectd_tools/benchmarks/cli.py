@@ -5,7 +5,8 @@ the engine alone, and with its rejector on a Modbus PLC; a rate that rises until
 minutes. `soak` runs the daemon for fifteen minutes while reports are read: parts, misses, memory, and the journal's log.
 `train` compares the DUQ training step with a straightforward one. `engines` runs one network on every runtime. `compose`
 examines composed photos: labels found, ink left, whether a classifier recognises them, images/s. `wrong-text` counts the
-wrong texts that a line lets pass.
+wrong texts that a line lets pass. `page` measures the operator's page: how soon a reject is on the screen, what the page costs the
+line, and its memory.
 """
 
 import argparse
@@ -35,6 +36,8 @@ examples:
   python tools/benchmark.py line --seconds 20 --sparse-parts 5     a quick look
   python tools/benchmark.py memory --minutes 10
   python tools/benchmark.py soak --minutes 15
+  python tools/benchmark.py page screen neighbours
+  python tools/benchmark.py page memory --minutes 60
   python tools/benchmark.py train
   python tools/benchmark.py engines --backbone MobileNetV2 --runs 50
   python tools/benchmark.py engines --run runs/tiles --data tiles.csv
@@ -91,6 +94,37 @@ class SoakOptions(_DaemonOptions):
 
         with self.bench() as bench:
             return measure_soak(bench, self.rate, self.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions(_DaemonOptions):
+    what: list[str]
+    rejects: int
+    conditions: list[str] | None
+    pairs: int
+    seconds: float
+    minutes: float
+    journal: Path | None
+    requests: int
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.page.large import measure_large
+        from inspectd_tools.benchmarks.page.memory import measure_memory
+        from inspectd_tools.benchmarks.page.neighbours import CONDITIONS, measure_neighbours
+        from inspectd_tools.benchmarks.page.screen import measure_screen
+
+        figures = {}
+        with self.bench() as bench:
+            if "screen" in self.what:
+                figures["screen"] = measure_screen(bench, self.rate, self.rejects)
+            if "neighbours" in self.what:
+                names = self.conditions or list(CONDITIONS)
+                figures["neighbours"] = measure_neighbours(bench, self.rate, names, self.pairs, self.seconds)
+            if "memory" in self.what:
+                figures["memory"] = measure_memory(bench, self.rate, self.minutes)
+            if "large" in self.what and self.journal is not None:
+                figures["large"] = measure_large(bench, self.journal, self.rate, self.requests)
+        return figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +234,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = given.pop("options")(**given)
     if isinstance(options, EnginesOptions) and bool(options.run) != bool(options.data):
         program.error("--run and --data must be given together")
+    if isinstance(options, PageOptions) and "large" in options.what and options.journal is None:
+        program.error("large needs --journal")
     return exit_code("benchmark", lambda: _measure(options))
 
 
@@ -207,6 +243,7 @@ def _measure(
     options: LineOptions
     | MemoryOptions
     | SoakOptions
+    | PageOptions
     | TrainOptions
     | EnginesOptions
     | ComposeOptions
@@ -234,9 +271,10 @@ def _add_daemon_verbs(verbs: Verbs) -> None:
     soak = add_verb(verbs, "soak", "a long run while reports are read: records, misses, memory, journal's log")
     soak.add_argument("--minutes", type=float, default=15, help="default: 15")
     soak.set_defaults(options=SoakOptions)
-    for verb in (memory, soak):
+    page = _add_page(verbs)
+    for verb in (memory, soak, page):
         verb.add_argument("--rate", type=float, default=50, help="parts/s; default: 50")
-    for verb in (line, memory, soak):
+    for verb in (line, memory, soak, page):
         verb.add_argument(
             "--engine",
             type=Path,
@@ -244,6 +282,34 @@ def _add_daemon_verbs(verbs: Verbs) -> None:
             help="bundle; default: the shipped filter-label",
         )
         verb.add_argument("--threads", type=int, default=2, help="threads of the engine; default: 2")
+
+
+def _add_page(verbs: Verbs) -> argparse.ArgumentParser:
+    page = add_verb(
+        verbs,
+        "page",
+        "the operator's page: time to the screen, what it costs the line, memory",
+        description="Runs a line, `inspectd serve web` with the nice value of its unit, and Debian's Chromium. screen: from the "
+        "verdict to the screen. neighbours: blocks with and without the page take turns within one run of the line. "
+        "memory: of the page's process with ten pages open. large: answer times and scrolling over a journal with many rejects, "
+        "such as `python -m tests.records.journals large.sqlite --parts 1000000 --rejects 100000` makes.",
+    )
+    page.add_argument("what", nargs="+", choices=("screen", "neighbours", "memory", "large"), help="what to measure")
+    page.add_argument("--rejects", type=positive, default=300, help="for screen: how many; default: 300")
+    page.add_argument(
+        "--condition",
+        action="append",
+        dest="conditions",
+        metavar="NAME",
+        help="for neighbours: such as '10 readers'; may be repeated; default: all",
+    )
+    page.add_argument("--pairs", type=positive, default=6, help="for neighbours: pairs of blocks; default: 6")
+    page.add_argument("--seconds", type=float, default=12, help="for neighbours: length of a block; default: 12")
+    page.add_argument("--minutes", type=float, default=60, help="for memory; default: 60")
+    page.add_argument("--journal", type=Path, metavar="FILE", help="for large: a journal, which is copied")
+    page.add_argument("--requests", type=positive, default=40, help="for large: requests per page; default: 40")
+    page.set_defaults(options=PageOptions)
+    return page
 
 
 def _add_train(verbs: Verbs) -> None:

@@ -21,7 +21,7 @@ from inspectd.files.yaml_file import dump_yaml
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import to_grey
 from inspectd.part import Missed
-from inspectd.records.reading import open_for_reading
+from inspectd.records.journal import open_for_reading
 from inspectd.terminal import track
 from inspectd_tools.metrics.timing import Latency, interleaved
 from inspectd_tools.synthetic.render.dataset import mixed_stream, write
@@ -104,9 +104,9 @@ class Bench:
             )
 
     def start(
-        self, camera: dict[str, Any], output: dict[str, Any] | None = None
+        self, camera: dict[str, Any], output: dict[str, Any] | None = None, **sections: Any
     ) -> tuple[subprocess.Popen[bytes], Path]:
-        """Start the daemon; returns its process and its folder."""
+        """Start the daemon; returns its process and its folder. `sections`: more of its config, or other ones."""
         self._runs += 1
         folder = self.folder / f"run{self._runs}"
         folder.mkdir()
@@ -123,6 +123,7 @@ class Bench:
                 "output": output or {"kind": "simulated", "record": "output.jsonl"},
             },
             "journal": {"path": "journal.sqlite"},
+            **sections,
         }
         (folder / "line.yaml").write_text(dump_yaml(config))
         with (folder / "daemon.log").open("wb") as log:
