@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inspectd.errors import AccountError, AuditError, InspectdError, JournalError, StoreError
 from inspectd.serve.web.access import Role, User
-from inspectd.serve.web.pages import line, login, setup
+from inspectd.serve.web.pages import engines, line, login, setup
 from inspectd.serve.web.pages.errors import HEADINGS, error_page
 from inspectd.serve.web.request_checks import RequestChecks
 from inspectd.serve.web.site import FOLDER, Site
@@ -42,6 +42,7 @@ _SESSION_CHECK_S = 1.0
 def make_app(site: Site) -> Starlette:
     """The application of one site."""
     routes: list[BaseRoute] = [
+        *engines.routes,
         *line.routes,
         *login.routes,
         *setup.routes,

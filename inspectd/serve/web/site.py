@@ -1,5 +1,6 @@
 """What every page of one site uses. It is made once, when the process starts."""
 
+import functools
 import hashlib
 import hmac
 import secrets
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.templating import Jinja2Templates
 
 from inspectd.records.audit import AuditTrail, Detail
+from inspectd.records.reviews import Reviews
 from inspectd.serve.web.config import WebConfig
 from inspectd.serve.web.jobs import Jobs
 from inspectd.serve.web.line_facts import LineFacts
@@ -40,9 +42,18 @@ class Site:
     jobs: Jobs = field(default_factory=Jobs)
     csrf_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
+    def reviews(self) -> Reviews:
+        """What reviewers said. Raises ReviewError: the other pages work without it."""
+        return _reviews(self.config.state / "reviews")
+
     def csrf_token(self, cookie: str) -> str:
         """What the forms of a browser with this cookie must send back; "" without a cookie, and that is never right."""
         return hmac.new(self.csrf_key, cookie.encode(), hashlib.sha256).hexdigest() if cookie else ""
+
+
+@functools.cache
+def _reviews(folder: Path) -> Reviews:
+    return Reviews(folder)
 
 
 def site_of(request: Request) -> Site:

@@ -1,7 +1,7 @@
 """Set-up: the config with its sentences, and the check."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspectd.config import Config
@@ -31,6 +31,7 @@ def test_fields_of_text_are_described_too(plant):
     assert keys["text.fields.lot.expect.from"].sentence
 
 
+@settings(max_examples=30)
 @given(
     st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner))
 )

@@ -1,20 +1,26 @@
-"""Set-up: what the config says, key by key, and whether everything that the line needs is there. Nothing is changed here."""
+"""Set-up: what the config says, key by key, whether everything that the line needs is there, and what labels must say now.
 
+The config itself is not changed here.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from inspectd.errors import ConfigError
+from inspectd.control.client import ask
+from inspectd.errors import ConfigError, ControlError, RefusedError
 from inspectd.serve.web.access import Role, needs
 from inspectd.serve.web.command import CommandError, inspectd
 from inspectd.serve.web.config import WebConfig
 from inspectd.serve.web.jobs import BusyError
 from inspectd.serve.web.key_list import key_list
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.site import render, site_of
+from inspectd.serve.web.site import record_action, render, site_of
 
 CHECK = "check the line"
 _CHECK_WITHIN_S = 120
@@ -24,9 +30,7 @@ _FAILED = 1
 
 @needs(Role.VIEWER)
 async def setup(request: Request) -> Response:
-    site = site_of(request)
-    own = key_list(site.config.model_dump(mode="json"), WebConfig.model_json_schema())
-    return render(request, "setup.html", own=own, job=site.jobs.last.get(CHECK))
+    return _page(request)
 
 
 @needs(Role.VIEWER)
@@ -58,6 +62,51 @@ async def check(request: Request) -> Response:
     return RedirectResponse("/setup", status_code=303)
 
 
+@needs(Role.ENGINEER)
+async def expect(request: Request) -> Response:
+    """Tell the running line what the next labels must say. Fields that were left empty keep their value."""
+    site = site_of(request)
+    form = await request.form()
+    values: dict[str, str | None] = {}
+    for name in told_fields(site.line.config):
+        if form.get(f"no-value {name}"):
+            values[name] = None
+        elif value := str(form.get(f"value {name}", "")).strip():
+            values[name] = value
+    if not values or site.line.control is None:
+        return _page(request, 400, said="Nothing was told to the line: give the value of at least one field.")
+    await record_action(request, "expect", values)
+    try:
+        await run_in_threadpool(ask, site.line.control, "expect", fields=values)
+    except (ControlError, RefusedError) as error:
+        return _page(request, 409, said=f"Nothing was changed. The line says: {error}.")
+    told = ", ".join(f"{name}: {'no value is right' if value is None else value}" for name, value in values.items())
+    return _page(request, said=f"The line has taken it. From the next label on, {told}.")
+
+
+def told_fields(config: Mapping[str, Any]) -> list[str]:
+    """The fields of text whose value people tell: those from `given`, and the first number of a counter."""
+    fields = (config.get("text") or {}).get("fields", {})
+    return [name for name, field in fields.items() if (field.get("expect") or {}).get("from") in ("given", "counter")]
+
+
+def _page(request: Request, status: int = 200, said: str = "") -> Response:
+    """`said`: what came of telling the line its texts."""
+    site = site_of(request)
+    own = key_list(site.config.model_dump(mode="json"), WebConfig.model_json_schema())
+    told = told_fields(site.line.config) if site.line.control is not None else []
+    return render(
+        request,
+        "setup.html",
+        status,
+        own=own,
+        job=site.jobs.last.get(CHECK),
+        told=told,
+        said=said,
+        is_problem=status >= 400,
+    )
+
+
 async def _findings(file: Path) -> Any:
     """Raises CommandError."""
     done = await inspectd("check", "--look-only", "--json", "--config", str(file), within_s=_CHECK_WITHIN_S)
@@ -71,4 +120,5 @@ routes = [
     Route("/setup/config", config, methods=["GET"]),
     Route("/setup/check", last_check, methods=["GET"]),
     Route("/setup/check", check, methods=["POST"]),
+    Route("/setup/expect", expect, methods=["POST"]),
 ]
