@@ -20,6 +20,10 @@ no SQL. Keep a read short: while it lasts, the journal's log file grows.
 - Every `*_us` is a duration in microseconds.
 - A cell that may be empty is NULL in SQL.
 
+A program that follows the line remembers the highest `change` that it has seen, and asks for the rows above it. The line gives the
+next number to each row of `parts`, `stops`, `outages` and `sessions` that it inserts or amends, in the same transaction. In Python,
+`inspectd.records.feed.Feed` does this. If `feed.journal` changes, a new journal has begun, and its numbers begin at 1.
+
 For example, how often each verdict and reason occurred, and the last ten rejects:
 
 ```sql
@@ -27,6 +31,8 @@ SELECT verdict, reason, count(*) FROM parts GROUP BY verdict, reason;
 SELECT id, datetime(t_utc_ns / 1000000000, 'unixepoch') AS utc, verdict, class, certainty
 FROM parts WHERE verdict <> 'pass' ORDER BY id DESC LIMIT 10;
 ```
+
+These queries stay quick among millions of passes: an index holds all parts with `verdict <> 'pass'`.
 
 `reason` is empty if the label passed, and if the class says why it was rejected. Its values:
 

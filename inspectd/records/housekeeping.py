@@ -1,6 +1,6 @@
 """The journal's housekeeping, off the hot path: checkpoints and retention, in a thread with another connection.
 
-It must not make the line wait, nor readers. While another program keeps a transaction open, the log grows (about 10 KB per
+It must not make the line wait, nor readers. While another program keeps a transaction open, the log grows (about 20 KB per
 part); it is written back when that program has finished.
 """
 
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 _CHECKPOINT_EVERY_S = 2.0
 _RETENTION_EVERY_S = 60.0
 _WAL_LIMIT_PAGES = 2000
-"""8 MB, about 800 parts: above this the log should begin again at its start."""
+"""8 MB, about 400 parts: above this the log should begin again at its start."""
 _WAL_ALARM_PAGES = 16_000
 """64 MB: above this the log begins again even if the line then waits for a slow disk."""
 _TRIES = 10

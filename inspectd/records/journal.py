@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -20,24 +20,21 @@ from inspectd.control.requester import Requester
 from inspectd.errors import JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.ownership import Claim
-from inspectd.part import FieldCheck, Missed, Part, Pass, Uncertain, Verdict, instead_of_pass, words
+from inspectd.part import FieldCheck, Missed, Part, Uncertain, Verdict, instead_of_pass, words
 from inspectd.records.journal_file import (
     Place,
     SetAside,
     claim_file,
     is_damage,
-    open_for_reading,
     real_path,
     set_aside_before,
     set_damaged_aside,
 )
 from inspectd.records.journal_notes import Notes
-from inspectd.records.journal_schema import RIGHT, SCHEMA_VERSION
+from inspectd.records.journal_schema import RIGHT
 from inspectd.records.journal_session import INSERT_STEP, begin_session, now, prepare, transaction
 from inspectd.section import ConfigPath, Section
 from inspectd.wall_clock import ClockStep, WallClock
-
-__all__ = ["SCHEMA_VERSION", "Journal", "JournalConfig", "Stages", "open_for_reading"]
 
 log = structlog.get_logger()
 
@@ -50,8 +47,11 @@ VALUES (?, ?, (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, 
 """
 _INSERT_TEXT = "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
-# `pass_becomes`: what a pass is now, with its `reason`.
 _AMEND_OUTCOME = """
+UPDATE parts SET gate_outcome = :outcome, gate_lateness_us = :lateness_us WHERE id = :part AND session = :session
+"""
+# A pass that was not let through. It has its own statement because an index is written again if its columns are set at all.
+_AMEND_MISSED = """
 UPDATE parts SET gate_outcome = :outcome, gate_lateness_us = :lateness_us,
     reason = CASE WHEN verdict = 'pass' THEN :reason ELSE reason END,
     verdict = CASE WHEN verdict = 'pass' THEN :pass_becomes ELSE verdict END
@@ -245,15 +245,12 @@ class Journal:
 
     def amend_outcome(self, part_id: int, outcome: Outcome, lateness_us: int) -> None:
         """What the gate did. A recorded pass that it did not let through becomes `missed`."""
+        gate: dict[str, object] = {"outcome": outcome.name.lower(), "lateness_us": lateness_us}
         missed = instead_of_pass(was_let_through=outcome.lets_through)
-        self._notes.add(
-            part_id,
-            _AMEND_OUTCOME,
-            outcome=outcome.name.lower(),
-            lateness_us=lateness_us,
-            pass_becomes=Pass.word if missed is None else missed.word,
-            reason=None if missed is None else missed.reason.value,
-        )
+        if missed is None:
+            self._notes.add(part_id, _AMEND_OUTCOME, **gate)
+        else:
+            self._notes.add(part_id, _AMEND_MISSED, **gate, pass_becomes=missed.word, reason=missed.reason.value)
         if outcome is Outcome.NOT_DRIVEN:
             self._notes.add(part_id, _NOT_DRIVEN_WITHOUT_A_ROW, **now())
 
@@ -320,7 +317,10 @@ class Journal:
             with self._writing():
                 pass
         finally:
-            self._connection.close()
+            with self._place.log_kept():
+                with suppress(sqlite3.Error):
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._connection.close()
             if self._claim is not None:
                 self._claim.release()
 

@@ -3,7 +3,8 @@
 import re
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from inspectd.errors import InUseError, JournalError
 from inspectd.ownership import Claim
 from inspectd.records.journal_schema import (
     APPLICATION_ID,
-    SCHEMA_VERSION,
     has_impossible_row,
     has_tables_of_its_version,
     is_new,
     version_of,
 )
+from inspectd.records.reading import UNREADABLE
 
 log = structlog.get_logger()
 
@@ -28,8 +29,6 @@ _COMPANIONS = ("", "-wal", "-shm")
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
-"""What reading a damaged journal may raise: even SQLite's message may quote bytes that are not text."""
 _HIGHEST_PLAUSIBLE = 10**15
 
 
@@ -247,38 +246,20 @@ class Place:
             return f"{self._real} was emptied while the line runs"
         return None
 
+    @contextmanager
+    def log_kept(self) -> Iterator[None]:
+        """While the journal is closed in this block, the log's files stay, for users who may only read.
+
+        The last connection deletes these files when it is closed, such users can't make them, and without them SQLite does
+        not open the journal. A connection that can't write deletes nothing, so here it is the last one.
+        """
+        with ExitStack() as stack:
+            with suppress(sqlite3.Error):
+                reader = stack.enter_context(closing(sqlite3.connect(f"{self._real.as_uri()}?mode=ro", uri=True)))
+                reader.execute("SELECT 1 FROM sqlite_master").fetchone()
+            yield
+
 
 def _identity(file: Path) -> tuple[int, int]:
     status = file.stat()
     return status.st_dev, status.st_ino
-
-
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """A read-only connection that never disturbs the line; rows can be read by column name.
-
-    Raises JournalError if there is no journal of this version at `path`.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise JournalError(f"{path}: is a folder or a device, not a journal")
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
-        connection.row_factory = sqlite3.Row
-        connection.text_factory = lambda text: text.decode(errors="replace")
-    except (OSError, RuntimeError, sqlite3.Error) as error:
-        raise JournalError(f"{path}: can't be read as a journal: {error}") from error
-    try:
-        if is_new(connection):
-            raise JournalError(f"{path}: is empty")
-        version = version_of(connection, path)
-        if version < SCHEMA_VERSION:
-            raise JournalError(
-                f"{path}: was written by an earlier version of inspectd (schema {version}); start the line with it once, "
-                "which brings it up to date and keeps its rows"
-            )
-    except UNREADABLE as error:
-        connection.close()
-        raise JournalError(f"{path}: can't be read as a journal: {error}") from error
-    except JournalError:
-        connection.close()
-        raise
-    return connection

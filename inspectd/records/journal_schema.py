@@ -12,7 +12,7 @@ from pathlib import Path
 from inspectd.errors import JournalError
 from inspectd.part import TEXT_FAULTS, TEXT_NOT_EXPECTED, TEXT_REASONS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 APPLICATION_ID = 0x1A5BEC7D
 """Marks a SQLite file as a journal of inspectd."""
 
@@ -68,6 +68,7 @@ _PARTS = f"""CREATE TABLE parts (  -- one row per label
     guard_us INTEGER,  -- the guard's look; empty if the guard did not look
     text_us INTEGER,  -- verifying texts and codes; empty if they were not looked at
     reader INTEGER REFERENCES engines (id),  -- the reader in use for texts; empty if there is none
+    change INTEGER,  -- number of the row's newest change; empty if that is older than schema version 6
     CHECK ({_ANOMALY})
 ) STRICT"""
 
@@ -86,7 +87,8 @@ CREATE TABLE sessions (  -- one run of the line, from start to end
     accounted INTEGER NOT NULL DEFAULT 0,  -- parts that the journal has recorded or counted as not recorded; differs from `triggers` if something was lost
     images_lost INTEGER NOT NULL DEFAULT 0,  -- images that the archive dropped or could not store
     notes_lost INTEGER NOT NULL DEFAULT 0,  -- outcomes, durations or image names that could not be recorded
-    ended_cleanly INTEGER NOT NULL DEFAULT 0  -- 1: every label had its verdict at the end
+    ended_cleanly INTEGER NOT NULL DEFAULT 0,  -- 1: every label had its verdict at the end
+    change INTEGER  -- number of the row's newest change; empty if that is older than schema version 6
 ) STRICT;
 CREATE TABLE engines (  -- engines that have judged parts, and readers that have verified their texts
     id INTEGER PRIMARY KEY,  -- number of the engine or reader
@@ -110,7 +112,8 @@ CREATE TABLE outages (  -- intervals without full inspection
     t_from_mono_ns INTEGER,  -- begin
     duration_ns INTEGER,  -- how long it lasted
     first_part INTEGER,  -- first part concerned
-    last_part INTEGER  -- last part concerned
+    last_part INTEGER,  -- last part concerned
+    change INTEGER  -- number of the row's newest change; empty if that is older than schema version 6
 ) STRICT;
 """
 
@@ -142,7 +145,8 @@ CREATE TABLE stops (  -- latched stops: run permit is off until somebody has loo
     duration_ns INTEGER,  -- begin to acknowledgement
     acknowledged_by TEXT,  -- name of the user who acknowledged it, or `SIGHUP` after a reload by a signal
     acknowledged_uid INTEGER,  -- number of this user; empty after a signal
-    acknowledged_pid INTEGER  -- process that asked for it; empty after a signal
+    acknowledged_pid INTEGER,  -- process that asked for it; empty after a signal
+    change INTEGER  -- number of the row's newest change; empty if that is older than schema version 6
 ) STRICT;
 """
 
@@ -204,23 +208,76 @@ ALTER TABLE parts ADD COLUMN anomaly_excess REAL;
 ALTER TABLE parts ADD COLUMN guard_us INTEGER;
 """
 
-# The rows stay as they are, so a large journal takes no longer than a small one, and needs no more disk. Only SQLite's text of
-# the table changes, since ALTER TABLE can't change a CHECK (https://sqlite.org/lang_altertable.html, section 7).
-_QUOTED_PARTS = _PARTS.replace("'", "''")
-_PARTS_5 = f"""
+_PARTS_5 = """
 ALTER TABLE parts ADD COLUMN text_us INTEGER;
 ALTER TABLE parts ADD COLUMN reader INTEGER REFERENCES engines (id);
+"""
+
+# The rows stay as they are, so a large journal needs little more disk. Only SQLite's text of the table changes, since
+# ALTER TABLE can't change a CHECK (https://sqlite.org/lang_altertable.html, section 7).
+_QUOTED_PARTS = _PARTS.replace("'", "''")
+_PARTS_6 = f"""
+ALTER TABLE parts ADD COLUMN change INTEGER;
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema SET sql = '{_QUOTED_PARTS}' WHERE name = 'parts';
 PRAGMA writable_schema = RESET;
+ALTER TABLE sessions ADD COLUMN change INTEGER;
+ALTER TABLE outages ADD COLUMN change INTEGER;
+ALTER TABLE stops ADD COLUMN change INTEGER;
 """  # noqa: S608
 
-_SCHEMA = _TABLES + _OUTAGES + _SINCE_2 + _SINCE_4 + _SINCE_5
+_FEED = """
+CREATE TABLE feed (  -- what the numbers of changes depend on: one row
+    journal TEXT NOT NULL,  -- random name of this journal; numbers of two journals can't be compared
+    deleted INTEGER NOT NULL  -- the highest `change` of all deleted rows, so that no number is used again
+) STRICT;
+INSERT INTO feed VALUES (lower(hex(randomblob(16))), 0);
+"""
+
+CHANGING = ("parts", "stops", "outages", "sessions")
+"""The tables whose rows have the number of their newest change. A row of `texts` comes with its part and stays as it is."""
+
+# A counter in a table would cost each commit one more page of the log.
+_HIGHEST = ", ".join(f"ifnull((SELECT max(change) FROM {table} WHERE change IS NOT NULL), 0)" for table in CHANGING)  # noqa: S608
+NEWEST_CHANGE = f"max((SELECT deleted FROM feed), {_HIGHEST})"  # noqa: S608
+"""SQL for the number of the newest change; 0 if there is none."""
+
+# Triggers, so that no statement can forget the number.
+_NUMBERED = "".join(
+    f"""
+CREATE INDEX {table}_by_change ON {table} (change) WHERE change IS NOT NULL;
+CREATE TRIGGER {table}_inserted AFTER INSERT ON {table} BEGIN
+    UPDATE {table} SET change = 1 + {NEWEST_CHANGE} WHERE id = new.id;
+END;
+CREATE TRIGGER {table}_amended AFTER UPDATE ON {table} WHEN new.change IS old.change BEGIN
+    UPDATE {table} SET change = 1 + {NEWEST_CHANGE} WHERE id = new.id;
+END;
+CREATE TRIGGER {table}_deleted AFTER DELETE ON {table} WHEN old.change > (SELECT deleted FROM feed) BEGIN
+    UPDATE feed SET deleted = old.change;
+END;
+"""  # noqa: S608
+    for table in CHANGING
+)
+
+# A query uses one of these only if it has the same WHERE term. `rejects` has all that pages filter by, so that no filter reads
+# the rows that it leaves out. Passes are sorted within each hour, so that a new part changes pages that are in memory.
+_INDEXES = """
+CREATE INDEX rejects ON parts (id, t_utc_ns, verdict, reason, class, certainty, engine) WHERE verdict <> 'pass';
+CREATE INDEX wrong_texts ON texts (field, part) WHERE verdict <> 'right';
+CREATE INDEX passes_by_certainty ON parts (t_utc_ns / 3600000000000, certainty) WHERE verdict = 'pass';
+"""
+
+_SINCE_6 = _FEED + _NUMBERED + _INDEXES
+_DROP_CHANGE = "ALTER TABLE {} DROP COLUMN change;"
+"""For a table that an earlier migration makes: this column comes with version 6."""
+
+_SCHEMA = _TABLES + _OUTAGES + _SINCE_2 + _SINCE_4 + _SINCE_5 + _SINCE_6
 _MIGRATIONS = {
-    1: _SESSIONS_2 + _OUTAGES + _OUTAGES_2 + _SINCE_2,
+    1: _SESSIONS_2 + _OUTAGES + _DROP_CHANGE.format("outages") + _OUTAGES_2 + _SINCE_2,
     2: _PARTS_3,
-    3: _SINCE_4,
+    3: _SINCE_4 + _DROP_CHANGE.format("stops"),
     4: _PARTS_5 + _SINCE_5,
+    5: _PARTS_6 + _SINCE_6,
 }
 """Per version n: the statements that make it version n + 1. Rows are kept."""
 
@@ -244,11 +301,14 @@ def is_new(connection: sqlite3.Connection) -> bool:
 
 
 def has_tables_of_its_version(connection: sqlite3.Connection) -> bool:
-    """Whether the tables and columns are those of this version if the file says so, and others if it says an earlier version."""
+    """Whether tables, columns and triggers are those of this version if the file says so, and others if it says an earlier one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     with closing(sqlite3.connect(":memory:")) as pattern:
         pattern.executescript(_SCHEMA)
-        return bool((_columns(pattern) == _columns(connection)) == (version == SCHEMA_VERSION))
+        is_current = _columns(pattern) == _columns(connection)
+        return is_current == (version == SCHEMA_VERSION) and (
+            not is_current or _triggers(pattern) <= _triggers(connection)
+        )
 
 
 def has_impossible_row(connection: sqlite3.Connection) -> bool:
@@ -267,6 +327,10 @@ def _columns(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
         "SELECT tables.name, columns.name, columns.type, columns.pk FROM sqlite_master AS tables, pragma_table_info(tables.name) "
         "AS columns WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%' ORDER BY 1, 2"
     ).fetchall()
+
+
+def _triggers(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:

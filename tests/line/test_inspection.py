@@ -20,7 +20,8 @@ from inspectd.line.inspection import Inspection
 from inspectd.line.judges import Judges
 from inspectd.line.ledger import Books
 from inspectd.part import Anomaly, Fault, Frame, Missed, MissedReason, Part, Pass, Scores, Uncertain, Verdict
-from inspectd.records.journal import Journal, JournalConfig, open_for_reading
+from inspectd.records.journal import Journal, JournalConfig
+from inspectd.records.reading import open_for_reading
 
 CLASSES = ("crooked", "good")
 GOOD, CROOKED, UNKNOWN = (0.1, 0.9), (0.8, 0.2), (0.3, 0.4)

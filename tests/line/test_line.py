@@ -23,7 +23,8 @@ from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.line.judges import Judges
 from inspectd.line.line import Line
 from inspectd.part import Frame, MissedReason
-from inspectd.records.journal import Journal, open_for_reading
+from inspectd.records.journal import Journal
+from inspectd.records.reading import open_for_reading
 from inspectd.text.verification import Verification
 from tests.factories import add_guard, make_toy_bundle, small_label, toy_image
 

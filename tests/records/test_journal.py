@@ -36,7 +36,9 @@ from inspectd.part import (
     words,
 )
 from inspectd.records.housekeeping import Housekeeper
-from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, Stages, open_for_reading
+from inspectd.records.journal import Journal, JournalConfig, Stages
+from inspectd.records.journal_schema import SCHEMA_VERSION
+from inspectd.records.reading import open_for_reading
 from inspectd.records.summary import summarise
 
 STAGES = Stages(acquire_us=100, queue_us=50, verdict_us=4000, preprocess_us=200, infer_us=3000)
@@ -410,7 +412,7 @@ def test_checkpoints_keep_the_log_short_while_the_line_writes(tmp_path, monkeypa
             time.sleep(0.0005)
         wal_bytes = path.with_name("journal.sqlite-wal").stat().st_size
     journal.close()
-    assert wal_bytes < 12e6, "27 MB without checkpoints"
+    assert wal_bytes < 25e6, "55 MB without checkpoints"
     assert len(rows(path)) == 3000
 
 

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from inspectd.gate.outcome import Outcome
 from inspectd.part import Part
 from inspectd.records.housekeeping import Housekeeper
-from inspectd.records.journal import Journal, JournalConfig, open_for_reading
+from inspectd.records.journal import Journal, JournalConfig
+from inspectd.records.reading import open_for_reading
 from inspectd.records.summary import summarise
 from tests.records.test_journal import FAULT, PASS, STAGES, open_journal, rows
 

@@ -15,7 +15,10 @@ from inspectd.commands.check import _records
 from inspectd.control.requester import Requester
 from inspectd.errors import InUseError, JournalError
 from inspectd.gate.outcome import Outcome
-from inspectd.records.journal import SCHEMA_VERSION, Journal, JournalConfig, open_for_reading
+from inspectd.records.feed import Feed
+from inspectd.records.journal import Journal, JournalConfig
+from inspectd.records.journal_schema import SCHEMA_VERSION
+from inspectd.records.reading import open_for_reading
 from inspectd.records.summary import summarise
 from tests.records.test_journal import (
     FAULT,
@@ -31,8 +34,8 @@ from tests.records.test_journal import (
     rows,
 )
 
-VERSION_1, VERSION_2, VERSION_3, VERSION_4 = (
-    Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2, 3, 4)
+VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5 = (
+    Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2, 3, 4, 5)
 )
 
 
@@ -411,7 +414,7 @@ def test_a_journal_that_is_being_read_is_brought_up_to_date_too(path):
         assert len(reader.execute("SELECT * FROM parts").fetchall()) == 7
         reader.execute("ROLLBACK")
         cursor = reader.execute("SELECT * FROM parts")
-        assert (len(cursor.description), len(cursor.fetchall())) == (columns + 9, 8)
+        assert (len(cursor.description), len(cursor.fetchall())) == (columns + 10, 8)
         journal.close()
 
 
@@ -432,7 +435,7 @@ def test_a_journal_of_version_3_is_brought_up_to_date(path, capsys):
     journal.stop_begin("too_many_rejects")
     journal.stops_acknowledged(Requester("anna", 1000, 4711))
     journal.close()
-    assert [tuple(row)[:-2] for row in rows(path)] == before
+    assert _as_before(path, before) == before
     assert [row["acknowledged_by"] for row in rows(path, "SELECT * FROM stops")] == ["anna"]
     assert whole(path)
     with closing(open_for_reading(path)) as connection:
@@ -456,7 +459,7 @@ def test_a_journal_of_version_4_is_brought_up_to_date(path, capsys):
     journal.append(part(16), WRONG, STAGES, [WRONG_DATE])
     journal.append(part(17), NOT_EXPECTED, STAGES, [UNKNOWN_LOT])
     journal.close()
-    assert [tuple(row)[:-2] for row in rows(path)][:-2] == before
+    assert _as_before(path, before) == before
     assert [row["reason"] for row in rows(path)][-2:] == ["text_wrong", "text_not_expected"]
     assert [row["part"] for row in rows(path, "SELECT * FROM texts")] == [16, 17]
     assert len(rows(path, "SELECT * FROM stops")) == 2
@@ -465,7 +468,39 @@ def test_a_journal_of_version_4_is_brought_up_to_date(path, capsys):
         assert summarise(connection, 0, 2**62).books_balance
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def _make_version_5(path: Path) -> None:
+    """What version 5 wrote into a journal of version 4: three parts with texts, a stop, and an outage of the camera."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_5)
+
+
+def test_a_journal_of_version_5_is_brought_up_to_date(path, capsys):
+    """Its rows have no change number until they are amended."""
+    _make_version_5(path)
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute("SELECT * FROM parts ORDER BY id").fetchall()
+        texts = connection.execute("SELECT * FROM texts").fetchall()
+    assert main(["report", "--journal", str(path)]) == 74
+    assert "schema 5" in capsys.readouterr().err
+    journal = open_journal(path)
+    journal.append(part(19), WRONG, STAGES, [WRONG_DATE])
+    journal.close()
+    assert _as_before(path, before) == before
+    assert [tuple(row) for row in rows(path, "SELECT * FROM texts ORDER BY part, field")][:-1] == texts
+    with closing(Feed(path)) as feed:
+        assert [change.row["id"] for change in feed.after(0) if change.kind == "part"] == [19]
+    assert whole(path)
+    with closing(open_for_reading(path)) as connection:
+        assert summarise(connection, 0, 2**62).books_balance
+
+
+def _as_before(path: Path, before: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """The rows and columns that were there before."""
+    return [tuple(row)[: len(before[0])] for row in rows(path)][: len(before)]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     fill(path, 3).close()
     with closing(sqlite3.connect(path)) as connection:
@@ -476,9 +511,9 @@ def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path, version):
-    (_make_version_1, _make_version_2, _make_version_3, _make_version_4)[version - 1](path)
+    (_make_version_1, _make_version_2, _make_version_3, _make_version_4, _make_version_5)[version - 1](path)
     open_journal(path).close()
     new = tmp_path / "new.sqlite"
     open_journal(new).close()

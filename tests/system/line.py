@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import yaml
 
-from inspectd.records.journal import open_for_reading
+from inspectd.records.reading import open_for_reading
 from tests.factories import make_toy_bundle, toy_image
 from tests.system.container import Container, wait_until
 

@@ -17,7 +17,7 @@ from inspectd.files.csv_file import CsvRow, read_csv
 from inspectd.files.json_file import parse_json
 from inspectd.files.text_file import one_line, shown
 from inspectd.part import Anomaly, Box, Missed, Pass, VerdictWords
-from inspectd.records.journal import open_for_reading
+from inspectd.records.reading import open_for_reading
 
 UNKNOWN = "unknown"
 WRONG_TEXT = "fail_label_date"

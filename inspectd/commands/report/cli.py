@@ -14,7 +14,7 @@ from inspectd.commands.report.csv_export import write_csv
 from inspectd.commands.report.tables import tables
 from inspectd.config import load_config
 from inspectd.errors import ConfigError, JournalError
-from inspectd.records.journal_file import UNREADABLE, open_for_reading
+from inspectd.records.reading import UNREADABLE, open_for_reading
 from inspectd.records.summary import summarise
 from inspectd.terminal import console
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspectd.records.journal_file import open_for_reading
+from inspectd.records.reading import open_for_reading
 
 _AT_ONCE = 50_000
 """Parts that one short transaction reads: a long one would hold up the line's checkpoints."""

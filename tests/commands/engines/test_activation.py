@@ -23,7 +23,7 @@ import yaml
 from inspectd.cli import main
 from inspectd.errors import JournalError
 from inspectd.inference import load_bundle
-from inspectd.records.journal import open_for_reading
+from inspectd.records.reading import open_for_reading
 from tests.factories import add_guard, edit_manifest, make_toy_bundle, toy_image
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,7 @@ from inspectd.files.yaml_file import dump_yaml
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import to_grey
 from inspectd.part import Missed
-from inspectd.records.journal import open_for_reading
+from inspectd.records.reading import open_for_reading
 from inspectd.terminal import track
 from inspectd_tools.metrics.timing import Latency, interleaved
 from inspectd_tools.synthetic.render.dataset import mixed_stream, write

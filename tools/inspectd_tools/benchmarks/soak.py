@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inspectd.records.journal import open_for_reading
+from inspectd.records.reading import open_for_reading
 from inspectd_tools.benchmarks.daemon import Bench, rss_mb
 
 _REPORTS: tuple[list[str], ...] = (["--json"], ["--csv"], [])

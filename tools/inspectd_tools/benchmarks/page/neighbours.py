@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from inspectd.part import Missed
-from inspectd.records.journal_file import open_for_reading
+from inspectd.records.reading import open_for_reading
 from inspectd.terminal import console, track
 from inspectd_tools.benchmarks.daemon import Bench
 from inspectd_tools.benchmarks.page.browser import chromium

@@ -14,7 +14,7 @@ from typing import Self
 
 from inspectd.errors import JournalError
 from inspectd.files.yaml_file import dump_yaml
-from inspectd.records.journal_file import open_for_reading
+from inspectd.records.reading import open_for_reading
 from inspectd_tools.benchmarks.daemon import Bench
 
 NICE = 10

@@ -8,7 +8,7 @@ import numpy as np
 from playwright.sync_api import Page
 from rich.table import Table
 
-from inspectd.records.journal_file import open_for_reading
+from inspectd.records.reading import open_for_reading
 from inspectd.terminal import console, track
 from inspectd_tools.benchmarks.daemon import Bench
 from inspectd_tools.benchmarks.page.browser import chromium, clock_offset_ns
