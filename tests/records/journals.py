@@ -22,6 +22,8 @@ CLASSES = ("fail_label_crooked_print", "fail_label_half_printed", "fail_label_no
 GOOD = "no_fail"
 THRESHOLD = 0.69
 ENGINES = (("filter-label", "a" * 64), ("filter-label", "b" * 64))
+EVERY_NTH_PASS = 10
+"""Passes of which an image is kept."""
 READER = ("filter-label-reader", "c" * 64)
 FIELDS = ("lot", "date")
 SECOND = 10**9
@@ -43,8 +45,8 @@ def make_journal(
 ) -> None:
     """A journal as a line leaves it after `parts` labels, `rejects` of them rejected, the last one at `t_end_utc_ns` (now).
 
-    It has two sessions, of which the second goes on; two engines, and a reader of two text fields; stops, outages and a
-    clock step. The rows name images in `archive`, and these files are not made. Half a minute per million parts.
+    It has two sessions, of which the second goes on; two engines, and a reader of two text fields; stops, outages and a clock
+    step. Rejects and some passes have images: paths in `archive`, without files. About a minute per million parts.
     """
     draw = random.Random(seed)
     end_ns = time.time_ns() if t_end_utc_ns is None else t_end_utc_ns
@@ -124,7 +126,7 @@ def _part(draw: random.Random, number: int, t_utc_ns: int, is_reject: bool, arch
     )
     infer_us = round(draw.gauss(6000, 300))
     image = None
-    if is_reject and kind != "overrun":
+    if kind != "overrun" and (is_reject or number % EVERY_NTH_PASS == 0):
         day = time.strftime("%Y-%m-%d", time.localtime(t_utc_ns / SECOND))
         image = str(archive / day / file_name(number, reason or (predicted if verdict == "fault" else None) or verdict))
     return {

@@ -123,7 +123,7 @@ def act(journal: Journal, action: str, number: int) -> None:
             journal.flush()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(ACTIONS)
 def test_a_follower_misses_nothing_whatever_is_written_between_its_reads(tmp_path_factory, actions):
     path = tmp_path_factory.mktemp("feed") / "journal.sqlite"
@@ -294,6 +294,16 @@ def test_a_user_who_may_only_read_the_files_can_follow_them():
             fill(path, 1).close()
             assert says() == "True [1, 2, 3, 4]"
             follower.stdin.close()
+
+
+def test_a_follower_loads_little():
+    """Each page, bridge or script that follows the line has its own process, on the line's machine."""
+    heavy = ("cv2", "PIL", "rich", "pydantic", "structlog", "asyncio", "onnxruntime")
+    script = (
+        f"import sys, inspectd.records.feed; sys.exit(', '.join(each for each in {heavy} if each in sys.modules) or 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def fill(path: Path, count: int) -> Journal:
