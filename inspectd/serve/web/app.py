@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inspectd.errors import AccountError, AuditError, InspectdError, JournalError, StoreError
 from inspectd.serve.web.access import Role, User
-from inspectd.serve.web.pages import engines, line, login, setup
+from inspectd.serve.web.pages import engines, line, login, setup, users
 from inspectd.serve.web.pages.errors import HEADINGS, error_page
 from inspectd.serve.web.request_checks import RequestChecks
 from inspectd.serve.web.site import FOLDER, Site
@@ -46,6 +46,7 @@ def make_app(site: Site) -> Starlette:
         *line.routes,
         *login.routes,
         *setup.routes,
+        *users.routes,
         Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
     ]
     app = Starlette(

@@ -55,9 +55,8 @@ class RequestChecks:
     def _is_from_elsewhere(self, headers: Headers) -> bool:
         """By what a browser says. Programs that are not browsers say nothing, and nobody can make them ask unknowingly."""
         origin = headers.get("origin")
-        return headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or (
-            origin is not None and origin.partition("://")[2] not in (headers["host"].lower(), self._public.netloc)
-        )
+        is_ours = origin is None or origin.partition("://")[2] in {headers["host"].lower(), self._public.netloc} - {""}
+        return not is_ours or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
 
 
 async def _body(receive: Receive) -> bytes | None:
