@@ -18,7 +18,7 @@ from inspectd.gate.outcome import GateState
 from inspectd.line.line import Health, Line
 from inspectd.service.reload import Reload
 from inspectd.service.status import StatusLine
-from inspectd.service.systemd import Notifier
+from inspectd.systemd import Notifier
 from inspectd.text.expectation import Expectations
 
 log = structlog.get_logger()

@@ -30,7 +30,7 @@ from inspectd.records.journal import Journal
 from inspectd.service.operator import Operator, Signals
 from inspectd.service.startup import StartTimes
 from inspectd.service.status import StatusLine
-from inspectd.service.systemd import Notifier
+from inspectd.systemd import Notifier
 
 log = structlog.get_logger()
 

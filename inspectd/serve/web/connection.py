@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from ipaddress import ip_address, ip_network
 from typing import Any, ClassVar
 
 import h11
@@ -40,7 +41,10 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def _is_a_proxy(self) -> bool:
-        return bool(self.config.proxy_headers) and self._address in (self.config.forwarded_allow_ips or ())
+        if not self.config.proxy_headers:
+            return False
+        address = ip_address(self._address)
+        return any(address in ip_network(proxy) for proxy in self.config.forwarded_allow_ips or ())
 
     def _set_limit(self) -> None:
         self._limit = self.loop.call_later(_WHOLE_REQUEST_WITHIN_S, self.transport.abort)

@@ -34,7 +34,10 @@ class LineFacts:
 def read_line_facts(file: Path) -> LineFacts:
     """Raises ConfigError with what is wrong in the line's config."""
     command = [sys.executable, "-m", "inspectd", "config", "--config", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(f"line: {file}: `inspectd config` has not read it within {_WITHIN_S} s") from error
     if done.returncode:
         raise ConfigError(done.stderr.strip().removeprefix("inspectd: "))
     said = json.loads(done.stdout)

@@ -17,6 +17,7 @@ from inspectd.serve.web.connection import Connection
 from inspectd.serve.web.line_facts import read_line_facts
 from inspectd.serve.web.line_file import LineFile
 from inspectd.serve.web.site import Site
+from inspectd.systemd import Notifier
 
 log = structlog.get_logger()
 
@@ -32,7 +33,7 @@ def serve(path: Path) -> int:
     config = load_web_config(path)
     site = open_site(config)
     listening = _listen(config)
-    server = uvicorn.Server(_settings(config, site))
+    server = _Server(_settings(config, site))
     log.info("the page is there", url=_url(config, listening))
     if not site.accounts.users.all():
         log.warning(
@@ -41,7 +42,16 @@ def serve(path: Path) -> int:
         )
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again when it has stopped
     server.run(sockets=[listening])
+    log.info("stopped")
     return 0
+
+
+class _Server(uvicorn.Server):
+    """Tells systemd when the page answers."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        Notifier().ready()
 
 
 def open_site(config: WebConfig) -> Site:

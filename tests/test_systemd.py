@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from inspectd.service.systemd import Notifier, watchdog_interval_s
+from inspectd.systemd import Notifier, watchdog_interval_s
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -125,7 +125,7 @@ def test_without_a_pid_the_watchdog_is_meant_for_whoever_reads_it(
 
 def test_a_child_that_inherits_the_variables_is_not_meant(systemd: socket.socket) -> None:
     told = subprocess.run(
-        [sys.executable, "-c", "from inspectd.service.systemd import watchdog_interval_s as w; print(w())"],
+        [sys.executable, "-c", "from inspectd.systemd import watchdog_interval_s as w; print(w())"],
         capture_output=True,
         text=True,
         check=True,

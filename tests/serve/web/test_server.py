@@ -1,0 +1,196 @@
+"""The process `inspectd serve web`: TLS, slow clients, full disk, and how it ends."""
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPSConnection
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from inspectd.errors import ConfigError
+from inspectd.records.passwords import hash_password
+from inspectd.records.users import Role, Users
+from inspectd.serve.web import connection
+from inspectd.serve.web.app import make_app
+from inspectd.serve.web.server import serve
+from tests.serve.web.conftest import Plant
+
+
+def write_certificate(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "printer-3")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "page.pem").write_bytes(certificate.public_bytes(pem))
+    plain = serialization.NoEncryption()
+    (folder / "page.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+
+
+@pytest.mark.slow
+def test_the_process_encrypts_logs_in_and_ends_within_two_seconds(plant: Plant, tmp_path: Path) -> None:
+    write_certificate(tmp_path)
+    (tmp_path / "state").mkdir(0o700)
+    file = tmp_path / "web.yaml"
+    file.write_text(
+        f"line: {plant.site.line.file}\nstate: state\nport: 0\ntls: {{certificate: page.pem, key: page.key}}\n"
+    )
+    password = "correct horse battery"
+    Users(tmp_path / "state").add("anna", Role.ADMIN, hash_password("anna", password))
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(str(tmp_path / "notify"))
+    notify.settimeout(60)
+    page = subprocess.Popen(
+        [sys.executable, "-m", "inspectd", "serve", "web", "--config", str(file)],
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+    )  # fmt: skip
+    assert page.stderr is not None
+    try:
+        assert notify.recv(100) == b"READY=1"
+        line = json.loads(page.stderr.readline())
+        port = int(line["url"].rpartition(":")[2].strip("/"))
+        context = ssl.create_default_context(cafile=str(tmp_path / "page.pem"))
+        browser = HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+        browser.request("GET", "/login")
+        answer = browser.getresponse()
+        form = answer.read().decode()
+        cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
+        csrf = re.search(r'name="csrf" value="(\w+)"', form)
+        assert csrf
+        fields = urlencode({"name": "anna", "password": password, "csrf": csrf[1], "next": "/"})
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
+        browser.request("POST", "/login", fields, kind)
+        answer = browser.getresponse()
+        answer.read()
+        said = answer.getheader("set-cookie") or ""
+        assert answer.status == 303
+        assert said.startswith("__Host-inspectd_session=")
+        assert "; Secure" in said
+        half = HTTPSConnection("127.0.0.1", port, context=context)  # a request that does not end, as a stream of events
+        half.connect()
+        half.sock.sendall(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
+        time.sleep(0.1)
+        page.send_signal(signal.SIGTERM)
+        begin_s = time.monotonic()
+        rest = page.communicate(timeout=10)[1]
+        assert time.monotonic() - begin_s < 2
+        assert page.returncode == 0
+        assert password not in rest
+        assert said.split(";")[0].partition("=")[2] not in rest
+    finally:
+        page.kill()
+        page.wait()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("tls: {certificate: page.pem, key: nowhere.key}", "tls: "),
+        ("state: /proc/nowhere", "state: /proc/nowhere can't be used"),
+    ],
+)
+def test_what_cannot_be_used_is_said(plant: Plant, tmp_path: Path, lines: str, said: str) -> None:
+    write_certificate(tmp_path)
+    file = tmp_path / "web.yaml"
+    state = "" if "state" in lines else "state: state\n"
+    file.write_text(f"line: {plant.site.line.file}\n{state}port: 0\n{lines}\n")
+    with pytest.raises(ConfigError, match=said):
+        serve(file)
+
+
+@pytest.fixture
+def port(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A site whose connections may take 0.3 s for a request, and of which one address may have three."""
+    monkeypatch.setattr(connection, "_WHOLE_REQUEST_WITHIN_S", 0.3)
+    monkeypatch.setattr(connection, "_MOST_PER_ADDRESS", 3)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(plant.site),
+            http=connection.Connection,
+            port=0,
+            log_level="error",
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join(timeout=5)
+
+
+HEAD = b"GET /login HTTP/1.1\r\nHost: localhost\r\n"
+
+
+def is_closed(client: socket.socket) -> bool:
+    client.settimeout(2)
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [b"", HEAD, b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc"],
+    ids=["nothing", "half a head", "half a body"],
+)
+def test_a_client_that_does_not_finish_its_request_is_disconnected(port: int, begin: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(begin)
+        assert is_closed(client)
+
+
+def test_a_client_that_trickles_is_disconnected_and_others_are_served(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as slow, socket.create_connection(("127.0.0.1", port)) as quick:
+        quick.settimeout(2)
+        with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe
+            for byte in HEAD * 10:
+                slow.sendall(bytes([byte]))
+                time.sleep(0.03)
+                if byte == ord("\n"):
+                    quick.sendall(HEAD + b"\r\n")
+                    assert quick.recv(12) == b"HTTP/1.1 200"
+                    while b"</html>" not in quick.recv(65536):
+                        pass
+
+
+def test_one_address_cannot_take_all_connections(port: int) -> None:
+    taken = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as fourth:
+            fourth.sendall(HEAD + b"\r\n")
+            assert is_closed(fourth)
+    finally:
+        for each in taken:
+            each.close()
+    time.sleep(0.1)
+    with socket.create_connection(("127.0.0.1", port)) as again:
+        again.settimeout(2)
+        again.sendall(HEAD + b"\r\n")
+        assert again.recv(12) == b"HTTP/1.1 200"
