@@ -28,7 +28,7 @@ class Bundle:
 
     @property
     def id(self) -> str:
-        return self.facts.hash[:_ID_LENGTH]
+        return _id(self.facts)
 
     @property
     def label(self) -> str:
@@ -77,6 +77,15 @@ def find_bundles(link: Path, learned: Path, inference: Mapping[str, Any]) -> Bun
     if previous is not None and active is not None and previous.facts.hash == active.facts.hash:
         previous = None
     return Bundles(active, previous, tuple(others), problem)
+
+
+def bundle_id(folder: Path) -> str:
+    """The id of the bundle in a folder. Raises ConfigError."""
+    return _id(read_engine_facts(folder, {}))
+
+
+def _id(facts: EngineFacts) -> str:
+    return facts.hash[:_ID_LENGTH]
 
 
 def _folders(place: Path) -> Iterator[Path]:

@@ -55,6 +55,7 @@ async def inspectd(*arguments: str, within_s: float, progress: Callable[[str], N
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        umask=0o022,  # the line's user must be able to read the engines that are written
     )
     assert process.stdout is not None
     assert process.stderr is not None

@@ -5,7 +5,6 @@ Each function is the work of a job and returns what the page shows. Write the ro
 
 import json
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from inspectd.control.client import ask
 from inspectd.errors import ControlError, RefusedError, ReviewError
 from inspectd.records.reviews import Reviewed, Reviews
-from inspectd.serve.web.bundles import Bundle
+from inspectd.serve.web.bundles import Bundle, bundle_id
 from inspectd.serve.web.command import CommandError, Done, inspectd
 from inspectd.serve.web.jobs import Job
 from inspectd.serve.web.site import Site
@@ -59,9 +58,9 @@ async def compare(site: Site, active: Bundle, bundle: Bundle, job: Job) -> dict[
 
 async def learn(site: Site, job: Job) -> dict[str, Any]:
     """Raises CommandError. Nothing is activated: that is a step of its own."""
-    place = learned_folder(site)
-    place.mkdir(exist_ok=True)
-    out = place / time.strftime("learned-%Y%m%d-%H%M%S")
+    out = learned_folder(site)
+    out.mkdir(exist_ok=True)
+    out.chmod(0o755)  # the line's user loads engines from it
     arguments = ("--config", str(site.line.file), "--reviews", str(site.config.state / "reviews"), "--out", str(out))
     job.say("Reading the reviewed photos ...")
     done = await inspectd("learn", *arguments, "--json", within_s=_LEARN_WITHIN_S, progress=job.say)
@@ -72,6 +71,8 @@ async def learn(site: Site, job: Job) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(lines[-1])
     except (IndexError, ValueError) as error:
         raise CommandError(_sentence(done)) from error
+    if found.get("bundle"):
+        found["id"] = bundle_id(Path(found["bundle"]))
     return found
 
 

@@ -22,8 +22,9 @@ from inspectd.serve.web.bundles import find_bundles
 from inspectd.serve.web.card import card, picture
 from inspectd.serve.web.command import CommandError, inspectd
 from inspectd.serve.web.engine_history import EngineHistory
-from inspectd.serve.web.jobs import BusyError, Jobs
+from inspectd.serve.web.jobs import BusyError, Job, Jobs
 from inspectd.serve.web.line_facts import LineFacts
+from inspectd.serve.web.pages.engines import LEARN
 from tests.factories import make_toy_bundle
 from tests.serve.web.conftest import Plant, login_fields, write_parts
 
@@ -202,6 +203,29 @@ def test_names_and_cards_with_html_do_no_harm(client, plant):
         assert 'href="javascript' not in text
         assert "//evil" not in text.replace("](//evil", "")
     shutil.rmtree(folder)
+
+
+def test_what_was_learned_is_shown_with_its_numbers(client, plant):
+    errors = {"errors": 3, "n": 80, "interval": [0.008, 0.106]}
+    none = {"errors": 0, "n": 80, "interval": [0.0, 0.045]}
+    found = {
+        "accepted": True,
+        "reasons": ["<i>a reason</i>"],
+        "before": {"false_accepts": errors, "false_rejects": none},
+        "after": {"false_accepts": none, "false_rejects": none},
+        "photos": {"fit": {"no_fail": 30}, "prove": {"no_fail": 60}},
+        "wanted": ["12 more good ones"],
+        "needs_training": False,
+        "id": "0123456789abcdef",
+    }
+    plant.site.jobs.last[LEARN] = Job(LEARN, "anna", ended_s=time.time(), result=found)
+    panel = " ".join(client(Role.VIEWER).get("/engines/jobs").text.split())
+    assert '3 of 80 <span class="secondary">(0.8 to 10.6 %)' in panel
+    assert "Fitted to 30 reviewed photos, proven with 60 others" in panel
+    assert "&lt;i&gt;a reason" in panel
+    assert 'href="/engines/0123456789abcdef"' in panel
+    plant.site.jobs.last[LEARN] = Job(LEARN, "anna", ended_s=time.time(), problem="the reviews <b>can't</b> be used")
+    assert "the reviews &lt;b&gt;can&#39;t&lt;/b&gt; be used" in client(Role.VIEWER).get("/engines/jobs").text
 
 
 def test_a_card_shows_pictures_of_its_own_bundle_only(tmp_path):
