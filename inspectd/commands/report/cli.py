@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from inspectd.commands.report.csv_export import write_csv
 from inspectd.commands.report.tables import tables
 from inspectd.config import load_config
 from inspectd.errors import ConfigError, JournalError
+from inspectd.records.parts_csv import write_csv
 from inspectd.records.reading import UNREADABLE, open_for_reading
 from inspectd.records.summary import summarise
 from inspectd.terminal import console
