@@ -49,21 +49,18 @@ CREATE TABLE decisions (  -- rows are never changed
 ) STRICT;
 CREATE INDEX decisions_by_label ON decisions (label, by);
 CREATE INDEX decisions_by_reviewer ON decisions (by);
-CREATE VIEW standing AS  -- the newest decision of each reviewer on a label that was not taken back
-    SELECT max(id) AS id, label, by, says, t_utc_ns FROM decisions AS given
-    WHERE says IS NOT NULL AND NOT EXISTS (SELECT 1 FROM decisions AS undo WHERE undo.undoes = given.id)
-    GROUP BY label, by;
+CREATE VIEW said AS  -- decisions that were not taken back
+    SELECT id, label, by, says, t_utc_ns FROM decisions AS given
+    WHERE says IS NOT NULL AND NOT EXISTS (SELECT 1 FROM decisions AS undo WHERE undo.undoes = given.id);
+CREATE VIEW standing AS  -- the newest of them of each reviewer on a label
+    SELECT max(id) AS id, label, by, says, t_utc_ns FROM said GROUP BY label, by;
 CREATE TRIGGER decisions_stay BEFORE UPDATE ON decisions BEGIN SELECT RAISE(ABORT, 'a decision is never changed'); END;
 CREATE TRIGGER decisions_remain BEFORE DELETE ON decisions BEGIN SELECT RAISE(ABORT, 'a decision is never deleted'); END;
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_SCHEMA_VERSION};
 """  # noqa: S608
 
-_LAST_OF_REVIEWER = """
-SELECT id, label FROM decisions AS given
-WHERE by = ? AND says IS NOT NULL AND NOT EXISTS (SELECT 1 FROM decisions AS undo WHERE undo.undoes = given.id)
-ORDER BY id DESC LIMIT 1
-"""
+_LAST_OF_REVIEWER = "SELECT id, label FROM said WHERE by = ? ORDER BY id DESC LIMIT 1"
 
 _SUM_UP = """
 UPDATE labels SET reviewers = said.reviewers, agreed = said.agreed
@@ -216,7 +213,8 @@ class Reviews:
             )
 
     def attach_to(self, journal: sqlite3.Connection) -> None:
-        """Let a connection to the journal read the table `reviews.labels`: part, t_trigger_utc_ns, agreed, reviewers.
+        """Let a connection to the journal read `reviews.labels` (id, part, t_trigger_utc_ns, agreed, reviewers) and `reviews.said`
+        (label, by, says).
 
         The connection must accept URIs. Raises sqlite3.Error.
         """

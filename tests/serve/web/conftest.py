@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from inspectd.config import Config, load_config
 from inspectd.gate.outcome import Outcome
+from inspectd.inference.bundle import load_bundle
 from inspectd.part import (
     Anomaly,
     Fault,
@@ -116,7 +117,8 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     folder = tmp_path_factory.mktemp("plant")
     archive = folder / "archive"
     journal = Journal.open(JournalConfig(path=folder / "journal.sqlite"))
-    journal.use_engine("toy", "0" * 64)
+    bundle = load_bundle(make_toy_bundle(folder / "engine-1.0.0"))
+    journal.use_engine(bundle.manifest.name, bundle.hash)
     write_parts(journal, archive, 70)
     state = folder / "web"
     state.mkdir()
@@ -124,7 +126,6 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     accounts = Accounts(state, audit, idle_s=3600, longest_s=43_200)
     for role in Role:
         accounts.users.add(role.name.lower(), role, hash_password(role.name.lower(), PASSWORD))
-    make_toy_bundle(folder / "engine-1.0.0")
     (folder / "engine").symlink_to("engine-1.0.0")
     file = folder / "line.yaml"
     file.write_text(_LINE)
@@ -204,7 +205,8 @@ OpenPage = Callable[..., Page]
 def open_page(browser: Browser, served: str) -> Iterator[OpenPage]:
     """A page of the site, opened by a user with a role; further options are those of a browser context, such as `color_scheme`.
 
-    The test fails if the page has an error in its scripts, or asks for something that does not exist.
+    The test fails if the page has an error in its scripts, or asks for something that does not exist. A test that wants such an
+    error takes it out of `open_page.wrong`.
     """
     wrong: list[str] = []
     contexts = []
@@ -220,6 +222,7 @@ def open_page(browser: Browser, served: str) -> Iterator[OpenPage]:
         page.goto(path)
         return page
 
+    opened.wrong = wrong  # type: ignore[attr-defined]
     yield opened
     for context in contexts:
         context.close()

@@ -1,0 +1,141 @@
+"""Everything about one part, as Review and the page of a part show it."""
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from inspectd.records.reviews import UNKNOWN, Decision
+from inspectd.serve.web.engine_facts import EngineFacts
+from inspectd.serve.web.wording import CAUSES, Field, class_words, image_url, moment, number, said
+from inspectd.serve.web.wording import _field as field_of
+
+_PARTS: Final = """
+SELECT parts.*, engines.name AS engine_name, engines.hash AS engine_hash, readers.name AS reader_name,
+    readers.hash AS reader_hash
+FROM parts LEFT JOIN engines ON engines.id = parts.engine LEFT JOIN engines AS readers ON readers.id = parts.reader
+WHERE parts.id IN (SELECT value FROM json_each(?))
+"""
+_TEXTS: Final = "SELECT * FROM texts WHERE part IN (SELECT value FROM json_each(?)) ORDER BY part, field"
+_ANOMALY_BOX: Final = ("anomaly_left", "anomaly_top", "anomaly_width", "anomaly_height")
+
+
+def read_parts(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of these parts, in this order, each with the names of engine and reader and its `texts`.
+
+    A part that is not in the journal is left out. Raises sqlite3.Error.
+    """
+    wanted = (json.dumps(list(numbers)),)
+    parts = {row["id"]: {**row, "texts": []} for row in connection.execute(_PARTS, wanted)}
+    for text in connection.execute(_TEXTS, wanted):
+        if text["part"] in parts:
+            parts[text["part"]]["texts"].append(dict(text))
+    return [parts[each] for each in numbers if each in parts]
+
+
+def view(part: Mapping[str, Any], engine: EngineFacts | None, archive: Path | None) -> dict[str, Any]:
+    """A part of `read_parts` in words, as values that JSON has. `engine`: the one in use now, if it can be read.
+
+    Times are text: a script would round these numbers.
+    """
+    pass_class = None if engine is None else engine.pass_class
+    in_words = said(part, pass_class)
+    judged_now = engine is not None and part["engine_hash"] == engine.hash
+    image = image_file(part, archive)
+    return {
+        **{
+            key: getattr(in_words, key)
+            for key in ("part", "kind", "shape", "cause", "certainty", "gate", "must_be_found")
+        },
+        "t": str(part["t_utc_ns"]),
+        "time": moment(part["t_utc_ns"]),
+        "image": image_url(part) if part["image"] else None,
+        "gone": image is None or not image.is_file(),
+        "predicted": part["class"] and label_words(part["class"], pass_class),
+        "threshold": engine.threshold if engine is not None and judged_now else None,
+        "engine": f"{part['engine_name']} {str(part['engine_hash'])[:12]}",
+        "scores": _scores(part, engine.classes if engine is not None and judged_now else None, pass_class),
+        "guard": _guard(part),
+        "texts": [_text(text) for text in part["texts"]],
+        "marks": _marks(part),
+    }
+
+
+def image_file(part: Mapping[str, Any], archive: Path | None) -> Path | None:
+    """The part's image, if the journal names a file in the archive's folder."""
+    if part["image"] is None or archive is None:
+        return None
+    path = Path(part["image"])
+    return path if path.suffix == ".png" and path.resolve().is_relative_to(archive.resolve()) else None
+
+
+def label_words(says: str, pass_class: str | None) -> str:
+    """A class, or a decision, in words."""
+    if says == pass_class:
+        return "Good"
+    return "Unknown" if says == UNKNOWN else class_words(says)
+
+
+def decision_view(decision: Decision, pass_class: str | None) -> dict[str, str]:
+    return {
+        "by": decision.by,
+        "says": decision.says,
+        "words": label_words(decision.says, pass_class),
+        "when": moment(decision.t_utc_ns),
+    }
+
+
+def _scores(part: Mapping[str, Any], classes: Sequence[str] | None, pass_class: str | None) -> list[dict[str, Any]]:
+    """The journal has no names: they are those of the engine in use, if it judged the part. Of another one, only the highest is
+    known."""
+    values = json.loads(part["scores"]) if part["scores"] else []
+    if classes is None or len(classes) != len(values):
+        highest = values.index(max(values)) if values else -1
+        named = [part["class"] if place == highest else f"class {place + 1}" for place in range(len(values))]
+    else:
+        named = list(classes)
+    return [
+        {"name": name, "words": label_words(name, pass_class), "value": value}
+        for name, value in zip(named, values, strict=True)
+    ]
+
+
+def _guard(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    if part["anomaly_kind"] is None:
+        return None
+    left, top, width, height = (part[each] for each in _ANOMALY_BOX)
+    return {
+        "words": CAUSES.get(part["anomaly_kind"], part["anomaly_kind"]),
+        "excess": f"{number(part['anomaly_excess'], 2)} times the limit",
+        "place": f"{left} px from the left, {top} px from the top, {width} x {height} px",
+    }
+
+
+def _text(text: Mapping[str, Any]) -> dict[str, Any]:
+    field: Field = field_of(text)
+    is_right = text["verdict"] == "right"
+    return {
+        **dataclasses.asdict(field),
+        "right": is_right,
+        "words": "Right" if is_right else CAUSES.get(text["verdict"], text["verdict"]),
+        "source": text["source"],
+        "score": text["score"],
+        "place": None if text["character"] is None else text["character"] + 1,
+        "character_expected": text["character_expected"],
+        "character_found": text["character_found"],
+    }
+
+
+def _marks(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The places to mark in the image, in px."""
+    marks = []
+    if part["anomaly_kind"] is not None:
+        words = CAUSES.get(part["anomaly_kind"], part["anomaly_kind"])
+        marks.append({"kind": "anomaly", "words": words, "box": [part[each] for each in _ANOMALY_BOX]})
+    for text in part["texts"]:
+        if text["verdict"] != "right":
+            box = [text[f"box_{side}"] for side in ("left", "top", "width", "height")]
+            marks.append({"kind": "text", "words": f"{text['field']}: {CAUSES.get(text['verdict'], '')}", "box": box})
+    return marks

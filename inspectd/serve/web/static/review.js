@@ -1,0 +1,233 @@
+// Review: one card after the other, decided with one key. A decision shows at once and is sent behind the reviewer's back;
+// if the server can't keep it, the card comes back and the page says so.
+
+import { element } from "./dom.js";
+import { Photo, preload } from "./photo.js";
+import { Strip } from "./strip.js";
+import { why } from "./why.js";
+
+const find = (id) => document.getElementById(id);
+const token = document.querySelector("meta[name=csrf]").content;
+const query = new URLSearchParams(location.search);
+const AHEAD = 3; // images that are loaded before they are needed
+
+const photo = new Photo(find("photo"));
+const strip = new Strip(find("strip"), chosen, more);
+const choices = [...document.querySelectorAll(".choice")].map((button) => ({ button, says: button.dataset.says, key: button.dataset.key, words: button.querySelector("span").textContent }));
+const byKey = new Map(choices.filter(({ key }) => key).map((choice) => [choice.key.toLowerCase(), choice]));
+
+const cards = [];
+const selected = new Set(); // part numbers that are selected
+let current = 0;
+let anchor = 0; // where a row that is selected begins
+let after = ""; // null: no more
+let loading = false;
+let sending = Promise.resolve();
+let waiting = 0; // decisions that are not kept yet
+let keysAreOn = true;
+
+async function ask(path, body) {
+  const options = body === undefined ? {} : {
+    method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", "X-CSRF-Token": token },
+  };
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    return { problem: "The page can't reach the line's computer. Nothing was kept." };
+  }
+  if (answer.redirected || answer.status === 401) return { problem: "You are logged out. Log in again. Nothing was kept." };
+  try {
+    return await answer.json();
+  } catch {
+    return { problem: `The page answered with ${answer.status}. Nothing was kept.` };
+  }
+}
+
+async function more() {
+  if (loading || after === null) return;
+  loading = true;
+  query.set("after", after);
+  const said = await ask(`/review/cards?${query}`);
+  loading = false;
+  if (said.problem) {
+    after = null;
+    return complain(said.problem);
+  }
+  const known = new Set(cards.map(({ part }) => part));
+  cards.push(...said.cards.filter(({ part }) => !known.has(part)));
+  after = said.after;
+  progress(said.progress);
+  show();
+}
+
+function show() {
+  const none = cards.length === 0;
+  find("review").hidden = none;
+  find("empty").hidden = !none;
+  if (none) return;
+  const card = cards[current];
+  photo.show(card.gone ? null : card.image, `Label of part ${card.part}`, card.marks,
+    card.image ? "The archive has deleted this image, so it can't be reviewed." : "There is no image of this label.");
+  find("legend").replaceChildren(...legend(card));
+  find("why").replaceChildren(...why(card));
+  strip.show(cards, current, selected);
+  for (const { button, says } of choices) {
+    button.setAttribute("aria-pressed", String(card.mine === says));
+    button.disabled = card.gone && !selected.size;
+  }
+  find("mark").setAttribute("aria-pressed", String(selected.has(card.part)));
+  for (const next of cards.slice(current + 1, current + 1 + AHEAD)) if (!next.gone) preload(next.image);
+  if (current > 0 && !cards[current - 1].gone) preload(cards[current - 1].image);
+}
+
+function legend(card) {
+  return card.marks.map(({ kind, words }) =>
+    element("span", {}, element("span", { class: `swatch swatch-${kind}`, "aria-hidden": "true" }), ` ${words} `));
+}
+
+function progress({ counts, wanted }) {
+  const figures = counts.length ? counts.map(({ words, parts }) => `${words} ${parts}`).join(" · ") : "none yet";
+  const isOpen = find("progress").querySelector("details")?.open ?? false;
+  find("progress").replaceChildren(
+    element("p", {}, element("strong", {}, "Reviewed:"), ` ${figures}`),
+    ...(wanted.length ? [element("details", { open: isOpen }, element("summary", {}, element("span", {}, element("strong", {}, "Still needed:"), ` ${wanted[0]}`)),
+      element("ul", {}, ...wanted.slice(1).map((each) => element("li", {}, each))))] : []));
+}
+
+function complain(sentence) {
+  find("problem").textContent = sentence;
+  find("problem").hidden = false;
+}
+
+function go(index) {
+  current = Math.min(Math.max(index, 0), cards.length - 1);
+  anchor = current;
+  show();
+}
+
+function nextOpen() {
+  const open = cards.findIndex((card, index) => index > current && !card.mine && !card.gone);
+  go(open === -1 ? current + 1 : open);
+}
+
+function decide({ says, words }) {
+  const targets = selected.size ? cards.filter(({ part }) => selected.has(part)) : [cards[current]];
+  const open = targets.filter(({ gone }) => !gone);
+  if (!open.length) return;
+  find("problem").hidden = true;
+  const before = open.map(({ mine, mine_words }) => ({ mine, mine_words }));
+  for (const card of open) Object.assign(card, { mine: says, mine_words: words });
+  const moves = !selected.size || open.includes(cards[current]);
+  selected.clear();
+  say(open.length === 1 ? `Part ${open[0].part}: ${words}` : `${open.length} labels: ${words}`);
+  if (moves) nextOpen(); else show();
+  wait(1);
+  sending = sending.then(async () => {
+    const said = await ask("/review/decide", { says, parts: open.map(({ part, t }) => ({ part, t })) });
+    wait(-1);
+    if (said.problem) open.forEach((card, place) => Object.assign(card, before[place]));
+    take(said);
+    if (!said.problem) return;
+    complain(said.problem);
+    const lost = new Set(open.map(({ part }) => part));
+    go(cards.findIndex(({ part, mine }) => lost.has(part) && mine !== says));
+  });
+}
+
+function wait(change) {
+  waiting += change;
+  find("review").toggleAttribute("aria-busy", waiting > 0);
+}
+
+function take(said) {
+  for (const fresh of said.cards ?? []) {
+    const index = cards.findIndex(({ part, t }) => part === fresh.part && t === fresh.t);
+    if (index !== -1) cards[index] = fresh;
+    if (fresh.disagree) {
+      say(`Part ${fresh.part}: you say ${fresh.mine_words}. ${fresh.decisions.map(({ by, words }) => `${by} says ${words}`).join(", ")}.`);
+    }
+  }
+  if (said.progress) progress(said.progress);
+  show();
+}
+
+async function undo() {
+  await sending;
+  const said = await ask("/review/undo", {});
+  if (said.problem) return complain(said.problem);
+  if (said.part === null) return say("There is nothing to undo.");
+  say(`Part ${said.part}: the decision was taken back.`);
+  for (const fresh of said.cards) {
+    if (!cards.some(({ part, t }) => part === fresh.part && t === fresh.t)) cards.splice(current, 0, fresh);
+  }
+  current = Math.max(cards.findIndex(({ part }) => part === said.part), 0);
+  take(said);
+}
+
+function say(sentence) {
+  find("said").textContent = sentence;
+}
+
+function select(index) {
+  const { part, gone } = cards[index];
+  if (gone) return say(`Part ${part} has no image, so it can't be selected.`);
+  if (!selected.delete(part)) selected.add(part);
+  say(selected.size ? `${selected.size} selected. One key decides on all of them.` : "Nothing is selected.");
+  show();
+}
+
+function chosen(index, event) {
+  if (!event.shiftKey) return go(index);
+  const [first, last] = anchor < index ? [anchor, index] : [index, anchor];
+  for (const { part, gone } of cards.slice(first, last + 1)) if (!gone) selected.add(part);
+  current = index;
+  say(`${selected.size} selected. One key decides on all of them.`);
+  show();
+}
+
+function toggleMarks() {
+  find("marks").setAttribute("aria-pressed", String(photo.toggleMarks()));
+}
+
+function toggleKeys() {
+  keysAreOn = !keysAreOn;
+  find("keys").setAttribute("aria-pressed", String(keysAreOn));
+  find("keys").querySelector("span").textContent = keysAreOn ? "on" : "off";
+}
+
+const actions = {
+  " ": () => go(current + 1), ArrowRight: () => go(current + 1), ArrowLeft: () => go(current - 1), Home: () => go(0), End: () => go(cards.length - 1),
+  z: undo, x: () => select(current), h: toggleMarks,
+  Escape: () => { selected.clear(); say("Nothing is selected."); show(); },
+};
+
+document.addEventListener("keydown", (event) => {
+  if (!keysAreOn || event.ctrlKey || event.metaKey || event.altKey || !cards.length) return;
+  if (event.target.matches("input, select, textarea")) return;
+  if ((event.key === " " || event.key === "Enter") && event.target.matches("button, a, summary")) return; // they have these keys
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.repeat && (byKey.has(key) || key === "z" || key === "x")) return; // a held key is one decision
+  if (photo.key(event)) { /* done */ }
+  else if (byKey.has(key)) decide(byKey.get(key));
+  else if (actions[key]) actions[key]();
+  else return;
+  event.preventDefault();
+});
+
+const clicks = {
+  smaller: () => photo.smaller(), fit: () => photo.fit(), larger: () => photo.larger(), marks: toggleMarks, previous: () => go(current - 1),
+  next: () => go(current + 1), skip: () => go(current + 1), mark: () => select(current), undo, keys: toggleKeys,
+};
+for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", action);
+for (const choice of choices) {
+  choice.button.addEventListener("click", () => {
+    decide(choice);
+    find("photo").focus({ preventScroll: true }); // the space bar must skip now, and not press this button again
+  });
+}
+window.addEventListener("beforeunload", (event) => {
+  if (waiting) event.preventDefault();
+});
+
+more();
