@@ -3,25 +3,28 @@
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
-from inspectd.part import TEXT_NOT_EXPECTED, Pass, Uncertain
+from inspectd.part import TEXT_NOT_EXPECTED, Fault, Missed, Pass, Uncertain
 from inspectd.records.accounts import Accounts, Span, account, unanswered
+from inspectd.records.latency import latency_ms
 
-STAGES = (
-    "acquire_us",
-    "queue_us",
-    "preprocess_us",
-    "infer_us",
-    "guard_us",
-    "text_us",
-    "record_us",
-    "verdict_us",
-    "gate_lateness_us",
-)
-PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+# Passes are counted, not inferred: the books must show a part that is neither a pass nor a reject.
+_COUNTS = "SELECT count(*), count(*) FILTER (WHERE verdict = 'pass') FROM parts WHERE t_utc_ns >= ? AND t_utc_ns < ?"
+_REJECTS = """
+SELECT verdict, reason, class, count(*) FROM parts
+WHERE verdict <> 'pass' AND +t_utc_ns >= ? AND +t_utc_ns < ? GROUP BY 1, 2, 3
+"""
+_ANOMALIES = """
+SELECT anomaly_kind, count(*) FROM parts
+WHERE verdict <> 'pass' AND reason = 'anomaly' AND +t_utc_ns >= ? AND +t_utc_ns < ? GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+_GATE = """
+SELECT gate_outcome, count(*) FROM parts
+WHERE t_utc_ns >= ? AND t_utc_ns < ? AND gate_outcome IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+
 # If the clock was set, an end may be before its begin: the interval is then anywhere between the two.
 _OUTAGES = """
 SELECT kind, t_from_utc_ns, t_to_utc_ns, parts, detail, duration_ns FROM outages
@@ -30,7 +33,6 @@ WHERE kind <> 'not_driven' AND min(t_from_utc_ns, coalesce(t_to_utc_ns, t_from_u
 ORDER BY id
 """
 
-
 _NOT_DRIVEN = """
 SELECT id, t_utc_ns, verdict, class, reason, gate_lateness_us FROM parts
 WHERE t_utc_ns >= :since AND t_utc_ns < :until AND gate_outcome = 'not_driven'
@@ -38,7 +40,6 @@ UNION ALL
 SELECT first_part, t_from_utc_ns, 'missed', NULL, 'record_error', NULL FROM outages
 WHERE t_from_utc_ns >= :since AND t_from_utc_ns < :until AND kind = 'not_driven'
 """
-
 
 _STOPS = """
 SELECT reason, t_utc_ns, acknowledged_utc_ns, duration_ns, acknowledged_by, acknowledged_uid, acknowledged_pid
@@ -52,10 +53,13 @@ _TEXTS = """
 SELECT field, texts.verdict, count(*) FROM parts JOIN texts ON texts.part = parts.id
 WHERE t_utc_ns >= ? AND t_utc_ns < ? GROUP BY 1, 2 ORDER BY 1, 3 DESC
 """
+# CROSS JOIN keeps the order of the tables: wrong texts are few, and an index has them.
 _WRONG_CHARACTERS = """
 SELECT field, character, character_expected AS expected, character_found AS found, count(*) AS parts
-FROM parts JOIN texts ON texts.part = parts.id
-WHERE t_utc_ns >= ? AND t_utc_ns < ? AND character IS NOT NULL
+FROM texts CROSS JOIN parts ON parts.id = texts.part
+WHERE texts.verdict <> 'right' AND character IS NOT NULL AND +t_utc_ns >= :since AND +t_utc_ns < :until
+    AND part >= (SELECT min(id) FROM parts WHERE t_utc_ns >= :since AND t_utc_ns < :until)
+    AND part <= (SELECT max(id) FROM parts WHERE t_utc_ns >= :since AND t_utc_ns < :until)
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT 50
 """
 
@@ -121,37 +125,47 @@ def summarise(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> S
 
 
 def _summarise(connection: sqlite3.Connection, span: Span) -> Summary:
-    count = "SELECT {}, count(*) FROM parts WHERE t_utc_ns >= ? AND t_utc_ns < ? {} GROUP BY 1 ORDER BY 2 DESC"
-    verdicts = Counter(dict(map(tuple, connection.execute(count.format("verdict", ""), span))))
-    reasons = Counter(dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'uncertain'"), span))))
+    parts, passed = connection.execute(_COUNTS, span).fetchone()
+    rejects = [tuple(row) for row in connection.execute(_REJECTS, span)]
+    faults = _sum(
+        (reason or predicted, count) for verdict, reason, predicted, count in rejects if verdict == Fault.word
+    )
+    missed = _sum((reason, count) for verdict, reason, _, count in rejects if verdict == Missed.word)
     outages = _rows(connection, _OUTAGES, (span[1], span[0]))
-    not_driven = _rows(connection, _NOT_DRIVEN, {"since": span[0], "until": span[1]})
+    named_span = {"since": span[0], "until": span[1]}
+    not_driven = _rows(connection, _NOT_DRIVEN, named_span)
     to_look_for = [{**row, "why": "not driven"} for row in not_driven]
     silent = unanswered(connection, span)
     to_look_for += [{**dict(row), "why": "the gate never answered"} for row in silent if row["verdict"] != Pass.word]
     return Summary(
         since=iso(span[0]),
         until=iso(span[1]),
-        parts=verdicts.total(),
-        passed=verdicts[Pass.word],
-        faults=dict(
-            map(tuple, connection.execute(count.format("coalesce(reason, class)", "AND verdict = 'fault'"), span))
-        ),
-        uncertain=verdicts[Uncertain.word],
-        anomalies=dict(map(tuple, connection.execute(count.format("anomaly_kind", "AND reason = 'anomaly'"), span))),
-        not_expected=reasons[TEXT_NOT_EXPECTED],
-        missed=dict(map(tuple, connection.execute(count.format("reason", "AND verdict = 'missed'"), span))),
+        parts=parts,
+        passed=passed,
+        faults=faults,
+        uncertain=sum(count for verdict, *_, count in rejects if verdict == Uncertain.word),
+        anomalies=dict(map(tuple, connection.execute(_ANOMALIES, span))),
+        not_expected=sum(count for _, reason, _, count in rejects if reason == TEXT_NOT_EXPECTED),
+        missed=missed,
         unrecorded=sum(int(str(outage["parts"])) for outage in outages),
-        gate=dict(map(tuple, connection.execute(count.format("gate_outcome", "AND gate_outcome IS NOT NULL"), span))),
+        gate=dict(map(tuple, connection.execute(_GATE, span))),
         not_driven=sorted(to_look_for, key=lambda row: int(str(row["id"]))),
         unconfirmed_passes=sum(row["verdict"] == Pass.word for row in silent),
         outages=outages,
         stops=_rows(connection, _STOPS, (span[1], span[0])),
         texts=_texts(connection, span),
-        wrong_characters=_rows(connection, _WRONG_CHARACTERS, span),
+        wrong_characters=_rows(connection, _WRONG_CHARACTERS, named_span),
         accounts=account(connection, span),
-        latency_ms={stage.removesuffix("_us"): _percentiles(connection, stage, span) for stage in STAGES},
+        latency_ms=latency_ms(connection, span),
     )
+
+
+def _sum(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """The counts of each key, the highest first."""
+    total: Counter[str] = Counter()
+    for key, count in counts:
+        total[key] += count
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _rows(
@@ -165,21 +179,6 @@ def _texts(connection: sqlite3.Connection, span: Span) -> dict[str, dict[str, in
     for field, verdict, parts in connection.execute(_TEXTS, span):
         found.setdefault(field, {})[verdict] = parts
     return found
-
-
-def _percentiles(connection: sqlite3.Connection, stage: str, span: tuple[int, int]) -> dict[str, float]:
-    assert stage in STAGES
-    values = [
-        value
-        for (value,) in connection.execute(
-            f"SELECT {stage} FROM parts WHERE {stage} IS NOT NULL AND t_utc_ns >= ? AND t_utc_ns < ?",  # noqa: S608
-            span,
-        )
-    ]
-    if not values:
-        return {}
-    found = np.percentile(values, list(PERCENTILES.values())) / 1000
-    return {name: round(float(value), 3) for name, value in zip(PERCENTILES, found, strict=True)}
 
 
 def iso(utc_ns: int) -> str:

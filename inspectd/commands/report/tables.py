@@ -8,7 +8,8 @@ from rich.text import Text
 from inspectd.part import ANOMALY, TEXT_NOT_EXPECTED, TEXT_REASONS, Uncertain, VerdictWords
 from inspectd.records.accounts import Accounts
 from inspectd.records.journal_schema import RIGHT
-from inspectd.records.summary import PERCENTILES, Summary, iso
+from inspectd.records.latency import PERCENTILES
+from inspectd.records.summary import Summary, iso
 from inspectd.terminal import folding_table, printable
 
 _LISTED = 50
