@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,30 @@ def test_a_follower_misses_nothing_whatever_is_written_between_its_reads(tmp_pat
     follower.feed.close()
     assert follower.rows == table_rows(path)
     assert all(earlier < later for earlier, later in zip(follower.numbers, follower.numbers[1:], strict=False))
+
+
+def test_a_follower_that_reads_only_on_news_misses_nothing_while_the_line_writes(path):
+    journal = open_journal(path, busy_timeout_ms=1000)
+    follower = Follower(path)
+
+    def write() -> None:
+        for number in range(1, 301):
+            journal.append(part(number), PASS, STAGES, [RIGHT_LOT])
+            journal.amend_outcome(number, Outcome.REJECTED_LATE, 9)
+        journal.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with Housekeeper(JournalConfig(path=path)):
+        is_over = False
+        while not is_over:
+            is_over = not writer.is_alive()
+            if follower.feed.has_news():
+                while follower.read(limit=50):
+                    pass
+    follower.feed.close()
+    assert follower.rows == table_rows(path)
+    assert len(follower.rows) == 301
 
 
 def test_a_pass_that_becomes_missed_comes_again_with_a_higher_number(path):
