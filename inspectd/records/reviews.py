@@ -106,7 +106,7 @@ class Reviews:
         self._folder = folder
         self._lock = threading.Lock()
         self._unneeded: Path | None = None
-        """The photo that was copied in this transaction. Without its row, nobody needs it."""
+        """The photo that was copied in this transaction. It goes again if its row can't be written."""
         path = folder / _FILE
         try:
             if not read_only:
@@ -132,17 +132,23 @@ class Reviews:
             raise
 
     def decide(self, part: int, says: str, by: str, *, photo: Path, t_trigger_utc_ns: int) -> None:
-        """Add a decision, and copy the photo if it is the first one on this label.
+        """Add a decision, and copy the photo if there is no copy yet.
 
         `says`: a class or `UNKNOWN`. The same reviewer may decide again; the newest decision counts.
         Raises ValueError if `says` is not a class name; ReviewError if it could not be kept: then nothing was changed.
         """
         check_class_name(says)
         with self._lock, self._writing(f"the decision on part {part}"):
-            known = self._connection.execute(
+            name = f"{part:09d}_{t_trigger_utc_ns}.png"
+            if not (self._folder / _PHOTOS / name).exists():
+                self._copy(photo, name, part)
+            self._connection.execute(
+                "INSERT OR IGNORE INTO labels (part, t_trigger_utc_ns, photo) VALUES (?, ?, ?)",
+                (part, t_trigger_utc_ns, name),
+            )
+            (label,) = self._connection.execute(
                 "SELECT id FROM labels WHERE part = ? AND t_trigger_utc_ns = ?", (part, t_trigger_utc_ns)
             ).fetchone()
-            label = known[0] if known else self._new_label(part, t_trigger_utc_ns, photo)
             self._connection.execute(
                 "INSERT INTO decisions (label, by, says, t_utc_ns) VALUES (?, ?, ?, ?)",
                 (label, by, says, time.time_ns()),
@@ -242,20 +248,13 @@ class Reviews:
                 f"{path}: has schema {version}, this version of inspectd knows {_SCHEMA_VERSION}; update inspectd"
             )
 
-    def _new_label(self, part: int, t_trigger_utc_ns: int, photo: Path) -> int:
-        """The row of a label, and the copy of its photo. The copy goes again if the row can't be written."""
-        name = f"{part:09d}_{t_trigger_utc_ns}.png"
-        copy = self._folder / _PHOTOS / name
+    def _copy(self, photo: Path, name: str, part: int) -> None:
         data = read_bytes(photo, _MAX_PHOTO_BYTES)
         if not data.startswith(_PNG):
             raise ReviewError(f"the decision on part {part} was not kept: {photo} is not a PNG image")
-        with atomic_write(copy, flush=True) as unfinished:
+        with atomic_write(self._folder / _PHOTOS / name, flush=True) as unfinished:
             unfinished.write_bytes(data)
-        self._unneeded = copy
-        inserted = self._connection.execute(
-            "INSERT INTO labels (part, t_trigger_utc_ns, photo) VALUES (?, ?, ?)", (part, t_trigger_utc_ns, name)
-        )
-        return int(inserted.lastrowid or 0)
+        self._unneeded = self._folder / _PHOTOS / name
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:

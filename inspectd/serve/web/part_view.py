@@ -45,10 +45,8 @@ def view(part: Mapping[str, Any], engine: EngineFacts | None, archive: Path | No
     judged_now = engine is not None and part["engine_hash"] == engine.hash
     image = image_file(part, archive)
     return {
-        **{
-            key: getattr(in_words, key)
-            for key in ("part", "kind", "shape", "cause", "certainty", "gate", "must_be_found")
-        },
+        **{key: getattr(in_words, key) for key in ("part", "kind", "shape", "cause", "gate", "must_be_found")},
+        "certainty": part["certainty"],
         "t": str(part["t_utc_ns"]),
         "time": moment(part["t_utc_ns"]),
         "image": image_url(part) if part["image"] else None,

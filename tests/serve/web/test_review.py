@@ -59,6 +59,7 @@ def test_a_card_says_what_the_line_said_and_why(ask):
     cards = {card["part"]: card for card in ask(Role.OPERATOR, "/review/cards?seen=all")[1]["cards"]}
     half, guarded, text = cards[3], cards[5], cards[6]
     assert (half["kind"], half["certainty"], half["threshold"]) == ("fault", 0.93, 0.5)
+    assert guarded["certainty"] == 0.92
     assert [(each["name"], each["value"]) for each in half["scores"]][1] == (HALF, 0.93)
     assert guarded["marks"][0]["box"] == [30, 8, 12, 9]
     assert guarded["guard"]["excess"] == "1.70 times the limit"
@@ -153,12 +154,15 @@ def test_another_opinion_is_hidden_until_the_own_decision(ask, decide):
     assert 3 in {each["part"] for each in ask(Role.ADMIN, "/review/cards?seen=open")[1]["cards"]}
 
 
-def test_undo_takes_back_the_own_last_decision(ask, decide):
-    decide(Role.ADMIN, 10, HALF)
+def test_undo_takes_back_the_own_last_decisions(ask, decide):
+    for part in (10, 17, 18):
+        decide(Role.ADMIN, part, HALF)
     decide(Role.OPERATOR, 11, UNKNOWN)
-    status, said = ask(Role.ADMIN, "/review/undo", {})
-    assert (status, said["part"], said["cards"][0]["mine"]) == (200, 10, None)
-    assert ask(Role.ADMIN, "/review/undo", {})[1]["part"] is None
+    status, said = ask(Role.ADMIN, "/review/undo", {"labels": 2})
+    assert (status, said["parts"], [card["mine"] for card in said["cards"]]) == (200, [18, 17], [None, None])
+    assert ask(Role.ADMIN, "/review/undo", {"labels": 5})[1]["parts"] == [10]
+    assert ask(Role.ADMIN, "/review/undo", {"labels": 1})[1]["parts"] == []
+    assert ask(Role.ADMIN, "/review/undo", {"labels": 10**9})[0] == 400
 
 
 def test_decisions_survive_a_restart(decide, plant):

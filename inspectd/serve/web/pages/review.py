@@ -106,11 +106,18 @@ async def decide(request: Request) -> Response:
 
 @needs(Role.OPERATOR)
 async def undo(request: Request) -> Response:
+    """Takes back the reviewer's last decisions: those on so many labels."""
+    try:
+        labels = int((await request.json())["labels"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        labels = 0
+    if not 1 <= labels <= _MOST_AT_ONCE:
+        return JSONResponse({"problem": f"Undo the decisions on 1 to {_MOST_AT_ONCE} labels. Nothing was undone."}, 400)
     site, reviewer = site_of(request), request.state.user.name
 
     async def answer() -> dict[str, Any]:
-        await record_action(request, "undo_review", {})
-        return await run_in_threadpool(_undo, site, reviewer)
+        await record_action(request, "undo_review", {"labels": labels})
+        return await run_in_threadpool(_undo, site, reviewer, labels)
 
     return await _json(answer())
 
@@ -189,11 +196,11 @@ def _photo(site: Site, part: Mapping[str, Any] | None, number: int, t_utc_ns: in
     return photo
 
 
-def _undo(site: Site, reviewer: str) -> dict[str, Any]:
-    number = site.reviews().undo(reviewer)
+def _undo(site: Site, reviewer: str, labels: int) -> dict[str, Any]:
+    undone = [number for number in (site.reviews().undo(reviewer) for _ in range(labels)) if number is not None]
     with journal_of(site) as connection:
-        parts = [] if number is None else read_parts(connection, [number])
-    return {"part": number, "cards": _views(site, parts, reviewer), "progress": _progress(site)}
+        parts = read_parts(connection, undone)
+    return {"parts": undone, "cards": _views(site, parts, reviewer), "progress": _progress(site)}
 
 
 def _views(site: Site, parts: list[dict[str, Any]], reviewer: str) -> list[dict[str, Any]]:

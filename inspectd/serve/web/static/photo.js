@@ -5,6 +5,7 @@ import { element, svg } from "./dom.js";
 const LARGEST = 16;
 const STEP = 1.25;
 const PIXELS_FROM = 3; // from this scale on, pixels are shown as squares
+const BESIDE_PX = 6; // from a marked place to its mark
 const ready = new Map(); // address -> image that is loaded or loading
 const MOST_READY = 8;
 
@@ -61,14 +62,19 @@ export class Photo {
 
   drawn(width, height) {
     const layer = svg("svg", { class: "photo-marks", viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
-    for (const { kind, box } of this.marks) {
-      const [x, y, w, h] = box;
-      for (const shade of ["mark-edge", `mark-${kind}`]) {
-        layer.append(svg("rect", { class: shade, x: x - 1, y: y - 1, width: w + 2, height: h + 2 }));
-      }
-    }
+    for (const { kind } of this.marks) layer.append(svg("rect", { class: "mark-edge" }), svg("rect", { class: `mark-${kind}` }));
     layer.toggleAttribute("hidden", !this.showsMarks);
     return layer;
+  }
+
+  // Around each place at every scale, so that a small place is not covered by its mark.
+  placeMarks() {
+    const beside = BESIDE_PX / this.scale;
+    this.plane.querySelectorAll("rect").forEach((rect, index) => {
+      const [x, y, width, height] = this.marks[Math.floor(index / 2)].box;
+      const sizes = { x: x - beside, y: y - beside, width: width + 2 * beside, height: height + 2 * beside };
+      for (const [name, value] of Object.entries(sizes)) rect.setAttribute(name, value);
+    });
   }
 
   toggleMarks() {
@@ -118,6 +124,7 @@ export class Photo {
     }
     this.plane.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     this.plane.style.setProperty("--scale", this.scale); // lines stay as thick as they are
+    this.placeMarks();
     this.plane.classList.toggle("pixels", this.scale >= PIXELS_FROM);
     this.root.classList.toggle("zoomed", this.scale > this.least);
   }

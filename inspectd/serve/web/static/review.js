@@ -24,6 +24,7 @@ let after = ""; // null: no more
 let loading = false;
 let sending = Promise.resolve();
 let waiting = 0; // decisions that are not kept yet
+const decided = []; // how many labels each decision was about, so that an undo takes back all of them
 let keysAreOn = true;
 
 async function ask(path, body) {
@@ -128,7 +129,7 @@ function decide({ says, words }) {
     wait(-1);
     if (said.problem) open.forEach((card, place) => Object.assign(card, before[place]));
     take(said);
-    if (!said.problem) return;
+    if (!said.problem) return decided.push(open.length);
     complain(said.problem);
     const lost = new Set(open.map(({ part }) => part));
     go(cards.findIndex(({ part, mine }) => lost.has(part) && mine !== says));
@@ -154,14 +155,13 @@ function take(said) {
 
 async function undo() {
   await sending;
-  const said = await ask("/review/undo", {});
+  const said = await ask("/review/undo", { labels: decided.pop() ?? 1 });
   if (said.problem) return complain(said.problem);
-  if (said.part === null) return say("There is nothing to undo.");
-  say(`Part ${said.part}: the decision was taken back.`);
-  for (const fresh of said.cards) {
-    if (!cards.some(({ part, t }) => part === fresh.part && t === fresh.t)) cards.splice(current, 0, fresh);
-  }
-  current = Math.max(cards.findIndex(({ part }) => part === said.part), 0);
+  if (!said.parts.length) return say("There is nothing to undo.");
+  say(said.parts.length === 1 ? `Part ${said.parts[0]}: the decision was taken back.` : `The decisions on ${said.parts.length} labels were taken back.`);
+  const fresh = said.cards.filter(({ part, t }) => !cards.some((card) => part === card.part && t === card.t));
+  cards.splice(current, 0, ...fresh);
+  current = Math.max(cards.findIndex(({ part }) => said.parts.includes(part)), 0);
   take(said);
 }
 
