@@ -55,11 +55,11 @@ class _DaemonOptions:
     json: Path | None
 
     @contextmanager
-    def bench(self) -> "Iterator[Bench]":
+    def bench(self, faulty: float | None = None) -> "Iterator[Bench]":
         from inspectd_tools.benchmarks.daemon import Bench
 
         with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
-            yield Bench(Path(folder), self.engine, self.threads)
+            yield Bench(Path(folder), self.engine, self.threads, faulty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ class SoakOptions(_DaemonOptions):
 @dataclass(frozen=True, slots=True)
 class PageOptions(_DaemonOptions):
     what: list[str]
+    faulty: float
     rejects: int
     conditions: list[str] | None
     pairs: int
@@ -114,7 +115,7 @@ class PageOptions(_DaemonOptions):
         from inspectd_tools.benchmarks.page.screen import measure_screen
 
         figures = {}
-        with self.bench() as bench:
+        with self.bench(faulty=self.faulty) as bench:
             if "screen" in self.what:
                 figures["screen"] = measure_screen(bench, self.rate, self.rejects)
             if "neighbours" in self.what:
@@ -295,6 +296,7 @@ def _add_page(verbs: Verbs) -> argparse.ArgumentParser:
         "such as `python -m tests.records.journals large.sqlite --parts 1000000 --rejects 100000` makes.",
     )
     page.add_argument("what", nargs="+", choices=("screen", "neighbours", "memory", "large"), help="what to measure")
+    page.add_argument("--faulty", type=float, default=0.1, help="share of the labels that are not good; default: 0.1")
     page.add_argument("--rejects", type=positive, default=300, help="for screen: how many; default: 300")
     page.add_argument(
         "--condition",

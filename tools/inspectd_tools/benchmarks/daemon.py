@@ -60,13 +60,18 @@ class Run:
 class Bench:
     """A folder with rendered labels, on which the daemon runs with one config after another."""
 
-    def __init__(self, folder: Path, engine: Path, threads: int) -> None:
+    def __init__(self, folder: Path, engine: Path, threads: int, faulty: float | None = None) -> None:
+        """`faulty`: share of the labels that are not good; None: about half, so that a run shows all kinds."""
         self.folder = folder
         self.engine = engine
         self.threads = threads
         self.images = folder / "images"
         self._runs = 0
         orders = mixed_stream(240, 0.05, seed=99)
+        if faulty is not None:
+            good = [order for order in orders if order.kind == "no_fail"]
+            others = [order for order in orders if order.kind != "no_fail"][: round(len(good) * faulty / (1 - faulty))]
+            orders = sorted([*good, *others], key=lambda order: order.file)
         for order in track(write(orders, self.images, masks=False, workers=os.cpu_count() or 1), "render", len(orders)):
             # BMP, because a real camera does not decode PNG, which takes the emulator 3 ms per image
             png = self.images / order.file
