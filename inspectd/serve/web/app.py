@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inspectd.errors import AccountError, AuditError, InspectdError, JournalError, StoreError
 from inspectd.serve.web.access import Role, User
-from inspectd.serve.web.pages import engines, export, images, line, login, part, review, setup, thumbnails, users
+from inspectd.serve.web.pages import engines, export, images, line, login, part, review, setup, users
 from inspectd.serve.web.pages.errors import HEADINGS, error_page
 from inspectd.serve.web.request_checks import RequestChecks
 from inspectd.serve.web.site import FOLDER, Site
@@ -51,7 +51,6 @@ def make_app(site: Site) -> Starlette:
         *review.routes,
         *setup.routes,
         *users.routes,
-        *thumbnails.routes,
         Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
     ]
     app = Starlette(

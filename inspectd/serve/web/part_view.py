@@ -4,7 +4,6 @@ import dataclasses
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from inspectd.records.reviews import UNKNOWN, Decision
@@ -35,7 +34,7 @@ def read_parts(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[d
     return [parts[each] for each in numbers if each in parts]
 
 
-def view(part: Mapping[str, Any], engine: EngineFacts | None, archive: Path | None) -> dict[str, Any]:
+def view(part: Mapping[str, Any], engine: EngineFacts | None, *, has_photo: bool) -> dict[str, Any]:
     """A part of `read_parts` in words, as values that JSON has. `engine`: the one in use now, if it can be read.
 
     Times are text: a script would round these numbers.
@@ -43,14 +42,13 @@ def view(part: Mapping[str, Any], engine: EngineFacts | None, archive: Path | No
     pass_class = None if engine is None else engine.pass_class
     in_words = said(part, pass_class)
     judged_now = engine is not None and part["engine_hash"] == engine.hash
-    image = image_file(part, archive)
     return {
         **{key: getattr(in_words, key) for key in ("part", "kind", "shape", "cause", "gate", "must_be_found")},
         "certainty": part["certainty"],
         "t": str(part["t_utc_ns"]),
         "time": moment(part["t_utc_ns"]),
         "image": image_url(part) if part["image"] else None,
-        "gone": image is None or not image.is_file(),
+        "gone": not has_photo,
         "predicted": part["class"] and label_words(part["class"], pass_class),
         "threshold": engine.threshold if engine is not None and judged_now else None,
         "engine": f"{part['engine_name']} {str(part['engine_hash'])[:12]}",
@@ -59,14 +57,6 @@ def view(part: Mapping[str, Any], engine: EngineFacts | None, archive: Path | No
         "texts": [_text(text) for text in part["texts"]],
         "marks": _marks(part),
     }
-
-
-def image_file(part: Mapping[str, Any], archive: Path | None) -> Path | None:
-    """The part's image, if the journal names a file in the archive's folder."""
-    if part["image"] is None or archive is None:
-        return None
-    path = Path(part["image"])
-    return path if path.suffix == ".png" and path.resolve().is_relative_to(archive.resolve()) else None
 
 
 def label_words(says: str, pass_class: str | None) -> str:

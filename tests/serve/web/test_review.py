@@ -262,6 +262,20 @@ def test_only_files_of_the_archive_are_sent(client, plant, tmp_path, ask):
         assert ask(Role.OPERATOR, "/review/decide", {"says": HALF, "parts": [card]})[0] == 410
 
 
+def test_a_reviewed_photo_is_shown_after_the_archive_has_deleted_it(client, plant, ask, decide):
+    card = decide(Role.OPERATOR, 25, HALF)
+    other = next(each for each in ask(Role.OPERATOR, "/review/cards?seen=all")[1]["cards"] if each["part"] == 26)
+    for number in (25, 26):
+        next(plant.archive.rglob(f"{number:09d}_*.png")).unlink()
+    assert client(Role.VIEWER).get(card["image"]).headers["content-type"] == "image/png"
+    assert client(Role.VIEWER).get(f"/thumbnails/25?t={card['t']}").status_code == 200
+    assert client(Role.VIEWER).get(other["image"]).status_code == 404
+    gone = {each["part"]: each["gone"] for each in ask(Role.OPERATOR, "/review/cards?seen=all")[1]["cards"]}
+    assert (gone[25], gone[26]) == (False, True)
+    assert decide(Role.ENGINEER, 25, HALF)["mine"] == HALF
+    assert ask(Role.OPERATOR, "/review/decide", {"says": HALF, "parts": [other]})[0] == 410
+
+
 def saved(client, path: str):
     session = client(Role.OPERATOR)
     token = session.get("/review").text.partition('name="csrf" content="')[2].partition('"')[0]

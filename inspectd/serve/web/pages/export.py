@@ -5,7 +5,7 @@ Both are made while they are sent, so neither needs room in memory or on the dis
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +19,8 @@ from inspectd.records.reviews import UNKNOWN, Decision
 from inspectd.serve.web.access import Role, needs
 from inspectd.serve.web.journal_reading import engine_of, journal_of
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.part_view import image_file, read_parts
+from inspectd.serve.web.part_view import read_parts
+from inspectd.serve.web.photos import NoPhotoError, photo_of
 from inspectd.serve.web.review_queue import Chooser, Filters, next_page, read_filters
 from inspectd.serve.web.site import Site, record_action, site_of
 
@@ -142,15 +143,11 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _photo(site: Site, part: dict[str, Any]) -> bytes | None:
-    copy = site.reviews().photo(part["id"], part["t_utc_ns"])
-    for path in (image_file(part, site.line.archive), copy):
-        try:
-            if path is not None:
-                return path.read_bytes()
-        except OSError:  # the archive has deleted it
-            continue
-    return None
+def _photo(site: Site, part: Mapping[str, Any]) -> bytes | None:
+    try:
+        return photo_of(site, part).read_bytes()
+    except (NoPhotoError, OSError):  # the archive deletes old ones, also at this moment
+        return None
 
 
 def _agreed(decisions: tuple[Decision, ...]) -> str | None:

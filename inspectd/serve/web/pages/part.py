@@ -13,6 +13,7 @@ from inspectd.serve.web.access import Role, needs
 from inspectd.serve.web.journal_reading import engine_of, journal_of
 from inspectd.serve.web.pages.errors import error_page
 from inspectd.serve.web.part_view import decision_view, read_parts, view
+from inspectd.serve.web.photos import has_photo
 from inspectd.serve.web.site import Site, render, site_of
 from inspectd.serve.web.wording import moment
 
@@ -61,7 +62,7 @@ def _part(site: Site, number: int, user: str) -> dict[str, Any] | str:
     decisions = site.reviews().of({number: row["t_utc_ns"]}).get(number, ())
     return {
         "row": row,
-        "card": view(row, engine, site.line.archive),
+        "card": view(row, engine, has_photo=has_photo(site, row)),
         "stages": [(words, row[column]) for column, words in _STAGES.items() if row[column] is not None],
         "session": session,
         "started": None if session is None else moment(session["started_utc_ns"]),

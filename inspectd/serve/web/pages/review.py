@@ -16,7 +16,8 @@ from inspectd.records.reviews import UNKNOWN, Decision
 from inspectd.serve.web.access import Role, needs
 from inspectd.serve.web.journal_reading import engine_of, journal_of
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.part_view import decision_view, image_file, label_words, read_parts, view
+from inspectd.serve.web.part_view import decision_view, label_words, read_parts, view
+from inspectd.serve.web.photos import NoPhotoError, has_photo, photo_of
 from inspectd.serve.web.review_queue import SEEN, SHOWS, SORTS, VERDICTS, Chooser, Filters, next_page, read_filters
 from inspectd.serve.web.site import Site, record_action, render, site_of
 
@@ -185,15 +186,12 @@ def _decide(
 
 
 def _photo(site: Site, part: Mapping[str, Any] | None, number: int, t_utc_ns: int) -> Path:
-    """The image of a part, or the copy that an earlier decision made."""
     if part is None or part["t_utc_ns"] != t_utc_ns:
         raise _Problem(409, f"Part {number} is not in the journal any more. The decision was not kept.")
-    photo = image_file(part, site.line.archive)
-    if photo is None or not photo.is_file():
-        photo = site.reviews().photo(number, t_utc_ns)
-    if photo is None:
-        raise _Problem(410, f"The archive has deleted the image of part {number}. The decision was not kept.")
-    return photo
+    try:
+        return photo_of(site, part)
+    except NoPhotoError as error:
+        raise _Problem(410, f"{error} The decision was not kept.") from error
 
 
 def _undo(site: Site, reviewer: str, labels: int) -> dict[str, Any]:
@@ -209,7 +207,7 @@ def _views(site: Site, parts: list[dict[str, Any]], reviewer: str) -> list[dict[
     decided = site.reviews().of({part["id"]: part["t_utc_ns"] for part in parts})
     return [
         {
-            **view(part, engine, site.line.archive),
+            **view(part, engine, has_photo=has_photo(site, part)),
             **_decisions(decided.get(part["id"], ()), reviewer, pass_class),
         }
         for part in parts
