@@ -511,6 +511,16 @@ def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
 
 
+def test_a_journal_that_no_longer_numbers_its_changes_is_damaged(path):
+    fill(path, 3).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TRIGGER parts_amended")
+    journal = open_journal(path)
+    assert journal.next_part_id == 4
+    journal.close()
+    assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
+
+
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path, version):
     (_make_version_1, _make_version_2, _make_version_3, _make_version_4, _make_version_5)[version - 1](path)
