@@ -61,6 +61,7 @@ _ORDER: Final = {
     ),
 }
 """What the parts are sorted by, what comes after a part, and both in SQL. Equal keys are sorted by part number."""
+_LATEST_NS: Final = 2**63 - 1
 _BEGIN: Final = (-1.0, 2**63 - 1)
 
 
@@ -193,6 +194,7 @@ def _draw(part: int) -> float:
 
 def _ns(key: str, text: str) -> int:
     try:
-        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1e9)
+        ns = int(datetime.fromisoformat(text).astimezone().timestamp() * 1e9)
     except (ValueError, OverflowError, OSError) as error:
         raise ValueError(f"{key}: must be a time such as 2026-11-28T06:00") from error
+    return max(-_LATEST_NS, min(ns, _LATEST_NS))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sqlite3
 import zipfile
 
@@ -30,7 +31,7 @@ def ask(client):
             answer = session.get(path)
         else:
             token = session.get("/review").text.partition('name="csrf" content="')[2].partition('"')[0]
-            answer = session.post(path, json=body, headers={"X-CSRF-Token": token})
+            answer = session.post(path, content=json.dumps(body), headers={"X-CSRF-Token": token})
         return answer.status_code, answer.json()
 
     return asked
@@ -100,6 +101,7 @@ def test_pages_follow_each_other_without_gaps_in_both_orders(plant):
         ("show=passes", set()),
         ("engine=99", set()),
         ("until=2020-01-01T00:00", set()),
+        ("since=9999-01-01T00:00", set()),
         ("since=2020-01-01T00:00&show=uncertain", {4, 5}),
     ],
 )
@@ -177,6 +179,8 @@ def test_a_decision_that_makes_no_sense_is_refused_and_nothing_is_kept(ask, plan
     for status, body in (
         (400, [1]),
         (400, {"says": HALF, "parts": []}),
+        (400, {"says": HALF, "parts": [{"part": float("inf"), "t": 1}]}),
+        (409, {"says": "\ud800", "parts": [card]}),
         (400, {"says": HALF, "parts": [{"part": number, "t": 1} for number in range(200)]}),
         (409, {"says": "no such class", "parts": [card]}),
         (409, {"says": HALF, "parts": [{"part": 17, "t": "5"}]}),

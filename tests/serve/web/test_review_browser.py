@@ -1,6 +1,9 @@
 """Review in a real browser, by keyboard alone."""
 
 import re
+import sqlite3
+from contextlib import closing
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -108,6 +111,20 @@ def test_a_decision_that_can_not_be_kept_comes_back(open_page, plant):
     assert plane.get_attribute("style") == whole
     page.keyboard.press("h")
     expect(page.locator(".photo-marks")).to_be_hidden()
+
+
+def test_words_of_the_journal_are_never_markup(open_page, plant):
+    evil = "<img src=x onerror=alert(1)>'; DROP TABLE parts --"
+    with closing(sqlite3.connect(plant.site.line.journal)) as journal, journal:
+        journal.execute("UPDATE parts SET class = ? WHERE id = 66", (evil,))
+        journal.execute("UPDATE texts SET found = ?, field = ?, source = ? WHERE part = 62", (evil, evil, evil))
+    page = opened(open_page, Role.ADMIN, f"?seen=all&field={quote(evil)}")
+    assert current(page) == 62
+    for path in (None, "/parts/62", "/parts/66"):
+        if path is not None:
+            page.goto(path)
+        expect(page.locator("main")).to_contain_text("onerror")
+        assert page.locator("img[src=x]").count() == 0
 
 
 def test_gloves_and_phones(open_page):

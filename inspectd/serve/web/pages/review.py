@@ -24,6 +24,8 @@ from inspectd.serve.web.site import Site, record_action, render, site_of
 _CARDS = 60
 _MOST_AT_ONCE = 100
 _KEYS = "123456789"
+_UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What reading a request raises if it is not of this page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ async def decide(request: Request) -> Response:
         said = await request.json()
         says = str(said["says"])
         parts = {int(each["part"]): int(each["t"]) for each in said["parts"]}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except _UNUSABLE:
         return JSONResponse({"problem": "This request can't be used. The decision was not kept."}, 400)
     if not 1 <= len(parts) <= _MOST_AT_ONCE:
         sentence = f"Decide on 1 to {_MOST_AT_ONCE} labels at once. The decision was not kept."
@@ -110,7 +112,7 @@ async def undo(request: Request) -> Response:
     """Takes back the reviewer's last decisions: those on so many labels."""
     try:
         labels = int((await request.json())["labels"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except _UNUSABLE:
         labels = 0
     if not 1 <= labels <= _MOST_AT_ONCE:
         return JSONResponse({"problem": f"Undo the decisions on 1 to {_MOST_AT_ONCE} labels. Nothing was undone."}, 400)
@@ -164,7 +166,9 @@ def _cards(site: Site, filters: Filters, after: str, reviewer: str) -> dict[str,
 def _photos(site: Site, says: str, wanted_parts: Mapping[int, int]) -> dict[int, Path]:
     """The photo of each part. Raises _Problem if the decision makes no sense for one of them."""
     engine = engine_of(site)
-    if engine is not None and says not in (*engine.classes, UNKNOWN):
+    if engine is None:
+        raise _Problem(503, "The engine can't be read, so nobody knows its classes. The decision was not kept.")
+    if says not in (*engine.classes, UNKNOWN):
         raise _Problem(409, f"The engine in use has no class {says!r}. Load the page again. The decision was not kept.")
     with journal_of(site) as connection:
         parts = {part["id"]: part for part in read_parts(connection, list(wanted_parts))}

@@ -35,6 +35,8 @@ export class Photo {
 
   // address: null if there is no image. Marks: [{kind, words, box: [left, top, width, height] in px}].
   show(address, description, marks, whyNone) {
+    if (address && address === this.address) return; // it stays as somebody has zoomed it
+    this.address = address;
     this.plane.replaceChildren();
     this.image = null;
     this.marks = marks;
@@ -56,6 +58,7 @@ export class Photo {
     image.onload = place;
     image.onerror = () => {
       ready.delete(address);
+      this.address = null;
       if (this.image === image) this.note.textContent = "The image can't be loaded.";
     };
   }

@@ -108,14 +108,16 @@ function go(index) {
 }
 
 function nextOpen() {
-  const open = cards.findIndex((card, index) => index > current && !card.mine && !card.gone);
+  const isOpen = ({ mine, gone }) => !mine && !gone;
+  const open = cards.findIndex((card, index) => index > current && isOpen(card));
+  if (open === -1 && after === null && !cards.some(isOpen)) say("Every label of this list is decided.");
   go(open === -1 ? current + 1 : open);
 }
 
 function decide({ says, words }) {
   const targets = selected.size ? cards.filter(({ part }) => selected.has(part)) : [cards[current]];
   const open = targets.filter(({ gone }) => !gone);
-  if (!open.length) return;
+  if (!open.length) return say("A label without an image can't be reviewed.");
   find("problem").hidden = true;
   const before = open.map(({ mine, mine_words }) => ({ mine, mine_words }));
   for (const card of open) Object.assign(card, { mine: says, mine_words: words });

@@ -32,7 +32,6 @@ export class Strip {
     this.current = current;
     this.row.style.width = `${cards.length * WIDTH}px`;
     if (moved) this.bringIntoSight();
-    this.items.clear();
     this.draw();
   }
 
@@ -49,7 +48,8 @@ export class Strip {
     const last = Math.min(this.cards.length, Math.ceil((this.root.scrollLeft + this.root.clientWidth) / WIDTH) + BEYOND);
     const items = new Map();
     for (let index = first; index < last; index += 1) {
-      items.set(index, this.items.get(index) ?? this.item(index));
+      const old = this.items.get(index);
+      items.set(index, old?.dataset.state === this.state(index) ? old : this.item(index));
     }
     const focused = document.activeElement?.dataset?.index;
     if (items.size !== this.items.size || [...items].some(([index, item]) => this.items.get(index) !== item)) {
@@ -58,6 +58,12 @@ export class Strip {
     }
     this.items = items;
     if (last > this.cards.length - NEAR_END) this.wanted();
+  }
+
+  // What an item shows. An item whose state is the same stays, so that its image does not flicker.
+  state(index) {
+    const { part, t, mine, disagree, gone } = this.cards[index];
+    return [part, t, mine, disagree, gone, index === this.current, this.selected.has(part)].join(" ");
   }
 
   item(index) {
@@ -81,6 +87,7 @@ export class Strip {
         element("span", { class: `shape ${card.kind}` }, card.shape), ` ${card.part}`,
         card.disagree ? element("span", { class: "strip-said fault" }, " ≠") : card.mine ? element("span", { class: "strip-said" }, " ✔") : null,
         isSelected ? element("span", { class: "strip-mark" }, "■") : null)));
+    item.dataset.state = this.state(index);
     item.style.left = `${index * WIDTH}px`;
     return item;
   }
