@@ -102,6 +102,7 @@ def parser() -> ArgumentParser:
     _add_control(verbs)
     _add_demo(verbs)
     _add_engines(verbs)
+    _add_learn(verbs)
     _add_report(verbs)
     _add_schema(verbs)
     _add_serve(verbs)
@@ -245,6 +246,14 @@ def _add_engines(verbs: Verbs) -> None:
     from inspectd.commands.engines.cli import add_arguments
 
     add_arguments(verbs.add_parser("engines", help="list, compare, sign, activate and roll back engine bundles"))
+
+
+def _add_learn(verbs: Verbs) -> None:
+    from inspectd.commands.learn.cli import add_arguments
+
+    add_arguments(
+        verbs.add_parser("learn", help="make a better engine from reviewed labels, if it is proven not worse")
+    )
 
 
 def _add_report(verbs: Verbs) -> None:

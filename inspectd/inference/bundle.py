@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from inspectd.errors import EngineError
-from inspectd.inference.manifest import FORMAT, GoldenImage, GuardModel, Manifest, ModelFile
-from inspectd.inference.sealed import read_listed, read_sealed, real_folder, write_sealed
+from inspectd.inference.manifest import FORMAT, Manifest, ModelFile
+from inspectd.inference.sealed import ListedFile, read_listed, read_sealed, real_folder, write_sealed
 
 _MANIFEST = "engine.yaml"
 
@@ -28,7 +28,7 @@ class Bundle:
         """SHA-256 of `engine.yaml`, which identifies the whole bundle."""
         return hashlib.sha256(self.manifest_bytes).hexdigest()
 
-    def read(self, file: ModelFile | GoldenImage | GuardModel) -> bytes:
+    def read(self, file: ListedFile) -> bytes:
         """The bytes of a file, after a check of their SHA-256. Raises EngineError."""
         return read_listed(self.folder, _MANIFEST, file)
 
@@ -61,8 +61,9 @@ def load_bundle(folder: Path) -> Bundle:
         bundle.read(model_file)
     for golden in bundle.manifest.golden:
         bundle.read(golden)
-    if bundle.manifest.guard is not None:
-        bundle.read(bundle.manifest.guard)
+    for listed in (bundle.manifest.guard, bundle.manifest.learning):
+        if listed is not None:
+            bundle.read(listed)
     return bundle
 
 

@@ -13,9 +13,9 @@ from inspectd.inference.sealed import BundlePath, ListedFile, Sha256
 from inspectd.part import AnomalyKind
 from inspectd.section import Section
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Version of the layout of this file. Bundles with a newer version are rejected. 2 added optional keys; 3 added the class names to
-the golden scores; 4 added the guard, and thresholds and tolerances for more arithmetics."""
+the golden scores; 4 added the guard, and thresholds and tolerances for more arithmetics; 5 added `learning`."""
 
 Precision = Literal["fp32", "bf16", "int8"]
 """Values of `inference.precision`. A TensorRT plan uses FP16 for fp32 and for bf16."""
@@ -204,6 +204,9 @@ class Manifest(Section):
     verdicts as fp32."""
     guard: GuardModel | None = None
     """What sees small faults. An engine without it sees gross faults only."""
+    learning: ListedFile | None = None
+    """Features of the photos that it learned from and was calibrated with, for `inspectd learn`. Without it the engine can't learn
+    on the line."""
     training: dict[str, Any]
     """Provenance: training settings, fingerprint of the data, metrics."""
 

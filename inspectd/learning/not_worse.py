@@ -1,69 +1,105 @@
-"""How a new engine is proven not worse than the old one: a non-inferiority test on photos that both judged.
+"""How a new engine is proven not worse than the old one: a non-inferiority test on labels that both judged.
 
-Only photos count on which exactly one of the two errs. The share of errors of the new engine minus that of the old one is
-the share of photos where only the new one errs, minus the share where only the old one errs. Both shares get an exact
-bound (Clopper-Pearson), and the two bounds share the 5 % (Bonferroni). Most of it goes to the errors of the new engine:
-usually there are no others.
+Only two kinds of labels count: those which the old engine judges right and the new one wrong (new errors), and those which it
+judges wrong and the new one right (mended). If the old engine judges the share s of all such labels right, the new engine's
+share of errors minus that of the old one is
+
+    s * P(new error | the old one is right) - (1 - s) * P(mended | the old one is wrong).
+
+Each of the two probabilities gets an exact bound (Clopper-Pearson), and together they may be wrong in 5 % of the cases
+(Bonferroni). Because each side is a probability of its own, it does not matter that people review rejects more often than
+passes. s must come from all labels of the line; s = 1 is the worst case.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from inspectd.binomial import mcnemar, upper_bound
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.binomial import interval, mcnemar, upper_bound
 
 MARGIN: Final = 0.1
-"""The new engine may not err on this share of the labels more than the old one. Smaller margins need more photos than
-people review in a shift: 0.1 needs 31 on each side, 0.01 needs 321."""
-_NEW, _OLD = 0.96, 0.99
-"""Confidence of the two bounds; together 0.95."""
+"""The new engine may not err on this share of the labels more than the old one. Smaller margins need more photos than people
+review in a shift: 0.1 needs 31 labels on each side without a new error, 0.01 needs 321."""
 FIT_ONE_IN: Final = 3
 """One in so many reviewed photos fits the new engine; the others prove it."""
+_NEW, _MENDED = 0.96, 0.99
+"""Confidence of the two bounds. Most of the 5 % goes to new errors: usually there are hardly any others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Errors of the old and of the new engine on the same `n` photos. `only_new`: only the new engine errs."""
+    """The verdicts of two engines on the same labels of one kind: all good, or all to be rejected."""
 
-    n: int
-    both: int
-    only_old: int
-    only_new: int
+    right: int
+    """Labels that the old engine judges right."""
+    new_errors: int
+    """Of these, the ones that the new engine judges wrong."""
+    wrong: int = 0
+    """Labels that the old engine judges wrong."""
+    mended: int = 0
+    """Of these, the ones that the new engine judges right."""
+    share_right: float = 1.0
+    """Share of such labels on the line that the old engine judges right; 1: not known, which is the worst case."""
+
+    @classmethod
+    def of(cls, old: NDArray[np.bool_], new: NDArray[np.bool_], weight: Sequence[float] | None = None) -> "Paired":
+        """(N,) whether each engine judges each label right. `weight`: for how many labels of the line one label stands that the
+        old engine judges right, and one that it judges wrong; None: not known.
+        """
+        right, wrong = int(old.sum()), int((~old).sum())
+        share = 1.0
+        if weight is not None and right:
+            share = right * weight[0] / (right * weight[0] + wrong * weight[1])
+        return cls(right, int((old & ~new).sum()), wrong, int((~old & new).sum()), share)
+
+    def with_more_right(self, other: "Paired") -> "Paired":
+        """With the labels, too, that the old engine judges right in `other`."""
+        right, new_errors = self.right + other.right, self.new_errors + other.new_errors
+        return Paired(right, new_errors, self.wrong, self.mended, self.share_right)
 
     @property
-    def old(self) -> int:
-        return self.both + self.only_old
+    def n(self) -> int:
+        return self.right + self.wrong
 
     @property
-    def new(self) -> int:
-        return self.both + self.only_new
+    def errors(self) -> tuple[int, int]:
+        """Of the old and of the new engine."""
+        return self.wrong, self.wrong - self.mended + self.new_errors
+
+    @property
+    def intervals(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Of the shares of errors among these labels, at 95 %."""
+        old, new = self.errors
+        return interval(old, self.n), interval(new, self.n)
 
     @property
     def difference_at_most(self) -> float:
-        """Upper bound, at 95 %, of the new engine's share of errors minus that of the old one. 1.0 without photos."""
-        if not self.n:
-            return 1.0
-        only_old_at_least = 1 - upper_bound(self.n - self.only_old, self.n, _OLD)
-        return upper_bound(self.only_new, self.n, _NEW) - only_old_at_least
+        """Upper bound, at 95 %, of the new engine's share of errors minus that of the old one."""
+        mended_at_least = 1 - upper_bound(self.wrong - self.mended, self.wrong, _MENDED) if self.wrong else 0.0
+        new_at_most = upper_bound(self.new_errors, self.right, _NEW)
+        return self.share_right * new_at_most - (1 - self.share_right) * mended_at_least
 
     @property
     def is_shown(self) -> bool:
-        """Whether these photos prove that the new engine is not worse by the margin. It may not err more often here, either."""
-        return self.only_new <= self.only_old and self.difference_at_most <= MARGIN
+        return self.difference_at_most <= MARGIN
 
     @property
     def p_value(self) -> float:
-        """McNemar's exact test: can the difference between the two be chance?"""
-        return mcnemar(self.only_old, self.only_new)
+        """McNemar's exact test: can the difference on these labels be chance?"""
+        return mcnemar(self.new_errors, self.mended)
 
     def more_needed(self) -> int:
-        """So many more photos on which both engines agree would prove it; 0: it is proven."""
+        """How many more labels that both engines judge right would prove it; 0: it is proven."""
         more = 0
-        while not Paired(self.n + more, self.both, self.only_old, self.only_new).difference_at_most <= MARGIN:
+        while not Paired(self.right + more, self.new_errors, self.wrong, self.mended, self.share_right).is_shown:
             more += 1
         return more
 
 
 def photos_to_show(share: float) -> int:
-    """How many photos, none of which only the new engine gets wrong, prove that it errs on at most `share` more of the labels."""
+    """How many labels without a new error prove that the new engine errs on at most `share` more of them."""
     return math.ceil(math.log(1 - _NEW) / math.log1p(-share))

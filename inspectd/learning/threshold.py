@@ -192,6 +192,7 @@ def calibrate(
     margin: float = 0,
     good_alone: Values | None = None,
     rejected: float | None = None,
+    at_least: float = 0,
 ) -> Threshold:
     """The threshold for `alpha` with its bounds. `fingerprint`: of the images; `remark`: end of the sentence on the method.
 
@@ -208,6 +209,7 @@ def calibrate(
     decides how many do, so each bound holds for all these numbers at once (Bonferroni). The good parts choose nothing, or a
     number that was fixed before, so their interval needs no correction.
 
+    `at_least`: the threshold is not lower, whatever these parts show; a higher one keeps the bound.
     `rejected`: the cap of `choose_within`; the cap is one more choice. Where it decides, `Threshold.alpha` is larger than `alpha`.
     Raises EngineError.
     """
@@ -220,7 +222,7 @@ def calibrate(
     passed_what = "pass" if good_alone is None else "pass network and guard"
     method = f"lowest threshold at which at most {alpha:.2%} of the faulty and of the unknown parts {passed_what} "
     method += "(Clopper-Pearson bound), tried from strict to lax"
-    at_least = float(_GRID[1])  # at 0 every part whose largest score is that of the pass class passes
+    at_least = max(at_least, float(_GRID[1]))  # at 0 every part whose largest score is that of the pass class passes
     if not len(unknown):
         at_least = max(at_least, float(good[int(_GIVEN_UP * len(good))]))
         method = (

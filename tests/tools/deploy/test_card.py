@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from scipy.stats import beta
 
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
+from inspectd.learning.card_page import write_page
 from inspectd_tools.data.images import Images
 from inspectd_tools.deploy import cli as build_engine
 from inspectd_tools.deploy.card.cases import cases
 from inspectd_tools.deploy.card.examples import choose, write_examples
-from inspectd_tools.deploy.card.html import write_page
 from inspectd_tools.deploy.card.performance import blind_spots
 from inspectd_tools.deploy.judged import Judged
 from inspectd_tools.evaluation import cli as evaluate

@@ -16,8 +16,8 @@ from inspectd.guard import model
 from inspectd.inference import load_bundle
 from inspectd.inference.surface_network import compiled
 from inspectd.learning.rates import Rate
+from inspectd.learning.renewed import next_minor, with_section
 from inspectd_tools.deploy.guard import cli, detection
-from inspectd_tools.deploy.guard.bundle import next_minor, with_section
 from inspectd_tools.deploy.guard.fitting import fit_guard
 from inspectd_tools.deploy.guard.photos import LEAST, Good, GoodPhotos, good_photos
 from inspectd_tools.synthetic.render.label import render
@@ -185,7 +185,7 @@ def test_a_failure_while_writing_leaves_nothing(engine, photos, tmp_path, monkey
         raise OSError(28, "No space left on device", "card.html")
 
     monkeypatch.setattr(detection, "MOST_TRIED", 1)
-    monkeypatch.setattr("inspectd_tools.deploy.guard.bundle.write_page", full)
+    monkeypatch.setattr("inspectd.learning.renewed.write_page", full)
     assert cli.main([str(engine), "--data", str(photos), "--out", str(tmp_path / "new")]) == 1
     assert "No space left" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 
 import cv2
 import pytest
@@ -14,6 +15,9 @@ from safetensors.torch import save_file
 from inspectd.camera.image_files import read_photo
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.manifest import FORMAT
+from inspectd.learning.fitting import certainties, kinds_of
+from inspectd.learning.learned import kept_rows
+from inspectd.learning.network import OpenNetwork
 from inspectd.part import Pass
 from inspectd_tools.data.images import load_images
 from inspectd_tools.deploy import cli as build_engine
@@ -128,6 +132,23 @@ def test_the_threshold_is_lower_with_a_guard_that_stops_what_the_network_passes(
     assert [with_guard.threshold.false_accepts[name].passed for name in (DARK, OIL)] == [0, 0]
 
 
+def test_the_bundle_keeps_its_photos_to_learn_from(guarded, unguarded):
+    kept = {folder: kept_rows(load_bundle(folder)) for folder in (guarded, unguarded)}
+    for folder, rows in kept.items():
+        manifest = load_bundle(folder).manifest
+        assert Counter(rows.truths[rows.calibrates].tolist()) == {DARK: 36, GOOD: 24, OIL: 24}
+        assert Counter(rows.truths[rows.fits].tolist()) == {DARK: 24, GOOD: 30}
+        kinds = kinds_of(rows, certainties(rows, rows_scores(folder, rows), manifest), rows.calibrates, manifest)
+        passed = {name: int((values >= manifest.threshold.value).sum()) for name, values in kinds.faulty.items()}
+        assert passed == {DARK: manifest.threshold.false_accepts[DARK].passed}
+    assert kept[guarded].stopped.any()
+    assert not kept[unguarded].stopped.any()
+
+
+def rows_scores(folder, rows):
+    return OpenNetwork(load_bundle(folder)).head.scores(rows.features)
+
+
 def test_certainty_keeps_a_say_of_its_own(guarded, photos):
     """Nothing that must not pass is left after the guard, so the bound alone would allow a threshold of nearly 0."""
     certainties = [pass_score(guarded, path) for path in sorted((photos / "calibration" / GOOD).iterdir())]
@@ -215,6 +236,7 @@ def test_fit_guard_chooses_the_thresholds_that_a_build_with_guard_chooses(guarde
             line for line in other if "lowest threshold" not in line
         ]
     assert (out / "threshold.csv").read_text() == (guarded / "threshold.csv").read_text()
+    assert kept_rows(load_bundle(out)).packed() == kept_rows(load_bundle(guarded)).packed()
 
 
 def test_a_new_guard_for_thresholds_that_need_the_old_one_needs_calibration_photos(guarded, photos, tmp_path, capsys):

@@ -28,6 +28,7 @@ from inspectd_tools.deploy.guard.section import summary as guard_summary
 from inspectd_tools.deploy.guard.small_faults import small_faults
 from inspectd_tools.deploy.held_out import check_guarantee
 from inspectd_tools.deploy.judged import Judged, judge
+from inspectd_tools.deploy.keeping import keep_photos, trained_photos
 from inspectd_tools.deploy.options import Options
 from inspectd_tools.deploy.parity import check_parity
 from inspectd_tools.deploy.precision import Candidate, choose, precision_table, try_out, try_out_plan
@@ -84,6 +85,7 @@ def build(options: Options, calibration_photos: Path, test_photos: Path) -> str:
         },
     )
     write_manifest(options.out, manifest)
+    _keep_photos(options, settings, crossed, chosen)
     return _report(options, settings, classifier, crossed, manifest, chosen)
 
 
@@ -249,6 +251,16 @@ def _photos_to_fit(options: Options, settings: TrainingSettings) -> tuple[Good, 
         for digest, path in trained["train"].items()
         if Path(path).parent.name == settings.pass_class
     )
+
+
+def _keep_photos(options: Options, settings: TrainingSettings, crossed: OutOfFold | None, chosen: _Chosen) -> None:
+    """Let the engine learn on the line, if it can."""
+    try:
+        trained = None if crossed else trained_photos(options.data, trained_with(options.run), settings)
+    except ConfigError as error:
+        print(f"build_engine: this engine can't learn on the line (inspectd learn): {error}", file=sys.stderr)
+        return
+    keep_photos(options.out, chosen.calibration, trained)
 
 
 def _load_all(bundle: Path, offered: Sequence[Candidate]) -> Engine:

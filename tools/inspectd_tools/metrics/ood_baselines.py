@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inspectd.learning.head import shrunk_covariance
 from inspectd_tools.networks.classifier import SoftmaxHead
-from inspectd_tools.networks.duq import shrunk_covariance
 
 _NEIGHBOUR = 10
 
@@ -30,7 +30,9 @@ def mahalanobis(features: Tensor, labels: Tensor) -> Certainty:
     places = [labels == label for label in labels.unique()]
     means = torch.stack([features[place].double().mean(0) for place in places])
     offsets = torch.cat([features[place] - mean for place, mean in zip(places, means, strict=True)])
-    factor = torch.linalg.cholesky(torch.linalg.inv(shrunk_covariance(offsets.double())))
+    factor = torch.linalg.cholesky(
+        torch.linalg.inv(torch.from_numpy(shrunk_covariance(offsets.double().cpu().numpy())))
+    )
     return lambda other: -torch.cdist(other.double() @ factor, means @ factor).min(1).values
 
 

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inspectd.learning import head
 from inspectd_tools.distributed import total
 
-_AVERAGE_CERTAINTY = 0.9
 _FEWEST = 1e-6
 """Smallest count, so that a class without samples has a centroid that is a number."""
-_SHRINKAGE = 1e-3
-"""How far the covariance of a class is moved towards a ball, so that it can be inverted where it is 0."""
 
 
 class DuqHead(nn.Module):
@@ -95,38 +93,12 @@ class DuqHead(nn.Module):
 
     @torch.no_grad()
     def fit_covariance(self, features: Tensor, labels: Tensor) -> None:
-        """Replace maps and centroids so that K_c falls with the Mahalanobis distance to class c. (N, features), (N,)
-
-        e_c is the mean of the class. Half of W_c whitens the class within the leading principal components of all features.
-        The other half measures what these leave out, along random directions. Gradient descent keeps in W_c only what
-        distinguishes the classes, but an unknown label differs in the rest too (Lee et al., "A simple unified framework for
-        detecting out-of-distribution samples", 2018); with few images, it differs most in directions that none of them shows.
-        The form of the kernel and its cost stay the same. An average image of a class gets K_c = 0.9.
-
-        The covariance of a class is moved towards the one within all classes; the fewer images the class has, the further
-        (Friedman, "Regularized discriminant analysis", 1989). That one is moved towards a ball by the oracle approximating
-        shrinkage.
-        """
-        size, classes, feature_size = self.weight.shape
-        features = features.double()
-        means = torch.stack([features[labels == place].mean(0) for place in range(classes)])
-        offsets = features - means[labels]
-        components = _principal_components(features, size if size >= feature_size else max(1, size // 2))
-        rest, rest_variance = _left_out(components, offsets, size - components.shape[1])
-        reduced = offsets @ components
-        within = shrunk_covariance(reduced)
-        rank = components.shape[1]
-        # K_c uses the mean over `size` rows, even if the features have fewer directions
-        used = rank + rest.shape[1]
-        scale = float(self.length_scale) * math.sqrt(-2 * math.log(_AVERAGE_CERTAINTY) * size / used)
-        self.weight.zero_()
-        for place in range(classes):
-            group = reduced[labels == place]
-            own = group.T @ group / max(1, len(group) - 1)
-            whitening = _inverse_square_root(own.lerp(within, rank / (rank + len(group))))
-            rows = torch.cat([whitening @ components.T, rest.T / rest_variance.sqrt()[:, None]])
-            self.weight[:used, place] = (scale * rows).float()
-        self.sums.copy_(torch.einsum("mkf,kf->mk", self.weight.double(), means))
+        """Replace maps and centroids as `inspectd.learning.head.fit_covariance` says. (N, features), (N,)"""
+        size, classes, _ = self.weight.shape
+        arrays = features.cpu().numpy(), labels.cpu().numpy()
+        fitted = head.fit_covariance(*arrays, classes, size, float(self.length_scale))
+        self.weight.copy_(torch.from_numpy(fitted.weight.transpose(1, 0, 2)))
+        self.sums.copy_(torch.from_numpy(fitted.centroids.T))
         self.counts.fill_(1)
 
 
@@ -177,39 +149,3 @@ def gradient_penalty(log_kernel: Tensor, inputs: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(total, inputs, create_graph=True)
     norm = cast(Tensor, gradient.flatten(1).norm(dim=1))
     return (norm - 1).square().mean()
-
-
-def _principal_components(features: Tensor, count: int) -> Tensor:
-    """(N, features) -> (features, at most count), orthonormal; fewer if the images span fewer directions."""
-    _, values, directions = torch.linalg.svd(features - features.mean(0), full_matrices=False)
-    spanned = int((values > values[0] * 1e-6).sum())
-    return directions[: max(1, min(count, spanned))].T
-
-
-def _left_out(components: Tensor, offsets: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(features, at most count) random directions, orthonormal to each other and to `components`, and the variance along each.
-
-    `offsets`: (N, features) of the images from their class means. A few images have no variance there, so it is taken from
-    the shrunk covariance.
-    """
-    feature_size, rank = components.shape
-    count = min(count, feature_size - rank)
-    random = torch.randn(feature_size, count, generator=torch.Generator().manual_seed(0)).to(components)
-    directions = torch.linalg.qr(torch.cat([components, random], dim=1)).Q[:, rank:]
-    return directions, (directions * (shrunk_covariance(offsets) @ directions)).sum(0)
-
-
-def shrunk_covariance(offsets: Tensor) -> Tensor:
-    """(N, d) -> (d, d): covariance of centred samples (Chen et al., "Shrinkage algorithms for MMSE covariance estimation", 2010)."""
-    n, d = offsets.shape
-    covariance = offsets.T @ offsets / n
-    trace, squares = covariance.trace(), covariance.square().sum()
-    spread = (n + 1 - 2 / d) * (squares - trace.square() / d)
-    share = min(1.0, float(((1 - 2 / d) * squares + trace.square()) / spread)) if spread > 0 else 1.0
-    ball = torch.eye(d, dtype=covariance.dtype) * (trace / d)
-    return covariance.lerp(ball, share)
-
-
-def _inverse_square_root(covariance: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors @ torch.diag(values.clamp(min=0).add(_SHRINKAGE * values.mean()).rsqrt()) @ vectors.T

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.inference.preprocess import InputSpec, Region
+from inspectd.learning.card_page import write_page
 from inspectd_tools.deploy.card.cases import Case, cases
 from inspectd_tools.deploy.card.examples import choose, write_examples
-from inspectd_tools.deploy.card.html import write_page
 from inspectd_tools.deploy.card.markdown import literal, table
 from inspectd_tools.deploy.card.performance import blind_spots, performance, precisions
 from inspectd_tools.deploy.held_out import Check

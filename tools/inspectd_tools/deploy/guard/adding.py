@@ -10,10 +10,11 @@ from inspectd.files.csv_file import is_csv
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.manifest import GuardScores
+from inspectd.learning.renewed import renew_card
 from inspectd.terminal import console
 from inspectd_tools.data.manifest import read_manifest
 from inspectd_tools.deploy.guard.beside import Beside, fit_beside
-from inspectd_tools.deploy.guard.bundle import renew_card, write_with_guard
+from inspectd_tools.deploy.guard.bundle import write_with_guard
 from inspectd_tools.deploy.guard.fitting import Fitted, fit_guard, golden_scores
 from inspectd_tools.deploy.guard.options import FitOptions
 from inspectd_tools.deploy.guard.photos import good_beside, good_photos, to_fit, too_few
@@ -21,6 +22,7 @@ from inspectd_tools.deploy.guard.rechoose import Rechosen, rechoose
 from inspectd_tools.deploy.guard.section import summary
 from inspectd_tools.deploy.guard.small_faults import small_faults
 from inspectd_tools.deploy.judged import judge
+from inspectd_tools.deploy.keeping import keep_stops
 from inspectd_tools.deploy.precision import network_at
 from inspectd_tools.deploy.separate import check_separate
 from inspectd_tools.deploy.threshold_report import bounds_table
@@ -105,6 +107,7 @@ def _write(
 ) -> None:
     thresholds = None if rechosen is None else rechosen.keys(bundle.manifest)
     manifest = write_with_guard(bundle, fitted, golden, folder, thresholds)
+    keep_stops(folder, None if rechosen is None else rechosen.beside.calibration)
     engine = load_engine(load_bundle(folder), InferenceConfig())  # as the line loads it, with its golden images
     sections = [small_faults(engine, fitted, folder, seed, joint=rechosen is not None)]
     if rechosen is not None:

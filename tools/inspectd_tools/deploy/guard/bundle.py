@@ -1,15 +1,13 @@
 """A bundle with a guard: everything of the old one, the guard, and what the card says of it."""
 
 import hashlib
-import re
 import shutil
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from inspectd.inference.bundle import Bundle, write_manifest
-from inspectd.inference.manifest import FORMAT, GoldenScores, GuardModel, GuardScores, Manifest
-from inspectd_tools.deploy.card.html import write_page
+from inspectd.inference.manifest import GuardModel, GuardScores, Manifest
+from inspectd.learning.renewed import in_newest_format, next_minor
 from inspectd_tools.deploy.guard.fitting import Fitted
 from inspectd_tools.deploy.guard.photos import fingerprint
 from inspectd_tools.training.run_folder import git_commit
@@ -67,7 +65,7 @@ def write_with_guard(
         "engine": f"{old.version}, made {old.created:%Y-%m-%d} at commit {old.git_commit}",
         "engine_hash": bundle.hash,
     }
-    manifest = _in_newest_format(old).model_copy(
+    manifest = in_newest_format(old).model_copy(
         update={
             "version": next_minor(old.version),
             "created": datetime.now(UTC).replace(microsecond=0),
@@ -79,43 +77,3 @@ def write_with_guard(
     )
     write_manifest(folder, manifest)
     return manifest
-
-
-def _in_newest_format(manifest: Manifest) -> Manifest:
-    def named(scores: GoldenScores) -> GoldenScores:
-        return scores if isinstance(scores, dict) else dict(zip(manifest.classes, scores, strict=True))
-
-    golden = tuple(image.model_copy(update={"scores": named(image.scores)}) for image in manifest.golden)
-    precisions = {
-        name: own.model_copy(update={"golden_scores": tuple(map(named, own.golden_scores))})
-        for name, own in manifest.precisions.items()
-    }
-    return manifest.model_copy(update={"format": FORMAT, "golden": golden, "precisions": precisions})
-
-
-def next_minor(version: str) -> str:
-    """1.4.2 -> 1.5.0"""
-    major, minor, _ = version.split(".")
-    return f"{major}.{int(minor) + 1}.0"
-
-
-def with_section(card: str, section: str) -> str:
-    """The card with `section` in place of the one with the same heading, else before "How it was made", else at its end."""
-    heading = section.partition("\n")[0]
-    old = re.compile(rf"^{re.escape(heading)}$.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-    if old.search(card):
-        return old.sub(lambda _: section + "\n", card, count=1)
-    before, making, after = card.partition("## How it was made\n")
-    return f"{before.rstrip()}\n\n{section}\n{making}{after}"
-
-
-def renew_card(folder: Path, manifest: Manifest, sections: Sequence[str]) -> None:
-    """Put the new title and these sections into `card.md` and `card.html` of the bundle in `folder`. Raises OSError."""
-    path = folder / "card.md"
-    title = f"# {manifest.name} {manifest.version}"
-    old = path.read_text(encoding="utf-8") if path.is_file() else title
-    card = re.sub(r"\A# .*", lambda _: title, old)
-    for section in sections:
-        card = with_section(card, section)
-    path.write_text(card, encoding="utf-8")
-    write_page(folder / "card.html", card)

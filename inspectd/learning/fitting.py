@@ -1,0 +1,158 @@
+"""The new head and its threshold, from the photos that the bundle keeps and the reviewed ones that fit."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import EngineError
+from inspectd.inference.manifest import DuqHead, Manifest, Threshold
+from inspectd.learning import head as heads
+from inspectd.learning import ridge
+from inspectd.learning.by_kind import ByKind
+from inspectd.learning.cap import USUAL_CAP
+from inspectd.learning.head import Head
+from inspectd.learning.network import closed, opened
+from inspectd.learning.rates import Values, pass_certainty
+from inspectd.learning.rows import Rows
+from inspectd.learning.threshold import calibrate, usual_alpha
+from inspectd.learning.tolerance import golden_tolerance, least_margin
+from inspectd.terminal import track
+
+_FOLDS: Final = 10
+_SHARES: Final = (0.0, 1.0, 4.0)
+"""Of the regression in log K, as `with_discriminant` takes them."""
+_REMARK: Final = (
+    "; fitted anew to reviewed photos, and chosen again from the same calibration photos. Photos that fit the head were judged by "
+    "heads that were fitted without them, so the bound on their kinds is expected, not guaranteed"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    head: Head
+    share: float
+    """Of the regression, as chosen by cross-validation."""
+    scores: NDArray[np.float32]
+    """(N, classes) of the photos that it was given: by heads that did not learn from them."""
+
+
+def fit(rows: Rows, folds: NDArray[np.int64], manifest: Manifest) -> Fitted:
+    """Fit the head to the photos with `fits`. `folds`: (N,) photos of one fold are judged by a head without it.
+
+    Raises EngineError naming a class whose photos are all in one fold.
+    """
+    classes = len(manifest.classes)
+    if not isinstance(manifest.head, DuqHead):
+        raise EngineError("only a DUQ head can be fitted here")
+    described = manifest.head
+    for place, name in enumerate(manifest.classes):
+        if len(set(folds[rows.fits & (rows.labels == place)].tolist())) < 2:
+            raise EngineError(
+                f"class {name}: all its photos are in one group; the fit needs photos of two parts or more"
+            )
+
+    def parts_of(learns: NDArray[np.bool_]) -> tuple[Head, ridge.Ridge]:
+        known = learns & (rows.labels < classes)
+        head = heads.fit_covariance(
+            rows.features[known], rows.labels[known], classes, described.centroid_size, described.length_scale
+        )
+        # to the regression, all unknown ones are one more class
+        labels = np.minimum(rows.labels[learns], classes)
+        return head, ridge.fit(rows.features[learns], np.eye(classes + 1)[labels, :classes], labels)
+
+    covariance, membership = np.empty((len(rows), classes)), np.empty((len(rows), classes))
+    whole = parts_of(rows.fits)
+    learned = [(rows.fits & (folds != fold), rows.fits & (folds == fold)) for fold in range(_FOLDS)]
+    judges = [(whole, ~rows.fits)] + [
+        (parts_of(learns), here) for learns, here in track(learned, "fit", stderr=True) if here.any()
+    ]
+    for (head, regression), here in judges:
+        # a regression of its own takes the last row, so the covariance is judged without that row
+        covariance[here] = heads.with_discriminant(head, regression, 0.0).log_scores(rows.features[here])
+        membership[here] = regression.predict(rows.features[here])
+    logs = {share: covariance - share * np.square(1 - membership) for share in _SHARES}
+    place = manifest.classes.index(manifest.pass_class)
+    fits = rows.fits
+    share = max(_SHARES, key=lambda share: _separation(logs[share][fits], rows.labels[fits] == place, place))
+    head = heads.with_discriminant(*whole, share)
+    as_stored = opened(closed(head), classes, head.length_scale)
+    return Fitted(as_stored, share, np.exp(logs[share]).astype(np.float32))
+
+
+def choose_threshold(
+    rows: Rows, scores: NDArray[np.floating], manifest: Manifest, at_least: float
+) -> tuple[Threshold, float]:
+    """The threshold that the calibration photos among `rows` show, and the tolerance for golden images.
+
+    `scores`: (N, classes). Raises EngineError if the photos can't show a bound.
+    """
+    kinds = kinds_of(rows, certainties(rows, scores, manifest), rows.calibrates, manifest)
+    seen = dataclasses.replace(rows, stopped=np.zeros_like(rows.stopped))
+    alone = kinds_of(seen, certainties(seen, scores, manifest), rows.calibrates, manifest).good
+    alpha = usual_alpha(kinds)
+    threshold = calibrate(
+        kinds,
+        manifest.threshold.calibration_fingerprint,
+        alpha,
+        _REMARK,
+        margin=least_margin("fp32"),
+        good_alone=alone if manifest.guard else None,
+        rejected=USUAL_CAP if manifest.threshold.alpha > alpha else None,
+        at_least=at_least,
+    )
+    return threshold, golden_tolerance(kinds, threshold.value, "fp32")
+
+
+def kinds_of(rows: Rows, certainty: Values, which: NDArray[np.bool_], manifest: Manifest) -> ByKind:
+    return ByKind.of(certainty[which], rows.labels[which], rows.parts[which], rows.names, manifest.pass_class)
+
+
+def certainties(rows: Rows, scores: NDArray[np.floating], manifest: Manifest) -> Values:
+    """(N,): the highest threshold at which each photo passes network and guard."""
+    certainty = pass_certainty(scores, manifest.classes.index(manifest.pass_class))
+    return np.where(rows.stopped, 0, certainty)
+
+
+def strict_enough(old_passes: NDArray[np.bool_], certainty: Values, share_right: float) -> float:
+    """The lowest threshold at which no more of these labels, which must be rejected, pass than with the old engine.
+
+    (N,) each. `share_right`: share of such labels that the old engine rejects, as in `Paired`. 0 without labels.
+    """
+    if not len(certainty):
+        return 0.0
+    rejected, passed = certainty[~old_passes], certainty[old_passes]
+    for value in [0.0, *np.nextafter(np.sort(certainty), 2).tolist()]:
+        new = share_right * float((rejected >= value).mean()) if len(rejected) else 0.0
+        mended = (1 - share_right) * float((passed < value).mean()) if len(passed) else 0.0
+        if new <= mended:
+            return float(min(value, 1.0))
+    return 1.0
+
+
+def deal(groups: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) the fold of each photo. Photos of one group are in one fold, and the groups of a label are in as many as possible."""
+    fold_of: dict[int, int] = {}
+    order = np.random.default_rng(0).permutation(len(groups))
+    for label in sorted(set(labels.tolist())):
+        number = label
+        for place in order[labels[order] == label].tolist():
+            if int(groups[place]) not in fold_of:
+                fold_of[int(groups[place])] = number % _FOLDS
+                number += 1
+    return np.array([fold_of[group] for group in groups.tolist()], np.int64)
+
+
+def _separation(logs: NDArray[np.float64], good: NDArray[np.bool_], place: int) -> float:
+    """The probability that a good photo has a larger margin than another one (area under the ROC curve)."""
+    margin = margins(logs, place)
+    wins: NDArray[np.bool_] = margin[good][:, None] > margin[~good]
+    return float(np.mean(wins))
+
+
+def margins(logs: NDArray[np.floating], place: int) -> NDArray[np.floating]:
+    """(N, classes) log K -> (N,): that of the class at `place` minus the largest other one."""
+    found: NDArray[np.floating] = logs[:, place] - np.delete(logs, place, axis=1).max(axis=1)
+    return found

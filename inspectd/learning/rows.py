@@ -1,0 +1,113 @@
+"""Photos as the features that a network gives them. The bundle keeps those that it learned from and was calibrated with."""
+
+import io
+import zipfile
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+FILE: Final = "learning.npz"
+_MAX_BYTES: Final = 1 << 29
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One row per photo."""
+
+    names: tuple[str, ...]
+    """Of the labels: the classes, then the kinds of unknowns."""
+    features: NDArray[np.float32]
+    """(N, features). The file keeps 11 bits of each."""
+    labels: NDArray[np.int64]
+    """(N,): index into `names`"""
+    parts: NDArray[np.int64]
+    """(N,): the number of the part that each photo shows."""
+    fits: NDArray[np.bool_]
+    """(N,): the head was fitted to it."""
+    calibrates: NDArray[np.bool_]
+    """(N,): it chose the threshold."""
+    stopped: NDArray[np.bool_]
+    """(N,): the guard stops it."""
+    digests: tuple[str, ...]
+    """SHA-256 of each file."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def truths(self) -> NDArray[np.str_]:
+        """(N,): the name of each label."""
+        return np.array(self.names, np.str_)[self.labels]
+
+    def take(self, places: NDArray[np.integer] | NDArray[np.bool_]) -> "Rows":
+        """`places`: indices, or which ones."""
+        chosen = np.arange(len(self))[places]
+        own = {
+            field.name: getattr(self, field.name)[chosen]
+            for field in fields(self)
+            if field.name not in ("names", "digests")
+        }
+        return Rows(names=self.names, digests=tuple(self.digests[place] for place in chosen), **own)
+
+    def joined(self, other: "Rows") -> "Rows":
+        """These photos, then the others, whose parts are other parts."""
+        names = tuple(dict.fromkeys((*self.names, *other.names)))
+        renamed = np.array([names.index(name) for name in other.names], np.int64)[other.labels]
+        return Rows(
+            names,
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.labels, renamed]),
+            np.concatenate([self.parts, other.parts + self.parts.max(initial=-1) + 1]),
+            np.concatenate([self.fits, other.fits]),
+            np.concatenate([self.calibrates, other.calibrates]),
+            np.concatenate([self.stopped, other.stopped]),
+            self.digests + other.digests,
+        )
+
+    def packed(self) -> bytes:
+        """What `unpacked` reads: plain arrays in one .npz."""
+        packed = io.BytesIO()
+        np.savez_compressed(
+            packed,
+            names=np.array(self.names, np.str_),
+            features=self.features.astype(np.float16),
+            digests=np.array(self.digests, "S64"),
+            labels=self.labels,
+            parts=self.parts,
+            fits=self.fits,
+            calibrates=self.calibrates,
+            stopped=self.stopped,
+        )
+        return packed.getvalue()
+
+
+def unpacked(data: bytes) -> Rows:
+    """Raises ValueError for anything that `Rows.packed` does not give."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
+                raise ValueError(f"its arrays take more than the {_MAX_BYTES} bytes allowed")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = dict(file)
+        rows = Rows(
+            names=tuple(map(str, arrays["names"])),
+            features=arrays["features"].astype(np.float32),
+            labels=arrays["labels"].astype(np.int64),
+            parts=arrays["parts"].astype(np.int64),
+            fits=arrays["fits"].astype(bool),
+            calibrates=arrays["calibrates"].astype(bool),
+            stopped=arrays["stopped"].astype(bool),
+            digests=tuple(digest.decode() for digest in arrays["digests"].tolist()),
+        )
+    except (KeyError, TypeError, AttributeError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ValueError(f"not a file of rows: {error!r}") from error
+    columns = (rows.labels, rows.parts, rows.fits, rows.calibrates, rows.stopped)
+    if rows.features.ndim != 2 or any(column.shape != (len(rows.features),) for column in columns):
+        raise ValueError("its arrays do not have one row per photo")
+    if len(rows.digests) != len(rows) or not np.isin(rows.labels, range(len(rows.names))).all():
+        raise ValueError("its labels or hashes do not fit its photos")
+    if not np.isfinite(rows.features).all():
+        raise ValueError("some of its features are not finite numbers")
+    return rows
