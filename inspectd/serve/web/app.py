@@ -5,6 +5,8 @@ then decides.
 """
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import structlog
 from anyio import CapacityLimiter
@@ -19,7 +21,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inspectd.errors import AccountError, AuditError, InspectdError, JournalError, StoreError
+from inspectd.serve.web import events
 from inspectd.serve.web.access import Role, User
+from inspectd.serve.web.live import Live
 from inspectd.serve.web.pages import engines, export, images, line, login, part, review, setup, users
 from inspectd.serve.web.pages.errors import HEADINGS, error_page
 from inspectd.serve.web.request_checks import RequestChecks
@@ -43,6 +47,7 @@ def make_app(site: Site) -> Starlette:
     """The application of one site."""
     routes: list[BaseRoute] = [
         *engines.routes,
+        *events.routes,
         *export.routes,
         *images.routes,
         *line.routes,
@@ -53,8 +58,16 @@ def make_app(site: Site) -> Starlette:
         *users.routes,
         Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
     ]
+    live = Live(site.line, site.config.shift_begins)
+
+    @asynccontextmanager
+    async def while_served(_: Starlette) -> AsyncIterator[None]:
+        yield
+        live.close()
+
     app = Starlette(
         routes=routes,
+        lifespan=while_served,
         middleware=[
             Middleware(_SecurityHeaders),
             Middleware(RequestChecks, config=site.config),
@@ -65,6 +78,7 @@ def make_app(site: Site) -> Starlette:
     )
     app.state.site = site
     app.state.one_login = CapacityLimiter(1)
+    app.state.live = live
     return app
 
 

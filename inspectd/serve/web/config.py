@@ -1,6 +1,7 @@
 """Settings of the operator's page. They are in a file of their own, because the page is a process of its own."""
 
 import re
+from datetime import time
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,6 +12,7 @@ from inspectd.files.text_file import shown
 from inspectd.files.yaml_file import read_yaml
 from inspectd.section import ConfigPath, Section, checked
 
+TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 _URL = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 
@@ -76,6 +78,8 @@ class WebConfig(Section):
     """A session ends so long after the login."""
     audit_share: float = Field(default=0.01, ge=0, le=1)
     """The share of passed labels with an image that Review shows, chosen at random: they show what the line passes wrongly."""
+    shifts: tuple[TimeOfDay, ...] = Field(default=("06:00", "14:00", "22:00"), min_length=1, max_length=24)
+    """When the shifts begin, in local time, in quotes: ["06:00", "14:00", "22:00"]. Line and Reports count per shift."""
 
     @model_validator(mode="after")
     def _no_passwords_in_the_clear(self) -> Self:
@@ -94,6 +98,10 @@ class WebConfig(Section):
                 "with the address of a proxy that encrypts, or insecure_http: true"
             )
         return self
+
+    @property
+    def shift_begins(self) -> tuple[time, ...]:
+        return tuple(map(time.fromisoformat, self.shifts))
 
     @property
     def encrypts(self) -> bool:

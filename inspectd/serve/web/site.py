@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from inspectd.serve.web.accounts import Accounts
 
 FOLDER = Path(__file__).parent
-_TEMPLATES = Jinja2Templates(FOLDER / "templates")
-_TEMPLATES.env.filters["clock"] = lambda unix_s: time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
+TEMPLATES = Jinja2Templates(FOLDER / "templates")
+TEMPLATES.env.filters["clock"] = lambda unix_s: time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,12 @@ async def record_action(request: Request, action: str, detail: Mapping[str, Deta
 
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> Response:
-    """A page from `templates/`. Every page gets `site`, `user` and `csrf` beside `values`."""
+    """A page from `templates/`. Every page gets `site`, `user`, `csrf` and `live` beside `values`."""
     context = {
         "site": site_of(request),
         "user": request.state.user,
         "csrf": request.state.csrf,
+        "live": request.app.state.live,
         **values,
     }
-    return _TEMPLATES.TemplateResponse(request, template, context, status_code=status)
+    return TEMPLATES.TemplateResponse(request, template, context, status_code=status)

@@ -5,9 +5,11 @@ browser.
 """
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +54,7 @@ STAGES = Stages(
     acquire_us=900, queue_us=50, verdict_us=6000, preprocess_us=200, infer_us=3000, guard_us=1500, text_us=700
 )
 _WRONG_LOT = FieldCheck(
-    "lot", "text_wrong", ("LOT 7481-83",), "given", "LOT 7481-88", -7.5, (30, 20, 6, 10), WrongCharacter(9, "3", "8")
+    "lot", "text_wrong", ("LOT 7481-83",), "given", "LOT 7481-88", -7.5, (30, 20, 6, 10), WrongCharacter(10, "3", "8")
 )
 
 
@@ -171,18 +173,25 @@ def client(plant: Plant) -> Iterator[Callable[[Role | None], TestClient]]:
         each.close()
 
 
+@contextmanager
+def serving(site: Site) -> Iterator[str]:
+    """The site at a free port of this computer: its address, such as http://127.0.0.1:41234."""
+    server = uvicorn.Server(uvicorn.Config(make_app(site), log_level="critical", timeout_graceful_shutdown=1))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=[[listening]], daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(timeout=5)
+
+
 @pytest.fixture(scope="module")
 def served(plant: Plant) -> Iterator[str]:
-    """The address of the site at a real port, such as http://127.0.0.1:41234."""
-    server = uvicorn.Server(uvicorn.Config(make_app(plant.site), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=5)
+    """The address of the site at a real port."""
+    with serving(plant.site) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,58 @@
+"""`GET /events`: what a page shows, as server-sent events (WHATWG HTML, section 9.2).
+
+The first event of a connection, `state`, holds all that a page shows, so a page that was away misses nothing: no row is sent
+again. `news` holds what has changed since the event before. `beat` comes if there is nothing else for a second. Each says
+how old the page's look at the journal is. The event's id is `<journal>-<change number>`.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from inspectd.serve.web.access import Role, needs
+from inspectd.serve.web.clients import LIMIT, Client
+from inspectd.serve.web.live import Live, live_of
+
+_MEDIA_TYPE = "text/event-stream"
+_BEAT_S = 1.0
+_AGAIN_MS = 1000
+_AGAIN_WHEN_FULL_MS = 10_000
+
+
+@needs(Role.VIEWER)
+async def events(request: Request) -> Response:
+    if request.method == "HEAD":
+        return Response(media_type=_MEDIA_TYPE)
+    live = live_of(request)
+    client = live.clients.join()
+    if client is None:
+        said = f"More than {LIMIT} pages are open. Close one; this page tries again."
+        text = f"retry: {_AGAIN_WHEN_FULL_MS}\nevent: refused\ndata: {json.dumps(said)}\n\n"
+        return Response(text, media_type=_MEDIA_TYPE)
+    return StreamingResponse(_stream(live, client), media_type=_MEDIA_TYPE)
+
+
+async def _stream(live: Live, client: Client) -> AsyncIterator[bytes]:
+    """Ends when the client is too slow. The session's end ends the answer."""
+    try:
+        await live.first_look()
+        yield f"retry: {_AGAIN_MS}\n\n".encode()
+        yield live.whole()
+        while True:
+            try:
+                async with asyncio.timeout(_BEAT_S):
+                    message = await client.queue.get()
+            except TimeoutError:
+                message = live.beat()
+            if message is None:
+                return
+            yield message
+    finally:
+        live.clients.leave(client)
+
+
+routes = [Route("/events", events, methods=["GET"])]

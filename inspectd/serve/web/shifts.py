@@ -1,0 +1,17 @@
+"""When a shift begins and ends, in local time."""
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+
+
+def shift_at(moment: datetime, begins: Sequence[time]) -> tuple[datetime, datetime]:
+    """[from, to) of the shift in which a local time is. `begins`: when shifts begin each day; at least one."""
+    days = [moment.date() + timedelta(days=each) for each in (-1, 0, 1)]
+    edges = [datetime.combine(day, begin) for day in days for begin in sorted(begins)]
+    first = max(edge for edge in edges if edge <= moment)
+    return first, min(edge for edge in edges if edge > first)
+
+
+def ns(moment: datetime) -> int:
+    """UTC ns of a local time."""
+    return round(moment.timestamp()) * 10**9

@@ -1,0 +1,131 @@
+"""The pieces of HTML that change while a page is open. Each is made once for all pages.
+
+A piece is named by the id of the element that holds it. `templates/pieces.html` writes them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from markupsafe import Markup
+
+from inspectd.serve.web.charts import bar, p_chart, sparkline
+from inspectd.serve.web.figures import REJECTS, Figures
+from inspectd.serve.web.line_facts import LineFacts
+from inspectd.serve.web.line_now import LineNow
+from inspectd.serve.web.site import TEMPLATES
+from inspectd.serve.web.tally import Tally
+from inspectd.serve.web.wording import GATE_STATES, cause_words, clock, number, percent, said, stop_words
+
+_CAUSES_SHOWN = 6
+_LATCHED = ("too_many_rejects", "reject_not_driven", "reject_unconfirmed", "too_many_parts")
+TEMPLATES.env.globals.update(bar=bar, p_chart=p_chart, sparkline=sparkline)
+TEMPLATES.env.filters.update(number=number, percent=percent, time_of_day=clock)
+_pieces: Any = TEMPLATES.env.get_template("pieces.html").module
+
+
+@dataclass(frozen=True, slots=True)
+class LineState:
+    """Whether the belt may run, and if not, why, and what to do."""
+
+    kind: Literal["runs", "stopped", "unknown"]
+    words: str
+    sentence: str = ""
+    since: str = ""
+    can_acknowledge: bool = False
+    """A person must look and acknowledge before the belt runs again."""
+
+
+def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
+    """From the journal, and from the line's own answer where it is newer."""
+    session = figures.session
+    if session is None:
+        return LineState("unknown", "Line has not run yet")
+    if not session.is_alive:
+        how = (
+            "It was ended in order."
+            if session.ended_cleanly
+            else "It ended without finishing its labels: look for them."
+        )
+        return LineState("stopped", "Line does not run", f"{how} No label is inspected.", clock(session.t_seen_utc_ns))
+    gate = line.config.get("gate") or {}
+    status = now.status if now.is_fresh else None
+    if session.stop is not None:
+        reason, since_ns = session.stop
+        return LineState("stopped", "Belt stopped", stop_words(reason, gate), clock(since_ns), can_acknowledge=True)
+    if status is not None and not status["run_permit"]:
+        state = status["stop"] or status["gate"]
+        sentence = stop_words(state, gate) if state in _LATCHED else GATE_STATES.get(state, f"The gate says: {state}.")
+        awaits_trigger = state == "line_not_ok" and (line.config.get("camera") or {}).get("expect_every_s") is not None
+        return LineState("stopped", "Belt stopped", sentence, can_acknowledge=state in _LATCHED or awaits_trigger)
+    if session.outage is not None:
+        kind, since_ns, detail = session.outage
+        what = "The camera gives no images" if kind == "camera" else "The reject output can't be driven"
+        return LineState("stopped", "Belt stopped", f"{what}: {detail}.", clock(since_ns))
+    return LineState("runs", "Line runs")
+
+
+class Rejects:
+    """The last rejected parts."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = {row["id"]: row for row in rows}
+
+    def take(self, row: Mapping[str, Any]) -> bool:
+        """Whether this part is one of the last rejected ones."""
+        if row["verdict"] == "pass":
+            return False
+        self._rows[row["id"]] = row
+        if len(self._rows) > REJECTS:
+            del self._rows[min(self._rows)]
+        return row["id"] in self._rows
+
+    @property
+    def parts(self) -> list[int]:
+        """Their numbers, the newest first."""
+        return sorted(self._rows, reverse=True)
+
+    @property
+    def last(self) -> Mapping[str, Any] | None:
+        return self._rows[max(self._rows)] if self._rows else None
+
+    def shown(self, part: int, now: LineNow) -> Markup:
+        """The line of the list for one of them."""
+        return Markup(_pieces.reject(said(self._rows[part], now.pass_class)))
+
+
+def part_shown(row: Mapping[str, Any] | None, now: LineNow, line: LineFacts) -> dict[str, str]:
+    """The part that is shown large: the last reject, or else the last one with an image."""
+    part = None if row is None else said(row, now.pass_class)
+    engine = now.engine if part is not None and now.engine is not None and part.engine == now.engine.name else None
+    threshold = None if engine is None else engine.threshold
+    return {
+        "picture": _pieces.picture(part, line.archive is not None),
+        "verdict": _pieces.verdict(part, threshold),
+    }
+
+
+def figures_shown(figures: Figures, state: LineState, now: LineNow, line: LineFacts) -> dict[str, str]:
+    """All that is counted, and the first row of the top."""
+    gate = line.config.get("gate") or {}
+    lateness = gate.get("max_lateness_ms") or (gate["width_ms"] / 2 if "width_ms" in gate else None)
+    return {
+        "top-line": _pieces.top_line(line.name, figures, state, now),
+        "figures": _pieces.figures(figures, now, gate.get("delay_ms"), lateness),
+        "causes": _pieces.causes(causes(figures.shift), figures),
+        "first-steps": _pieces.first_steps(line, figures.session) if figures.newest_part is None else "",
+    }
+
+
+def causes(tally: Tally) -> list[tuple[str, str, int]]:
+    """(verdict, words, parts), the most frequent first; small ones are put together as the last."""
+    ranked = [(verdict, cause_words(verdict, cause), parts) for (verdict, cause), parts in tally.rejects.most_common()]
+    if len(ranked) <= _CAUSES_SHOWN:
+        return ranked
+    rest = ranked[_CAUSES_SHOWN - 1 :]
+    return [*ranked[: _CAUSES_SHOWN - 1], ("other", f"{len(rest)} other faults", sum(parts for _, _, parts in rest))]
+
+
+def trouble_shown(problem: str) -> dict[str, str]:
+    """While the journal can't be read, and nothing is known of it yet."""
+    return {"first-steps": _pieces.trouble(problem)}

@@ -1,0 +1,74 @@
+"""A line that answers at its control socket, and lives in the journal, without a camera."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inspectd.control.config import ControlConfig
+from inspectd.control.server import ControlServer, Pending
+from inspectd.records.journal import Journal
+
+
+class FakeLine:
+    """`stop`: the reason of its latched stop, or None."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.stop: str | None = None
+        self.acknowledged_by: str | None = None
+        self._journal = journal
+        self._lock = threading.Lock()
+
+    def halt(self, reason: str) -> None:
+        """The gate latches a stop."""
+        with self._lock:
+            self.stop = reason
+            self._journal.stop_begin(reason)
+            self._journal.flush()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Meanwhile the caller may write the journal."""
+        with self._lock:
+            yield
+
+    def beat(self, control: ControlServer) -> None:
+        """What the main thread of a line does again and again."""
+        with self._lock:
+            self._journal.note_alive()
+            if (pending := control.take()) is not None:
+                self._answer(pending)
+
+    def _answer(self, pending: Pending) -> None:
+        if pending.request.verb == "status":
+            field = {"allowed": ["LOT 7481-83"], "source": "given", "later": []}
+            pending.answer(
+                run_permit=self.stop is None,
+                stop=self.stop,
+                gate=self.stop or "running",
+                engine="toy",
+                engine_version="1.0.0",
+                text={"next_part": 1, "fields": {"lot": field}},
+            )
+        elif pending.request.verb == "acknowledge":
+            pending.answer(stop=self.stop)
+            self.stop, self.acknowledged_by = None, pending.by.user
+            self._journal.stops_acknowledged(pending.by)
+            self._journal.flush()
+
+
+@contextmanager
+def running_line(journal: Journal, socket: Path) -> Iterator[FakeLine]:
+    """It answers at `socket` until the end of the block. Only its methods may write the journal meanwhile, and whoever has paused it."""
+    line, ending = FakeLine(journal), threading.Event()
+    with ControlServer(ControlConfig(socket=socket)) as control:
+
+        def run() -> None:
+            while not ending.wait(0.02):
+                line.beat(control)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield line
+        ending.set()
+        thread.join(timeout=2)

@@ -1,0 +1,129 @@
+"""The Line page without a browser: what it says, its images, and the acknowledgement."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from httpx import Response
+from starlette.testclient import TestClient
+
+from inspectd.gate.outcome import GateState, Outcome
+from inspectd.part import TEXT_REASONS, MissedReason
+from inspectd.records.audit import AuditTrail
+from inspectd.serve.web.access import Role
+from inspectd.serve.web.app import make_app
+from inspectd.serve.web.line_now import LineNow
+from inspectd.serve.web.shown import Rejects
+from inspectd.serve.web.wording import CAUSES, GATE, GATE_STATES, said
+from tests.serve.web.conftest import login_fields
+from tests.serve.web.lines import running_line
+
+
+def _image_of(plant, part):
+    with closing(sqlite3.connect(plant.site.line.journal)) as connection:
+        return connection.execute("SELECT image, t_utc_ns FROM parts WHERE id = ?", (part,)).fetchone()
+
+
+def _rejected_part(plant):
+    with closing(sqlite3.connect(plant.site.line.journal)) as connection:
+        return connection.execute("SELECT max(id) FROM parts WHERE image IS NOT NULL").fetchone()[0]
+
+
+def test_the_last_rejects_are_said_in_words(client, plant):
+    page = client(Role.VIEWER).get("/").text
+    assert "Text wrong" in page
+    assert '<u class="wrong">8</u>' in page
+    assert "No image came" in page
+    assert "rejected on time" in page
+
+
+def test_every_word_of_the_journal_has_words_for_an_operator():
+    assert {*MissedReason, *TEXT_REASONS, "print", "part", "turned", "shifted", "faded"} <= CAUSES.keys()
+    assert {outcome.name.lower() for outcome in Outcome} < GATE.keys()
+    assert {state.name.lower() for state in GateState if state is not GateState.RUNNING} == GATE_STATES.keys()
+
+
+def test_an_image_comes_from_the_archive_and_is_kept_by_the_browser(client, plant):
+    part = _rejected_part(plant)
+    path, t_utc_ns = _image_of(plant, part)
+    answer = client(Role.VIEWER).get(f"/images/{part}?t={t_utc_ns}")
+    assert answer.content.startswith(b"\x89PNG")
+    assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+    assert client(Role.VIEWER).get(f"/images/{part}").headers["cache-control"] == "no-store"
+    assert client(Role.VIEWER).get(f"/images/{part}?t=1").status_code == 404
+
+
+def test_an_image_outside_the_archive_is_not_sent(client, plant, tmp_path):
+    part = _rejected_part(plant)
+    path, _ = _image_of(plant, part)
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"\x89PNG secret")
+    link = plant.archive / "link.png"
+    link.symlink_to(secret)
+    try:
+        for named in (secret, f"{plant.archive}/../{plant.site.line.engine.name}/golden/no_fail.png", link, "\0.png"):
+            plant.journal.amend_image(part, str(named))
+            plant.journal.flush()
+            answer = client(Role.VIEWER).get(f"/images/{part}")
+            assert answer.status_code == 404, named
+            assert b"PNG" not in answer.content
+    finally:
+        plant.journal.amend_image(part, path)
+        plant.journal.flush()
+
+
+@pytest.mark.parametrize(("part", "words"), [(7, "No image of part 7"), (10**6, "no part 1000000"), (2**70, "no part")])
+def test_a_part_without_an_image_says_so(client, part, words):
+    answer = client(Role.VIEWER).get(f"/images/{part}")
+    assert answer.status_code == 404
+    assert words in answer.text
+
+
+def _acknowledge(client: TestClient) -> Response:
+    token = client.get("/").text.partition('name="csrf" content="')[2].partition('"')[0]
+    return client.post("/acknowledge", headers={"X-CSRF-Token": token, "accept": "text/plain"})
+
+
+def test_an_operator_acknowledges_a_stop_and_a_viewer_does_not(plant, tmp_path):
+    socket = tmp_path / "control.sock"
+    app = make_app(replace(plant.site, line=replace(plant.site.line, control=socket)))
+    with running_line(plant.journal, socket) as line, TestClient(app, "http://localhost") as client:
+        line.halt("too_many_rejects")
+        for role, status in ((Role.VIEWER, 403), (Role.OPERATOR, 200)):
+            client.post("/login", data=login_fields(role, client.get("/login").text))
+            answer = _acknowledge(client)
+            assert answer.status_code == status
+            assert (line.stop is None) == (status == 200)
+        assert answer.text.startswith("Acknowledged.")
+        assert line.acknowledged_by is not None
+    entry = plant.site.audit.entries(limit=1)[0]
+    assert (entry.who, entry.action) == ("operator", "acknowledge")
+    answer = _acknowledge(client)
+    assert answer.status_code == 503
+    assert "not known" in answer.text
+
+
+def test_nothing_is_acknowledged_if_it_can_not_be_written_down(plant, tmp_path):
+    socket = tmp_path / "control.sock"
+    site = replace(plant.site, line=replace(plant.site.line, control=socket))
+    with running_line(plant.journal, socket) as line, TestClient(make_app(site), "http://localhost") as client:
+        line.halt("too_many_rejects")
+        client.post("/login", data=login_fields(Role.OPERATOR, client.get("/login").text))
+        client.app.state.site = replace(site, audit=AuditTrail(tmp_path / "missing" / "audit.sqlite"))
+        answer = _acknowledge(client)
+        assert answer.status_code == 503
+        assert line.stop == "too_many_rejects"
+
+
+def test_without_a_control_socket_it_says_how_to_acknowledge(client):
+    answer = _acknowledge(client(Role.OPERATOR))
+    assert answer.status_code == 409
+    assert "systemctl reload" in answer.text
+
+
+def test_a_class_with_html_is_shown_as_text():
+    row = dict.fromkeys(("reason", "anomaly_kind", "gate_outcome", "image", "anomaly_excess"))
+    row |= {"id": 1, "verdict": "fault", "class": "<img onerror=x>", "certainty": 0.9, "t_utc_ns": 0, "texts": []}
+    assert said(row).cause == "<img onerror=x>"
+    assert "<img" not in Rejects([row]).shown(1, LineNow())
