@@ -21,6 +21,10 @@ _LONGEST_COMPLAINT = 4000
 _ENDS_WITHIN_S = 5.0
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_BAR = re.compile(r"\s*[━╸╺]+\s*")
+_SHOWS_PROGRESS = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}
+"""Progress bars move only if a terminal is there, or if these say so (https://force-color.org)."""
+
 
 class CommandError(InspectdError):
     """The command did not end by itself, or did not say what it must."""
@@ -54,6 +58,7 @@ async def inspectd(*arguments: str, within_s: float, progress: Callable[[str], N
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=os.environ | (_SHOWS_PROGRESS if progress is not None else {}),
         start_new_session=True,
         umask=0o022,  # the line's user must be able to read the engines that are written
     )
@@ -86,7 +91,7 @@ async def _end_of(stream: asyncio.StreamReader, progress: Callable[[str], None] 
         said = _CONTROL.sub("", said + data.decode(errors="replace").replace("\r", "\n"))[-_LONGEST_COMPLAINT:]
         lines = said.split("\n")
         if progress is not None and (last := next((line.strip() for line in reversed(lines) if line.strip()), "")):
-            progress(last)
+            progress(_BAR.sub(" ", last))
     return said.strip()
 
 

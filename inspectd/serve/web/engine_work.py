@@ -121,4 +121,6 @@ def _done(done: Done) -> Done:
 
 
 def _sentence(done: Done) -> str:
-    return done.complaint.removeprefix("inspectd: ") or f"the command has ended with code {done.code}, without a word"
+    """The error that ended the command; log lines may come before it."""
+    said = f"\n{done.complaint}".rpartition("\ninspectd: ")[2].strip()
+    return said or f"the command has ended with code {done.code}, without a word"

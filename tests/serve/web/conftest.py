@@ -63,7 +63,7 @@ def scores(predicted: str, certainty: float) -> Scores:
     return Scores(CLASSES, tuple(certainty if name == predicted else 0.01 for name in CLASSES))
 
 
-_LINE = """\
+LINE = """\
 name: printer-3
 engine: engine
 camera: {kind: replay, source: archive, rate_hz: 10, max_age_ms: 90}
@@ -130,7 +130,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         accounts.users.add(role.name.lower(), role, hash_password(role.name.lower(), PASSWORD))
     (folder / "engine").symlink_to("engine-1.0.0")
     file = folder / "line.yaml"
-    file.write_text(_LINE)
+    file.write_text(LINE)
     facts = LineFacts(
         file=file,
         name="printer-3",

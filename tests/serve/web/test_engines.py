@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 import shutil
 import threading
 import time
@@ -10,23 +11,28 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from inspectd.control.config import ControlConfig
 from inspectd.control.server import ControlServer
 from inspectd.records.journal import Journal, JournalConfig
+from inspectd.records.reviews import Reviews
 from inspectd.serve.web.access import Role
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.bundles import find_bundles
 from inspectd.serve.web.card import card, picture
 from inspectd.serve.web.command import CommandError, inspectd
+from inspectd.serve.web.config import WebConfig
 from inspectd.serve.web.engine_history import EngineHistory
 from inspectd.serve.web.jobs import BusyError, Job, Jobs
 from inspectd.serve.web.line_facts import LineFacts
 from inspectd.serve.web.pages.engines import LEARN
+from tests.commands.learn.test_learn import LABELS, decide
 from tests.factories import make_toy_bundle
-from tests.serve.web.conftest import Plant, login_fields, write_parts
+from tests.learning.product import make_engine
+from tests.serve.web.conftest import LINE, Plant, login_fields, write_parts
 
 T = TypeVar("T")
 _TEXT = {"fields": {"lot": {"expect": {"from": "given"}}, "time": {"expect": {"from": "pattern"}}}}
@@ -101,7 +107,7 @@ def _post(client: TestClient, path: str, **fields: str):
 
 def _finished(client: TestClient) -> str:
     """The panel of the jobs, once nothing runs any more."""
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 120
     while 'hx-trigger="every 1s"' in (panel := client.get("/engines/jobs").text):
         assert time.monotonic() < end_s, panel
         time.sleep(0.05)
@@ -115,29 +121,54 @@ def _id(plant: Plant, folder: str) -> str:
     return found.id
 
 
-def test_an_engineer_compares_activates_and_rolls_back(client, plant):
-    new, old = _id(plant, "toy-2.0.0"), _id(plant, "engine")
-    photos = sorted(plant.archive.rglob("*.png"))[:4]
-    for part, photo in enumerate(photos, 1):
-        plant.site.reviews().decide(part, "no_fail", "anna", photo=photo, t_trigger_utc_ns=part)
-    engineer = client(Role.ENGINEER)
-    assert "4 no_fail" in engineer.get("/engines").text
-    assert _post(engineer, f"/engines/{new}/compare").headers["location"] == "/engines"
-    assert "On 4 reviewed photos" in _finished(engineer)
+@pytest.fixture
+def learner(plant: Plant, line: Line, tmp_path: Path) -> Iterator[TestClient]:
+    """An engineer of a line whose engine has not seen the new lot, after 120 reviews."""
+    make_engine(tmp_path / "tiny-1.0.0")
+    (tmp_path / "tiny").symlink_to("tiny-1.0.0")
+    draw = np.random.default_rng(5)
+    (tmp_path / "web").mkdir()
+    reviews = Reviews(tmp_path / "web" / "reviews")
+    for part in range(120):
+        decide(reviews, tmp_path, part, LABELS[draw.integers(len(LABELS))], draw)
+    reviews.close()
+    file = tmp_path / "line.yaml"
+    file.write_text(LINE.replace("engine: engine", "engine: tiny"))
+    facts = dataclasses.replace(
+        plant.site.line, file=file, engine=tmp_path / "tiny", control=plant.archive.parent / "control.sock"
+    )
+    config = WebConfig(line=file, state=tmp_path / "web", port=0)
+    app = make_app(dataclasses.replace(plant.site, config=config, line=facts, jobs=Jobs()))
+    with TestClient(app, "http://localhost", follow_redirects=False) as asking:
+        asking.post("/login", data=login_fields(Role.ENGINEER, asking.get("/login").text))
+        yield asking
 
-    assert _post(engineer, f"/engines/{new}/activate").status_code == 303
-    panel = _finished(engineer)
-    assert "The line judges with toy 2.0.0" in panel
-    assert plant.site.line.engine.resolve().name == "toy-2.0.0"
-    assert "(active)" in engineer.get(f"/engines/{new}").text
 
-    assert _post(engineer, "/engines/rollback").status_code == 303
-    assert "toy 1.0.0 is active" in _finished(engineer)
-    assert plant.site.line.engine.resolve().name == "engine-1.0.0"
-    actions = [(entry.action, entry.detail["hash"][:16]) for entry in plant.site.audit.entries(limit=2)]
-    assert actions == [("roll_back_engine", old), ("activate_engine", new)]
-    history = engineer.get("/engines/history").text
-    assert "engineer activated toy 2.0.0" in history
+def test_from_reviews_to_a_better_engine_that_is_active_and_back(learner, plant, tmp_path):
+    link = tmp_path / "tiny"
+    assert _post(learner, "/engines/learn").headers["location"] == "/engines"
+    panel = _finished(learner)
+    assert "It is proven not worse than the active one" in panel
+    assert link.resolve().name == "tiny-1.0.0", "nothing is activated by learning"
+    found = re.search(r'href="(/engines/\w+)"', panel)
+    assert found
+    assert "learned here" in learner.get("/engines").text
+
+    assert _post(learner, f"{found[1]}/compare").status_code == 303
+    assert "On 120 reviewed photos" in _finished(learner)
+
+    assert _post(learner, f"{found[1]}/activate").status_code == 303
+    assert "The line judges with toy 2.0.0" in _finished(learner), "what the line of this test says"
+    assert link.resolve() == tmp_path / "web" / "engines" / "tiny-1.1.0"
+    assert "(active)" in learner.get(found[1]).text
+
+    assert _post(learner, "/engines/rollback").status_code == 303
+    assert "tiny 1.0.0 is active" in _finished(learner)
+    assert link.resolve().name == "tiny-1.0.0"
+    actions = [(entry.action, entry.detail.get("engine")) for entry in plant.site.audit.entries(limit=3)]
+    assert actions == [("roll_back_engine", "tiny 1.0.0"), ("activate_engine", "tiny 1.1.0"), ("learn", None)]
+    history = learner.get("/engines/history").text
+    assert "engineer activated tiny 1.1.0" in history
     assert "toy 2.0.0</strong>" in history, "what the line says"
 
 
