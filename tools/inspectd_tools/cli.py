@@ -68,6 +68,23 @@ def share(text: str) -> float:
     return value
 
 
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """`--device`, for `inspectd_tools.device.resolve`."""
+    parser.add_argument(
+        "--device",
+        type=_device,
+        default="auto",
+        metavar="auto|cpu|cuda",
+        help="where the network computes; cuda:1 is the second GPU; default: auto, a GPU if torch finds one",
+    )
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"{text}: must be auto, cpu, cuda, or the number of a GPU such as cuda:1")
+    return text
+
+
 def renamed(parser: argparse.ArgumentParser, before: str, now: str) -> None:
     """Refuse the option `before` with a message that names `now`; the help does not show it."""
 

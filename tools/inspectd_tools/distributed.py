@@ -3,6 +3,8 @@
 The batch size stays that of the settings, so N processes make the training faster and do not change it. For this, batch
 normalisation counts over the whole batch (torch's SyncBatchNorm does that on a GPU only), and gradients are averaged once per
 step. Outside of torchrun, all functions here do nothing.
+
+Processes on GPUs talk by NCCL, which only moves tensors on GPUs; on the CPU they talk by gloo.
 """
 
 import os
@@ -16,12 +18,13 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def processes() -> Iterator[None]:
-    """Join the processes that torchrun started, if it did."""
+def processes(device: torch.device) -> Iterator[None]:
+    """Join the processes that torchrun started, if it did. `device`: where this process computes."""
     if "WORLD_SIZE" not in os.environ:
         yield
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    on_gpu = device.type == "cuda"
+    dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from inspectd_tools.cli import exit_code, new_parser, not_negative, renamed
+from inspectd_tools.cli import add_device_option, exit_code, new_parser, not_negative, renamed
 from inspectd_tools.data.manifest import SPLITS
 from inspectd_tools.evaluation.options import TORCH, Options
 
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="arithmetic of an engine; default: auto, as the line chooses",
     )
+    add_device_option(program)
     program.add_argument(
         "--convert_trt",
         action="store_true",

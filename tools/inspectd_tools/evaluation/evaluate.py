@@ -24,7 +24,7 @@ def evaluate(options: Options) -> None:
     if options.convert_trt:
         path, backend = out / "engine", "tensorrt"
         copy_with_plan(options.model, path)
-    model = open_model(path, backend, options.precision)
+    model = open_model(path, backend, options.precision, options.device)
     photos = photos_for(model, options.data, options.split, options.unknown)
     if {photos.fingerprint, photos.known.fingerprint} & model.seen:
         print(

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from inspectd.decision import Policy
 from inspectd.errors import ConfigError
 from inspectd.inference import Bundle, Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.inference.preprocess import InputSpec
+from inspectd_tools.device import resolve
 from inspectd_tools.evaluation.options import TORCH
 from inspectd_tools.networks.predict import Network, classifier_network
 from inspectd_tools.settings import TrainingSettings
@@ -42,10 +45,10 @@ class Model:
     """None for a run."""
 
 
-def open_model(path: Path, backend: str | None, precision: str) -> Model:
+def open_model(path: Path, backend: str | None, precision: str, device: str = "cpu") -> Model:
     """Open an engine bundle or a run folder. With `backend` None, an engine chooses it as on the line.
 
-    Raises ConfigError or EngineError.
+    `device`: as `--device`, for a run; an engine computes where its backend does. Raises ConfigError or EngineError.
     """
     if (path / "engine.yaml").is_file():
         if backend == TORCH:
@@ -60,7 +63,7 @@ def open_model(path: Path, backend: str | None, precision: str) -> Model:
                 f"--backend {backend or TORCH} --precision {precision}: {path} is a run, which needs {TORCH} and fp32; "
                 "for others, build an engine from it with tools/build_engine.py"
             )
-        return _open_run(path)
+        return _open_run(path, resolve(device))
     raise ConfigError(
         f"{path}: is neither a run folder of tools/train.py (settings.json, {WEIGHTS}) nor an engine bundle (engine.yaml)"
     )
@@ -87,8 +90,9 @@ def open_engine(bundle: Bundle, config: InferenceConfig) -> Model:
     )
 
 
-def _open_run(folder: Path) -> Model:
+def _open_run(folder: Path, device: torch.device) -> Model:
     settings, classifier, provenance = read_run(folder)
+    classifier.to(device)
     return Model(
         name=f"{folder} ({settings.model}, {'DUQ' if settings.RBF_flag else 'softmax'})",
         backend=TORCH,

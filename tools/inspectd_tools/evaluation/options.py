@@ -22,5 +22,7 @@ class Options:
     limit: int | None
     backend: str | None
     precision: str
+    device: str
+    """Where a run computes; an engine computes where its backend does."""
     convert_trt: bool
     calc_speed: bool

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from inspectd.errors import InspectdError
 from inspectd.terminal import console
-from inspectd_tools.cli import new_parser, positive
+from inspectd_tools.cli import add_device_option, new_parser, positive
 from inspectd_tools.data.published import published
 from inspectd_tools.experiments.config import DATA_NAMES, FOLDER, load_experiment, names
 from inspectd_tools.experiments.data import Data, Sources, classes_of
@@ -72,6 +72,7 @@ class Options:
     weights: list[tuple[str, Path]]
     from_scratch: bool
     jobs: int
+    device: str
     ray: bool
     report: bool
     show_plan: bool
@@ -128,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
         help="models without --weights start from random weights; nothing is downloaded",
     )
     program.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at the same time; default: 1")
+    add_device_option(program)
     program.add_argument(
         "--ray", action="store_true", help="distribute the runs over a Ray cluster (RAY_ADDRESS) instead"
     )
@@ -178,7 +180,8 @@ def _main(options: Options) -> int:
         for place, run in waiting.items():
             place.mkdir(parents=True, exist_ok=True)
             data_sets = {name: data.whole(name).resolve() for name in DATA_NAMES}
-            work = Work(run=run, manifest=data.manifest(run.photos).resolve(), data_sets=data_sets)
+            manifest = data.manifest(run.photos).resolve()
+            work = Work(run=run, manifest=manifest, data_sets=data_sets, device=options.device)
             (place / WORK).write_text(work.model_dump_json(indent=1), encoding="utf-8")
         failed = execute(
             waiting,

@@ -11,6 +11,7 @@ import numpy as np
 from inspectd.errors import ConfigError
 from inspectd_tools.data.images import Images, load_photos
 from inspectd_tools.data.manifest import read_manifest
+from inspectd_tools.device import resolve
 from inspectd_tools.experiments.config import Cost, Maps, Measure, Noise, Similarity, Speed
 from inspectd_tools.experiments.paths import MAPS
 from inspectd_tools.experiments.records import Figure
@@ -19,8 +20,8 @@ from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.run_folder import read_run
 
 
-def measure(asked: Measure, trained: Path, manifest: Path, unknown: Path | None) -> list[Figure]:
-    """Measure the run in `trained` on the test photos of `manifest`; `unknown`: manifest of another data set.
+def measure(asked: Measure, trained: Path, manifest: Path, unknown: Path | None, device: str = "cpu") -> list[Figure]:
+    """Measure the run in `trained` on the test photos of `manifest`; `unknown`: manifest of another data set; `device`: as `--device`.
 
     Raises ConfigError if the measure does not apply to this run.
     """
@@ -28,7 +29,7 @@ def measure(asked: Measure, trained: Path, manifest: Path, unknown: Path | None)
     if isinstance(asked, Cost):
         return list(_cost(settings))
     if isinstance(asked, Maps):
-        return _maps(asked, trained, manifest)
+        return _maps(asked, trained, manifest, device)
     if isinstance(asked, Similarity):
         return []  # measured once on the photos, not per run
     test = _test_photos(manifest, settings, None)
@@ -36,6 +37,7 @@ def measure(asked: Measure, trained: Path, manifest: Path, unknown: Path | None)
         from inspectd_tools.experiments.speed import speed  # imports three runtimes, which takes seconds
 
         return list(speed(asked.runs, settings, classifier, test))
+    classifier.to(resolve(device))
     if isinstance(asked, Noise):
         return list(under_noise(asked.sigmas, settings, classifier, test))
     assert unknown is not None
@@ -52,7 +54,7 @@ def _cost(settings: TrainingSettings) -> Iterator[Figure]:
     yield Figure("cost", "activation MB", costs.activation_bytes / 1e6)
 
 
-def _maps(asked: Maps, trained: Path, manifest: Path) -> list[Figure]:
+def _maps(asked: Maps, trained: Path, manifest: Path, device: str) -> list[Figure]:
     from inspectd_tools.explain import cli as explain
 
     out = trained.parent / MAPS
@@ -60,7 +62,7 @@ def _maps(asked: Maps, trained: Path, manifest: Path) -> list[Figure]:
     said = io.StringIO()
     arguments = ["maps", str(trained), "--data", str(manifest), "--method", asked.method, "--out", str(out)]
     with redirect_stderr(said):
-        code = explain.main([*arguments, "--limit", str(asked.photos)])
+        code = explain.main([*arguments, "--limit", str(asked.photos), "--device", device])
     if code:
         raise ConfigError(said.getvalue().strip().removeprefix("explain: "))
     return [Figure("maps", "photos", float(asked.photos))]

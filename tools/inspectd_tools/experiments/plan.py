@@ -90,6 +90,8 @@ class Work(Section):
     manifest: Path
     data_sets: dict[DataName, Path]
     """Data set -> its manifest, for measures on the photos of another data set."""
+    device: str = "auto"
+    """Where the network is trained and measured, as `--device`. A run that began on one device may go on on another."""
 
 
 class Changed(Section):

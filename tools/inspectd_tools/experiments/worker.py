@@ -61,7 +61,7 @@ def do(work: Work, folder: Path) -> int:
     for asked in run.measures:
         try:
             unknown = work.data_sets[asked.data] if isinstance(asked, Unknown) else None
-            figures += measure(asked, trained, work.manifest, unknown)
+            figures += measure(asked, trained, work.manifest, unknown, work.device)
         except InspectdError as error:
             print(f"experiments: {asked.kind}: {error}", file=sys.stderr)
             refused[asked.kind] = str(error)
@@ -73,7 +73,7 @@ def do(work: Work, folder: Path) -> int:
 def training_arguments(work: Work, trained: Path) -> list[str]:
     """Arguments for tools/train.py; a run that exists is resumed."""
     run = work.run
-    arguments = [run.base, "--data", str(work.manifest), "--run", str(trained), "--resume"]
+    arguments = [run.base, "--data", str(work.manifest), "--run", str(trained), "--resume", "--device", work.device]
     if run.weights is not None:
         arguments += ["--weights", str(run.weights)]
     return arguments + as_options(as_changes(run.changes))

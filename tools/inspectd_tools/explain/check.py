@@ -143,7 +143,8 @@ def _measure(
     nothing = float("nan")
 
     def score(images: Tensor) -> Tensor:
-        return source.classifier(images)[:, seen.place].exp()
+        log_scores: Tensor = source.classifier(images.to(source.classifier.device))
+        return log_scores[:, seen.place].exp().cpu()
 
     pixels = seen.pixels[0]
     fault, label = truth.fault, truth.label

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from inspectd.errors import ConfigError
 from inspectd.terminal import console, track
-from inspectd_tools.cli import Verbs, add_verb, exit_code, new_parser, positive, share
+from inspectd_tools.cli import Verbs, add_device_option, add_verb, exit_code, new_parser, positive, share
 from inspectd_tools.data.manifest import SPLITS, Split
+from inspectd_tools.device import resolve
 from inspectd_tools.explain.check import check, truths
 from inspectd_tools.explain.coverage import TARGETS, Trial, methods_table, trial_count, trials
 from inspectd_tools.explain.explanation import look
@@ -87,10 +88,12 @@ class _SourceOptions:
     out: Path
     limit: int
     target: Target
+    device: str
 
     def open(self, parts: list[int]) -> tuple[Source, list[Subject]]:
         """The model, and the photos to explain. Raises ConfigError or EngineError."""
         source = open_source(self.model, self.run)
+        source.classifier.to(resolve(self.device))
         return source, choose(find_subjects(self.data, self.split, parts), self.limit)
 
 
@@ -113,6 +116,7 @@ class MethodsOptions:
     images: int
     size: int
     out: Path | None
+    device: str
 
 
 def parser() -> argparse.ArgumentParser:
@@ -191,6 +195,7 @@ def _add_methods(verbs: Verbs) -> None:
     verb.add_argument("--images", type=positive, default=20, metavar="N", help="default: 20")
     verb.add_argument("--size", type=_side, default=96, metavar="PX", help="side of the images; default: 96")
     verb.add_argument("--out", type=Path, metavar="FILE", help="also write the table to this CSV file")
+    add_device_option(verb)
     verb.set_defaults(options=MethodsOptions)
 
 
@@ -204,6 +209,7 @@ def _add_source(verb: argparse.ArgumentParser, limit: int) -> None:
         metavar="PATH",
         help="manifest of tools/prepare_data.py (csv), or folder of photos; folders in it are named like their class",
     )
+    add_device_option(verb)
     verb.add_argument("--split", choices=SPLITS, default="test", help="part of the manifest; default: test")
     verb.add_argument("--out", type=Path, required=True, help="new folder")
     verb.add_argument(
@@ -245,7 +251,7 @@ def _check(options: CheckOptions) -> None:
 
 
 def _methods(options: MethodsOptions) -> None:
-    found = list(track(trials(options.images, options.size), "methods", total=trial_count()))
+    found = list(track(trials(options.images, options.size, resolve(options.device)), "methods", total=trial_count()))
     if options.out is not None:
         write_rows(options.out, found, Trial)
     screen = console()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inspectd.errors import ConfigError
+from inspectd_tools.device import CPU
 from inspectd_tools.explain.methods import METHODS, gap
 from inspectd_tools.explain.network import Network, Target
 from inspectd_tools.networks.classifier import Classifier
@@ -43,11 +44,11 @@ class Trial:
     """Why the method does not apply; '' if it does."""
 
 
-def trials(count: int, side_px: int) -> Iterator[Trial]:
+def trials(count: int, side_px: int, device: torch.device = CPU) -> Iterator[Trial]:
     """Try every method on every backbone, head and target, with random weights and `count` smooth noise images."""
     for model in TORCHVISION_NAMES:
         for head in _HEADS:
-            classifier = random_classifier(model, head == "DUQ", side_px)
+            classifier = random_classifier(model, head == "DUQ", side_px).to(device)
             images = blobs(count, side_px, seed=1)
             for target in TARGETS:
                 network = Network(classifier, target)

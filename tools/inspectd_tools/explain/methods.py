@@ -105,7 +105,7 @@ def _guided_backpropagation(network: Network, images: Tensor, classes: Tensor) -
 
 def _grad_cam(network: Network, images: Tensor, classes: Tensor) -> Tensor:
     method = LayerGradCam(network, network.backbone)  # type: ignore[no-untyped-call]
-    coarse = method.attribute(_leaf(images), target=classes, relu_attributions=True).detach()
+    coarse = method.attribute(_leaf(images), target=classes, relu_attributions=True).detach().cpu()
     rows, columns = coarse.shape[2:]
     if rows * columns == 1:
         raise ConfigError("grad_cam: the last feature map is 1x1 and does not show positions; use saliency_map")

@@ -41,7 +41,7 @@ _LINEAR_METHODS = ("chunk", "view", "contiguous", "size")
 
 
 class Network(nn.Module):
-    """(N, C, H, W) normalised float -> (N, classes) of the target.
+    """(N, C, H, W) normalised float -> (N, classes) of the target. It computes where the classifier does, from and to the CPU.
 
     `activations`: names of its non-linear operations; `unknown`: operations that this module does not know.
     """
@@ -52,10 +52,11 @@ class Network(nn.Module):
         self.pool = deepcopy(classifier.pool)
         self.head, of_head = _head(classifier.head, target)
         self.activations = nonlinear | of_head
-        self.eval().requires_grad_(False)
+        self.device = classifier.device
+        self.to(self.device).eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.pool(self.backbone(images))))
+        return cast(Tensor, self.head(self.pool(self.backbone(images.to(self.device)))).cpu())
 
 
 def _head(head: nn.Module, target: Target) -> tuple[nn.Module, frozenset[str]]:

@@ -49,6 +49,11 @@ class Classifier(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
+    def device(self) -> torch.device:
+        """Where the backbone computes."""
+        return next(self.backbone.parameters()).device
+
+    @property
     def trained_head(self) -> "DuqHead | SoftmaxHead":
         """The head that gradient descent trains."""
         return self.head if self.softmax is None else self.softmax

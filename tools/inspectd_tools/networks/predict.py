@@ -12,6 +12,7 @@ from torch import Tensor
 from inspectd.errors import EngineError, InferenceError
 from inspectd.inference.preprocess import InputSpec
 from inspectd.terminal import track
+from inspectd_tools.device import sent
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.networks.inputs import to_network
 
@@ -48,7 +49,8 @@ def classifier_network(classifier: Classifier, spec: InputSpec) -> Network:
 
     @torch.inference_mode()
     def infer(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = classifier(to_network(torch.from_numpy(batch), spec)).exp().numpy()
+        images = to_network(sent(torch.from_numpy(batch), classifier.device), spec)
+        scores: NDArray[np.float32] = classifier(images).exp().cpu().numpy()
         return scores
 
     return infer
@@ -56,7 +58,8 @@ def classifier_network(classifier: Classifier, spec: InputSpec) -> Network:
 
 @torch.no_grad()
 def features(classifier: Classifier, spec: InputSpec, pixels: NDArray[np.uint8]) -> Tensor:
-    """(N, C, H, W) uint8 -> (N, features) of the backbone, in evaluation mode and full precision."""
+    """(N, C, H, W) uint8 -> (N, features) of the backbone on the CPU, in evaluation mode and full precision."""
     classifier.eval()
     batches = torch.from_numpy(pixels).split(BATCH)
-    return torch.cat([classifier.features(to_network(batch, spec)) for batch in batches])
+    device = classifier.device
+    return torch.cat([classifier.features(to_network(sent(batch, device), spec)) for batch in batches]).cpu()

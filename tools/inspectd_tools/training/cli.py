@@ -11,17 +11,21 @@ from argparse import ArgumentParser, ArgumentTypeError
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inspectd.errors import ConfigError
 from inspectd.files.csv_file import is_csv
 from inspectd.terminal import console
 from inspectd_tools.changes import add_set_option, as_changes
-from inspectd_tools.cli import exit_code, new_parser, positive, renamed
+from inspectd_tools.cli import add_device_option, exit_code, new_parser, positive, renamed
 from inspectd_tools.data.manifest import SPLITS, DataManifest, read_manifest
 from inspectd_tools.data.published import usual_unknown
 from inspectd_tools.metrics.classification import over_runs, summary_table
 from inspectd_tools.settings import TrainingSettings, load_settings, names
 from inspectd_tools.training.folds import FEW_PARTS, FOLDS, usual_folds
+
+if TYPE_CHECKING:
+    import torch
 
 _EPILOG = """\
 examples:
@@ -33,7 +37,7 @@ examples:
       --weights mobilenet_v2-imagenet-features.safetensors --run runs/tiles --unknown photos/steel
   python tools/train.py duq-fashionmnist --n_runs 3
   torchrun --nproc-per-node 4 tools/train.py duq-fashionmnist
-      the same training; 4 processes share each batch
+      the same training; 4 processes share each batch, each on a GPU of its own if there are 4
 
 exit codes: 0 done, 1 the disk reports an error, 2 wrong usage, 78 the settings or the photos can't be used"""
 
@@ -48,6 +52,8 @@ class Options:
     unknown: list[Path]
     n_runs: int
     folds: int | None
+    device: str
+    compile: bool
     changes: list[str]
 
 
@@ -91,6 +97,12 @@ def parser() -> ArgumentParser:
         "learn from its part, in N folds; 0: do not. A network that is trained (epochs above 0) takes N trainings more; "
         f"default: {FOLDS} if only the head is fitted and a class has photos of fewer than {FEW_PARTS} parts, else 0",
     )
+    add_device_option(parser)
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the network with torch.compile, which takes a minute or two at the start; not with gp_const",
+    )
     renamed(parser, "--ood", "--unknown")
     add_set_option(parser, "the training settings")
     return parser
@@ -98,17 +110,23 @@ def parser() -> ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = Options(**vars(parser().parse_args(arguments)))
-    from inspectd_tools.distributed import is_first, processes  # torch takes seconds to import
+    return exit_code("train", lambda: _in_all_processes(options))
 
-    with processes(), ExitStack() as stack:
+
+def _in_all_processes(options: Options) -> None:
+    from inspectd_tools.device import resolve  # torch takes seconds to import
+    from inspectd_tools.distributed import is_first, processes
+
+    device = resolve(options.device)
+    with processes(device), ExitStack() as stack:
         if not is_first():
             stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
-        return exit_code("train", lambda: _train(options))
+        _train(options, device)
 
 
-def _train(options: Options) -> None:
+def _train(options: Options, device: "torch.device") -> None:
     from inspectd_tools.distributed import is_first
-    from inspectd_tools.training.run import run
+    from inspectd_tools.training.run import Start, run
 
     if options.data is not None and not options.data.exists():
         raise ConfigError(f"--data {options.data}: no such folder or manifest")
@@ -116,6 +134,10 @@ def _train(options: Options) -> None:
     # the order of the classes is the manifest's, whatever the settings say
     order = [] if manifest is None else as_changes({"classes": manifest.classes})
     settings = load_settings(options.settings, [*order, *options.changes])
+    if options.compile and settings.gp_const is not None:
+        parser().error(
+            "--compile: torch.compile can't differentiate twice, which gp_const needs; set gp_const=null or leave it out"
+        )
     folder = options.run or Path("runs") / options.settings
     if options.weights is not None and not settings.pretrained:
         parser().error("--weights: the settings have pretrained: false, which uses no weights")
@@ -127,7 +149,8 @@ def _train(options: Options) -> None:
     for seed in range(settings.seed, settings.seed + options.n_runs):
         own_folder = folder / f"seed-{seed}" if options.n_runs > 1 else folder
         own_settings = settings.model_copy(update={"seed": seed})
-        results.append(run(own_settings, manifest or options.data, options.weights, unknown, own_folder, folds))
+        start = Start(options.weights, device, options.compile)
+        results.append(run(own_settings, manifest or options.data, start, unknown, own_folder, folds))
     if options.n_runs > 1 and is_first():
         summary = over_runs(results)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")

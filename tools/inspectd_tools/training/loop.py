@@ -1,5 +1,6 @@
 """The training loop: epochs, validation, the best weights. An interrupted run can be resumed and gives the same weights."""
 
+import copy
 import csv
 import json
 import math
@@ -18,6 +19,7 @@ from inspectd.errors import InspectdError
 from inspectd.files.atomic_write import atomic_write
 from inspectd.terminal import progress_bar, text_column
 from inspectd_tools.data.images import Images
+from inspectd_tools.device import ahead, on_cpu, sent
 from inspectd_tools.distributed import is_first, synchronise_batch_norm, wait
 from inspectd_tools.networks.classifier import Classifier, SoftmaxHead
 from inspectd_tools.networks.duq import DuqHead
@@ -52,18 +54,22 @@ class Epoch:
 def train(
     classifier: Classifier, settings: TrainingSettings, train_set: Images, validation_set: Images, run: Path
 ) -> list[Epoch]:
-    """Train in place. `classifier` then has the weights of the epoch that `kept` names; its head is not fitted yet.
+    """Train in place, where the backbone is. `classifier` then has the weights of the epoch that `kept` names; its head is on the
+    CPU and not fitted yet.
 
     `run/epochs.json` and `.csv` record the epochs; an interrupted run continues from `run/last.pt`. Everything random depends
-    only on the seed and the epoch, so the same data and machine give the same weights, resumed or not. Raises TrainingError.
+    only on the seed and the epoch, so the same data and machine give the same weights, resumed or not. A run that began on one
+    device may go on on another. Raises TrainingError.
     """
     if not settings.epochs:
         return []
+    device = classifier.device
+    classifier.to(device)
     synchronise_batch_norm(classifier)
     optimizer = optimizer_of(classifier, settings)
     epochs = _resume(classifier, optimizer, run)
     batches = Batches(train_set, settings)
-    weights = _class_weights(train_set, len(settings.classes), settings.class_balance == "weights")
+    weights = _class_weights(train_set, len(settings.classes), settings.class_balance == "weights").to(device)
     with progress_bar(text_column("{task.fields[note]}")) as progress:
         task = progress.add_task(
             "train", total=settings.epochs * len(batches), completed=len(epochs) * len(batches), note=""
@@ -73,11 +79,12 @@ def train(
             torch.manual_seed(settings.seed * 1_000_003 + number)
             start_s = time.monotonic()
             found = []
-            for place, (images, labels) in enumerate(batches.of_epoch(number)):
+            for place, (images, labels) in enumerate(ahead(batches.of_epoch(number), device)):
                 _set_rate(optimizer, learning_rate(settings, (number - 1 + place / len(batches)) / settings.epochs))
-                inputs = to_network(images, settings.input)
-                found.append(training_step(classifier, settings, optimizer, inputs, labels, weights))
+                inputs = to_network(sent(images, device), settings.input)
+                found.append(training_step(classifier, settings, optimizer, inputs, sent(labels, device), weights))
                 progress.advance(task)
+            train_loss = float(torch.stack(found).double().mean())  # waits for a GPU
             seconds = time.monotonic() - start_s
             loss, accuracy = _validate(classifier, settings, validation_set)
             if not math.isfinite(loss):
@@ -91,13 +98,16 @@ def train(
             if replaced:
                 classifier.load_state_dict(load_file(run / _BEST))
             speed = len(batches) * settings.batch_size / seconds
-            epochs.append(Epoch(number, float(np.mean(found)), loss, accuracy, speed, seconds, replaced))
+            epochs.append(Epoch(number, train_loss, loss, accuracy, speed, seconds, replaced))
             if is_first():
                 _save_last(classifier, optimizer, epochs, run)
             wait()
             progress.update(task, note=f"epoch {number}: loss {loss:.4f}, accuracy {accuracy:.4f}")
     if epochs and settings.keep == "best":
         classifier.load_state_dict(load_file(run / _BEST))
+    for head in (classifier.head, classifier.softmax):
+        if head is not None:
+            head.cpu()
     return epochs
 
 
@@ -131,7 +141,7 @@ def assess(
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a safetensors file. An old file stays complete until the new one is. Raises OSError."""
     tensors = {
-        key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in network.state_dict().items()
+        key: value.clone(memory_format=torch.contiguous_format) for key, value in on_cpu(network.state_dict()).items()
     }
     with atomic_write(path, flush=True) as unfinished:
         unfinished.touch()
@@ -142,8 +152,9 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 @torch.no_grad()
 def _validate(classifier: Classifier, settings: TrainingSettings, images: Images) -> tuple[float, float]:
-    log_scores = classifier.trained_head(features(classifier, settings.input, images.pixels))
-    return assess(classifier.trained_head, log_scores, torch.from_numpy(images.labels), settings)
+    head = copy.deepcopy(classifier.trained_head).cpu()
+    log_scores = head(features(classifier, settings.input, images.pixels))
+    return assess(head, log_scores, torch.from_numpy(images.labels), settings)
 
 
 def _best_number(epochs: list[Epoch]) -> int:
@@ -182,13 +193,13 @@ def _save_last(classifier: Classifier, optimizer: torch.optim.Optimizer, epochs:
         writer.writerows(rows)
     state = {"classifier": classifier.state_dict(), "optimizer": optimizer.state_dict(), "epochs": rows}
     with atomic_write(run / _LAST, flush=True) as unfinished:
-        torch.save(state, unfinished)
+        torch.save(on_cpu(state), unfinished)
 
 
 def _resume(classifier: Classifier, optimizer: torch.optim.Optimizer, run: Path) -> list[Epoch]:
     if not (run / _LAST).exists():
         return []
-    state = torch.load(run / _LAST, weights_only=True)
+    state = torch.load(run / _LAST, map_location="cpu", weights_only=True)
     classifier.load_state_dict(state["classifier"])
     optimizer.load_state_dict(state["optimizer"])
     return [Epoch(**row) for row in state["epochs"]]

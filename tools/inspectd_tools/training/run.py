@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,11 +18,11 @@ from inspectd.terminal import console
 from inspectd_tools.data.images import Images, load_photos
 from inspectd_tools.data.manifest import UNKNOWN, DataManifest, Split
 from inspectd_tools.data.published import Sets, load_sets, load_unknown
+from inspectd_tools.device import CPU
 from inspectd_tools.distributed import is_first, wait
 from inspectd_tools.metrics.classification import compare, comparison_table, summarise, tables
 from inspectd_tools.metrics.plots import plot_certainty
 from inspectd_tools.networks.classifier import Classifier
-from inspectd_tools.networks.inputs import to_network
 from inspectd_tools.networks.predict import features
 from inspectd_tools.networks.pretrained import load_backbone
 from inspectd_tools.settings import TrainingSettings
@@ -36,22 +36,32 @@ from inspectd_tools.training.run_folder import begin_run
 from inspectd_tools.training.tensorboard import log_run
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a training starts, besides its settings."""
+
+    weights: Path | None = None
+    """File of a pretrained backbone; None: torchvision's weights."""
+    device: torch.device = CPU
+    compile: bool = False
+    """Whether torch.compile compiles the network."""
+
+
 def run(
     settings: TrainingSettings,
     data: DataManifest | Path | None,
-    weights: Path | None,
+    start: Start,
     unknown: list[Path],
     folder: Path,
     folds: int = 0,
 ) -> dict[str, Any]:
     """Train into `folder` and return the results; in all processes but the first the results are empty.
 
-    `data`: manifest, folder of class folders, or None for a published set. `weights`: file of a pretrained backbone; None:
-    those of torchvision. `unknown`: folders or idx files of unknown photos. `folds`: cross-validate the train and val photos of
+    `data`: manifest, folder of class folders, or None for a published set. `unknown`: folders or idx files of unknown photos. `folds`: cross-validate the train and val photos of
     a manifest in so many folds, then train with all of them; 0: train with its train photos, validate with its val photos. Test
     photos, if there are any, are used once, after training. Raises ConfigError or TrainingError.
     """
-    new = partial(_new_classifier, settings, weights)
+    new = partial(_new_classifier, settings, start)
     classifier = new()
     sets = load_sets(settings, data)
     if folds:
@@ -59,7 +69,7 @@ def run(
         sets = Sets(sets.train.joined(sets.validation), sets.validation.take(np.empty(0, np.int64)), sets.test)
     unknown_sets = _unknown_sets(settings, data, unknown)
     if is_first():
-        begin_run(folder, settings, sets, weights)
+        begin_run(folder, settings, sets, start.weights, start.device)
     wait()
     crossed = (
         _cross_validated(new, settings, data, sets.train, folds, folder)
@@ -87,13 +97,17 @@ def run(
     return results
 
 
-def _new_classifier(settings: TrainingSettings, weights: Path | None) -> Classifier:
+def _new_classifier(settings: TrainingSettings, start: Start) -> Classifier:
+    """Its backbone is where the network computes. The heads follow it while they are trained; the features are judged on the CPU."""
     torch.manual_seed(settings.seed)
     classifier = Classifier(settings)
     if settings.pretrained:
-        missing = load_backbone(classifier, settings, weights).missing
+        missing = load_backbone(classifier, settings, start.weights).missing
         if missing:
             print(f"not in the pretrained weights, so random at the start: {', '.join(missing)}", file=sys.stderr)
+    classifier.backbone.to(start.device)
+    if start.compile:
+        classifier.features = torch.compile(classifier.features)  # type: ignore[method-assign]
     return classifier
 
 
@@ -186,7 +200,8 @@ def _failures(classifier: Classifier, settings: TrainingSettings, log_scores: Te
         return []
     spec = settings.input
     with torch.no_grad():
-        of_noise = classifier(to_network(noise(spec.channels, spec.height, spec.width), spec))
+        images = noise(spec.channels, spec.height, spec.width)
+        of_noise = classifier.head(features(classifier, spec, images.numpy()))
     return failures(log_scores, labels, of_noise, settings.classes, is_trained=settings.epochs > 0)
 
 

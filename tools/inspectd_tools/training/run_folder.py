@@ -16,6 +16,7 @@ from inspectd.files.csv_file import read_csv
 from inspectd.files.json_file import read_json
 from inspectd.section import checked
 from inspectd_tools.data.published import Sets
+from inspectd_tools.device import card
 from inspectd_tools.networks.classifier import Classifier
 from inspectd_tools.settings import TrainingSettings
 from inspectd_tools.training.loop import WEIGHTS
@@ -28,8 +29,8 @@ TrainedWith = dict[Literal["train", "val"], dict[str, str]]
 """Split -> SHA-256 of each photo -> its path."""
 
 
-def begin_run(run: Path, settings: TrainingSettings, sets: Sets, weights: Path | None) -> None:
-    """Write the settings and where the run came from; `weights`: file of the pretrained backbone.
+def begin_run(run: Path, settings: TrainingSettings, sets: Sets, weights: Path | None, device: torch.device) -> None:
+    """Write the settings and where the run came from; `weights`: file of the pretrained backbone; `device`: where it computes.
 
     Raises ConfigError if the folder holds a run with other settings (but for the epochs) or other photos.
     """
@@ -46,6 +47,8 @@ def begin_run(run: Path, settings: TrainingSettings, sets: Sets, weights: Path |
         "n_validation": len(sets.validation.labels),
         "weights": weights.name if weights else None,
         "torch": torch.__version__,
+        "device": device.type,
+        "card": card(device),
         "git_commit": git_commit(),
     }
     run.mkdir(parents=True, exist_ok=True)

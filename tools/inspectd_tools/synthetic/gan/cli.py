@@ -18,9 +18,10 @@ import torch
 from inspectd.errors import ConfigError
 from inspectd.files.json_file import read_json
 from inspectd.terminal import console
-from inspectd_tools.cli import exit_code, new_parser, not_negative, positive
+from inspectd_tools.cli import add_device_option, exit_code, new_parser, not_negative, positive
 from inspectd_tools.data.images import Images
 from inspectd_tools.data.manifest import relative
+from inspectd_tools.device import card, resolve
 from inspectd_tools.synthetic.dataset import write_image, write_table
 from inspectd_tools.synthetic.gan.images import as_rgb, generate, grid, write_sheet
 from inspectd_tools.synthetic.gan.memorisation import compare, memorisation_table
@@ -66,6 +67,7 @@ class Options:
     weights: Path | None
     network: Network
     resume: bool
+    device: str
     seed: int
 
 
@@ -99,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     )
     program.add_argument("--network", choices=NETWORKS, default=NETWORKS[0], help=f"default: {NETWORKS[0]}")
     program.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    add_device_option(program)
     program.add_argument(
         "--seed",
         type=not_negative,
@@ -113,16 +116,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(**vars(program.parse_args(arguments)))
     if options.out.exists() and not options.resume:
         program.error(f"{options.out}: exists; give a new folder, so that no earlier run is lost, or --resume")
-    if options.size == _GPU_ONLY_PX and not torch.cuda.is_available():
-        program.error(f"--size {_GPU_ONLY_PX}: needs a GPU, and torch finds none; use 128 or less")
     return exit_code("gan", lambda: _make(options))
 
 
 def _make(options: Options) -> None:
+    device = resolve(options.device)
+    if options.size == _GPU_ONLY_PX and device.type == "cpu":
+        parser().error(f"--size {_GPU_ONLY_PX}: needs a GPU; use 128 or less on the CPU")
     space = FeatureSpace(options.network, options.weights)
     photos = load(options.data, options.size, options.seed)
     _begin(options, photos)
-    generators = _train(options, photos)
+    generators = _train(options, photos, device)
     images = {
         name: generate(generator, torch.full((options.n_imgs,), label), options.seed + place)
         for place, (name, (generator, label)) in enumerate(zip(photos.classes, generators, strict=True))
@@ -136,6 +140,8 @@ def _make(options: Options) -> None:
     write_sheet(options.out / "memorised.png", pairs)
     results = {
         "feature_space": space.name,
+        "device": device.type,
+        "card": card(device),
         "classes": {name: asdict(figures) | {"verdict": figures.verdict} for name, figures in found.items()},
     }
     (options.out / "memorisation.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
@@ -167,7 +173,7 @@ def _begin(options: Options, photos: Photos) -> None:
     path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
 
-def _train(options: Options, photos: Photos) -> list[tuple[Generator, int]]:
+def _train(options: Options, photos: Photos, device: torch.device) -> list[tuple[Generator, int]]:
     """For each class: its generator, and the label to give to it."""
     pixels, labels = torch.from_numpy(photos.train.pixels), torch.from_numpy(photos.train.labels)
 
@@ -175,7 +181,7 @@ def _train(options: Options, photos: Photos) -> list[tuple[Generator, int]]:
         epochs = options.epochs or -(-_STEPS // max(1, len(own_labels) // BATCH))
         run = options.out / "models" / name
         latent = options.latent_vector_size
-        return train_gan(pixels[places], own_labels, class_count, latent, epochs, options.seed, run)
+        return train_gan(pixels[places], own_labels, class_count, latent, epochs, options.seed, run, device)
 
     if options.kind == "combined":
         generator = trained("combined", torch.arange(len(labels)), labels, len(photos.classes))

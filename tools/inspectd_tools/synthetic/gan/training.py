@@ -7,7 +7,6 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from inspectd.errors import InspectdError
 from inspectd.files.atomic_write import atomic_write
 from inspectd.terminal import progress_bar, text_column
+from inspectd_tools.device import CPU, on_cpu, sent
 from inspectd_tools.synthetic.gan.augment import diff_augment
 from inspectd_tools.synthetic.gan.images import sample_sheet, write_sheet
 from inspectd_tools.synthetic.gan.networks import Discriminator, Generator
@@ -48,16 +48,23 @@ class Epoch:
 
 
 def train_gan(
-    pixels: Tensor, labels: Tensor, class_count: int, latent: int, epochs: int, seed: int, run: Path
+    pixels: Tensor,
+    labels: Tensor,
+    class_count: int,
+    latent: int,
+    epochs: int,
+    seed: int,
+    run: Path,
+    device: torch.device = CPU,
 ) -> Generator:
-    """Train on (N, C, S, S) uint8 and (N,) labels; returns the generator with averaged weights, in evaluation mode.
+    """Train on `device` with (N, C, S, S) uint8 and (N,) labels; returns the generator with averaged weights, in evaluation mode.
 
     `run` then holds the weights as `generator.safetensors`, the epochs, sample sheets and curves for TensorBoard; an
     interrupted run continues from `last.pt`. Random numbers depend only on seed and epoch. Raises DivergedError.
     """
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    gan = _Gan(pixels.shape[2], pixels.shape[1], latent, class_count)
+    gan = _Gan(pixels.shape[2], pixels.shape[1], latent, class_count, device)
     done = _resume(gan, run)
     photos = (pixels.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
     batch = min(BATCH, len(photos))
@@ -76,7 +83,7 @@ def train_gan(
             for places in torch.randperm(len(photos))[: steps * batch].split(batch):
                 found.append(gan.step(photos[places], labels[places]))
                 progress.advance(task)
-            losses: tuple[float, float, float, float, float] = tuple(np.mean(found, axis=0).tolist())
+            losses: tuple[float, float, float, float, float] = tuple(torch.stack(found).double().mean(0).cpu().tolist())
             epoch = Epoch(number, *losses, seconds=time.monotonic() - start_s)
             if not math.isfinite(epoch.discriminator_loss + epoch.generator_loss):
                 raise DivergedError(f"epoch {number}: the losses are not numbers any more; try another --seed")
@@ -97,8 +104,8 @@ def train_gan(
 class _Gan:
     """Both networks, their optimisers, and the generator's average."""
 
-    def __init__(self, size: int, channels: int, latent: int, class_count: int) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, size: int, channels: int, latent: int, class_count: int, device: torch.device) -> None:
+        self.device = device
         self.generator = Generator(size, channels, latent, class_count).to(self.device)
         self.discriminator = Discriminator(size, channels, class_count).to(self.device)
         for network in (self.generator, self.discriminator):
@@ -108,10 +115,10 @@ class _Gan:
         self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), _LEARNING_RATE, _BETAS)
         self.steps = 0
 
-    def step(self, photos: Tensor, labels: Tensor) -> tuple[float, float, float, float, float]:
-        """Each network once; hinge losses (Lim and Ye, "Geometric GAN", 2017). Returns the first five figures of Epoch."""
-        photos, labels = diff_augment(photos.to(self.device)), labels.to(self.device)
-        latents = torch.randn(len(photos), self.generator.latent).to(self.device)
+    def step(self, photos: Tensor, labels: Tensor) -> Tensor:
+        """Each network once; hinge losses (Lim and Ye, "Geometric GAN", 2017). Returns (5,), the first five figures of Epoch."""
+        photos, labels = diff_augment(sent(photos, self.device)), sent(labels, self.device)
+        latents = sent(torch.randn(len(photos), self.generator.latent), self.device)
         images = self.generator(latents, labels)
 
         self.discriminator.requires_grad_(True)
@@ -130,7 +137,7 @@ class _Gan:
         loss.backward()
         self.generator_optimizer.step()
         self._average()
-        return hinge.item(), loss.item(), redrawing.item(), of_photos.mean().item(), of_images.mean().item()
+        return torch.stack([hinge, loss, redrawing, of_photos.mean(), of_images.mean()]).detach()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -159,13 +166,13 @@ def _save(gan: _Gan, done: list[Epoch], run: Path) -> None:
     (run / "epochs.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
     state = {name: part.state_dict() for name, part in gan.parts.items()}
     with atomic_write(run / _LAST, flush=True) as unfinished:
-        torch.save(state | {"steps": gan.steps, "epochs": rows}, unfinished)
+        torch.save(on_cpu(state | {"steps": gan.steps, "epochs": rows}), unfinished)
 
 
 def _resume(gan: _Gan, run: Path) -> list[Epoch]:
     if not (run / _LAST).exists():
         return []
-    state = torch.load(run / _LAST, map_location=gan.device, weights_only=True)
+    state = torch.load(run / _LAST, map_location="cpu", weights_only=True)
     for name, part in gan.parts.items():
         part.load_state_dict(state[name])
     gan.steps = state["steps"]
