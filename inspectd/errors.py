@@ -79,6 +79,10 @@ class LineFault(InspectdError):
     """The line can no longer account for its parts: the books do not balance, or the gate process has ended."""
 
 
+class EngineLost(LineFault):
+    """The engine can't judge another label in this process, such as after an error that stays with the GPU. A restart helps."""
+
+
 class ControlError(InspectdError):
     """No line answers at the control socket, or this user may not use it."""
 

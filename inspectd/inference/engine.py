@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inspectd.camera.image_files import decode_photo
 from inspectd.decision import Policy
-from inspectd.errors import ConfigError, EngineError, InferenceError
+from inspectd.errors import ConfigError, EngineError, EngineLost, InferenceError
 from inspectd.guard.placement import Matrix
 from inspectd.inference.base import Backend, InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
@@ -111,22 +111,24 @@ class Engine:
             raise InferenceError(f"the image can't be preprocessed: {error}") from error
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(1, C, H, W) uint8 -> (K,) float32, one score per class. Raises InferenceError."""
+        """(1, C, H, W) uint8 -> (K,) float32, one score per class. Raises InferenceError, or EngineLost if no other will succeed."""
         given = TensorType(batch.dtype.name, batch.shape)
         if given != self._input:
             raise InferenceError(f"expected a batch of {_types([self._input])}, got {_types([given])}")
         try:
             scores: NDArray[np.float32] = self._backend.infer(np.ascontiguousarray(batch))[0]
-        except InferenceError:
+        except (InferenceError, EngineLost):
             raise
         except Exception as error:  # each runtime has its own kinds of exceptions; none may stop the line
             raise InferenceError(f"{self.backend_name}: {error}") from error
         return scores
 
     def warm(self) -> None:
-        """Run an inference whose result nobody uses, so that the next one is as fast as on a busy line. Raises InferenceError."""
+        """Run an inference whose result nobody uses, so that the next one is as fast as on a busy line. Raises as `infer`."""
         try:
             self._backend.warm(self._warm_batch)
+        except EngineLost:
+            raise
         except Exception as error:
             raise InferenceError(f"{self.backend_name}: {error}") from error
 
@@ -186,7 +188,8 @@ def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
     """Load the model of the bundle, compare the scores of all golden images with those of training, and warm up.
 
     Raises EngineError: the signature that `config.signed_by` demands is missing or wrong, the backend is not available, a
-    file can't be loaded, or inputs, outputs or scores differ. Raises ConfigError if `config.signed_by` can't be used.
+    file can't be loaded, or inputs, outputs or scores differ. Raises ConfigError if `config.signed_by` can't be used, EngineLost
+    if no engine can be loaded there until the process is started again.
     """
     if config.signed_by is not None:
         from inspectd.inference.signature import check_signature
@@ -224,7 +227,7 @@ def _load_at(precision: Precision, bundle: Bundle, config: InferenceConfig, name
     config = config.model_copy(update={"precision": precision})
     try:
         backend: Backend = importlib.import_module(f"inspectd.inference.{name}").load(bundle, config)
-    except EngineError:
+    except (EngineError, EngineLost):
         raise
     except Exception as error:  # each runtime has its own kinds of exceptions
         raise EngineError(f"{bundle.folder}: {name} can't load it: {error}") from error

@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from inspectd.errors import InferenceError, JournalError
+from inspectd.errors import EngineLost, InferenceError, JournalError
 from inspectd.gate import GateLink
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.judges import Found, Judges
@@ -55,6 +55,8 @@ class Inspection:
         self._archive = archive
         self._max_age_ns = round(max_age_ms * 1e6)
         self._stopping = threading.Event()
+        self._lost: EngineLost | None = None
+        self._warm_failures = Throttle(_COMPLAIN_EVERY_S)
         self._idle_failures = Throttle(_COMPLAIN_EVERY_S)
 
     @property
@@ -71,7 +73,8 @@ class Inspection:
         self._stopping.set()
 
     def run(self) -> None:
-        while True:
+        """Until `stop`. Raises EngineLost after the part that met it is recorded: only a new process can judge the next one."""
+        while self._lost is None:
             entry = self._queue.get(_WARM_EVERY_S)
             self.progress.tick()
             self._flip()
@@ -81,6 +84,7 @@ class Inspection:
                 return
             else:
                 self._idle()
+        raise self._lost
 
     def _flip(self) -> None:
         judges, self._next = self._next, None
@@ -129,6 +133,9 @@ class Inspection:
             log.error("inference failed", engine=judges.engine.manifest.name, error=str(error))
             self._fall_back(judges)
             return Found(Missed(MissedReason.ENGINE_ERROR))
+        except EngineLost as error:
+            self._lost = error
+            return Found(Missed(MissedReason.ENGINE_ERROR))
         self._proven = judges
         height, width = frame.image.shape[:2]
         self.image_size = width, height
@@ -158,7 +165,8 @@ class Inspection:
         try:
             self._judges.engine.warm()
         except InferenceError as error:
-            log.warning("engine fails while idle", error=str(error))
+            if self._warm_failures.is_open(time.monotonic()):
+                log.warning("engine fails while idle", error=str(error))
         try:
             self._journal.note_alive()
             self._journal.flush()

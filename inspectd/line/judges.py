@@ -44,7 +44,7 @@ class Judges:
     def judge(self, part: Part, image: Image) -> Found:
         """(h, w) or (h, w, 3) BGR uint8 -> what the label is. Texts are looked at only if it would pass without them.
 
-        Raises InferenceError.
+        Raises InferenceError, or EngineLost if no other label can be judged.
         """
         by_engine = self.engine.judge(image)
         if self.texts is None or not isinstance(by_engine.verdict, Pass):

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from inspectd.decision import Policy
-from inspectd.errors import InferenceError, JournalError
+from inspectd.errors import EngineLost, InferenceError, JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.inference import Judged
 from inspectd.line.frame_queue import FrameQueue
@@ -297,6 +297,32 @@ def test_a_new_engine_that_fails_at_once_gives_way_to_the_proven_one(bench):
     assert bench.inspection.judges.engine is bench.engine
 
 
+def test_an_engine_that_is_lost_ends_the_line_after_its_part_is_recorded(bench):
+    def lose(image):
+        raise EngineLost("the GPU does not answer any more")
+
+    bench.put()
+    bench.inspect()
+    bench.engine.judge = lose
+    bench.inspection = bench.worker(None)
+    bench.put()
+    bench.put()
+    bench.inspection.stop()
+    with pytest.raises(EngineLost):
+        bench.inspection.run()
+    assert [(row["id"], row["reason"]) for row in bench.rows()] == [(1, None), (2, "engine_error")]
+    assert [part for part, _ in bench.gate.cleared] == [1]
+
+
+def test_an_engine_that_is_lost_while_idle_ends_the_line(bench):
+    def lose():
+        raise EngineLost("the GPU does not answer any more")
+
+    with pytest.raises(EngineLost):
+        idle(bench, 3, lose)
+    assert bench.engine.warmed == 1
+
+
 def test_a_new_engine_that_has_judged_a_part_is_the_proven_one(bench):
     second, third = Engine(bench.clock, "second"), Engine(bench.clock, "third")
     third.broken = True
@@ -394,6 +420,15 @@ def test_an_idle_worker_survives_what_an_engine_and_a_journal_refuse(bench):
         other.execute("ROLLBACK")
     assert bench.engine.warmed == 3
     assert bench.journal.beats == 3
+
+
+def test_an_engine_that_fails_while_idle_is_told_of_once_a_second(bench):
+    def refuse() -> None:
+        raise InferenceError("out of memory")
+
+    with capture_logs() as logs:
+        idle(bench, 9, refuse)
+    assert len([line for line in logs if "idle" in line["event"]]) == 1
 
 
 def test_a_journal_that_refuses_is_told_of_once_a_second(bench):
