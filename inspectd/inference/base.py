@@ -1,7 +1,10 @@
 """The backend contract: a loaded model that computes one score per class from one preprocessed image.
 
 A backend is one module here, named as in `InferenceConfig.backend`, with `load(bundle, config) -> Backend`. The module is
-imported only when its backend is used. It may let the exceptions of its runtime through; the engine handles them.
+imported only when its backend is used. It may let the exceptions of its runtime through; the engine handles them. `EngineLost` ends the line.
+
+The engine that a reload replaces is let go of in another thread than the one that loaded it. A backend must free what it holds in
+whichever thread that is.
 """
 
 from typing import Literal, NamedTuple, Protocol, Self
@@ -29,8 +32,12 @@ class InferenceConfig(Section):
     device: Literal["cpu", "cuda"] = "cpu"
     """Where onnxruntime computes. cuda: an NVIDIA GPU; install the package onnxruntime-gpu in place of onnxruntime."""
     cache: ConfigPath | None = None
-    """Folder where openvino keeps the network as compiled for this machine, so that the next start is faster. Without it,
-    each start compiles the network. It is not used with signed_by, because the compiled network has no signature."""
+    """Folder where openvino and TensorRT for RTX keep the network as compiled for this machine, so that the next start is
+    faster. Without it, each start compiles the network. It is not used with signed_by, because the compiled network has no
+    signature."""
+    cuda_graph: bool = False
+    """true: TensorRT starts an inference as one recorded CUDA graph instead of kernel by kernel, which takes less CPU time. If it
+    can't be recorded, the line goes on without it. Not tested on a GPU so far."""
     signed_by: ConfigPath | None = None
     """Public key file (Ed25519, PEM). With it, the line runs only engines that the holder of the key has signed. Without it,
     the line runs any engine whose hashes are right."""
@@ -41,6 +48,8 @@ class InferenceConfig(Section):
             raise ValueError(
                 "device 'cuda' needs backend 'onnxruntime', 'tensorrt' or 'auto': openvino runs on the CPU"
             )
+        if self.cuda_graph and self.backend not in ("auto", "tensorrt"):
+            raise ValueError("cuda_graph needs backend 'tensorrt' or 'auto'")
         return self
 
 

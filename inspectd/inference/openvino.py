@@ -2,6 +2,7 @@
 
 import contextlib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import openvino
 from numpy.typing import NDArray
 
 from inspectd.errors import EngineError
-from inspectd.inference import openvino_cache as compiled
+from inspectd.inference import kept
 from inspectd.inference.base import InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 
@@ -48,13 +49,25 @@ def load(bundle: Bundle, config: InferenceConfig) -> "OpenVino":
     # a compiled network has no signature
     if config.cache is None or config.signed_by is not None:
         return OpenVino(_compile(network, weights, settings))
-    path = compiled.place(config.cache, core(), settings, network, weights)
-    kept = compiled.find(core(), path, settings)
-    if kept is not None:
-        return OpenVino(kept)
-    fresh = _compile(network, weights, settings)
-    compiled.keep(fresh, path)
-    return OpenVino(fresh)
+    machine = (openvino.__version__, core().get_property("CPU", "FULL_DEVICE_NAME"), sorted(settings.items()))
+    path = kept.place(config.cache, "openvino", repr(machine).encode(), network, weights)
+    compiled = _kept(path, settings)
+    if compiled is None:
+        compiled = _compile(network, weights, settings)
+        kept.keep(path, compiled.export_model().getvalue())
+    return OpenVino(compiled)
+
+
+def _kept(path: Path, settings: dict[str, Any]) -> openvino.CompiledModel | None:
+    """OpenVINO's own cache does not notice damaged files."""
+    data = kept.find(path)
+    if data is None:
+        return None
+    try:
+        return core().import_model(data, "CPU", settings)
+    except Exception as error:  # OpenVINO raises its own kinds of exceptions
+        kept.refuse(path, str(error))
+        return None
 
 
 def _compile(network: bytes, weights: bytes, settings: dict[str, Any]) -> openvino.CompiledModel:

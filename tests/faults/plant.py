@@ -69,9 +69,12 @@ class Plant:
     def is_good(self, number: int) -> bool:
         return self.kind(number % self.count) == "no_fail"
 
+    def write_config(self) -> None:
+        self.config_path.write_text(yaml.safe_dump(self.config))
+
     def start(self, *, until_parts: int = 1) -> None:
         """Start the daemon and wait until it has recorded some parts."""
-        self.config_path.write_text(yaml.safe_dump(self.config))
+        self.write_config()
         before = len(self.rows()) if self.journal.exists() else 0
         with self.log.open("ab") as log:
             self.daemon = subprocess.Popen(
@@ -92,7 +95,7 @@ class Plant:
 
     def run_to_exit(self) -> int:
         """Start a daemon that is expected to end on its own; returns its exit code."""
-        self.config_path.write_text(yaml.safe_dump(self.config))
+        self.write_config()
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "inspectd", "run", "--config", str(self.config_path)]
             return subprocess.run(command, stderr=log, timeout=60, check=False).returncode

@@ -136,10 +136,19 @@ def test_tensorrt_builds_a_plan_in_int8(int8):
 def test_tensorrt_builds_a_plan_of_it(model):
     folder, images, expected = model
     plan = build_plan(in_half_precision((folder / "model.onnx").read_bytes()))
-    assert plan.gpu == "rtx-sm86-sm89"
+    assert plan.gpu == "rtx-sm80-sm86-sm89-sm120-sm121"
     assert plan.inputs == [TensorType("uint8", (1, 1, 48, 64))]
     assert plan.outputs == [TensorType("float32", (1, 4))]
     assert len(plan.data) > 0.9 * sum(2 * tensor.size for tensor in _weights(folder))
+
+
+@needs_tensorrt
+def test_tensorrt_for_rtx_does_not_build_it_for_turing(model, monkeypatch):
+    """If this fails, a newer version does, and RTX_GPUS may have one more."""
+    folder, _, _ = model
+    monkeypatch.setattr("inspectd_tools.deploy.tensorrt.RTX_GPUS", ("SM75",))
+    with pytest.raises(EngineError, match="can't build a plan"):
+        build_plan(in_half_precision((folder / "model.onnx").read_bytes()))
 
 
 @needs_tensorrt

@@ -312,7 +312,7 @@ def test_an_engine_is_converted_in_a_copy_before_tensorrt_evaluates_it(photos, t
     code = evaluate.main([str(engine), "--data", str(photos), "--convert_trt", "--out", str(out)])
     converted = load_bundle(out / "engine").manifest
     assert [file.path for file in converted.files if file.backend == "tensorrt"] == [
-        "tensorrt-rtx-sm86-sm89/model.plan"
+        "tensorrt-rtx-sm80-sm86-sm89-sm120-sm121/model.plan"
     ]
     assert {path: path.read_bytes() for path in engine.rglob("*") if path.is_file()} == before
     if not torch.cuda.is_available():

@@ -136,7 +136,7 @@ def test_a_bundle_with_a_tensorrt_plan_runs_on_a_machine_without_gpu_too(labels,
     bundle = tmp_path / "engine"
     assert build_engine.main([str(small_run), "--name", "quick", *arguments, "--tensorrt", "--out", str(bundle)]) == 0
     (plan,) = (file for file in load_bundle(bundle).manifest.files if file.backend == "tensorrt")
-    assert (plan.path, plan.precision) == ("tensorrt-rtx-sm86-sm89/model.plan", "fp16")
+    assert (plan.path, plan.precision) == ("tensorrt-rtx-sm80-sm86-sm89-sm120-sm121/model.plan", "fp16")
     if not torch.cuda.is_available():
         assert load_engine(load_bundle(bundle), InferenceConfig()).backend_name == "openvino"
 
@@ -155,7 +155,7 @@ def test_an_int8_plan_has_threshold_and_golden_scores_of_its_own_or_is_refused(
     assert build_engine.main(arguments) == 0
     manifest = load_bundle(bundle).manifest
     plans = [(file.path, file.precision) for file in manifest.files if file.backend == "tensorrt"]
-    folder = "tensorrt-rtx-sm86-sm89"
+    folder = "tensorrt-rtx-sm80-sm86-sm89-sm120-sm121"
     assert plans == [(f"{folder}/model.plan", "fp16"), (f"{folder}/model-int8.plan", "int8")]
     assert manifest.golden_scores_at("tensorrt-int8") != manifest.golden_scores_at("fp32")
     assert "| tensorrt-int8 | - (-) |" in (bundle / "card.md").read_text()

@@ -20,15 +20,16 @@ from inspectd.inference.base import TensorType
 from inspectd_tools.deploy.bundle import Model, listed
 from inspectd_tools.deploy.onnx_graph import in_half_precision
 
-RTX_GPUS = ("SM86", "SM89")
-"""Compute capabilities for which TensorRT for RTX builds: RTX 30 and 40, A2 to A40, L4, L40."""
+RTX_GPUS = ("SM80", "SM86", "SM89", "SM120", "SM121")
+"""Compute capabilities for which TensorRT for RTX builds: A30 and A100; RTX 30, A2 to A40; RTX 40, L4, L40; RTX 50; GB10. It does not
+build for 7.5 (Turing), because it has no float32 matrix product there, and the head of the network computes in float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     data: bytes
     gpu: str
-    """The GPU that it is built for, which ends the name of its folder: sm86, or rtx-sm86-sm89."""
+    """The GPU that it is built for, which ends the name of its folder: sm86, or rtx-sm80-sm86-sm89-sm120-sm121."""
     inputs: list[TensorType]
     outputs: list[TensorType]
 
@@ -102,7 +103,8 @@ def _aim(library: ModuleType, config: Any) -> str:
         return f"sm{major}{minor}"
     config.num_compute_capabilities = len(RTX_GPUS)
     for number, name in enumerate(RTX_GPUS):
-        config.set_compute_capability(getattr(library.ComputeCapability, name), number)
+        if not config.set_compute_capability(getattr(library.ComputeCapability, name), number):
+            raise EngineError(f"{library.__name__} {library.__version__} can't build for {name}; install a newer one")
     return "-".join(["rtx", *RTX_GPUS]).lower()
 
 
