@@ -18,6 +18,7 @@ import cv2
 import yaml
 
 from tests.factories import UNKNOWN_GREY, make_toy_bundle, toy_image
+from tests.processes import is_running
 
 KINDS = ("no_fail", "no_fail", "fail_label_half_printed", "no_fail", UNKNOWN_GREY, "fail_label_crooked_print")
 DELAY_MS, WIDTH_MS = 120, 12
@@ -111,7 +112,7 @@ class Plant:
         gate = self.gate_pid()
         self.daemon.kill()
         self.daemon.wait()
-        self.wait_for(lambda: not Path(f"/proc/{gate}").exists(), "the end of the gate")
+        self.wait_for(lambda: not is_running(gate), "the end of the gate")
 
     def gate_pid(self) -> int:
         assert self.daemon is not None

@@ -20,6 +20,7 @@ from inspectd.gate.outcome import Done, GateState, Outcome
 from inspectd.ownership import Claim
 from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
+from tests.processes import is_running
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +118,7 @@ def test_a_killed_line_costs_run_permit_and_everything_in_flight(tmp_path):
     line.wait()
     killed_ns = time.monotonic_ns()
     end = time.monotonic() + 10
-    while Path(f"/proc/{gate}").exists() and time.monotonic() < end:
+    while is_running(gate) and time.monotonic() < end:
         time.sleep(0.02)
     lines = record(path)
     permits = [line for line in lines if line["run_permit"]]

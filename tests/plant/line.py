@@ -22,6 +22,7 @@ from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.factories import UNKNOWN_GREY, make_toy_bundle, toy_image
 from tests.plant.record import Level
 from tests.plant.truth import ACTUATOR, HEARTBEAT, PERMIT, Label
+from tests.processes import is_running
 
 _KINDS = ("no_fail", "no_fail", "no_fail", "fail_label_half_printed", "fail_label_crooked_print", UNKNOWN_GREY)
 _IMAGES = 211
@@ -191,7 +192,7 @@ class Line:
         """Of line and gate. The line's exit code, None if one of them still runs."""
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
-            if self.life.ended and not _is_alive(self.life.gate_pid):
+            if self.life.ended and not is_running(self.life.gate_pid):
                 return self.life.process.returncode
             time.sleep(0.02)
         return None
@@ -207,7 +208,7 @@ class Line:
             if not life.ended:
                 life.process.kill()
                 life.process.wait()
-            if life.gate_pid and _is_alive(life.gate_pid):
+            if life.gate_pid and is_running(life.gate_pid):
                 os.kill(life.gate_pid, signal.SIGKILL)
 
     # the labels
@@ -278,11 +279,3 @@ class Line:
         with closing(sqlite3.connect(f"{self._journal.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             connection.row_factory = sqlite3.Row
             return connection.execute(sql).fetchall()
-
-
-def _is_alive(pid: int) -> bool:
-    """A zombie is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -20,6 +20,7 @@ from inspectd_tools.deploy.quantise import quantise
 from inspectd_tools.metrics.timing import interleaved
 from inspectd_tools.networks.runtimes import openvino_network
 from inspectd_tools.synthetic.render.label import CLASSES, UNKNOWNS, render
+from tests.processes import is_running, state_and_more
 from tests.system.container import wait_until
 
 ENGINE = Path(__file__).parents[3] / "engines" / "filter-label"
@@ -116,16 +117,6 @@ def busy_child(parent: int) -> int | None:
     """The process that quantises, once it has begun to."""
     for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
         command = Path(f"/proc/{pid}/cmdline").read_text()
-        if "spawn_main" in command and int(stat_of(int(pid))[11]) > 3 * os.sysconf("SC_CLK_TCK"):
+        if "spawn_main" in command and int(state_and_more(int(pid))[11]) > 3 * os.sysconf("SC_CLK_TCK"):
             return int(pid)
     return None
-
-
-def is_running(pid: int) -> bool:
-    """A zombie is not."""
-    return Path(f"/proc/{pid}").exists() and stat_of(pid)[0] != "Z"
-
-
-def stat_of(pid: int) -> list[str]:
-    """From the state on, see proc(5)."""
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
