@@ -123,7 +123,7 @@ def test_an_int8_engine_has_files_threshold_and_golden_scores_of_its_own(labels,
     quantised, whole = ((bundle / folder / "model.bin").stat().st_size for folder in ("openvino-int8", "openvino"))
     assert quantised < 0.8 * whole
     xml = (bundle / "openvino-int8" / "model.xml").read_text()
-    assert xml.count('type="FakeQuantize"') >= 3
+    assert xml.count('type="FakeQuantize"') >= 2  # a layer's input and its weights
     head = xml[xml.index('name="node_linear_1') :]  # the DUQ head's product; the backbone has one of its own
     assert "FakeQuantize" not in head[: head.index("</layers>")]
 
