@@ -167,9 +167,7 @@ def test_from_reviews_to_a_better_engine_that_is_active_and_back(learner, plant,
     assert link.resolve().name == "tiny-1.0.0"
     actions = [(entry.action, entry.detail.get("engine")) for entry in plant.site.audit.entries(limit=3)]
     assert actions == [("roll_back_engine", "tiny 1.0.0"), ("activate_engine", "tiny 1.1.0"), ("learn", None)]
-    history = learner.get("/engines/history").text
-    assert "engineer activated tiny 1.1.0" in history
-    assert "toy 2.0.0</strong>" in history, "what the line says"
+    assert "engineer activated tiny 1.1.0" in learner.get("/engines/history").text
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -13,8 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from inspectd.control.client import ask
-from inspectd.errors import AuditError, ConfigError, ControlError, JournalError, RefusedError, ReviewError
+from inspectd.errors import AuditError, ConfigError, JournalError, ReviewError
 from inspectd.learning.wanted import wanted
 from inspectd.records.audit import Entry
 from inspectd.serve.web import engine_work
@@ -23,6 +22,7 @@ from inspectd.serve.web.bundles import Bundle, Bundles, find_bundles
 from inspectd.serve.web.card import card, picture
 from inspectd.serve.web.engine_history import EngineHistory
 from inspectd.serve.web.jobs import BusyError, Job, Work
+from inspectd.serve.web.line_now import LineNow
 from inspectd.serve.web.pages.errors import error_page
 from inspectd.serve.web.site import Site, record_action, render, site_of
 
@@ -65,9 +65,13 @@ async def history(request: Request) -> Response:
         problem = ""
     except (JournalError, AuditError, sqlite3.Error) as error:
         reigns, done, problem = [], [], str(error)
-    said = await run_in_threadpool(_line_says, site)
     return render(
-        request, "engine_history.html", reigns=reigns[:_MOST_REIGNS], done=done, problem=problem, line_says=said
+        request,
+        "engine_history.html",
+        reigns=reigns[:_MOST_REIGNS],
+        done=done,
+        problem=problem,
+        line_says=_line_says(request),
     )
 
 
@@ -187,15 +191,10 @@ def _actions(site: Site) -> list[Entry]:
     return [entry for entry in site.audit.entries(limit=_LOOK_BACK) if entry.action in _ACTIONS]
 
 
-def _line_says(site: Site) -> str:
+def _line_says(request: Request) -> str:
     """The engine that the running line judges with; "" if no line answers."""
-    if site.line.control is None:
-        return ""
-    try:
-        answer = ask(site.line.control, "status")
-    except (ControlError, RefusedError):
-        return ""
-    return f"{answer['engine']} {answer['engine_version']}"
+    now: LineNow = request.app.state.live.asker.now
+    return f"{now.status['engine']} {now.status['engine_version']}" if now.status and now.is_fresh else ""
 
 
 @dataclass(frozen=True, slots=True)

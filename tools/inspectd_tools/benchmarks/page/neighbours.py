@@ -77,7 +77,7 @@ def stopped(folder: Path, stack: ExitStack) -> dict[str, int]:
 def killed(folder: Path, stack: ExitStack) -> dict[str, int]:
     """The page's process was killed with ten pages open."""
     web = stack.enter_context(Web(folder / "line.yaml", folder / "web"))
-    stack.enter_context(readers(web.url, _PAGES))
+    stack.enter_context(readers(web.url, _PAGES, may_end=True))
     time.sleep(1)
     web.close()
     return {}

@@ -62,12 +62,17 @@ class Web:
 
 
 @contextmanager
-def readers(url: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`count` pages as far as the server sees them: each follows the events, and loads each new picture. They draw nothing."""
+def readers(url: str, count: int, *, may_end: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """`count` pages as far as the server sees them: each follows the events, and loads each new picture. They draw nothing.
+
+    Raises SystemExit if they end before, unless they may.
+    """
     command = [sys.executable, "-m", "inspectd_tools.benchmarks.page.readers", url, str(count)]
     process = subprocess.Popen(command)
     try:
         yield process
+        if not may_end and process.poll() is not None:
+            raise SystemExit("the readers have ended meanwhile, so the figures are wrong")
     finally:
         process.kill()
         process.wait()

@@ -15,18 +15,20 @@ async def _follow(host: str, port: int) -> None:
     seen = b""
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(f"GET /events HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\n\r\n".encode())
-    pictures = await asyncio.open_connection(host, port)
     while data := await reader.read(1 << 20):
         if (found := _PICTURE.findall(data)) and found[-1] != seen:
             seen = found[-1]
-            await _fetch(*pictures, seen, f"{host}:{port}")
+            await _fetch(host, port, seen)
+    raise SystemExit("the page has ended the events")
 
 
-async def _fetch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: bytes, host: str) -> None:
-    writer.write(b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path, host.encode()))
-    head = await reader.readuntil(b"\r\n\r\n")
-    if length := re.search(rb"content-length: (\d+)", head, re.IGNORECASE):
-        await reader.readexactly(int(length[1]))
+async def _fetch(host: str, port: int, path: bytes) -> None:
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"GET %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n" % (path, host.encode(), port))
+    answer = await reader.read()
+    writer.close()
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"{path.decode()}: {answer[:100]!r}")
 
 
 async def _main(url: str, count: int) -> None:
