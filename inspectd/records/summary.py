@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from inspectd.part import TEXT_NOT_EXPECTED, Fault, Missed, Pass, Uncertain
@@ -62,6 +62,8 @@ WHERE texts.verdict <> 'right' AND character IS NOT NULL AND +t_utc_ns >= :since
     AND part <= (SELECT max(id) FROM parts WHERE t_utc_ns >= :since AND t_utc_ns < :until)
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT 50
 """
+
+_STEPS_LISTED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +185,25 @@ def _texts(connection: sqlite3.Connection, span: Span) -> dict[str, dict[str, in
 
 def iso(utc_ns: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(utc_ns / 1e9))
+
+
+def findings(accounts: Accounts) -> Iterator[str]:
+    """What is wrong with the records of a range: a sentence each."""
+    if accounts.lost:
+        yield f"{accounts.lost} part numbers have no record: rows were deleted or lost"
+    for each in accounts.miscounted:
+        yield f"session {each['session']}: the line counted {each['triggers']} labels, but the journal has {each['accounted']}"
+    if accounts.doubtful_times or accounts.doubtful_elsewhere:
+        yield (
+            f"{accounts.doubtful_times} parts of this range have doubtful times, and {accounts.doubtful_elsewhere} parts "
+            "outside it may belong to it, because the clock was wrong or was set"
+        )
+    for step in accounts.clock_steps[:_STEPS_LISTED]:
+        t_from_ns, t_to_ns = int(str(step["t_from_utc_ns"])), int(str(step["t_to_utc_ns"]))
+        yield f"the clock was set from {iso(t_from_ns)} to {iso(t_to_ns)}, after part {step['after_part']}"
+    for reason, count in accounts.deleted.items():
+        yield f"{count} of the oldest parts have been deleted because of journal.{reason}"
+    if accounts.images_lost:
+        yield f"{accounts.images_lost} images were dropped or could not be stored"
+    if accounts.notes_lost:
+        yield f"{accounts.notes_lost} outcomes, durations or image names could not be recorded"

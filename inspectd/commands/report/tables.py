@@ -1,15 +1,12 @@
 """The report as tables."""
 
-from collections.abc import Iterator
-
 from rich.table import Table
 from rich.text import Text
 
 from inspectd.part import ANOMALY, TEXT_NOT_EXPECTED, TEXT_REASONS, Uncertain, VerdictWords
-from inspectd.records.accounts import Accounts
 from inspectd.records.journal_schema import RIGHT
 from inspectd.records.latency import PERCENTILES
-from inspectd.records.summary import Summary, iso
+from inspectd.records.summary import Summary, findings, iso
 from inspectd.terminal import folding_table, printable
 
 _LISTED = 50
@@ -37,7 +34,7 @@ def tables(summary: Summary) -> list[Table]:
         share = f"{count / summary.triggers:.2%}" if summary.triggers else "-"
         parts.add_row(name, str(count), share)
     parts.caption = "the books balance" if summary.books_balance else Text("THE BOOKS DO NOT BALANCE", "red")
-    findings = list(_findings(summary.accounts))
+    found = list(findings(summary.accounts))
     latency = folding_table("ms", *PERCENTILES, title="time per stage", min_width=48)
     for stage, figures in summary.latency_ms.items():
         latency.add_row(stage, *(f"{figures[name]:.2f}" if figures else "-" for name in PERCENTILES))
@@ -52,35 +49,14 @@ def tables(summary: Summary) -> list[Table]:
         wanted.append(_outages_table(summary.outages))
     if summary.stops:
         wanted.append(_stops_table(summary.stops))
-    if findings:
-        wanted.append(_findings_table(findings))
+    if found:
+        wanted.append(_findings_table(found))
     return wanted
 
 
-def _findings(accounts: Accounts) -> Iterator[str]:
-    if accounts.lost:
-        yield f"{accounts.lost} part numbers have no record: rows were deleted or lost"
-    for each in accounts.miscounted:
-        yield f"session {each['session']}: the line counted {each['triggers']} labels, but the journal has {each['accounted']}"
-    if accounts.doubtful_times or accounts.doubtful_elsewhere:
-        yield (
-            f"{accounts.doubtful_times} parts of this range have doubtful times, and {accounts.doubtful_elsewhere} parts "
-            "outside it may belong to it, because the clock was wrong or was set"
-        )
-    for step in accounts.clock_steps[:_LISTED]:
-        t_from_ns, t_to_ns = int(str(step["t_from_utc_ns"])), int(str(step["t_to_utc_ns"]))
-        yield f"the clock was set from {iso(t_from_ns)} to {iso(t_to_ns)}, after part {step['after_part']}"
-    for reason, count in accounts.deleted.items():
-        yield f"{count} of the oldest parts have been deleted because of journal.{reason}"
-    if accounts.images_lost:
-        yield f"{accounts.images_lost} images were dropped or could not be stored"
-    if accounts.notes_lost:
-        yield f"{accounts.notes_lost} outcomes, durations or image names could not be recorded"
-
-
-def _findings_table(findings: list[str]) -> Table:
+def _findings_table(found: list[str]) -> Table:
     table = folding_table("problems of the records", min_width=48)
-    for finding in findings:
+    for finding in found:
         table.add_row(finding)
     return table
 

@@ -24,7 +24,7 @@ from inspectd.errors import AccountError, AuditError, InspectdError, JournalErro
 from inspectd.serve.web import events
 from inspectd.serve.web.access import Role, User
 from inspectd.serve.web.live import Live
-from inspectd.serve.web.pages import engines, export, images, line, login, part, review, setup, users
+from inspectd.serve.web.pages import engines, export, images, line, login, part, reports, review, setup, users
 from inspectd.serve.web.pages.errors import HEADINGS, error_page
 from inspectd.serve.web.request_checks import RequestChecks
 from inspectd.serve.web.site import FOLDER, Site
@@ -53,6 +53,7 @@ def make_app(site: Site) -> Starlette:
         *line.routes,
         *login.routes,
         *part.routes,
+        *reports.routes,
         *review.routes,
         *setup.routes,
         *users.routes,
@@ -77,6 +78,7 @@ def make_app(site: Site) -> Starlette:
         exception_handlers={HTTPException: _http_error, InspectdError: _said},
     )
     app.state.site = site
+    app.state.one_report = CapacityLimiter(1)
     app.state.one_login = CapacityLimiter(1)
     app.state.live = live
     return app

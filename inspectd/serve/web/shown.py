@@ -15,12 +15,34 @@ from inspectd.serve.web.line_facts import LineFacts
 from inspectd.serve.web.line_now import LineNow
 from inspectd.serve.web.site import TEMPLATES
 from inspectd.serve.web.tally import Tally
-from inspectd.serve.web.wording import GATE_STATES, cause_words, clock, number, percent, said, stop_words
+from inspectd.serve.web.wording import (
+    CAUSES,
+    GATE_STATES,
+    OUTAGES,
+    STOP_NAMES,
+    cause_words,
+    clock,
+    moment,
+    number,
+    percent,
+    said,
+    span,
+    stop_words,
+)
 
 _CAUSES_SHOWN = 6
 _LATCHED = ("too_many_rejects", "reject_not_driven", "reject_unconfirmed", "too_many_parts")
 TEMPLATES.env.globals.update(bar=bar, p_chart=p_chart, sparkline=sparkline)
-TEMPLATES.env.filters.update(number=number, percent=percent, time_of_day=clock)
+TEMPLATES.env.filters.update(
+    number=number,
+    percent=percent,
+    time_of_day=clock,
+    moment=moment,
+    duration=span,
+    cause=lambda word: CAUSES.get(word, word),
+    stop_name=lambda word: STOP_NAMES.get(word, word),
+    outage_name=lambda word: OUTAGES.get(word, word),
+)
 _pieces: Any = TEMPLATES.env.get_template("pieces.html").module
 
 
@@ -112,18 +134,18 @@ def figures_shown(figures: Figures, state: LineState, now: LineNow, line: LineFa
     return {
         "top-line": _pieces.top_line(line.name, figures, state, now),
         "figures": _pieces.figures(figures, now, gate.get("delay_ms"), lateness),
-        "causes": _pieces.causes(causes(figures.shift), figures),
+        "causes": _pieces.causes(causes(figures.shift, _CAUSES_SHOWN), figures),
         "first-steps": _pieces.first_steps(line, figures.session) if figures.newest_part is None else "",
     }
 
 
-def causes(tally: Tally) -> list[tuple[str, str, int]]:
-    """(verdict, words, parts), the most frequent first; small ones are put together as the last."""
+def causes(tally: Tally, most: int) -> list[tuple[str, str, int]]:
+    """At most `most` of (verdict, words, parts), the most frequent first; small ones are put together as the last."""
     ranked = [(verdict, cause_words(verdict, cause), parts) for (verdict, cause), parts in tally.rejects.most_common()]
-    if len(ranked) <= _CAUSES_SHOWN:
+    if len(ranked) <= most:
         return ranked
-    rest = ranked[_CAUSES_SHOWN - 1 :]
-    return [*ranked[: _CAUSES_SHOWN - 1], ("other", f"{len(rest)} other faults", sum(parts for _, _, parts in rest))]
+    rest = ranked[most - 1 :]
+    return [*ranked[: most - 1], ("other", f"{len(rest)} other faults", sum(parts for _, _, parts in rest))]
 
 
 def trouble_shown(problem: str) -> dict[str, str]:

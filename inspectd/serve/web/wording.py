@@ -49,6 +49,12 @@ STOPS: Mapping[str, str] = {
     "reject_unconfirmed": "The plant did not confirm a reject. Find the label, look at the rejector, then acknowledge.",
     "too_many_parts": "More labels came than the gate can handle. Look at the light barrier, then acknowledge.",
 }
+STOP_NAMES: Mapping[str, str] = {
+    "too_many_rejects": "too many rejects",
+    "reject_not_driven": "reject not driven",
+    "reject_unconfirmed": "reject not confirmed",
+    "too_many_parts": "too many labels at once",
+}
 GATE_STATES: Mapping[str, str] = {
     "line_not_ok": "The camera gives no images, or inspection stands still. Run permit comes back by itself.",
     "line_stalled": "Inspection does not answer. Run permit comes back by itself.",
