@@ -107,8 +107,10 @@ class PageOptions(_DaemonOptions):
     minutes: float
     journal: Path | None
     requests: int
+    stops: int
 
     def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.page.holds import measure_holds
         from inspectd_tools.benchmarks.page.large import measure_large
         from inspectd_tools.benchmarks.page.memory import measure_memory
         from inspectd_tools.benchmarks.page.neighbours import CONDITIONS, measure_neighbours
@@ -121,6 +123,8 @@ class PageOptions(_DaemonOptions):
             if "neighbours" in self.what:
                 names = self.conditions or list(CONDITIONS)
                 figures["neighbours"] = measure_neighbours(bench, self.rate, names, self.pairs, self.seconds)
+            if "holds" in self.what:
+                figures["holds"] = measure_holds(bench, self.rate, self.stops)
             if "memory" in self.what:
                 figures["memory"] = measure_memory(bench, self.rate, self.minutes)
             if "large" in self.what and self.journal is not None:
@@ -292,10 +296,12 @@ def _add_page(verbs: Verbs) -> argparse.ArgumentParser:
         "the operator's page: time to the screen, what it costs the line, memory",
         description="Runs a line, `inspectd serve web` with the nice value of its unit, and Debian's Chromium. screen: from the "
         "verdict to the screen. neighbours: blocks with and without the page take turns within one run of the line. "
-        "memory: of the page's process with ten pages open. large: answer times and scrolling over a journal with many rejects, "
+        "holds: how often a page that is stopped holds a read transaction. memory: of the page's process with ten pages open. large: answer times and scrolling over a journal with many rejects, "
         "such as `python -m tests.records.journals large.sqlite --parts 1000000 --rejects 100000` makes.",
     )
-    page.add_argument("what", nargs="+", choices=("screen", "neighbours", "memory", "large"), help="what to measure")
+    page.add_argument(
+        "what", nargs="+", choices=("screen", "neighbours", "holds", "memory", "large"), help="what to measure"
+    )
     page.add_argument("--faulty", type=float, default=0.1, help="share of the labels that are not good; default: 0.1")
     page.add_argument("--rejects", type=positive, default=300, help="for screen: how many; default: 300")
     page.add_argument(
@@ -307,6 +313,7 @@ def _add_page(verbs: Verbs) -> argparse.ArgumentParser:
     )
     page.add_argument("--pairs", type=positive, default=6, help="for neighbours: pairs of blocks; default: 6")
     page.add_argument("--seconds", type=float, default=12, help="for neighbours: length of a block; default: 12")
+    page.add_argument("--stops", type=positive, default=300, help="for holds: how often it is stopped; default: 300")
     page.add_argument("--minutes", type=float, default=60, help="for memory; default: 60")
     page.add_argument("--journal", type=Path, metavar="FILE", help="for large: a journal, which is copied")
     page.add_argument("--requests", type=positive, default=40, help="for large: requests per page; default: 40")
