@@ -35,6 +35,16 @@ def routes(plant: Plant) -> Iterator[tuple[str, str, Role | None]]:
             yield method, re.sub(r"\{\w+(:\w+)?\}", "7", route.path), role
 
 
+def _least(method: str, path: str) -> Role:
+    """The role that a route needs at least, by what it is about."""
+    about = path.split("/")[1]
+    if about == "users":
+        return Role.ADMIN
+    if method == "GET" or path == "/logout":
+        return Role.OPERATOR if about == "review" else Role.VIEWER
+    return Role.ENGINEER if about in ("engines", "expect", "setup") else Role.OPERATOR
+
+
 def test_the_matrix_of_all_routes_and_roles(plant: Plant, client: Client) -> None:
     checked = 0
     for method, path, needed in routes(plant):
