@@ -263,14 +263,20 @@ def _add_report(verbs: Verbs) -> None:
 
 
 def _add_schema(verbs: Verbs) -> None:
-    parser = verbs.add_parser("schema", help="print the JSON schema of the config file, for editors")
+    parser = verbs.add_parser("schema", help="print the JSON schema of a config file, for editors")
+    parser.add_argument("--page", action="store_true", help="of the operator's page instead of the line")
     parser.set_defaults(verb=_schema)
 
 
-def _schema() -> int:
-    from inspectd.config import config_schema
+def _schema(page: bool) -> int:
+    if page:
+        from inspectd.serve.web.config import page_schema
 
-    print(config_schema())
+        print(page_schema())
+    else:
+        from inspectd.config import config_schema
+
+        print(config_schema())
     return 0
 
 

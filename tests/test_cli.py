@@ -253,9 +253,10 @@ def test_demo_without_truth_says_how_to_get_some(line, labels, tmp_path, capsys)
     assert "synthesize.py" in capsys.readouterr().err
 
 
-def test_schema_is_json(capsys):
-    assert main(["schema"]) == 0
-    assert json.loads(capsys.readouterr().out)["title"] == "Config"
+@pytest.mark.parametrize(("option", "title"), [([], "Config"), (["--page"], "WebConfig")])
+def test_schema_is_json(capsys, option, title):
+    assert main(["schema", *option]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == title
 
 
 @pytest.mark.parametrize("verb", ["run", "check", "demo", "engines", "report", "schema"])
@@ -305,7 +306,7 @@ def test_no_answer_to_a_question_is_no(line, monkeypatch, capsys):
 
 
 def test_an_interrupted_command_ends_without_a_traceback(monkeypatch):
-    def interrupt(*_: object) -> int:
+    def interrupt(**_: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("inspectd.cli._schema", interrupt)

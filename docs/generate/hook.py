@@ -31,6 +31,7 @@ def _link(match: re.Match[str]) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "reference/command-line.md": command_line.page,
     "reference/line-config.md": schema.line_config,
+    "reference/page-config.md": schema.page_config,
     "reference/training-settings.md": schema.training_settings,
     "reference/experiment-file.md": schema.experiment_file,
     "reference/engine-bundle.md": schema.engine_bundle,

@@ -9,6 +9,7 @@ from prose import code, paragraphs, prose, table
 from inspectd.config import Config
 from inspectd.files.json_file import read_json
 from inspectd.inference.manifest import Manifest
+from inspectd.serve.web.config import WebConfig
 from inspectd_tools.experiments.config import FOLDER as EXPERIMENTS
 from inspectd_tools.experiments.config import Experiment
 from inspectd_tools.settings import FOLDER, TrainingSettings
@@ -42,6 +43,16 @@ def line_config() -> str:
         "One YAML file configures one line. An unknown key is an error. `inspectd schema` prints the same as a JSON schema, "
         "for editors. [Configuration](../line/configuration.md) has an example with comments. Relative paths start at the "
         f"folder of the config file. {_NULL}",
+    )
+
+
+def page_config() -> str:
+    return _page(
+        WebConfig.model_json_schema(),
+        "Page config",
+        "One YAML file configures the operator's page. An unknown key is an error. `inspectd schema --page` prints the same as a "
+        "JSON schema, for editors. [The operator's page](../line/page.md) has examples. Relative paths start at the folder of the "
+        f"config file. {_NULL}",
     )
 
 

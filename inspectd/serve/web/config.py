@@ -1,5 +1,6 @@
 """Settings of the operator's page. They are in a file of their own, because the page is a process of its own."""
 
+import json
 import re
 from datetime import time
 from ipaddress import ip_address, ip_network
@@ -112,6 +113,11 @@ class WebConfig(Section):
     def session_cookie(self) -> str:
         """Its name. With the prefix, browsers take it only over https and only from this host (RFC 6265bis)."""
         return "__Host-inspectd_session" if self.encrypts else "inspectd_session"
+
+
+def page_schema() -> str:
+    """JSON schema of the page's config file, for editors."""
+    return json.dumps(WebConfig.model_json_schema(), indent=2)
 
 
 def load_web_config(path: Path) -> WebConfig:

@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import ssl
 from pathlib import Path
 
 import structlog
@@ -33,7 +32,7 @@ def serve(path: Path) -> int:
     config = load_web_config(path)
     site = open_site(config)
     listening = _listen(config)
-    server = _Server(_settings(config, site))
+    server = _Server(server_settings(site))
     log.info("the page is there", url=_url(config, listening))
     if not site.accounts.users.all():
         log.warning(
@@ -71,8 +70,9 @@ def open_site(config: WebConfig) -> Site:
     )
 
 
-def _settings(config: WebConfig, site: Site) -> uvicorn.Config:
-    tls = config.tls
+def server_settings(site: Site) -> uvicorn.Config:
+    """How connections are accepted, limited and encrypted. Raises ConfigError if the TLS files can't be used."""
+    config, tls = site.config, site.config.tls
     settings = uvicorn.Config(
         make_app(site),
         http=Connection,
@@ -96,8 +96,6 @@ def _settings(config: WebConfig, site: Site) -> uvicorn.Config:
     except OSError as error:  # also what the TLS library says of wrong files
         assert tls is not None
         raise ConfigError(f"tls: {tls.certificate} and {tls.key} can't be used: {error}") from error
-    if settings.ssl is not None:
-        settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     return settings
 
 

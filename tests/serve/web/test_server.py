@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlencode
@@ -27,8 +29,8 @@ from inspectd.errors import ConfigError
 from inspectd.records.passwords import hash_password
 from inspectd.records.users import Role, Users
 from inspectd.serve.web import connection
-from inspectd.serve.web.app import make_app
-from inspectd.serve.web.server import serve
+from inspectd.serve.web.server import serve, server_settings
+from inspectd.serve.web.site import Site
 from tests.serve.web.conftest import Plant
 
 
@@ -125,28 +127,55 @@ def test_what_cannot_be_used_is_said(plant: Plant, tmp_path: Path, lines: str, s
         serve(file)
 
 
+@contextmanager
+def running(site: Site) -> Iterator[int]:
+    """The port of the site, served as the process serves it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(server_settings(site))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join(timeout=5)
+
+
 @pytest.fixture
 def port(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A site whose connections may take 0.3 s for a request, and of which one address may have three."""
     monkeypatch.setattr(connection, "_WHOLE_REQUEST_WITHIN_S", 0.3)
     monkeypatch.setattr(connection, "_MOST_PER_ADDRESS", 3)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(plant.site),
-            http=connection.Connection,
-            port=0,
-            log_level="error",
-            proxy_headers=False,
-            timeout_graceful_shutdown=1,
-        )
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(timeout=5)
+    with running(plant.site) as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said", "kept"),
+    [
+        ((), "203.0.113.7", "127.0.0.1"),
+        (("127.0.0.1",), "203.0.113.7", "203.0.113.7"),
+        (("127.0.0.1", "10.0.0.0/8"), "1.2.3.4, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
+        (("10.0.0.0/8",), "203.0.113.7", "127.0.0.1"),
+    ],
+)
+def test_only_a_proxy_of_the_config_says_who_asks(plant: Plant, proxies: tuple[str, ...], said: str, kept: str) -> None:
+    proxied = {"behind_proxy": proxies, "public_url": "https://line-3.example"} if proxies else {}
+    config = plant.site.config.model_copy(update=proxied)
+    with running(replace(plant.site, config=config)) as port:
+        page = HTTPConnection("127.0.0.1", port, timeout=5)
+        page.request("GET", "/login", headers={"Host": "localhost" if not proxies else "line-3.example"})
+        answer = page.getresponse()
+        csrf = re.search(r'name="csrf" value="(\w+)"', answer.read().decode())
+        assert csrf
+        fields = urlencode({"name": "viewer", "password": "wrong", "csrf": csrf[1]})
+        cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie, "X-Forwarded-For": said}
+        page.request("POST", "/login", fields, kind)
+        assert page.getresponse().status == 401
+        page.close()
+    assert plant.site.audit.entries(limit=1)[0].address == kept
+    plant.site.accounts.users.unlock("viewer")
 
 
 HEAD = b"GET /login HTTP/1.1\r\nHost: localhost\r\n"
