@@ -1,7 +1,9 @@
 """`inspectd serve web`: the process of the operator's page, from config to exit code."""
 
+import os
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import structlog
@@ -46,11 +48,19 @@ def serve(path: Path) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Tells systemd when the page answers."""
+    """Tells systemd when the page answers, and ends in time whatever its threads wait for."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         Notifier().ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        Notifier().stopping()
+        # a thread may wait for a disk or a line that hangs
+        end = threading.Timer(_STOP_WITHIN_S + 0.5, os._exit, (0,))
+        end.daemon = True
+        end.start()
+        await super().shutdown(sockets)
 
 
 def open_site(config: WebConfig) -> Site:

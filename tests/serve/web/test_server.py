@@ -24,14 +24,18 @@ import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from starlette.testclient import TestClient
 
 from inspectd.errors import ConfigError
+from inspectd.records.audit import AuditTrail, verify
 from inspectd.records.passwords import hash_password
 from inspectd.records.users import Role, Users
 from inspectd.serve.web import connection
+from inspectd.serve.web.accounts import Accounts
+from inspectd.serve.web.app import make_app
 from inspectd.serve.web.server import serve, server_settings
 from inspectd.serve.web.site import Site
-from tests.serve.web.conftest import Plant
+from tests.serve.web.conftest import PASSWORD, Plant, login_fields
 
 
 def write_certificate(folder: Path) -> None:
@@ -95,7 +99,12 @@ def test_the_process_encrypts_logs_in_and_ends_within_two_seconds(plant: Plant, 
             browser.getresponse().read()
             took_s.append(time.monotonic() - begin_s)
         assert min(took_s) < 0.035, "each answer waits 40 ms for the acknowledgement of its first half"
-        half = HTTPSConnection("127.0.0.1", port, context=context)  # a request that does not end, as a stream of events
+        session = {"Cookie": said.partition(";")[0]}
+        browser.request("GET", "/events", headers=session)
+        events = browser.getresponse()
+        assert events.getheader("content-type", "").startswith("text/event-stream")
+        assert events.readline()
+        half = HTTPSConnection("127.0.0.1", port, context=context)
         half.connect()
         half.sock.sendall(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
         time.sleep(0.1)
@@ -230,3 +239,47 @@ def test_one_address_cannot_take_all_connections(port: int) -> None:
         again.settimeout(2)
         again.sendall(HEAD + b"\r\n")
         assert again.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_stream_ends_with_its_session(plant: Plant) -> None:
+    accounts = plant.site.accounts
+    accounts.users.add("zoe", Role.VIEWER, hash_password("zoe", "correct horse battery"))
+    token = accounts.login("zoe", "correct horse battery", "::1", now_utc_s=time.time(), now_s=time.monotonic())
+    with running(plant.site) as port:
+        page = HTTPConnection("127.0.0.1", port, timeout=10)
+        page.request("GET", "/events", headers={"Cookie": f"inspectd_session={token}"})
+        events = page.getresponse()
+        assert events.status == 200
+        assert events.readline()
+        accounts.users.remove("zoe")
+        events.read()  # returns when the stream ends
+        page.request("GET", "/", headers={"Cookie": f"inspectd_session={token}"})
+        assert page.getresponse().status == 303
+        page.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a disk that is full")
+def test_on_a_full_disk_nobody_logs_in_and_reading_goes_on(plant: Plant, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "inspectd-test", disk], check=True)
+    try:
+        audit = AuditTrail(disk / "audit.sqlite")
+        accounts = Accounts(disk, audit, idle_s=3600, longest_s=43_200)
+        accounts.users.add("viewer", Role.VIEWER, hash_password("viewer", PASSWORD))
+        client = TestClient(make_app(replace(plant.site, accounts=accounts, audit=audit)), "http://localhost")
+        client.post("/login", data=login_fields(Role.VIEWER, client.get("/login").text))
+        with (disk / "full").open("wb", buffering=0) as filling, pytest.raises(OSError, match="No space"):
+            while True:
+                filling.write(b"x" * 512)
+        assert client.get("/setup").status_code == 200
+        other = TestClient(client.app, "http://localhost")
+        answer = other.post("/login", data=login_fields(Role.VIEWER, other.get("/login").text))
+        assert answer.status_code == 503
+        assert "can&#39;t be written" in answer.text
+        (disk / "full").unlink()
+        answer = other.post("/login", data=login_fields(Role.VIEWER, other.get("/login").text), follow_redirects=False)
+        assert answer.status_code == 303
+        assert verify(disk / "audit.sqlite") == []
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
