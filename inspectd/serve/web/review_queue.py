@@ -40,12 +40,17 @@ _SHOW: Final = {
     "near": ("certainty BETWEEN :near_from AND :near_to", "certainty <= :near_to"),
 }
 """Which rejects and which passes."""
+# By index, for each part. `(id, t_utc_ns) IN (SELECT ...)` searches all reviews for each part that is not among them.
+_LABEL: Final = (
+    "EXISTS (SELECT 1 FROM reviews.labels WHERE part = parts.id AND t_trigger_utc_ns = parts.t_utc_ns AND reviewers > 0"
+)
+_BY_ME: Final = "EXISTS (SELECT 1 FROM reviews.said WHERE label = labels.id AND by = :reviewer)"
 _SEEN: Final = {
-    "open": "NOT IN (SELECT part, t_trigger_utc_ns FROM reviews.labels JOIN reviews.said ON label = labels.id WHERE by = :reviewer)",
-    "nobody": "NOT IN (SELECT part, t_trigger_utc_ns FROM reviews.labels WHERE reviewers > 0)",
-    "reviewed": "IN (SELECT part, t_trigger_utc_ns FROM reviews.labels WHERE reviewers > 0)",
-    "disagreement": "IN (SELECT part, t_trigger_utc_ns FROM reviews.labels WHERE reviewers > 0 AND agreed IS NULL)",
-    "all": None,
+    "open": f"NOT {_LABEL} AND {_BY_ME})",
+    "nobody": f"NOT {_LABEL})",
+    "reviewed": f"{_LABEL})",
+    "disagreement": f"{_LABEL} AND agreed IS NULL)",
+    "all": "1",
 }
 _REJECTS: Final = "verdict <> 'pass' AND (class IS NOT NULL OR image IS NOT NULL)"
 """A label without an image that was not inspected can't be reviewed."""
@@ -175,7 +180,7 @@ def _conditions(filters: Filters, chooser: Chooser) -> tuple[list[str], dict[str
         "until": _ns("until", filters.until) if filters.until else None,
     }
     terms = {
-        f"(id, t_utc_ns) {_SEEN[filters.seen]}": _SEEN[filters.seen],
+        _SEEN[filters.seen]: True,
         "verdict = :verdict": filters.verdict,
         "class = :predicted": filters.predicted,
         "id IN (SELECT part FROM texts WHERE field = :field AND verdict <> 'right')": filters.field,
