@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 _STOP_WITHIN_S = 1
 """Streams of events never end by themselves: they are cut so long after SIGTERM."""
+_FED_EVERY_S = 5
+"""systemd's watchdog, if the unit has one: a page that hangs inside a read transaction lets the journal's log grow until it ends."""
 _MOST_CONNECTIONS = 128
 _LARGEST_HEAD = 16 * 1024
 _UNREAD_FOR_MS = 30_000
@@ -63,6 +65,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+async def _feed_watchdog() -> None:
+    Notifier().watchdog()
+
+
 def open_site(config: WebConfig) -> Site:
     """Open what the page keeps. Raises ConfigError."""
     try:
@@ -98,6 +104,8 @@ def server_settings(site: Site) -> uvicorn.Config:
         h11_max_incomplete_event_size=_LARGEST_HEAD,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=_STOP_WITHIN_S,
+        callback_notify=_feed_watchdog,
+        timeout_notify=_FED_EVERY_S,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )

@@ -68,11 +68,12 @@ def test_the_process_encrypts_logs_in_and_ends_within_two_seconds(plant: Plant, 
     notify.settimeout(60)
     page = subprocess.Popen(
         [sys.executable, "-m", "inspectd", "serve", "web", "--config", str(file)],
-        stderr=subprocess.PIPE, text=True, env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"},
     )  # fmt: skip
     assert page.stderr is not None
     try:
         assert notify.recv(100) == b"READY=1"
+        assert notify.recv(100) == b"WATCHDOG=1"
         line = json.loads(page.stderr.readline())
         port = int(line["url"].rpartition(":")[2].strip("/"))
         context = ssl.create_default_context(cafile=str(tmp_path / "page.pem"))
