@@ -6,7 +6,8 @@ minutes. `soak` runs the daemon for fifteen minutes while reports are read: part
 `train` compares the DUQ training step with a straightforward one. `engines` runs one network on every runtime. `compose`
 examines composed photos: labels found, ink left, whether a classifier recognises them, images/s. `wrong-text` counts the
 wrong texts that a line lets pass. `page` measures the operator's page: how soon a reject is on the screen, what the page costs the
-line, and its memory.
+line, and its memory. `learn` lets an
+engine from a few photos learn from reviewed labels.
 """
 
 import argparse
@@ -42,7 +43,8 @@ examples:
   python tools/benchmark.py engines --backbone MobileNetV2 --runs 50
   python tools/benchmark.py engines --run runs/tiles --data tiles.csv
   python tools/benchmark.py compose --weights mobilenet_v2-imagenet-features.safetensors
-  python tools/benchmark.py wrong-text --good 1000 --wrong 2000 --disagreeing 1000 --damaged 1000"""
+  python tools/benchmark.py wrong-text --good 1000 --wrong 2000 --disagreeing 1000 --damaged 1000
+  python tools/benchmark.py learn photos/tiles --pass-class free --unknown uneven --weights mobilenet_v2-imagenet-features.safetensors"""
 
 # Each verb imports only what it measures: otherwise every composing process would load the camera SDK and two runtimes.
 
@@ -220,6 +222,31 @@ class WrongTextOptions:
         return figures
 
 
+@dataclass(frozen=True, slots=True)
+class LearnOptions:
+    photos: Path
+    pass_class: str
+    unknown: str
+    weights: Path
+    burst: int
+    start: int
+    decisions: tuple[int, ...]
+    audit: int
+    repeats: int
+    seed: int
+    json: Path | None
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.learning import Plan, measure
+
+        plan = Plan(**{key: value for key, value in asdict(self).items() if key != "json"})
+        with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
+            tables, figures = measure(plan, Path(folder))
+        for table in tables:
+            console().print(table)
+        return figures
+
+
 def parser() -> argparse.ArgumentParser:
     program = new_parser(__doc__, _EPILOG)
     verbs = program.add_subparsers(required=True, metavar="VERB")
@@ -228,6 +255,7 @@ def parser() -> argparse.ArgumentParser:
     _add_engines(verbs)
     _add_compose(verbs)
     _add_wrong_text(verbs)
+    _add_learn(verbs)
     for verb in verbs.choices.values():
         verb.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return program
@@ -387,6 +415,37 @@ def _add_wrong_text(verbs: Verbs) -> None:
     verb.add_argument("--damaged", type=not_negative, default=100, metavar="N", help="damaged codes; default: 100")
     verb.add_argument("--seed", type=not_negative, default=0, help="default: 0")
     verb.set_defaults(options=WrongTextOptions)
+
+
+def _add_learn(verbs: Verbs) -> None:
+    verb = add_verb(
+        verbs, "learn", "what reviewed labels buy an engine from a few photos, and whether swapped labels are refused"
+    )
+    verb.add_argument("photos", type=Path, metavar="FOLDER", help="one folder of photos per class")
+    verb.add_argument("--pass-class", required=True, metavar="CLASS", help="the good class")
+    verb.add_argument("--unknown", required=True, metavar="CLASS", help="a class that the engine does not know")
+    verb.add_argument("--weights", type=Path, required=True, metavar="FILE", help="pretrained weights of MobileNetV2")
+    verb.add_argument("--burst", type=positive, default=60, metavar="N", help="as in prepare_data.py; default: 60")
+    verb.add_argument(
+        "--start", type=positive, default=10, metavar="N", help="photos per class of the first engine; default: 10"
+    )
+    verb.add_argument(
+        "--decisions",
+        type=_counts,
+        default=(50, 100, 200, 400),
+        metavar="N,N",
+        help="reviewed labels; default: 50,100,200,400",
+    )
+    verb.add_argument("--audit", type=positive, default=5, metavar="N", help="people look at one pass in N; default: 5")
+    verb.add_argument(
+        "--repeats", type=positive, default=3, metavar="N", help="tries per kind and share of swaps; default: 3"
+    )
+    verb.add_argument("--seed", type=not_negative, default=0, help="default: 0")
+    verb.set_defaults(options=LearnOptions)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(positive(part) for part in text.split(","))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a bundle keeps so that `inspectd learn` can fit its head again: features of the photos that made it."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from inspectd.errors import ConfigError
 from inspectd.files.csv_file import is_csv
 from inspectd.inference.bundle import load_bundle, write_manifest
 from inspectd.inference.manifest import DuqHead, Manifest
+from inspectd.inference.preprocess import InputSpec
 from inspectd.inference.sealed import ListedFile
 from inspectd.learning.network import OpenNetwork
 from inspectd.learning.rows import FILE, Rows, unpacked
@@ -103,6 +105,11 @@ def _write(folder: Path, manifest: Manifest, kept: Rows) -> None:
     (folder / FILE).write_bytes(data)
     learning = ListedFile(path=FILE, sha256=hashlib.sha256(data).hexdigest())
     write_manifest(folder, manifest.model_copy(update={"learning": learning}))
+
+
+def features_of(network: OpenNetwork, photos: Sequence[tuple[Path, int]], spec: InputSpec) -> NDArray[np.float32]:
+    """(N, features) of the photos of all (path, label). Raises ConfigError naming a broken file."""
+    return _features(network, load_images(photos, spec))
 
 
 def _features(network: OpenNetwork, images: Images) -> NDArray[np.float32]:
