@@ -29,7 +29,7 @@ _BUNDLE = {
     "golden/": "One camera image per class, and one of an unknown kind, with known scores. They are run at each load.",
     "card.md, card.html, explanations.jpg": "The card for people: guarantee, performance, small faults, and where the engine looks.",
     "threshold.csv, threshold.png": "What other thresholds would pass and reject.",
-    "learning.npz": "Features of the photos that it was fitted to and calibrated with, for `inspectd learn`. The line does not use them.",
+    "learning.npz": "Features and guard scores of the photos that it was fitted to and calibrated with, for `inspectd learn`. The line does not use them.",
     "engine.yaml.sig": "The signature of `engine.yaml`, if somebody has signed the engine.",
 }
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspectd.guard.judgement import Judgement
+from inspectd.part import AnomalyKind
 
 _RESERVE = 1.15
 """A print may be turned, shifted and faded so many times as far as the farthest good one seen: a few labels don't show a
@@ -30,8 +32,13 @@ def fit(judgements: Sequence[Judgement], rejected: float) -> Limits:
 
     The views' scores become comparable by mean and spread of their logarithms.
     """
-    scores = np.array([judgement.scores for judgement in judgements])
-    of_place = [finding.kind in ("print", "part") for finding in judgements[0].findings]
+    kinds = [finding.kind for finding in judgements[0].findings]
+    return fit_scores(np.array([judgement.scores for judgement in judgements]), kinds, rejected)
+
+
+def fit_scores(scores: NDArray[np.floating], kinds: Sequence[AnomalyKind], rejected: float) -> Limits:
+    """The same, from (N, kinds) the scores of these labels."""
+    of_place = [kind in ("print", "part") for kind in kinds]
     logs = np.log(scores[:, of_place])
     mean, spread = logs.mean(axis=0), np.maximum(logs.std(axis=0), 1e-3)
     worst = np.sort(((logs - mean) / spread).max(axis=1))

@@ -70,6 +70,10 @@ class BundledGuard:
         judgement = self._look(image)
         return find_anomaly(judgement, self._limits, (width, height)), judgement.print_to_image
 
+    def scores(self, image: Image) -> tuple[float, ...]:
+        """(h, w) grey or (h, w, 3) BGR uint8 -> one score per kind, which a limit decides on. Raises InferenceError."""
+        return self._look(image).scores
+
     def check_golden(self, image: Image, recorded: tuple[float, ...]) -> None:
         """Raises InferenceError if the scores of the image are not those that were recorded."""
         for finding, expected, limit in zip(self._look(image).findings, recorded, self._limits, strict=True):

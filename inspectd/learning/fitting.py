@@ -1,6 +1,6 @@
 """The new head and its threshold, from the photos that the bundle keeps and the reviewed ones that fit."""
 
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import EngineError
+from inspectd.guard.limits import Limits, fit_scores
 from inspectd.inference.manifest import DuqHead, Manifest, Threshold
 from inspectd.learning import head as heads
 from inspectd.learning import ridge
@@ -15,7 +16,7 @@ from inspectd.learning.by_kind import ByKind
 from inspectd.learning.cap import USUAL_CAP
 from inspectd.learning.head import Head
 from inspectd.learning.network import closed, opened
-from inspectd.learning.rates import Values, pass_certainty
+from inspectd.learning.rates import Rate, Values, pass_certainty
 from inspectd.learning.rows import Rows
 from inspectd.learning.threshold import calibrate, usual_alpha
 from inspectd.learning.tolerance import golden_tolerance, least_margin
@@ -24,6 +25,10 @@ from inspectd.terminal import track
 _FOLDS: Final = 10
 _SHARES: Final = (0.0, 1.0, 4.0)
 """Of the regression in log K, as `with_discriminant` takes them."""
+_REJECTED_BY_GUARD: Final = 0.01
+"""As tools/build_engine.py has it by default."""
+_LEAST_FOR_LIMITS: Final = 10
+"""Good photos. With fewer, the limits stay."""
 _REMARK: Final = (
     "; fitted anew to reviewed photos, and chosen again from the same calibration photos. Photos that fit the head were judged by "
     "heads that were fitted without them, so the bound on their kinds is expected, not guaranteed"
@@ -83,15 +88,14 @@ def fit(rows: Rows, folds: NDArray[np.int64], manifest: Manifest) -> Fitted:
 
 
 def choose_threshold(
-    rows: Rows, scores: NDArray[np.floating], manifest: Manifest, at_least: float
+    rows: Rows, scores: NDArray[np.floating], manifest: Manifest, limits: Sequence[float], at_least: float
 ) -> tuple[Threshold, float]:
     """The threshold that the calibration photos among `rows` show, and the tolerance for golden images.
 
     `scores`: (N, classes). Raises EngineError if the photos can't show a bound.
     """
-    kinds = kinds_of(rows, certainties(rows, scores, manifest), rows.calibrates, manifest)
-    seen = dataclasses.replace(rows, stopped=np.zeros_like(rows.stopped))
-    alone = kinds_of(seen, certainties(seen, scores, manifest), rows.calibrates, manifest).good
+    kinds = kinds_of(rows, certainties(rows, scores, manifest, limits), rows.calibrates, manifest)
+    alone = kinds_of(rows, certainties(rows, scores, manifest, [np.inf] * len(limits)), rows.calibrates, manifest).good
     alpha = usual_alpha(kinds)
     threshold = calibrate(
         kinds,
@@ -110,10 +114,29 @@ def kinds_of(rows: Rows, certainty: Values, which: NDArray[np.bool_], manifest: 
     return ByKind.of(certainty[which], rows.labels[which], rows.parts[which], rows.names, manifest.pass_class)
 
 
-def certainties(rows: Rows, scores: NDArray[np.floating], manifest: Manifest) -> Values:
-    """(N,): the highest threshold at which each photo passes network and guard."""
+def certainties(rows: Rows, scores: NDArray[np.floating], manifest: Manifest, limits: Sequence[float]) -> Values:
+    """(N,): the highest threshold at which each photo passes network and guard. `limits`: of the guard; empty if there is none."""
     certainty = pass_certainty(scores, manifest.classes.index(manifest.pass_class))
-    return np.where(rows.stopped, 0, certainty)
+    return np.where(rows.stopped(limits), 0, certainty)
+
+
+def limits_of(manifest: Manifest) -> tuple[float, ...]:
+    return () if manifest.guard is None else manifest.guard.limits
+
+
+def choose_limits(rows: Rows, manifest: Manifest, believed: NDArray[np.bool_]) -> tuple[Limits, Rate] | None:
+    """New limits for the guard, and how many of the good photos that chose them are beyond; None without a guard.
+
+    Good calibration photos choose them, and the good reviewed ones among `believed`, (N,).
+    """
+    if manifest.guard is None:
+        return None
+    good = (rows.truths == manifest.pass_class) & (rows.calibrates | believed) & np.isfinite(rows.guard).all(axis=1)
+    if good.sum() < _LEAST_FOR_LIMITS:
+        limits = Limits(manifest.guard.limits)
+    else:
+        limits = fit_scores(rows.guard[good].astype(np.float64), manifest.guard.kinds, _REJECTED_BY_GUARD)
+    return limits, Rate(int(rows.stopped(limits.largest)[good].sum()), int(good.sum()))
 
 
 def strict_enough(old_passes: NDArray[np.bool_], certainty: Values, share_right: float) -> float:

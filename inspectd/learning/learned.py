@@ -1,7 +1,8 @@
 """Learn from reviewed photos: fit, choose the threshold, prove. Nothing is written here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from inspectd.camera.image_files import read_photo
 from inspectd.errors import EngineError
 from inspectd.inference.bundle import Bundle
-from inspectd.inference.bundled_guard import BundledGuard
 from inspectd.inference.manifest import Manifest, Threshold
 from inspectd.inference.preprocess import preprocess
 from inspectd.learning import doubts as doubting
@@ -20,8 +20,11 @@ from inspectd.learning.network import OpenNetwork
 from inspectd.learning.not_worse import Paired
 from inspectd.learning.photos import REVIEWED_UNKNOWN, Judged
 from inspectd.learning.proof import Golden, Proof, reasons_of_labels
+from inspectd.learning.rates import Rate
 from inspectd.learning.rows import Rows, unpacked
 from inspectd.records.reviews import UNKNOWN, Reviewed
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class Candidate:
     tolerance: float
     share: float
     """Of the regression in the head's scores."""
+    limits: tuple[float, ...]
+    """Of the guard; empty if there is none."""
+    beyond: Rate | None
+    """Good photos that chose the limits, and are beyond them."""
     rows: Rows
     """Photos that its bundle keeps."""
 
@@ -87,6 +94,8 @@ def kept_rows(bundle: Bundle) -> Rows:
         raise EngineError(f"{bundle.folder / listed.path}: {error}") from error
     if rows.names[: len(bundle.manifest.classes)] != bundle.manifest.classes:
         raise EngineError(f"{bundle.folder / listed.path}: has other classes than engine.yaml")
+    if rows.guard.shape[1] != len(fitting.limits_of(bundle.manifest)):
+        raise EngineError(f"{bundle.folder / listed.path}: its scores are not those of the guard in engine.yaml")
     return rows
 
 
@@ -116,47 +125,71 @@ def _fit(manifest: Manifest, old: Head, kept: Rows, usable: Judged, counts: Line
     fits = usable.take(usable.rows.fits)
     joined = kept.joined(fits.rows)
     new = np.arange(len(joined)) >= len(kept)
-    groups = np.where(new, joined.parts.max(initial=0) + 1 + _blocks_at(new, fits.blocks), joined.parts)
+    groups = np.where(new, joined.parts.max(initial=0) + 1 + _at(new, fits.blocks), joined.parts)
     fitted = fitting.fit(joined, fitting.deal(groups, joined.labels), manifest)
-    certainty = fitting.certainties(joined, fitted.scores, manifest)
+    # whether a small fault is one can't be seen from the features, so one person alone can't make the guard more lax
+    believed = new & _at(new, fits.confirmed | ~fits.rows.stopped(fitting.limits_of(manifest)))
+    chosen = fitting.choose_limits(joined, manifest, believed)
+    limits = () if chosen is None else chosen[0].largest
+    certainty = fitting.certainties(joined, fitted.scores, manifest, limits)
     bad = new & (joined.truths != manifest.pass_class)
-    old_passes = _passes(joined, old, manifest, manifest.threshold.value)
-    weight = _weights(_passes(usable.rows, old, manifest, manifest.threshold.value), counts)
+    judges = Judges.of(old, manifest)
+    old_passes = judges.passes(joined)
+    weight = _weights(judges.passes(usable.rows), counts)
     share = Paired.of(~old_passes[bad], ~old_passes[bad], weight and weight[::-1]).share_right
     at_least = fitting.strict_enough(old_passes[bad], certainty[bad], share)
-    threshold, tolerance = fitting.choose_threshold(joined, fitted.scores, manifest, at_least)
-    return Candidate(fitted.head, threshold, tolerance, fitted.share, joined)
+    threshold, tolerance = fitting.choose_threshold(joined, fitted.scores, manifest, limits, at_least)
+    return Candidate(
+        fitted.head, threshold, tolerance, fitted.share, limits, None if chosen is None else chosen[1], joined
+    )
 
 
 def _prove(
     bundle: Bundle, network: OpenNetwork, kept: Rows, usable: Judged, new: Candidate, counts: LineCounts | None
 ) -> Proof:
     manifest = bundle.manifest
-    old_threshold = manifest.threshold.value
-    weight = _weights(_passes(usable.rows, network.head, manifest, old_threshold), counts)
+    old = Judges.of(network.head, manifest)
+    judges = Judges(new.head, new.threshold.value, new.limits, manifest)
+    weight = _weights(old.passes(usable.rows), counts)
     rows = usable.rows.take(~usable.rows.fits)
     good = rows.truths == manifest.pass_class
-    old_passes = _passes(rows, network.head, manifest, old_threshold)
-    new_passes = _passes(rows, new.head, manifest, new.threshold.value)
-    rejects = Paired.of(old_passes[good], new_passes[good], weight)
+    old_passes, new_passes = old.passes(rows), judges.passes(rows)
     calibrated = kept.take(kept.calibrates & ~kept.fits & (kept.truths == manifest.pass_class))
-    also = Paired.of(
-        _passes(calibrated, network.head, manifest, old_threshold),
-        _passes(calibrated, new.head, manifest, new.threshold.value),
-    )
+    also = Paired.of(old.passes(calibrated), judges.passes(calibrated))
     return Proof(
         Paired.of(~old_passes[~good], ~new_passes[~good], weight and weight[::-1]),
-        rejects.with_more_right(also),
-        _golden(bundle, network, new),
+        Paired.of(old_passes[good], new_passes[good], weight).with_more_right(also),
+        _golden(bundle, network, old, judges),
         manifest.threshold,
         new.threshold,
     )
 
 
-def _passes(rows: Rows, head: Head, manifest: Manifest, threshold: float) -> NDArray[np.bool_]:
-    """(N,): whether network and guard let each photo pass."""
-    passes: NDArray[np.bool_] = fitting.certainties(rows, head.scores(rows.features), manifest) >= threshold
-    return passes
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Network and guard of an engine, which judge photos as the line does."""
+
+    head: Head
+    threshold: float
+    limits: tuple[float, ...]
+    manifest: Manifest
+
+    @classmethod
+    def of(cls, head: Head, manifest: Manifest) -> "Judges":
+        return cls(head, manifest.threshold.value, fitting.limits_of(manifest), manifest)
+
+    def passes(self, rows: Rows) -> NDArray[np.bool_]:
+        """(N,): whether each photo passes."""
+        certainty = fitting.certainties(rows, self.head.scores(rows.features), self.manifest, self.limits)
+        passes: NDArray[np.bool_] = certainty >= self.threshold
+        return passes
+
+    def verdict(self, features: NDArray[np.float32], guard: Sequence[float]) -> str:
+        """A class, or `unknown`. `guard`: the scores by the guard."""
+        scores = self.head.scores(features[None])[0]
+        name = self.manifest.classes[int(scores.argmax())]
+        stopped = name == self.manifest.pass_class and any(map(float.__gt__, guard, self.limits))
+        return UNKNOWN if scores.max() < self.threshold or stopped else name
 
 
 def _weights(passes: NDArray[np.bool_], counts: LineCounts | None) -> tuple[float, float] | None:
@@ -168,31 +201,18 @@ def _weights(passes: NDArray[np.bool_], counts: LineCounts | None) -> tuple[floa
     return max(1.0, counts.passed / passed), max(1.0, counts.rejected / rejected)
 
 
-def _golden(bundle: Bundle, network: OpenNetwork, new: Candidate) -> tuple[Golden, ...]:
+def _golden(bundle: Bundle, network: OpenNetwork, old: Judges, new: Judges) -> tuple[Golden, ...]:
     manifest = bundle.manifest
-    guard = None if manifest.guard is None else BundledGuard(bundle, manifest.guard, 0)
-
-    def verdict(head: Head, threshold: float, features: NDArray[np.float32], stopped: bool) -> str:
-        scores = head.scores(features[None])[0]
-        name = manifest.classes[int(scores.argmax())]
-        return UNKNOWN if scores.max() < threshold or (name == manifest.pass_class and stopped) else name
-
+    recorded = [()] * len(manifest.golden) if manifest.guard is None else manifest.guard.golden_scores
     found = []
-    for golden in manifest.golden:
-        image = read_photo(bundle.folder / golden.path)
-        features = network.features(preprocess(image, manifest.input))
-        stopped = guard is not None and guard.judge(image)[0] is not None
-        found.append(
-            Golden(
-                golden.shows,
-                verdict(network.head, manifest.threshold.value, features, stopped),
-                verdict(new.head, new.threshold.value, features, stopped),
-            )
-        )
+    for golden, guard in zip(manifest.golden, recorded, strict=True):
+        features = network.features(preprocess(read_photo(bundle.folder / golden.path), manifest.input))
+        found.append(Golden(golden.shows, old.verdict(features, guard), new.verdict(features, guard)))
     return tuple(found)
 
 
-def _blocks_at(places: NDArray[np.bool_], blocks: NDArray[np.int64]) -> NDArray[np.int64]:
-    spread = np.zeros(len(places), np.int64)
-    spread[places] = blocks
+def _at(places: NDArray[np.bool_], values: NDArray[T]) -> NDArray[T]:
+    """`values` at these places, and 0 or False elsewhere."""
+    spread = np.zeros(len(places), values.dtype)
+    spread[places] = values
     return spread

@@ -11,7 +11,7 @@ from inspectd.camera.image_files import read_photo
 from inspectd.inference.base import InferenceConfig
 from inspectd.inference.bundle import Bundle, load_bundle, write_manifest
 from inspectd.inference.engine import Engine, load_engine
-from inspectd.inference.manifest import Arithmetic, GoldenImage, Manifest, ModelFile
+from inspectd.inference.manifest import Arithmetic, GoldenImage, GuardModel, Manifest, ModelFile
 from inspectd.inference.preprocess import preprocess
 from inspectd.inference.sealed import ListedFile
 from inspectd.learning.learned import Candidate
@@ -57,6 +57,7 @@ def write_bundle(
             "golden": golden,
             "golden_tolerance": candidate.tolerance,
             "precisions": {"onnxruntime": as_onnx},
+            "guard": _with_limits(manifest.guard, candidate),
             "recommended": "fp32",
             "learning": ListedFile(path=FILE, sha256=_sha256(folder / FILE)),
             "training": {**manifest.training, "learned": dict(provenance)},
@@ -70,6 +71,13 @@ def write_bundle(
         for backend in dict.fromkeys(file.backend for file in files)
     ]
     return engines[-1]
+
+
+def _with_limits(guard: GuardModel | None, candidate: Candidate) -> GuardModel | None:
+    if guard is None or candidate.beyond is None or candidate.limits == guard.limits:
+        return guard
+    n, beyond = candidate.beyond.n, candidate.beyond.errors
+    return guard.model_copy(update={"limits": candidate.limits, "n_good": n, "rejected_good": beyond, "joint": True})
 
 
 def _sorted(manifest: Manifest) -> tuple[list[ModelFile], list[ModelFile]]:

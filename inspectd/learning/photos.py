@@ -73,7 +73,7 @@ class _Photo:
     digest: str
     look: NDArray[np.float32]
     features: NDArray[np.float32]
-    stopped: bool
+    guard: tuple[float, ...]
 
 
 def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, known: Iterable[str]) -> Judged:
@@ -97,17 +97,17 @@ def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, kn
             continue
         image = decode_photo(data, one.photo)
         try:
-            stopped = guard is not None and guard.judge(image)[0] is not None
+            scores = () if guard is None else guard.scores(image)
         except InferenceError:
             left_out["it has another size than the guard's images"] += 1
             continue
         label = REVIEWED_UNKNOWN if one.label == UNKNOWN else one.label
         features = network.features(preprocess(image, manifest.input))
-        photos.append(_Photo(one, label, digest, _look(image), features, stopped))
+        photos.append(_Photo(one, label, digest, _look(image), features, scores))
     kept = _different(photos, left_out)
     blocks = np.arange(len(kept)) // _BLOCK
     names = tuple(dict.fromkeys((*manifest.classes, *(photo.label for photo in kept))))
-    count = len(kept)
+    count, kinds = len(kept), 0 if manifest.guard is None else len(manifest.guard.kinds)
     rows = Rows(
         names=names,
         features=np.array([photo.features for photo in kept], np.float32).reshape(count, network.feature_size),
@@ -115,7 +115,7 @@ def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, kn
         parts=np.arange(count),
         fits=blocks % FIT_ONE_IN == 0,
         calibrates=np.zeros(count, bool),
-        stopped=np.array([photo.stopped for photo in kept], bool),
+        guard=np.array([photo.guard for photo in kept], np.float32).reshape(count, kinds),
         digests=tuple(photo.digest for photo in kept),
     )
     return Judged(

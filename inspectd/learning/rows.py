@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -28,13 +29,18 @@ class Rows:
     """(N,): the head was fitted to it."""
     calibrates: NDArray[np.bool_]
     """(N,): it chose the threshold."""
-    stopped: NDArray[np.bool_]
-    """(N,): the guard stops it."""
+    guard: NDArray[np.float32]
+    """(N, kinds) the scores by the guard; NaN: not known, so the guard is not relied on. No columns: there is no guard."""
     digests: tuple[str, ...]
     """SHA-256 of each file."""
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def stopped(self, limits: Sequence[float]) -> NDArray[np.bool_]:
+        """(N,): whether a guard with these limits, one per kind, stops each."""
+        stops: NDArray[np.bool_] = np.logical_or.reduce(self.guard > np.array(limits, np.float32), axis=1)
+        return stops
 
     @property
     def truths(self) -> NDArray[np.str_]:
@@ -62,7 +68,7 @@ class Rows:
             np.concatenate([self.parts, other.parts + self.parts.max(initial=-1) + 1]),
             np.concatenate([self.fits, other.fits]),
             np.concatenate([self.calibrates, other.calibrates]),
-            np.concatenate([self.stopped, other.stopped]),
+            np.concatenate([self.guard, other.guard]),
             self.digests + other.digests,
         )
 
@@ -78,7 +84,7 @@ class Rows:
             parts=self.parts,
             fits=self.fits,
             calibrates=self.calibrates,
-            stopped=self.stopped,
+            guard=self.guard,
         )
         return packed.getvalue()
 
@@ -98,13 +104,18 @@ def unpacked(data: bytes) -> Rows:
             parts=arrays["parts"].astype(np.int64),
             fits=arrays["fits"].astype(bool),
             calibrates=arrays["calibrates"].astype(bool),
-            stopped=arrays["stopped"].astype(bool),
+            guard=arrays["guard"].astype(np.float32),
             digests=tuple(digest.decode() for digest in arrays["digests"].tolist()),
         )
     except (KeyError, TypeError, AttributeError, zipfile.BadZipFile, OSError, EOFError) as error:
         raise ValueError(f"not a file of rows: {error!r}") from error
-    columns = (rows.labels, rows.parts, rows.fits, rows.calibrates, rows.stopped)
-    if rows.features.ndim != 2 or any(column.shape != (len(rows.features),) for column in columns):
+    columns = (rows.labels, rows.parts, rows.fits, rows.calibrates)
+    if (
+        rows.features.ndim != 2
+        or rows.guard.ndim != 2
+        or len(rows.guard) != len(rows)
+        or any(column.shape != (len(rows.features),) for column in columns)
+    ):
         raise ValueError("its arrays do not have one row per photo")
     if len(rows.digests) != len(rows) or not np.isin(rows.labels, range(len(rows.names))).all():
         raise ValueError("its labels or hashes do not fit its photos")

@@ -40,9 +40,10 @@ _SCALE = 1 / 64
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`fault`: by how many grey levels a fault darkens its cells."""
+    """`fault`: by how many grey levels a fault darkens its cells. `lot`: how much lighter a new lot is on one side."""
 
     fault: float = 60
+    lot: float = 25
 
     def cells(self, name: str, rng: np.random.Generator, *, new_lot: bool) -> NDArray[np.float64]:
         rows, columns = np.mgrid[: CELLS[0], : CELLS[1]]
@@ -54,7 +55,7 @@ class Product:
         if name.startswith("unknown"):
             grey += self.fault * 0.5 * np.where((rows + columns) % 2, 1, -1) * rng.uniform(0.7, 1.3)
         if new_lot:
-            grey += 25 * (columns - 3.5) / 3.5
+            grey += self.lot * (columns - 3.5) / 3.5
         return grey
 
     def photo(self, name: str, rng: np.random.Generator, *, new_lot: bool = False) -> Image:
@@ -94,7 +95,11 @@ def _rows(
     features = np.array([features_of(product.photo(names[label], rng)) for label in labels])
     fit = np.full(len(labels), fits)
     digests = tuple(f"{number:064x}" for number in rng.integers(1 << 60, size=len(labels)).tolist())
-    return Rows(tuple(names), features, labels, np.arange(len(labels)), fit, ~fit, np.zeros(len(labels), bool), digests)
+    return Rows(tuple(names), features, labels, np.arange(len(labels)), fit, ~fit, no_guard(len(labels)), digests)
+
+
+def no_guard(count: int) -> NDArray[np.float32]:
+    return np.empty((count, 0), np.float32)
 
 
 def _manifest(
@@ -130,7 +135,7 @@ def _manifest(
     }
     certainty = head.scores(calibration.features)
     alone = Manifest.model_construct(classes=CLASSES, pass_class=GOOD, guard=None)
-    certainties = fitting.certainties(calibration, certainty, alone)
+    certainties = fitting.certainties(calibration, certainty, alone, ())
     kinds = fitting.kinds_of(calibration, certainties, calibration.calibrates, alone)
     return Manifest(threshold=calibrate(kinds, "0" * 64, usual_alpha(kinds)), **values)
 

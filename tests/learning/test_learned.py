@@ -10,6 +10,7 @@ import pytest
 
 from inspectd.errors import EngineError
 from inspectd.inference.bundle import load_bundle
+from inspectd.inference.manifest import GuardModel
 from inspectd.learning import learned, photos
 from inspectd.learning.fitting import certainties, deal, strict_enough
 from inspectd.learning.learned import LineCounts, kept_rows, learn_from
@@ -17,7 +18,7 @@ from inspectd.learning.network import OpenNetwork, replaced
 from inspectd.learning.photos import REVIEWED_UNKNOWN, Judged
 from inspectd.learning.proof import Golden, worse
 from inspectd.learning.rows import Rows, unpacked
-from tests.learning.product import CLASSES, GOOD, UNKNOWN, Product, features_of, make_engine
+from tests.learning.product import CLASSES, GOOD, UNKNOWN, Product, features_of, make_engine, no_guard
 
 NAMES = np.array([*CLASSES, REVIEWED_UNKNOWN])
 HOLE, SCRATCH = "hole", "scratch"
@@ -43,7 +44,14 @@ class Line:
         blocks = np.arange(count) // 10
         digests = tuple(f"{place:064x}" for place in places)
         rows = Rows(
-            tuple(NAMES), self.features[places], numbers, np.arange(count), blocks % 3 == 0, none, none, digests
+            tuple(NAMES),
+            self.features[places],
+            numbers,
+            np.arange(count),
+            blocks % 3 == 0,
+            none,
+            no_guard(count),
+            digests,
         )
         return Judged(
             rows, places, (Path(),) * count, none if confirmed is None else confirmed[places], blocks, Counter()
@@ -58,8 +66,10 @@ class Line:
         head, threshold = self.network.head, self.bundle.manifest.threshold.value
         if found is not None:
             head, threshold = found.candidate.head, found.candidate.threshold.value
-        rows = Rows(CLASSES, features, *(np.zeros(600, int),) * 2, *(np.zeros(600, bool),) * 3, ("",) * 600)
-        passes = certainties(rows, head.scores(features), self.bundle.manifest) >= threshold
+        rows = Rows(
+            CLASSES, features, *(np.zeros(600, int),) * 2, *(np.zeros(600, bool),) * 2, no_guard(600), ("",) * 600
+        )
+        passes = certainties(rows, head.scores(features), self.bundle.manifest, ()) >= threshold
         return float(passes[truths != GOOD].mean()), float((~passes[truths == GOOD]).mean())
 
 
@@ -160,6 +170,39 @@ def test_photos_that_no_head_separates_need_a_training(line):
     found = learn_from(line.bundle, line.network, line.kept, judged, line.counts)
     assert found.reasons
     assert found.needs_training
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_two_people_can_make_the_guard_accept_what_it_stopped(line, people):
+    """The guard finds the new lot unusual, which the network knows by now."""
+    rng = np.random.default_rng(0)
+    guard = GuardModel(
+        path="guard.npz",
+        sha256="0" * 64,
+        kinds=("part",),
+        limits=(1.5,),
+        golden_scores=((1.0,),) * len(line.bundle.manifest.golden),
+        fitted_to=50,
+        n_good=50,
+        rejected_good=0,
+    )
+    manifest = line.bundle.manifest.model_copy(update={"guard": guard})
+    bundle = SimpleNamespace(folder=line.bundle.folder, manifest=manifest)
+    kept = replace(line.kept, guard=rng.lognormal(0, 0.1, (len(line.kept), 1)).astype(np.float32))
+    truths, features = draw(Product(lot=0), 300, seed=4)
+    scores = rng.lognormal(0, 0.1, (300, 1)).astype(np.float32)
+    scores[::3] *= 2
+    scores[truths == REVIEWED_UNKNOWN] *= 4
+    own = replace(line, bundle=bundle, kept=kept, truths=truths, features=features, passes=np.zeros(300, bool))
+    judged = own.judged(truths, np.full(300, people > 1))
+    judged = replace(judged, rows=replace(judged.rows, guard=scores))
+    found = learn_from(bundle, line.network, kept, judged, None)
+    (limit,) = found.candidate.limits
+    assert limit > 1.9 if people > 1 else limit < 1.5
+    assert found.candidate.beyond.share <= 0.01
+    before, after = found.proof.false_rejects.errors
+    assert after < before if people > 1 else after >= before
+    assert found.proof.false_accepts.new_errors == 0
 
 
 def test_an_engine_without_its_photos_cannot_learn(line):

@@ -83,7 +83,8 @@ def section(learned: Learned, version: str, threshold: Threshold) -> str:
         [
             HEADING,
             "",
-            f"This engine is version {version} with another head and another threshold. The backbone and the guard are the same. "
+            f"This engine is version {version} with another head, another threshold and other limits of the guard, if there is one. The "
+            "backbone is the same. "
             f"**All figures in other sections are those of version {version}.**",
             "",
             f"- Fitted to the photos of version {version} and to reviewed ones: {counted('fit')}.",

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from inspectd.camera.image_files import read_photo
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference.manifest import FORMAT
-from inspectd.learning.fitting import certainties, kinds_of
+from inspectd.learning.fitting import certainties, kinds_of, limits_of
 from inspectd.learning.learned import kept_rows
 from inspectd.learning.network import OpenNetwork
 from inspectd.part import Pass
@@ -138,11 +138,12 @@ def test_the_bundle_keeps_its_photos_to_learn_from(guarded, unguarded):
         manifest = load_bundle(folder).manifest
         assert Counter(rows.truths[rows.calibrates].tolist()) == {DARK: 36, GOOD: 24, OIL: 24}
         assert Counter(rows.truths[rows.fits].tolist()) == {DARK: 24, GOOD: 30}
-        kinds = kinds_of(rows, certainties(rows, rows_scores(folder, rows), manifest), rows.calibrates, manifest)
+        certainty = certainties(rows, rows_scores(folder, rows), manifest, limits_of(manifest))
+        kinds = kinds_of(rows, certainty, rows.calibrates, manifest)
         passed = {name: int((values >= manifest.threshold.value).sum()) for name, values in kinds.faulty.items()}
         assert passed == {DARK: manifest.threshold.false_accepts[DARK].passed}
-    assert kept[guarded].stopped.any()
-    assert not kept[unguarded].stopped.any()
+    assert kept[guarded].stopped(limits_of(load_bundle(guarded).manifest)).any()
+    assert kept[unguarded].guard.shape == (len(kept[unguarded]), 0)
 
 
 def rows_scores(folder, rows):

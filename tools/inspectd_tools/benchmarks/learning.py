@@ -92,7 +92,7 @@ class _Line:
     def errors(self, head: Head, threshold: float) -> dict[str, Rate]:
         """On the test."""
         manifest = self.bundle.manifest
-        passes = certainties(self.test, head.scores(self.test.features), manifest) >= threshold
+        passes = certainties(self.test, head.scores(self.test.features), manifest, ()) >= threshold
         good = self.test.truths == manifest.pass_class
         return {
             "false_accepts": Rate(int(passes[~good].sum()), int((~good).sum())),
@@ -136,7 +136,7 @@ def _begin(plan: Plan, folder: Path) -> _Line:
     bundle = load_bundle(folder / "first")
     network = OpenNetwork(bundle)
     rows, tested = (_rows(photos, manifest.names, bundle, network) for photos in (stream, test))
-    certainty = certainties(rows, network.head.scores(rows.features), bundle.manifest)
+    certainty = certainties(rows, network.head.scores(rows.features), bundle.manifest, ())
     passes = certainty >= bundle.manifest.threshold.value
     number = np.cumsum(passes)
     looked_at = np.flatnonzero(~passes | (number % plan.audit == 0))
@@ -184,7 +184,7 @@ def _rows(photos: Sequence[Photo], names: tuple[str, ...], bundle: Bundle, netwo
         np.array([groups.setdefault(photo.group, len(groups)) for photo in photos]),
         none,
         none,
-        none,
+        np.empty((len(photos), 0), np.float32),
         tuple(photo.sha256 for photo in photos),
     )
 

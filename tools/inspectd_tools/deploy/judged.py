@@ -1,9 +1,8 @@
 """Calibration and test images, with the scores that an exported network gives them, and what a guard says of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,15 @@ from inspectd_tools.data.manifest import Split
 from inspectd_tools.deploy.parts import parts_of
 from inspectd_tools.networks.predict import Network, predict
 
-Stops: TypeAlias = Callable[[Images, NDArray[np.int64]], NDArray[np.bool_]]
-"""Images and the places (M,) of some of them -> (M,): whether the guard stops each."""
+
+class Stops(Protocol):
+    """A guard with its limits."""
+
+    def __call__(self, images: Images, places: NDArray[np.int64], /) -> NDArray[np.bool_]:
+        """Images and the places (M,) of some of them -> (M,): whether the guard stops each."""
+
+    def scores(self, images: Images, places: NDArray[np.int64], /) -> NDArray[np.float64]:
+        """The same -> (M, kinds): its scores."""
 
 
 class Product(Protocol):

@@ -46,7 +46,7 @@ def keep_photos(folder: Path, calibration: Judged, trained: tuple[Images, tuple[
         parts=calibration.parts.astype(np.int64),
         fits=none if trained else images.labels < len(manifest.classes),
         calibrates=~none,
-        stopped=none if calibration.stops is None else calibration.stops(images, np.arange(len(none))),
+        guard=_scores(calibration),
         digests=images.digests,
     )
     if trained:
@@ -54,27 +54,41 @@ def keep_photos(folder: Path, calibration: Judged, trained: tuple[Images, tuple[
         none = np.zeros(len(images.labels), bool)
         parts = parts_of(groups, images.digests).astype(np.int64)
         fitted = Rows(
-            manifest.classes, _features(network, images), images.labels, parts, ~none, none, none, images.digests
+            manifest.classes,
+            _features(network, images),
+            images.labels,
+            parts,
+            ~none,
+            none,
+            np.full((len(none), kept.guard.shape[1]), np.nan, np.float32),
+            images.digests,
         )
         kept = kept.joined(fitted)
     _write(folder, manifest, kept)
 
 
-def keep_stops(folder: Path, calibration: Judged | None) -> None:
-    """Write anew which of the photos that a bundle keeps its guard stops. Raises EngineError and OSError.
+def keep_scores(folder: Path, calibration: Judged | None) -> None:
+    """Write anew the scores that the guard of a bundle gives the photos that it keeps. Raises EngineError and OSError.
 
-    `calibration`: photos with the guard; those that are not among them count as not stopped, which keeps the guarantee. None:
-    there are none.
+    `calibration`: photos with the guard. The scores of others are not known, so the guard is not relied on for them. None: there
+    are none.
     """
     bundle = load_bundle(folder)
-    if bundle.manifest.learning is None:
+    if bundle.manifest.learning is None or bundle.manifest.guard is None:
         return
     kept = unpacked(bundle.read(bundle.manifest.learning))
-    stopped: set[str] = set()
-    if calibration is not None and calibration.stops is not None:
-        stops = calibration.stops(calibration.images, np.arange(len(calibration.parts)))
-        stopped = {digest for digest, stop in zip(calibration.images.digests, stops, strict=True) if stop}
-    _write(folder, bundle.manifest, replace(kept, stopped=np.array([digest in stopped for digest in kept.digests])))
+    scores = {} if calibration is None else dict(zip(calibration.images.digests, _scores(calibration), strict=True))
+    unknown = np.full(len(bundle.manifest.guard.kinds), np.nan, np.float32)
+    guard = np.array([scores.get(digest, unknown) for digest in kept.digests], np.float32)
+    _write(folder, bundle.manifest, replace(kept, guard=guard))
+
+
+def _scores(calibration: Judged) -> NDArray[np.float32]:
+    """(N, kinds) by the guard; (N, 0) without one."""
+    count = len(calibration.parts)
+    if calibration.stops is None:
+        return np.empty((count, 0), np.float32)
+    return calibration.stops.scores(calibration.images, np.arange(count)).astype(np.float32)
 
 
 def trained_photos(data: Path | None, trained: TrainedWith | None, product: Product) -> tuple[Images, tuple[str, ...]]:

@@ -22,7 +22,7 @@ from inspectd_tools.deploy.guard.rechoose import Rechosen, rechoose
 from inspectd_tools.deploy.guard.section import summary
 from inspectd_tools.deploy.guard.small_faults import small_faults
 from inspectd_tools.deploy.judged import judge
-from inspectd_tools.deploy.keeping import keep_stops
+from inspectd_tools.deploy.keeping import keep_scores
 from inspectd_tools.deploy.precision import network_at
 from inspectd_tools.deploy.separate import check_separate
 from inspectd_tools.deploy.threshold_report import bounds_table
@@ -107,7 +107,7 @@ def _write(
 ) -> None:
     thresholds = None if rechosen is None else rechosen.keys(bundle.manifest)
     manifest = write_with_guard(bundle, fitted, golden, folder, thresholds)
-    keep_stops(folder, None if rechosen is None else rechosen.beside.calibration)
+    keep_scores(folder, None if rechosen is None else rechosen.beside.calibration)
     engine = load_engine(load_bundle(folder), InferenceConfig())  # as the line loads it, with its golden images
     sections = [small_faults(engine, fitted, folder, seed, joint=rechosen is not None)]
     if rechosen is not None:

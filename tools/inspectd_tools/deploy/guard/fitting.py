@@ -44,12 +44,12 @@ class Fitted:
     """The fit alone, without reading the photos."""
     judge_ms: tuple[float, float]
     """p50 and p99 of one label."""
-    unseen: dict[str, bool]
-    """With folds: SHA-256 of each photo that fits the guard -> whether a guard that was fitted without its part stops it."""
+    unseen: dict[str, tuple[float, ...]]
+    """With folds: SHA-256 of each photo that fits the guard -> its scores by a guard that was fitted without its part."""
 
-    def stops(self, image: Image, path: Path) -> bool:
+    def scores(self, image: Image, path: Path) -> tuple[float, ...]:
         """(h, w) uint8 grey. Raises ConfigError naming `path` if the guard can't judge the image."""
-        return not self.limits.accepts(_judge(self.guard, image, path))
+        return _judge(self.guard, image, path).scores
 
 
 def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, seed: int = 0) -> Fitted:
@@ -76,9 +76,7 @@ def fit_guard(photos: GoodPhotos, rejected: float, surface: Path | None = None, 
     test, took_ms = _judged(guard, photos.test, "test")
     p50, p99 = np.percentile(took_ms, (50, 99)).tolist()
     unseen = {
-        photo.sha256: not found.accepts(judgement)
-        for photo, judgement in zip(photos.train, val, strict=False)
-        if photos.fold
+        photo.sha256: judgement.scores for photo, judgement in zip(photos.train, val, strict=False) if photos.fold
     }
     chosen, tested = _beyond(val, found), _beyond(test, found)
     return Fitted(guard, data, found, photos, rejected, chosen, tested, fit_s, (p50, p99), unseen)
