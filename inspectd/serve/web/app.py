@@ -59,7 +59,7 @@ def make_app(site: Site) -> Starlette:
         *users.routes,
         Mount("/static", StaticFiles(directory=FOLDER / "static"), name="static"),
     ]
-    live = Live(site.line, site.config.shift_begins)
+    live = Live(site.line, site.config.shift_begins, site.reviews)
 
     @asynccontextmanager
     async def while_served(_: Starlette) -> AsyncIterator[None]:

@@ -28,6 +28,14 @@ _LAST_REJECTS = f"{_PARTS} WHERE verdict <> 'pass' ORDER BY parts.id DESC LIMIT 
 _LAST_IMAGE = f"""{_PARTS} WHERE parts.id > (SELECT max(id) FROM parts) - {_LAST_PARTS} AND image IS NOT NULL
 ORDER BY parts.id DESC LIMIT 1"""  # noqa: S608
 
+MOST_WAITING = 100
+_WAITING = f"""
+SELECT count(*) FROM (
+    SELECT 1 FROM parts WHERE verdict <> 'pass' AND (class IS NOT NULL OR image IS NOT NULL)
+        AND (id, t_utc_ns) NOT IN (SELECT part, t_trigger_utc_ns FROM reviews.labels WHERE reviewers > 0) LIMIT {MOST_WAITING}
+)
+"""  # noqa: S608
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -148,6 +156,12 @@ def session_of(connection: sqlite3.Connection) -> Session | None:
 def last_rejects(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """The rows of the last rejected parts with their texts, the newest first. Raises sqlite3.Error."""
     return [_with_texts(connection, row) for row in connection.execute(_LAST_REJECTS).fetchall()]
+
+
+def waiting_for_review(connection: sqlite3.Connection) -> int:
+    """How many rejects nobody has decided on, counted up to `MOST_WAITING`. The reviews are attached. Raises sqlite3.Error."""
+    (waiting,) = connection.execute(_WAITING).fetchone()
+    return int(waiting)
 
 
 def last_image(connection: sqlite3.Connection) -> dict[str, Any] | None:

@@ -10,18 +10,20 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import time as time_of_day
 from typing import Any
 
 import structlog
 from starlette.requests import Request
 
-from inspectd.errors import JournalError
+from inspectd.errors import JournalError, ReviewError
 from inspectd.records.feed import Change, Feed
 from inspectd.records.reading import open_for_reading
+from inspectd.records.reviews import Reviews
 from inspectd.serve.web.clients import Clients
-from inspectd.serve.web.figures import Look, last_image, last_rejects
+from inspectd.serve.web.figures import MOST_WAITING, Look, last_image, last_rejects, waiting_for_review
 from inspectd.serve.web.line_facts import LineFacts
 from inspectd.serve.web.line_now import LineAsker
 from inspectd.serve.web.shown import LineState, Rejects, figures_shown, line_state, part_shown, trouble_shown
@@ -37,6 +39,7 @@ _LOOK_S = 0.05
 _LOOK_UNWATCHED_S = 0.5
 _SEND_S = 0.1
 _FIGURES_S = 1.0
+_REVIEWS_S = 10.0
 _AGAIN_S = 1.0
 _FIRST_LOOK_S = 2.0
 _AT_ONCE = 500
@@ -45,7 +48,7 @@ _AT_ONCE = 500
 class _Following:
     """One journal while it is the line's journal."""
 
-    def __init__(self, line: LineFacts, shifts: Sequence[time_of_day]) -> None:
+    def __init__(self, line: LineFacts, shifts: Sequence[time_of_day], reviews: Callable[[], Reviews]) -> None:
         """Raises JournalError, sqlite3.Error."""
         self.feed = Feed(line.journal)
         try:
@@ -55,6 +58,10 @@ class _Following:
             raise
         self.number = self.feed.newest()
         self.look = Look(self._connection, shifts)
+        self._has_reviews = False
+        with suppress(ReviewError, sqlite3.Error):  # the line is shown without them
+            reviews().attach_to(self._connection)
+            self._has_reviews = True
         self.rejects = Rejects(last_rejects(self._connection))
         self.last_image = last_image(self._connection)
         self._has_more = False
@@ -81,6 +88,14 @@ class _Following:
         elif row["image"]:
             self.last_image = row
 
+    def waiting_shown(self) -> dict[str, str]:
+        """How many rejects wait for review; nothing if the reviews can't be read now."""
+        waiting = 0
+        with suppress(sqlite3.Error):
+            waiting = waiting_for_review(self._connection) if self._has_reviews else 0
+        most = "+" if waiting == MOST_WAITING else ""
+        return {"waiting": f"({waiting}{most})" if waiting else ""}
+
     def close(self) -> None:
         self.feed.close()
         self._connection.close()
@@ -89,13 +104,15 @@ class _Following:
 class Live:
     """Follows from when it is made until `close`."""
 
-    def __init__(self, line: LineFacts, shifts: Sequence[time_of_day]) -> None:
+    def __init__(self, line: LineFacts, shifts: Sequence[time_of_day], reviews: Callable[[], Reviews]) -> None:
+        """`reviews`: opens them, or raises ReviewError."""
         self.clients = Clients()
         self.ready = threading.Event()
         """Set after the first look at the journal, or the first failure."""
         self.asker = LineAsker(line, is_watched=lambda: len(self.clients) > 0)
         self._line = line
         self._shifts = shifts
+        self._reviews = reviews
         self._lock = threading.Lock()
         self._fragments: dict[str, str] = {}
         self._rejects: dict[int, str] = {}
@@ -105,7 +122,7 @@ class Live:
         self._looked_s = time.monotonic()
         self._problem: str | None = None
         self._following: _Following | None = None
-        self._opened_s = self._counted_s = self._sent_s = float("-inf")
+        self._opened_s = self._counted_s = self._sent_s = self._reviewed_s = float("-inf")
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._thread.start()
@@ -181,8 +198,8 @@ class Live:
             if now_s - self._opened_s < _AGAIN_S:
                 return
             self._opened_s = now_s
-            following = self._following = _Following(self._line, self._shifts)
-            self._counted_s = self._sent_s = float("-inf")
+            following = self._following = _Following(self._line, self._shifts, self._reviews)
+            self._counted_s = self._sent_s = self._reviewed_s = float("-inf")
         for change in following.changes():
             self._take(following, change)
         is_new = self._sent_s == float("-inf")
@@ -206,7 +223,11 @@ class Live:
         figures, now = following.look.figures(), self.asker.now
         self._newest_utc_ns = figures.newest_utc_ns
         self._state = line_state(figures, now, self._line)
-        return figures_shown(figures, self._state, now, self._line)
+        shown = figures_shown(figures, self._state, now, self._line)
+        if now_s - self._reviewed_s >= _REVIEWS_S:
+            self._reviewed_s = now_s
+            shown |= following.waiting_shown()
+        return shown
 
     def _send(self, following: _Following, fragments: dict[str, str], *, is_new: bool) -> None:
         """All that is new, to all pages; everything, if this journal has just been opened."""

@@ -48,6 +48,7 @@ def _until(events: Iterator[dict], part: int) -> list[int]:
     """The rejected parts that were sent, up to `part`."""
     sent: list[int] = []
     for event in events:
+        assert event["problem"] is None
         sent += [each for each, _ in event["rejects"]]
         if part in sent:
             return sent
@@ -126,7 +127,9 @@ def test_a_page_that_does_not_read_is_sent_away_and_holds_no_memory():
 
 
 def test_a_journal_that_does_not_exist_is_said_and_awaited(plant, tmp_path):
-    live = Live(replace(plant.site.line, journal=tmp_path / "none.sqlite"), plant.site.config.shift_begins)
+    live = Live(
+        replace(plant.site.line, journal=tmp_path / "none.sqlite"), plant.site.config.shift_begins, plant.site.reviews
+    )
     try:
         assert live.ready.wait(5)
         assert "none.sqlite" in live.fragments["first-steps"]
@@ -139,7 +142,11 @@ def test_the_first_minute_says_what_to_do_next(plant, tmp_path, count):
     journal = Journal.open(JournalConfig(path=tmp_path / "journal.sqlite"))
     journal.use_engine("toy", "0" * 64)
     write_parts(journal, tmp_path, count)
-    live = Live(replace(plant.site.line, journal=tmp_path / "journal.sqlite"), plant.site.config.shift_begins)
+    live = Live(
+        replace(plant.site.line, journal=tmp_path / "journal.sqlite"),
+        plant.site.config.shift_begins,
+        plant.site.reviews,
+    )
     try:
         assert live.ready.wait(5)
         assert ("Let one label pass the camera" in live.fragments["first-steps"]) == (count == 0)

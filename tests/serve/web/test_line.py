@@ -38,6 +38,10 @@ def test_the_last_rejects_are_said_in_words(client, plant):
     assert "rejected on time" in page
 
 
+def test_it_says_how_many_rejects_wait_for_review(client):
+    assert '<span id="waiting">(40)</span>' in client(Role.VIEWER).get("/").text  # of 70 labels; 10 were not inspected
+
+
 def test_every_word_of_the_journal_has_words_for_an_operator():
     assert {*MissedReason, *TEXT_REASONS, "print", "part", "turned", "shifted", "faded"} <= CAUSES.keys()
     assert {outcome.name.lower() for outcome in Outcome} < GATE.keys()
