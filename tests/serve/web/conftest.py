@@ -171,6 +171,7 @@ def client(plant: Plant) -> Iterator[Callable[[Role | None], TestClient]]:
     yield of
     for each in clients.values():
         each.close()
+    app.state.live.close()
 
 
 @contextmanager
