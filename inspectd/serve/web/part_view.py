@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from inspectd.records.reviews import UNKNOWN, Decision
 from inspectd.serve.web.engine_facts import EngineFacts
-from inspectd.serve.web.wording import CAUSES, Field, class_words, image_url, moment, number, said
-from inspectd.serve.web.wording import _field as field_of
+from inspectd.serve.web.wording import CAUSES, Field, class_words, field_of, image_url, moment, number, said
 
 _PARTS: Final = """
 SELECT parts.*, engines.name AS engine_name, engines.hash AS engine_hash, readers.name AS reader_name,

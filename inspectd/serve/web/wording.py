@@ -109,7 +109,7 @@ class Said:
 
 def said(row: Mapping[str, Any], pass_class: str | None = None) -> Said:
     """`row`: a part of the journal, with its `texts`. `pass_class`: to name what an uncertain label looks like."""
-    fields = tuple(_field(text) for text in row["texts"] if text["verdict"] != "right")
+    fields = tuple(field_of(text) for text in row["texts"] if text["verdict"] != "right")
     box = fields[0].box if fields else None
     if row["anomaly_kind"] is not None:
         box = (row["anomaly_left"], row["anomaly_top"], row["anomaly_width"], row["anomaly_height"])
@@ -214,7 +214,7 @@ def stop_words(reason: str, gate: Mapping[str, Any]) -> str:
     return f"Too many rejects. {what}"
 
 
-def _field(text: Mapping[str, Any]) -> Field:
+def field_of(text: Mapping[str, Any]) -> Field:
     index = text["character"]
     expected: list[tuple[str, bool]] = []
     for allowed in json.loads(text["expected"]):

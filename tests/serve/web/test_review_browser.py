@@ -50,7 +50,7 @@ def test_ten_labels_with_ten_keys_and_one_taken_back(open_page, plant):
     expect(page.locator("#said")).to_have_text(f"Part {parts[-1]}: the decision was taken back.")
     assert current(page) == parts[-1]
     assert parts[-1] not in kept(plant)
-    expect(page.locator("#progress")).to_contain_text("Good 2")
+    expect(page.locator("#progress")).to_contain_text("2 good, 7 faulty or unknown")
 
 
 def test_one_key_decides_on_all_that_are_selected(open_page, plant):

@@ -238,7 +238,10 @@ def _progress(site: Site) -> dict[str, Any]:
     counts = site.reviews().counts()
     pass_class = None if engine is None else engine.pass_class
     return {
-        "counts": [{"words": label_words(says, pass_class), "parts": parts} for says, parts in counts.items()],
+        "counts": [
+            {"words": label_words(says, pass_class), "parts": parts, "good": says == pass_class}
+            for says, parts in counts.items()
+        ],
         "wanted": [] if pass_class is None else wanted(counts, pass_class),
     }
 

@@ -88,12 +88,14 @@ function legend(card) {
 }
 
 function progress({ counts, wanted }) {
-  const figures = counts.length ? counts.map(({ words, parts }) => `${words} ${parts}`).join(" · ") : "none yet";
   const isOpen = find("progress").querySelector("details")?.open ?? false;
-  find("progress").replaceChildren(
-    element("p", {}, element("strong", {}, "Reviewed:"), ` ${figures}`),
-    ...(wanted.length ? [element("details", { open: isOpen }, element("summary", {}, element("span", {}, element("strong", {}, "Still needed:"), ` ${wanted[0]}`)),
-      element("ul", {}, ...wanted.slice(1).map((each) => element("li", {}, each))))] : []));
+  const sum = (chosen) => chosen.reduce((total, { parts }) => total + parts, 0);
+  const good = sum(counts.filter((each) => each.good));
+  const list = (items) => element("ul", {}, ...items.map((each) => element("li", {}, each)));
+  find("progress").replaceChildren(element("details", { open: isOpen },
+    element("summary", {}, element("span", {}, element("strong", {}, "Reviewed:"), ` ${good} good, ${sum(counts) - good} faulty or unknown.`,
+      ...(wanted.length ? [element("strong", {}, " Still needed:"), ` ${wanted[0]}`] : []))),
+    list(counts.map(({ words, parts }) => `${words}: ${parts}`)), list(wanted)));
 }
 
 function complain(sentence) {
@@ -175,7 +177,7 @@ function select(index) {
   const { part, gone } = cards[index];
   if (gone) return say(`Part ${part} has no image, so it can't be selected.`);
   if (!selected.delete(part)) selected.add(part);
-  say(selected.size ? `${selected.size} selected. One key decides on all of them.` : "Nothing is selected.");
+  say(selected.size ? selectedWords() : "Nothing is selected.");
   show();
 }
 
@@ -184,8 +186,12 @@ function chosen(index, event) {
   const [first, last] = anchor < index ? [anchor, index] : [index, anchor];
   for (const { part, gone } of cards.slice(first, last + 1)) if (!gone) selected.add(part);
   current = index;
-  say(`${selected.size} selected. One key decides on all of them.`);
+  say(selectedWords());
   show();
+}
+
+function selectedWords() {
+  return `${selected.size} selected. One key decides on all. Shift and a click selects a row, Esc none.`;
 }
 
 function toggleMarks() {
