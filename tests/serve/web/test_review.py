@@ -64,8 +64,8 @@ def test_a_card_says_what_the_line_said_and_why(ask):
     assert [(each["name"], each["value"]) for each in half["scores"]][1] == (HALF, 0.93)
     assert guarded["marks"][0]["box"] == [30, 8, 12, 9]
     assert guarded["guard"]["excess"] == "1.70 times the limit"
-    assert text["texts"][0]["found"] == [["LOT 7481-", False], ["8", True], ["8", False]]
-    assert text["texts"][0]["place"] == 10
+    assert text["texts"][0]["found"] == [["LOT 7481-8", False], ["8", True]]
+    assert text["texts"][0]["place"] == 11
 
 
 def test_pages_follow_each_other_without_gaps_in_both_orders(plant):
