@@ -1,19 +1,17 @@
-"""TensorRT: what a machine without it says, and the contract where there is a GPU."""
+"""TensorRT: what a machine without it says, and which plan and threshold are taken."""
 
 import importlib.util
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from inspectd.errors import EngineError
 from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine, onnxruntime
 from inspectd.inference.base import Backend
-from tests.factories import GREY_OF_CLASS, edit_manifest, toy_image, toy_scores
+from tests.factories import edit_manifest
 
 HAS_TENSORRT = any(importlib.util.find_spec(name) for name in ("tensorrt", "tensorrt_rtx"))
-HAS_PYCUDA = importlib.util.find_spec("pycuda") is not None
 
 
 def add_plan(folder: Path, plan: bytes, precision: str = "fp16") -> None:
@@ -101,24 +99,3 @@ def test_a_plan_in_fp16_has_its_own_threshold_where_one_is_given(folder: Path, m
     engine = load_engine(load_bundle(folder), InferenceConfig())
     assert (engine.precision, engine.policy.threshold) == ("tensorrt-fp16", 0.75)
     assert load_engine(load_bundle(folder), InferenceConfig(backend="openvino")).policy.threshold == 0.5
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not (HAS_TENSORRT and HAS_PYCUDA), reason="needs TensorRT, pycuda and a GPU")
-def test_scores_on_the_gpu_are_what_numpy_computes(folder: Path) -> None:
-    add_plan(folder, build_plan((folder / "model.onnx").read_bytes()))
-    engine = load_engine(load_bundle(folder), InferenceConfig(backend="tensorrt"))
-    for grey in (0, 47, 160, 195):
-        image = toy_image(grey)
-        expected = toy_scores(image, engine.manifest.input, list(GREY_OF_CLASS.values()))
-        np.testing.assert_allclose(engine.infer(engine.preprocess(image)), expected, atol=0.01)
-
-
-def build_plan(model: bytes) -> bytes:
-    name = "tensorrt" if importlib.util.find_spec("tensorrt") else "tensorrt_rtx"
-    library = importlib.import_module(name)
-    logger = library.Logger(library.Logger.ERROR)
-    builder = library.Builder(logger)
-    network = builder.create_network(0)
-    assert library.OnnxParser(network, logger).parse(model)
-    return bytes(builder.build_serialized_network(network, builder.create_builder_config()))

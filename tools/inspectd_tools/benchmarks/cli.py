@@ -6,8 +6,8 @@ minutes. `soak` runs the daemon for fifteen minutes while reports are read: part
 `train` compares the DUQ training step with a straightforward one. `engines` runs one network on every runtime. `compose`
 examines composed photos: labels found, ink left, whether a classifier recognises them, images/s. `wrong-text` counts the
 wrong texts that a line lets pass. `page` measures the operator's page: how soon a reject is on the screen, what the page costs the
-line, and its memory. `learn` lets an
-engine from a few photos learn from reviewed labels.
+line, and its memory. `learn` lets an engine from a few photos learn from reviewed labels. `gpu` is one prepared run for a machine
+with a GPU: docs/development/gpu.md.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from rich.table import Table
 
 from inspectd.shipped import shipped
 from inspectd.terminal import console
+from inspectd_tools.benchmarks.gpu.plan import STEPS
 from inspectd_tools.changes import add_set_option
-from inspectd_tools.cli import Verbs, add_verb, exit_code, new_parser, not_negative, positive
+from inspectd_tools.cli import Verbs, add_device_option, add_verb, exit_code, new_parser, not_negative, positive
 
 if TYPE_CHECKING:
     from inspectd_tools.benchmarks.daemon import Bench
@@ -43,6 +44,8 @@ examples:
   python tools/benchmark.py engines --backbone MobileNetV2 --runs 50
   python tools/benchmark.py engines --run runs/tiles --data tiles.csv
   python tools/benchmark.py compose --weights mobilenet_v2-imagenet-features.safetensors
+  python tools/benchmark.py gpu --out out/gpu --wheels wheels --datasets datasets
+  python tools/benchmark.py gpu --out out/try --device cpu --quick      the same steps without a GPU, to see that they work
   python tools/benchmark.py wrong-text --good 1000 --wrong 2000 --disagreeing 1000 --damaged 1000
   python tools/benchmark.py learn photos/tiles --pass-class free --unknown uneven --weights mobilenet_v2-imagenet-features.safetensors"""
 
@@ -247,6 +250,25 @@ class LearnOptions:
         return figures
 
 
+@dataclass(frozen=True, slots=True)
+class GpuOptions:
+    out: Path
+    device: str
+    quick: bool
+    wheels: Path | None
+    datasets: Path | None
+    step: list[str] | None
+    seconds: float
+    json: Path | None
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.gpu.plan import Place
+        from inspectd_tools.benchmarks.gpu.run import measure
+
+        place = Place(self.out, self.device, self.quick, self.datasets)
+        return measure(place, self.step or list(STEPS), self.seconds, self.wheels)
+
+
 def parser() -> argparse.ArgumentParser:
     program = new_parser(__doc__, _EPILOG)
     verbs = program.add_subparsers(required=True, metavar="VERB")
@@ -256,6 +278,7 @@ def parser() -> argparse.ArgumentParser:
     _add_compose(verbs)
     _add_wrong_text(verbs)
     _add_learn(verbs)
+    _add_gpu(verbs)
     for verb in verbs.choices.values():
         verb.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return program
@@ -280,7 +303,9 @@ def _measure(
     | TrainOptions
     | EnginesOptions
     | ComposeOptions
-    | WrongTextOptions,
+    | WrongTextOptions
+    | LearnOptions
+    | GpuOptions,
 ) -> None:
     figures = options.measure()
     if options.json:
@@ -446,6 +471,25 @@ def _add_learn(verbs: Verbs) -> None:
 
 def _counts(text: str) -> tuple[int, ...]:
     return tuple(positive(part) for part in text.split(","))
+
+
+def _add_gpu(verbs: Verbs) -> None:
+    steps = "\n".join(f"  {name:8} {step.says}; at most {step.seconds} s" for name, step in STEPS.items())
+    verb = add_verb(
+        verbs, "gpu", "one prepared run on a machine with a GPU, in minutes and without a network", f"steps:\n{steps}"
+    )
+    verb.add_argument(
+        "--out", type=Path, required=True, help="folder for results.json, report.md and a log of each step"
+    )
+    add_device_option(verb)
+    verb.add_argument("--quick", action="store_true", help="a few images and seconds only, to see that the steps work")
+    verb.add_argument(
+        "--wheels", type=Path, metavar="FOLDER", help="packages to install first, into a virtual environment in --out"
+    )
+    verb.add_argument("--datasets", type=Path, metavar="FOLDER", help="folder with fashion-mnist and cifar10")
+    verb.add_argument("--step", action="append", choices=STEPS, help="only this step; may be repeated; default: all")
+    verb.add_argument("--seconds", type=float, default=480, metavar="S", help="for all steps together; default: 480")
+    verb.set_defaults(options=GpuOptions)
 
 
 if __name__ == "__main__":

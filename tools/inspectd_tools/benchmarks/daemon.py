@@ -94,9 +94,16 @@ class Bench:
         infer, preprocess = (Latency.of(took_ms) for took_ms in interleaved(steps, runs).values())
         return [infer.p50_ms, infer.p99_ms], [preprocess.p50_ms, preprocess.p99_ms]
 
-    def run(self, camera: dict[str, Any], seconds: float, output: dict[str, Any] | None = None, parts: int = 0) -> Run:
-        """Run the daemon for `seconds` after its first part, or until it has recorded `parts`."""
-        daemon, folder = self.start(camera, output)
+    def run(
+        self,
+        camera: dict[str, Any],
+        seconds: float,
+        output: dict[str, Any] | None = None,
+        parts: int = 0,
+        **sections: Any,
+    ) -> Run:
+        """Run the daemon for `seconds` after its first part, or until it has recorded `parts`; the rest as `config`."""
+        daemon, folder = self.start(camera, output, **sections)
         _wait(daemon, _START_S, folder, parts=1)
         _wait(daemon, seconds, folder, parts)
         daemon.send_signal(signal.SIGTERM)
@@ -111,12 +118,19 @@ class Bench:
     def start(
         self, camera: dict[str, Any], output: dict[str, Any] | None = None, **sections: Any
     ) -> tuple[subprocess.Popen[bytes], Path]:
-        """Start the daemon; returns its process and its folder. `sections`: more of its config, or other ones."""
+        """Start the daemon; returns its process and its folder. The arguments are those of `config`."""
         self._runs += 1
         folder = self.folder / f"run{self._runs}"
         folder.mkdir()
+        (folder / "line.yaml").write_text(dump_yaml(self.config(camera, output, **sections)))
+        with (folder / "daemon.log").open("wb") as log:
+            command = [sys.executable, "-m", "inspectd", "run", "--config", str(folder / "line.yaml")]
+            return subprocess.Popen(command, stderr=log), folder
+
+    def config(self, camera: dict[str, Any], output: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
+        """Config of the daemon. `sections`: more of it, or other ones."""
         rate_hz = camera.get("rate_hz") or camera["trigger"]["rate_hz"]
-        config = {
+        return {
             "engine": str(self.engine.resolve()),
             "camera": {"max_age_ms": 100, **camera},
             "inference": {"threads": self.threads},
@@ -130,10 +144,6 @@ class Bench:
             "journal": {"path": "journal.sqlite"},
             **sections,
         }
-        (folder / "line.yaml").write_text(dump_yaml(config))
-        with (folder / "daemon.log").open("wb") as log:
-            command = [sys.executable, "-m", "inspectd", "run", "--config", str(folder / "line.yaml")]
-            return subprocess.Popen(command, stderr=log), folder
 
     def emulator(self, rate_hz: float) -> dict[str, Any]:
         return {

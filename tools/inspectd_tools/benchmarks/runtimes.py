@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 from safetensors.torch import save_file
+from torch import Tensor
 
 from inspectd.errors import EngineError
 from inspectd.inference.openvino import has_bf16
@@ -32,7 +33,7 @@ from inspectd_tools.networks.exported import ExportedClassifier, exported
 from inspectd_tools.networks.inputs import normalise
 from inspectd_tools.networks.predict import Network, predict
 from inspectd_tools.networks.runtimes import onnx_network, openvino_network, torch_network
-from inspectd_tools.settings import load_settings
+from inspectd_tools.settings import TrainingSettings, load_settings
 from inspectd_tools.training.run_folder import read_run
 
 _FP32 = "PyTorch eager"
@@ -77,21 +78,29 @@ def untrained(backbones: Iterable[str]) -> Iterator[list[Subject]]:
             changes = [f'model="{backbone}"', f"RBF_flag={duq}", "pretrained=false", *size]
             settings = load_settings("filter-label", changes)
             torch.manual_seed(0)
-            classifier = Classifier(settings)
             blocks = torch.randint(0, 256, (_IMAGES, settings.input.channels, 7, 7), dtype=torch.uint8)
             images = blocks.repeat_interleave(32, 2).repeat_interleave(32, 3)
-            inputs = normalise(images, settings.input)
-            with torch.no_grad():  # a network that has seen no images gives them all the same score
-                for module in classifier.modules():
-                    if isinstance(module, torch.nn.BatchNorm2d):
-                        module.momentum = None  # its statistics become those of these images
-                classifier.features(inputs)
-                if isinstance(classifier.head, DuqHead):
-                    features = classifier.eval().features(inputs)
-                    classifier.head.fit_covariance(features, torch.arange(_IMAGES) % len(settings.classes))
-            model = exported(classifier.eval(), settings.input)
+            model = exported(settled(settings, images), settings.input)
             heads.append(Subject(f"{backbone}, {head}", model, settings.input, images.numpy(), images.numpy()))
         yield heads
+
+
+@torch.no_grad()
+def settled(settings: TrainingSettings, images: Tensor) -> Classifier:
+    """A classifier with random weights that gives each of the images (N, C, H, W) uint8 other scores, in evaluation mode.
+
+    A network that has seen no images gives them all the same score.
+    """
+    torch.manual_seed(0)
+    classifier, inputs = Classifier(settings), normalise(images, settings.input)
+    for module in classifier.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # its statistics become those of these images
+    classifier.features(inputs)
+    if isinstance(classifier.head, DuqHead):
+        features = classifier.eval().features(inputs)
+        classifier.head.fit_covariance(features, torch.arange(len(images)) % len(settings.classes))
+    return classifier.eval()
 
 
 def trained(runs: Iterable[Path], data: Path) -> Iterator[list[Subject]]:
