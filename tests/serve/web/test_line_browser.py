@@ -106,16 +106,6 @@ def test_a_class_name_with_html_is_text(open_page, plant, line):
     assert "broken" not in page.title()
 
 
-def test_axe_finds_nothing(open_page):
-    page = open_page("/")
-    expect(page.locator("#figures")).to_contain_text("Expected text")
-    for width, height, scheme in ((1280, 800, "light"), (1280, 800, "dark"), (390, 844, "light")):
-        page.set_viewport_size({"width": width, "height": height})
-        page.emulate_media(color_scheme=scheme)
-        assert _findings(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
 def test_all_that_matters_is_visible_at_1280_by_800_without_scrolling(open_page):
     page = open_page("/")
     expect(page.locator("#figures")).to_contain_text("Expected text")
@@ -125,12 +115,3 @@ def test_all_that_matters_is_visible_at_1280_by_800_without_scrolling(open_page)
         box = page.locator(place).bounding_box()
         assert box["y"] + box["height"] <= 800, place
         assert box["height"] > 100, place
-
-
-def test_axe_finds_nothing_in_reports(open_page):
-    page = open_page("/reports?span=day")
-    for width, height, scheme in ((1280, 800, "light"), (1280, 800, "dark"), (390, 844, "light")):
-        page.set_viewport_size({"width": width, "height": height})
-        page.emulate_media(color_scheme=scheme)
-        assert _findings(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
