@@ -439,7 +439,7 @@ def photos(tmp_path_factory):
 
 
 @pytest.mark.timeout(900)
-def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
+def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path, capsys):
     """Two runs; all processes are killed while the second trains."""
     small = {
         "model": "DuqCnn",
@@ -513,15 +513,11 @@ def test_a_study_that_is_killed_goes_on_and_repeats_nothing(photos, tmp_path):
     provenance = json.loads((second / TRAINED / "provenance.json").read_text())
     assert provenance["n_train"] == 4 * (6 + 2)
 
-    other = subprocess.run([*command[:-6], "--scale", "1", *command[-4:]], capture_output=True, text=True, check=False)
-    assert other.returncode == 78
-    assert "new --out" in other.stderr
-
-    stale = subprocess.run(
-        [*command[:-4], "--n_runs", "3", *command[-4:-2]], capture_output=True, text=True, check=False
-    )
-    assert stale.returncode == 78
-    assert "other photos" in stale.stderr
+    arguments = command[3:]
+    assert experiments.main([*arguments[:-6], "--scale", "1", *arguments[-4:]]) == 78
+    assert "new --out" in capsys.readouterr().err
+    assert experiments.main([*arguments[:-4], "--n_runs", "3", *arguments[-4:-2]]) == 78
+    assert "other photos" in capsys.readouterr().err
 
     speeds = measure(Speed(kind="speed", runs=10), first / TRAINED, out / "data" / "labels.csv", None)
     assert {"PyTorch ms p50", "ONNX Runtime ms p50", "OpenVINO fp32 ms p50"} <= {figure.metric for figure in speeds}
