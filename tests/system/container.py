@@ -69,13 +69,13 @@ class Container:
 @contextlib.contextmanager
 def booted() -> Iterator[Container]:
     """A copy of the base image with the project's source in /usr/src/inspectd and its dependencies in /srv/wheels."""
-    image, wheels = _image(), _wheels()
+    base, packages = image(), wheels()
     with _scratch() as root, tempfile.TemporaryFile("w+") as console:
-        subprocess.run(["cp", "--archive", f"{image}/.", root], check=True)
+        subprocess.run(["cp", "--archive", f"{base}/.", root], check=True)
         shutil.copytree(PROJECT, root / "usr/src/inspectd", ignore=_SOURCE_ONLY)
         nspawn = subprocess.Popen(
             ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network",
-             f"--directory={root}", f"--machine=inspectd-{os.getpid()}", f"--bind-ro={wheels}:/srv/wheels"],
+             f"--directory={root}", f"--machine=inspectd-{os.getpid()}", f"--bind-ro={packages}:/srv/wheels"],
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
@@ -135,9 +135,10 @@ def _scratch() -> Iterator[Path]:
         root.rmdir()
 
 
-def _image() -> Path:
-    image = CACHE / "image"
-    if not image.exists():
+def image() -> Path:
+    """The base image's file tree; made with debootstrap if it is not there."""
+    folder = CACHE / "image"
+    if not folder.exists():
         half_made = CACHE / f"image-{os.getpid()}"
         CACHE.mkdir(mode=0o700, exist_ok=True)
         subprocess.run(
@@ -145,8 +146,8 @@ def _image() -> Path:
             stdout=sys.stderr,
             check=True,
         )
-        half_made.rename(image)
-    return image
+        half_made.rename(folder)
+    return folder
 
 
 def _mirror() -> list[str]:
@@ -160,11 +161,12 @@ def _mirror() -> list[str]:
     return [line.split()[1] for line in targets.splitlines() if line.split()[0] == RELEASE][:1]
 
 
-def _wheels() -> Path:
+def wheels() -> Path:
     """What `make install` needs from the index, for the container's Python; downloaded anew when setup.cfg changes."""
     folder = CACHE / f"wheels-{hashlib.sha256((PROJECT / 'setup.cfg').read_bytes()).hexdigest()[:12]}"
     if not folder.exists():
         half_made = CACHE / f"wheels-{os.getpid()}"
+        CACHE.mkdir(mode=0o700, exist_ok=True)
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--dest", half_made, "--only-binary=:all:",
              "--python-version", PYTHON, f"{PROJECT}[gpio,modbus,signing]", "setuptools>=77", "setuptools-scm>=8.1", "wheel"],
