@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 LABELS := out/labels
 ENGINE := out/engine
 WEIGHTS ?= mobilenet_v2-imagenet-features.safetensors
+# tests that measure times have the machine for themselves; the others run side by side
+ALONE := alone or faults or system
+SIDE_BY_SIDE := $(BIN)/python -m pytest -q -n 3 --dist worksteal -m
 
 # two installations into one environment must not run at once
 .NOTPARALLEL:
@@ -31,10 +34,11 @@ engine: $(VENV)/test.stamp  ## train and build the shipped engine again, in out/
 	$(BIN)/inspectd engines compare engines/filter-label $(ENGINE)/filter-label --data $(ENGINE)/small
 
 test: $(VENV)/test.stamp lint  ## what CI runs
-	$(BIN)/python -m pytest -q
+	$(SIDE_BY_SIDE) "not ($(ALONE))"
+	$(BIN)/python -m pytest -q -m "$(ALONE)"
 
 quick: lint  ## lint, types and unit tests, without torch
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not slow and not faults and not system"
+	$(SIDE_BY_SIDE) "not slow and not ($(ALONE))"
 
 lint: $(VENV)/dev.stamp  ## style, types and import contracts
 	$(BIN)/ruff check .
@@ -51,7 +55,8 @@ coverage: $(VENV)/test.stamp  ## which lines the tests run: a table, and pages i
 	$(BIN)/coverage report
 
 unit: $(VENV)/test.stamp  ## every test but the fault campaign and the booted systemd
-	$(BIN)/python -m pytest -q -m "not faults and not system"
+	$(SIDE_BY_SIDE) "not ($(ALONE))"
+	$(BIN)/python -m pytest -q -m alone
 
 docs: $(VENV)/docs.stamp  ## build the documentation site into out/docs; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -57,6 +57,7 @@ def write(line) -> str:
     return str(path)
 
 
+@pytest.mark.alone
 def test_check_of_a_line_that_has_everything(line, capsys):
     assert main(["check", "--config", write(line)]) == 0
     out = capsys.readouterr().out
@@ -65,6 +66,7 @@ def test_check_of_a_line_that_has_everything(line, capsys):
         assert what in out
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("key", "value", "what"),
     [
@@ -125,7 +127,7 @@ def labels(tmp_path):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_demo_compares_with_the_truth(line, labels, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["demo", str(labels), "--config", write(line), "--out", str(out)]) == 0
@@ -154,7 +156,7 @@ def in_a_subfolder(labels) -> None:
     rewrite(labels, [header, *(f"{line.split(',')[1]}/{line}" for line in lines)])
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("camera", "change"),
     [
@@ -228,7 +230,7 @@ def test_an_image_that_no_part_showed_is_named():
         compare([row_of(number) for number in (0, 1, 3)], truth, "no_fail")
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_demo_fails_where_a_faulty_label_passes(line, labels, tmp_path):
     """The truth is turned round: good labels are called crooked."""
     truth = labels / "truth.csv"
@@ -298,6 +300,7 @@ def test_closed_standard_streams_change_no_exit_code(closed, verb, code):
     assert subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False).returncode == code
 
 
+@pytest.mark.alone
 def test_no_answer_to_a_question_is_no(line, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)

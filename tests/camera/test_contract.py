@@ -16,7 +16,7 @@ from inspectd.part import Frame, Image
 from tests.camera.pictures import create_camera, noise, place_of, pylon_config, write
 from tests.camera.rtsp_peer import RtspPeer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 PICTURES = 12
 GREY, COLOUR = (48, 64), (48, 64, 3)

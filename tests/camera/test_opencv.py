@@ -11,7 +11,7 @@ from inspectd.part import MissedReason
 from tests.camera.mjpeg_peer import MjpegPeer
 from tests.camera.pictures import create_camera, noise
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 LOGIN, SECRETS = "operator:s3c/r@t@", ("operator", "s3c", "r@t", "t0ken")
 QUERY = "?channel=1&auth=t0ken"

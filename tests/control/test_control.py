@@ -19,7 +19,7 @@ from tests.control.clients import STATUS, answer, connected
 from tests.factories import make_toy_bundle
 from tests.faults.plant import DELAY_MS, Plant
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 ANSWERS = (0, 1)

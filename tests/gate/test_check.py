@@ -21,7 +21,7 @@ from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.factories import make_toy_bundle, toy_image
 from tests.gate.outputs.test_modbus import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 WATCHDOG_REGISTER = 0x1120
 

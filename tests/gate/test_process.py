@@ -22,7 +22,7 @@ from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
 from tests.processes import is_running
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 def record(path: Path) -> list[dict[str, object]]:

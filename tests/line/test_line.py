@@ -28,7 +28,7 @@ from inspectd.records.reading import open_for_reading
 from inspectd.text.verification import Verification
 from tests.factories import add_guard, make_toy_bundle, small_label, toy_image
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 MS = 1_000_000
 KINDS = ("no_fail", "fail_label_half_printed", "no_fail")

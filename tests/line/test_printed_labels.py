@@ -20,7 +20,7 @@ from inspectd_tools.synthetic.render.style import TRAINING
 from tests.line.test_line import Camera
 from tests.line.test_texts import finish, verifying
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 RIGHT = LabelText("09G 325 429 A", "7481-83", date(2026, 11, 25), time(12, 34), "S1")
 FIELDS: dict[str, Any] = {

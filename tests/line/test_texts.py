@@ -27,7 +27,7 @@ from inspectd.text.verification import Verification, load_verification
 from tests.factories import coded_label, make_coded_bundle
 from tests.line.test_line import Camera, Running, check_plant, gate_section, running
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 DELAY_MS = 300
 PRINTER = Requester("printer", 1000, 4711)

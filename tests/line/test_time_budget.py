@@ -106,6 +106,7 @@ def test_check_says_where_the_time_goes(line, capsys):
     assert re.search(r"image \d+\.\d \+ engine \d+\.\d \+ record \d+\.\d = \d+\.\d ms of gate.delay_ms 120", said)
 
 
+@pytest.mark.alone
 def test_check_says_whether_small_faults_are_seen(line, capsys):
     main(["check", "--config", write(line)])
     said = row(capsys.readouterr().out, "small faults")
@@ -113,6 +114,7 @@ def test_check_says_whether_small_faults_are_seen(line, capsys):
     assert "tools/fit_guard.py" in said.split(" time budget ")[0]
 
 
+@pytest.mark.alone
 def test_check_names_the_guard_and_compares_the_sizes_of_its_images(line, capsys):
     folder = line[0].parent
     add_guard(folder / "engine")
@@ -127,6 +129,7 @@ def test_check_names_the_guard_and_compares_the_sizes_of_its_images(line, capsys
     assert row(capsys.readouterr().out, "small faults").startswith("small faults ok guard fitted to 12 good labels")
 
 
+@pytest.mark.alone
 def test_a_delay_that_leaves_no_time_fails_in_check(line, capsys):
     line[1]["camera"] |= {"exposure_us": 5000, "max_age_ms": 5.1}  # readout and transfer come on top
     line[1]["gate"]["delay_ms"] = 5.2

@@ -140,6 +140,7 @@ def test_every_program_of_the_wheel_starts(installed, tmp_path):
     assert json.loads(run(programs / "inspectd", "schema", cwd=tmp_path))["properties"]
 
 
+@pytest.mark.alone
 def test_demo_on_rendered_labels_in_an_empty_folder(installed, tmp_path):
     programs, _ = installed
     run(programs / "inspectd-synthesize", "render", "labels", "--flat", "--count", "6", "--seed", "1", cwd=tmp_path)

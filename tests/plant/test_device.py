@@ -10,7 +10,7 @@ import pytest
 from inspectd_tools.plc.modbus_plc import ModbusPlc, main
 from tests.plant.record import Record
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture

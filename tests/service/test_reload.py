@@ -16,7 +16,7 @@ from inspectd.service.reload import Reload
 from tests.factories import add_guard, make_toy_bundle
 from tests.faults.plant import Plant
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture

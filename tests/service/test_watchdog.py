@@ -9,7 +9,7 @@ from inspectd.config import WatchdogConfig
 from tests.faults.plant import Plant
 from tests.system.hanging import WHITE, make_hanging_bundle
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 def test_a_stage_that_hangs_ends_the_process_with_the_code_that_the_config_page_names(tmp_path: Path) -> None:

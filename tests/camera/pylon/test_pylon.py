@@ -22,7 +22,7 @@ from inspectd.errors import CameraError
 from inspectd.part import MissedReason
 from tests.camera.pictures import create_camera, noise, place_of, pylon_config, write
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 WRONG: dict[str, Any] = {
     "AcquisitionMode": "SingleFrame",

@@ -53,7 +53,7 @@ def write_certificate(folder: Path) -> None:
     (folder / "page.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_process_encrypts_logs_in_and_ends_within_two_seconds(plant: Plant, tmp_path: Path) -> None:
     write_certificate(tmp_path)
     (tmp_path / "state").mkdir(0o700)
