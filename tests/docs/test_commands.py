@@ -23,7 +23,20 @@ from programs import Program, programs  # type: ignore[import-not-found]
 _SHELL = blocks("bash")
 _RUNNING = [list(page) for _, page in groupby((block for block in _SHELL if block.runs), key=lambda block: block.page)]
 _BEFORE_THE_PROGRAM = re.compile(r"^(sudo( -u \w+)? )?(torchrun [^/]*?(-- )?(?=tools/))?(~?[\w./]*/bin/)?")
-_OTHERS = ("pip", "cp", "sudoedit", "systemctl", "journalctl", "python -m", "pytest", "grep", ". .venv/bin/activate")
+_OTHERS = (
+    "pip",
+    "cp",
+    "install",
+    "chgrp",
+    "chmod",
+    "sudoedit",
+    "systemctl",
+    "journalctl",
+    "python -m",
+    "pytest",
+    "grep",
+    ". .venv/bin/activate",
+)
 _WEIGHTS = ROOT.parent / "shared" / "weights" / "mobilenet_v2-imagenet-features.safetensors"
 
 
