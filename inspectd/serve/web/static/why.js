@@ -53,7 +53,7 @@ function guard(card) {
   if (!card.guard) return null;
   return element("div", {}, element("h3", {}, "Unlike good labels"),
     element("p", {}, element("span", { class: "swatch swatch-anomaly", "aria-hidden": "true" }), ` ${card.guard.words}: ${card.guard.excess}`),
-    element("p", { class: "secondary" }, card.guard.place));
+    element("p", { class: "secondary" }, `${card.guard.place}. The journal keeps this place, and no heat map.`));
 }
 
 function texts(card) {
