@@ -218,6 +218,14 @@ def test_a_line_that_wants_signatures_gets_no_unsigned_engine(client, plant):
     assert site.jobs.running is None
 
 
+def test_a_page_that_may_not_change_the_engine_says_so(client, plant, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != plant.site.line.engine.parent)
+    engineer = client(Role.ENGINEER)
+    assert "This page may not change the engine" in engineer.get(f"/engines/{_id(plant, 'toy-2.0.0')}").text
+    answer = _post(engineer, f"/engines/{_id(plant, 'toy-2.0.0')}/activate")
+    assert (answer.status_code, "This page may not change the engine" in answer.text) == (409, True)
+
+
 def test_names_and_cards_with_html_do_no_harm(client, plant):
     folder = plant.archive.parent / "toy-html"
     make_toy_bundle(folder)

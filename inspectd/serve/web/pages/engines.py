@@ -1,6 +1,7 @@
 """Engines: what is active, its card, what else is there, learn from the reviews, activate, roll back, and the history."""
 
 import functools
+import os
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +46,14 @@ async def engines(request: Request) -> Response:
         counts, problem = {}, str(error)
     missing = wanted(counts, bundles.active.facts.pass_class) if bundles.active and not problem else []
     return render(
-        request, "engines.html", bundles=bundles, counts=counts, problem=problem, wanted=missing, jobs=_jobs(site)
+        request,
+        "engines.html",
+        bundles=bundles,
+        refusal=_refusal(site, bundles.previous) if bundles.previous else "",
+        counts=counts,
+        problem=problem,
+        wanted=missing,
+        jobs=_jobs(site),
     )
 
 
@@ -179,6 +187,12 @@ def _asked_for(request: Request, bundles: Bundles) -> Bundle:
 
 def _refusal(site: Site, bundle: Bundle) -> str:
     """Why this bundle can't be activated; "" if nothing is known against it."""
+    folder = site.line.engine.parent
+    if not os.access(folder, os.W_OK):
+        return (
+            f"This page may not change the engine: its user can't write to {folder}. The documentation of the operator's page "
+            "says how to allow it. On the line's computer: inspectd engines activate."
+        )
     if site.line.config.get("inference", {}).get("signed_by") and not bundle.is_signed:
         return (
             f"The line runs only signed engines, and {bundle.label} has no signature. Sign it on the computer that has the "
