@@ -163,13 +163,15 @@ def _mirror() -> list[str]:
 
 def wheels() -> Path:
     """What `make install` needs from the index, for the container's Python; downloaded anew when setup.cfg changes."""
-    folder = CACHE / f"wheels-{hashlib.sha256((PROJECT / 'setup.cfg').read_bytes()).hexdigest()[:12]}"
+    extras = "[gpio,modbus,signing,web]"
+    key = hashlib.sha256((PROJECT / "setup.cfg").read_bytes() + extras.encode()).hexdigest()[:12]
+    folder = CACHE / f"wheels-{key}"
     if not folder.exists():
         half_made = CACHE / f"wheels-{os.getpid()}"
         CACHE.mkdir(mode=0o700, exist_ok=True)
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--dest", half_made, "--only-binary=:all:",
-             "--python-version", PYTHON, f"{PROJECT}[gpio,modbus,signing]", "setuptools>=77", "setuptools-scm>=8.1", "wheel"],
+             "--python-version", PYTHON, f"{PROJECT}{extras}", "setuptools>=77", "setuptools-scm>=8.1", "wheel"],
             check=True,
         )  # fmt: skip
         half_made.rename(folder)
