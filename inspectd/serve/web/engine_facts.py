@@ -54,6 +54,7 @@ def _read(path: Path, _mtime_ns: int, backend: str, precision: str) -> EngineFac
     data = read_bytes(path)
     manifest = yaml_keys(path, data, "'name' and 'classes'")
     try:
+        _check_rates(manifest["threshold"])
         return EngineFacts(
             folder=path.parent,
             name=str(manifest["name"]),
@@ -64,15 +65,31 @@ def _read(path: Path, _mtime_ns: int, backend: str, precision: str) -> EngineFac
             threshold=_threshold(manifest, backend, precision),
             manifest=manifest,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path}: is not the description of an engine: {type(error).__name__} {error}") from error
+
+
+def _check_rates(threshold: dict[str, Any]) -> None:
+    """Whether pages can show them as numbers. Raises LookupError, TypeError, ValueError."""
+    if threshold.get("alpha") is not None:
+        _share(threshold["alpha"]), _share(threshold["confidence"]), int(threshold["n_bad"])
+    if threshold.get("false_reject_rate") is not None:
+        _share(threshold["false_reject_rate"]), int(threshold["n_good"])
+
+
+def _share(value: float) -> float:
+    """Raises ValueError unless it is in 0..1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{value} is not between 0 and 1")
+    return float(value)
 
 
 def _threshold(manifest: dict[str, Any], backend: str, precision: str) -> float:
     """As the engine chooses it when the line loads it."""
     has = {file["backend"] for file in manifest["files"]}
     if backend == "auto":
-        backend = next(each for each in ("tensorrt", "openvino", "onnxruntime") if each in has)
+        known = [each for each in ("tensorrt", "openvino", "onnxruntime") if each in has]
+        backend = known[0]
     if precision == "auto":
         precision = str(manifest.get("recommended", "fp32")) if backend == "openvino" else "fp32"
         if backend == "tensorrt" and any(
@@ -84,4 +101,4 @@ def _threshold(manifest: dict[str, Any], backend: str, precision: str) -> float:
     else:
         arithmetic = "onnxruntime" if backend == "onnxruntime" and precision == "fp32" else precision
     own = manifest.get("precisions", {}).get(arithmetic)
-    return float((own or manifest)["threshold"]["value"])
+    return _share((own or manifest)["threshold"]["value"])

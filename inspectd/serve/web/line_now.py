@@ -11,10 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from inspectd.control.client import ask
 from inspectd.errors import InspectdError
 from inspectd.serve.web.engine_facts import EngineFacts, read_engine_facts
 from inspectd.serve.web.line_facts import LineFacts
+
+log = structlog.get_logger()
 
 EVERY_S = 2.0
 FRESH_S = 10.0
@@ -75,7 +79,13 @@ class LineAsker:
     def _run(self) -> None:
         while not self._ending:
             if self._is_watched() or self.now.asked_s == 0:
-                self.now = self._ask()
+                try:
+                    self.now = self._ask()
+                except Exception as error:  # a fault of the page: it must go on asking
+                    log.error("the page can't ask the line", error=f"{type(error).__name__}: {error}", exc_info=error)
+                    self.now = LineNow(
+                        problem=f"the page has failed ({type(error).__name__})", asked_s=time.monotonic()
+                    )
             self._wake.wait(EVERY_S)
             self._wake.clear()
 

@@ -13,6 +13,8 @@ from inspectd.serve.web.config import WebConfig
 
 READS = ("GET", "HEAD", "OPTIONS")
 LARGEST_BODY = 256 * 1024
+_LONGEST_PATH = 1000
+"""Python refuses to read a number of more than 4300 digits."""
 _BODY_WITHIN_S = 10.0
 
 
@@ -32,6 +34,8 @@ class RequestChecks:
                     "This page does not know the name with which you asked for it. If it is right, set public_url."
                 )
                 return await _refuse(421, sentence, scope, receive, send)
+            if len(scope["path"]) > _LONGEST_PATH:
+                return await _refuse(414, "This address is too long.", scope, receive, send)
             if scope["method"] not in READS:
                 if self._is_from_elsewhere(headers):
                     return await _refuse(403, "This request comes from another site.", scope, receive, send)

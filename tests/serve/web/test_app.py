@@ -29,3 +29,9 @@ def test_a_page_that_does_not_exist_says_so(client):
     answer = client(Role.VIEWER).get("/nothing")
     assert answer.status_code == 404
     assert "does not exist" in answer.text
+
+
+def test_a_part_number_of_any_length_is_answered(client):
+    assert client(Role.VIEWER).get(f"/parts/{'9' * 1000}").status_code == 414
+    assert client(Role.VIEWER).get(f"/parts/{'9' * 5000}").status_code == 414
+    assert client(Role.VIEWER).get(f"/parts/{'9' * 100}").status_code == 404

@@ -1,6 +1,7 @@
 """What pages say about an engine is what the line's own loader says."""
 
 import pytest
+import yaml
 
 from inspectd.errors import ConfigError
 from inspectd.inference.bundle import load_bundle
@@ -55,3 +56,20 @@ def test_what_is_wrong_is_said(tmp_path):
     (tmp_path / "engine.yaml").write_text("name: x\n")
     with pytest.raises(ConfigError, match="not the description of an engine"):
         read_engine_facts(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": []},
+        {"files": [{"backend": "another"}]},
+        {"threshold": {"value": 0.5, "alpha": "half"}, "precisions": {}},
+        {"threshold": {"value": 0.5, "alpha": 0.01, "confidence": 0.95}, "precisions": {}},
+        {"threshold": {"value": float("nan")}, "precisions": {}},
+    ],
+)
+def test_values_that_no_page_could_show_are_refused(tmp_path, change):
+    path = make_toy_bundle(tmp_path / "toy") / "engine.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    with pytest.raises(ConfigError, match="not the description of an engine"):
+        read_engine_facts(tmp_path / "toy", {})
