@@ -36,7 +36,7 @@ _RATE_HZ = 5.0
 _PASSWORD = "correct horse battery staple"
 _DESK = {"viewport": {"width": 1280, "height": 800}}
 _PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
-_LARGEST = 80_000
+_LARGEST = 60_000
 _PAGES = {
     "line": "/",
     "review": "/review",
@@ -170,7 +170,7 @@ def _shoot(page: Page, name: str) -> None:
     raw = target.with_suffix(".png")
     page.screenshot(path=raw)
     image = cv2.imread(str(raw))
-    for quality in (90, 80, 70, 60, 50):
+    for quality in (75, 60, 50, 40):
         cv2.imwrite(str(target), image, [cv2.IMWRITE_WEBP_QUALITY, quality])
         if target.stat().st_size < _LARGEST:
             break
