@@ -14,7 +14,8 @@ _MOST_STEPS = 2
 def wanted(counts: Mapping[str, int], pass_class: str) -> list[str]:
     """How many more reviewed parts let `inspectd learn` prove how much, if the new engine makes no new error on them.
 
-    `counts`: label -> parts on which all reviewers agree; every label except `pass_class` must be rejected, `unknown` too.
+    `counts`: label -> parts on which all reviewers agree; every label except `pass_class` must be rejected, `unknown` too. This
+    is a lower bound: faulty ones count only if the engine in use rejects them, and good ones only if it lets them pass.
     Two sentences per side, the nearest goal first. The first goal of each side is needed before any new engine is accepted.
     """
     good = counts.get(pass_class, 0)

@@ -284,3 +284,11 @@ def test_the_same_thing_is_used_once_and_never_with_two_labels():
         "it looks the same as another one": 1,
         "photos that look the same have different labels": 2,
     }
+
+
+def test_no_usable_photo_is_a_refusal(line):
+    judged = line.judged(line.truths)
+    none = judged.take(np.zeros(len(judged.rows), bool))
+    found = learn_from(line.bundle, line.network, line.kept, none, None)
+    assert found.candidate is None
+    assert "too few" in found.reasons[0]

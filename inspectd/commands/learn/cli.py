@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Fits the head of the line's engine to labels that people reviewed, and writes a new engine if it is proven not worse. The "
-        "backbone stays, and of the guard all but its limits. It takes seconds to minutes and needs no GPU. The line is not changed."
+        "backbone stays. Of the guard, only the limits change. It takes seconds to minutes and needs no GPU. The line is not changed."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the line's YAML file")
     parser.add_argument(
