@@ -19,6 +19,9 @@ MOST_DOUBTFUL: Final = 0.07
 NOT_SEPARABLE: Final = 0.15
 """Share of contradictions, confirmed by a second person or not, above which the backbone does not distinguish good from bad."""
 CHANCE: Final = 0.05
+_VOUCHED, _MOST_DISPUTED = 0.1, 0.2
+"""If two people agree on this share of the labels, and disagree on at most that share of those that two have looked at, the labels
+are not all swapped, whatever a weak engine says."""
 _FOLDS: Final = 10
 
 
@@ -32,7 +35,8 @@ class Doubts:
     allowed: int
     """So many of them may be."""
     sides_by_chance: float
-    """Probability that the old engine's scores agree as well as here with labels that are good or bad at random."""
+    """Probability that the old engine's scores agree as well as here with labels that are good or bad at random; 0 if two people
+    vouch for the labels."""
     faults_by_chance: float
     """The same for the names of the faults; 0 if it names at least half of them as the labels do, or there are none."""
 
@@ -49,11 +53,13 @@ def find(
     rows: Rows,
     blocks: NDArray[np.int64],
     confirmed: NDArray[np.bool_],
+    disputed: int,
     known: Rows,
     place: int,
     logs: NDArray[np.floating],
 ) -> Doubts:
-    """`rows`: the reviewed photos; `known`: those that the old engine keeps. `confirmed`: (N,) at least two people agree.
+    """`rows`: the reviewed photos; `known`: those that the old engine keeps. `confirmed`: (N,) at least two people agree;
+    `disputed`: on so many other photos, two people disagree.
 
     `place`: of the pass class. `logs`: (N, classes) log K by the old engine.
     """
@@ -78,12 +84,14 @@ def find(
     order = np.argsort(agrees, kind="stable")
     old_fault = np.where(np.arange(classes) == place, -np.inf, logs).argmax(axis=1)
     margin = logs[:, place] - np.delete(logs, place, axis=1).max(axis=1)
+    agreed = int(confirmed.sum())
+    vouched = agreed >= max(1, _VOUCHED * len(rows)) and disputed <= _MOST_DISPUTED * (agreed + disputed)
     return Doubts(
         contradicts,
         order[(contradicts & ~confirmed)[order]],
         int(MOST_DOUBTFUL * min(good.sum(), (~good).sum())),
-        _larger_by_chance(margin[good], margin[~good]),
-        _same_by_chance(labels[faulty], old_fault[faulty]),
+        0.0 if vouched else _larger_by_chance(margin[good], margin[~good]),
+        0.0 if vouched else _same_by_chance(labels[faulty], old_fault[faulty]),
     )
 
 

@@ -18,7 +18,7 @@ from inspectd.learning.doubts import Doubts
 from inspectd.learning.head import Head
 from inspectd.learning.network import OpenNetwork
 from inspectd.learning.not_worse import Paired
-from inspectd.learning.photos import REVIEWED_UNKNOWN, Judged
+from inspectd.learning.photos import DISAGREE, REVIEWED_UNKNOWN, Judged
 from inspectd.learning.proof import Golden, Proof, reasons_of_labels
 from inspectd.learning.rates import Rate
 from inspectd.learning.rows import Rows, unpacked
@@ -106,7 +106,9 @@ def learn_from(bundle: Bundle, network: OpenNetwork, kept: Rows, judged: Judged,
     usable = judged.take(np.isin(judged.rows.truths, allowed))
     rows = usable.rows
     place = manifest.classes.index(manifest.pass_class)
-    doubts = doubting.find(rows, usable.blocks, usable.confirmed, kept, place, network.head.log_scores(rows.features))
+    disputed = judged.left_out[DISAGREE]
+    logs = network.head.log_scores(rows.features)
+    doubts = doubting.find(rows, usable.blocks, usable.confirmed, disputed, kept, place, logs)
     reasons = reasons_of_labels(doubts, usable.line_parts)
     if new_classes:
         reasons.append(f"The engine has no class {', '.join(new_classes)}; only a training can add a class.")

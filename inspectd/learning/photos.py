@@ -28,6 +28,7 @@ from inspectd.part import Image
 from inspectd.records.reviews import UNKNOWN, Reviewed
 from inspectd.terminal import track
 
+DISAGREE: Final = "reviewers disagree"
 REVIEWED_UNKNOWN: Final = f"{UNKNOWN_PREFIX}reviewed"
 """The kind of unknown that reviewed photos show."""
 _BLOCK: Final = 10
@@ -88,7 +89,7 @@ def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, kn
     photos: list[_Photo] = []
     for one in track(list(reviewed), "look", stderr=True):
         if one.label is None:
-            left_out["reviewers disagree"] += 1
+            left_out[DISAGREE] += 1
             continue
         data = read_bytes(one.photo)
         digest = hashlib.sha256(data).hexdigest()

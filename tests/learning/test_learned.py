@@ -148,6 +148,21 @@ def test_a_second_person_settles_a_doubt(line):
     assert not line.learn(labels, np.isin(np.arange(len(labels)), odd)).doubts.too_many
 
 
+def test_two_people_vouch_for_labels_that_contradict_a_weak_engine(line):
+    """All labels are swapped, or the engine has learned them swapped. Only other people can tell."""
+    labels = SWAPS["good and bad"](line.truths.astype("U20"), np.ones(len(line.truths), bool))
+    assert any("do not agree with the engine in use" in reason for reason in line.learn(labels).reasons)
+    twice = np.arange(len(labels)) % 5 == 0
+    vouched = line.judged(labels, twice)
+    disputed = replace(vouched, left_out=Counter({photos.DISAGREE: int(vouched.confirmed.sum())}))
+
+    def chance(judged):
+        return learn_from(line.bundle, line.network, line.kept, judged, line.counts).doubts.sides_by_chance
+
+    assert chance(vouched) == 0
+    assert chance(disputed) > 0.9
+
+
 def test_few_photos_are_refused_and_it_says_how_many_more(line):
     few = line.judged(line.truths)
     few = few.take(np.arange(len(few.rows)) < 40)
