@@ -21,12 +21,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inspectd.errors import AccountError, AuditError, InspectdError, JournalError, StoreError
-from inspectd.serve.web import events
-from inspectd.serve.web.access import Role, User
-from inspectd.serve.web.live import Live
+from inspectd.serve.web.access.request_checks import RequestChecks
+from inspectd.serve.web.access.roles import Role, User
+from inspectd.serve.web.live import events
+from inspectd.serve.web.live.poller import Live
 from inspectd.serve.web.pages import engines, export, images, line, login, part, reports, review, setup, users
 from inspectd.serve.web.pages.errors import HEADINGS, error_page
-from inspectd.serve.web.request_checks import RequestChecks
 from inspectd.serve.web.site import FOLDER, Site
 
 log = structlog.get_logger()

@@ -13,9 +13,9 @@ from inspectd.errors import JournalError
 from inspectd.records.summary import Summary, findings, summarise
 from inspectd.serve.web.charts import Limits, p_limits
 from inspectd.serve.web.journal_reading import engine_of, journal_of
-from inspectd.serve.web.shifts import ns, shift_at
+from inspectd.serve.web.live.shifts import ns, shift_at
+from inspectd.serve.web.live.tally import Tally, count, together, unrecorded
 from inspectd.serve.web.site import Site
-from inspectd.serve.web.tally import Tally, count, together, unrecorded
 
 Span = Literal["shift", "day", "week", "range"]
 SPANS: tuple[Span, ...] = get_args(Span)

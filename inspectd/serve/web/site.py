@@ -23,7 +23,7 @@ from inspectd.serve.web.line_facts import LineFacts
 from inspectd.serve.web.line_file import LineFile
 
 if TYPE_CHECKING:
-    from inspectd.serve.web.accounts import Accounts
+    from inspectd.serve.web.access.accounts import Accounts
 
 FOLDER = Path(__file__).parent
 TEMPLATES = Jinja2Templates(FOLDER / "templates")

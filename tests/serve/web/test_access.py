@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from inspectd.errors import JournalError
 from inspectd.records.users import Role
+from inspectd.serve.web.access.request_checks import LARGEST_BODY
 from inspectd.serve.web.app import make_app
-from inspectd.serve.web.request_checks import LARGEST_BODY
 from tests.serve.web.conftest import PASSWORD, Plant, login_fields
 
 Client = Callable[[Role | None], TestClient]

@@ -3,8 +3,8 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from inspectd.serve.web.access import Role
-from inspectd.serve.web.bundles import find_bundles
+from inspectd.serve.web.access.roles import Role
+from inspectd.serve.web.engines.bundles import find_bundles
 from tests.serve.web.conftest import OpenPage, Plant
 
 pytestmark = pytest.mark.slow

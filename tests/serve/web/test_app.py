@@ -1,6 +1,6 @@
 """Who gets which page."""
 
-from inspectd.serve.web.access import Role
+from inspectd.serve.web.access.roles import Role
 
 
 def test_somebody_without_a_login_is_sent_to_the_login_page(client):

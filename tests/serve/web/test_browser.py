@@ -2,7 +2,7 @@
 
 import pytest
 
-from inspectd.serve.web.access import Role
+from inspectd.serve.web.access.roles import Role
 from tests.serve.web.conftest import PASSWORD
 
 pytestmark = pytest.mark.slow

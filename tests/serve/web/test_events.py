@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from inspectd.records.journal import Journal, JournalConfig
-from inspectd.serve.web import clients
-from inspectd.serve.web.access import Role
-from inspectd.serve.web.clients import Clients
-from inspectd.serve.web.live import Live
+from inspectd.serve.web.access.roles import Role
+from inspectd.serve.web.live import clients
+from inspectd.serve.web.live.clients import Clients
+from inspectd.serve.web.live.poller import Live
 from tests.serve.web.conftest import VERDICTS, login_fields, serving, write_parts
 
 

@@ -11,10 +11,10 @@ from starlette.testclient import TestClient
 from inspectd.gate.outcome import GateState, Outcome
 from inspectd.part import TEXT_REASONS, MissedReason
 from inspectd.records.audit import AuditTrail
-from inspectd.serve.web.access import Role
+from inspectd.serve.web.access.roles import Role
 from inspectd.serve.web.app import make_app
-from inspectd.serve.web.line_now import LineNow
-from inspectd.serve.web.shown import Rejects
+from inspectd.serve.web.live.line_now import LineNow
+from inspectd.serve.web.live.shown import Rejects
 from inspectd.serve.web.wording import CAUSES, GATE, GATE_STATES, said
 from tests.serve.web.conftest import login_fields
 from tests.serve.web.lines import running_line

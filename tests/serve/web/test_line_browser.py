@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from inspectd.part import Fault, Part
-from inspectd.serve.web.access import Role
+from inspectd.serve.web.access.roles import Role
 from tests.serve.web.conftest import STAGES, Plant, login_fields, scores, serving
 from tests.serve.web.lines import FakeLine, running_line
 

@@ -11,8 +11,8 @@ from inspectd.errors import AccountError
 from inspectd.records.audit import AuditTrail
 from inspectd.records.passwords import hash_password
 from inspectd.records.users import LOCKED_AFTER, Role
-from inspectd.serve.web.access import User
-from inspectd.serve.web.accounts import Accounts, LoginRefusedError
+from inspectd.serve.web.access.accounts import Accounts, LoginRefusedError
+from inspectd.serve.web.access.roles import User
 from tests.serve.web.conftest import PASSWORD, Plant, login_fields
 
 Client = Callable[[Role | None], TestClient]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspectd.serve.web.access import Role
+from inspectd.serve.web.access.roles import Role
 from inspectd.serve.web.report import SPANS, make_report, read_range
 
 SHIFTS = (time(6), time(14), time(22))

@@ -12,7 +12,7 @@ from inspectd.commands.report import cli as report
 from inspectd.records.reviews import UNKNOWN, Reviews
 from inspectd.records.users import Role
 from inspectd.serve.web.journal_reading import journal_of
-from inspectd.serve.web.review_queue import Chooser, Filters, next_page, read_filters
+from inspectd.serve.web.review.queue import Chooser, Filters, next_page, read_filters
 from inspectd_tools.data.scan import class_folders
 from tests.serve.web.conftest import VERDICTS
 

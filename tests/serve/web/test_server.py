@@ -30,8 +30,8 @@ from inspectd.errors import ConfigError
 from inspectd.records.audit import AuditTrail, verify
 from inspectd.records.passwords import hash_password
 from inspectd.records.users import Role, Users
-from inspectd.serve.web import connection
-from inspectd.serve.web.accounts import Accounts
+from inspectd.serve.web.access import connection
+from inspectd.serve.web.access.accounts import Accounts
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.server import serve, server_settings
 from inspectd.serve.web.site import Site

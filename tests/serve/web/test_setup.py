@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from inspectd.config import Config
-from inspectd.serve.web.access import Role
+from inspectd.serve.web.access.roles import Role
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.key_list import Key, key_list
 from tests.serve.web.conftest import login_fields

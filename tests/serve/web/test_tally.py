@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd.serve.web.charts import p_chart, p_limits
-from inspectd.serve.web.shifts import shift_at
+from inspectd.serve.web.live.shifts import shift_at
 from inspectd.serve.web.wording import percent
 
 

@@ -16,12 +16,12 @@ from starlette.routing import Route
 from inspectd.errors import InspectdError
 from inspectd.records.parts_csv import csv_header, csv_line, csv_of
 from inspectd.records.reviews import UNKNOWN, Decision
-from inspectd.serve.web.access import Role, needs
+from inspectd.serve.web.access.roles import Role, needs
 from inspectd.serve.web.journal_reading import engine_of, journal_of
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.part_view import read_parts
-from inspectd.serve.web.photos import NoPhotoError, photo_of
-from inspectd.serve.web.review_queue import Chooser, Filters, next_page, read_filters
+from inspectd.serve.web.review.part_view import read_parts
+from inspectd.serve.web.review.photos import NoPhotoError, photo_of
+from inspectd.serve.web.review.queue import Chooser, Filters, next_page, read_filters
 from inspectd.serve.web.site import Site, record_action, site_of
 
 MOST_PHOTOS: Final = 10_000

@@ -18,9 +18,9 @@ from starlette.routing import Route
 
 from inspectd.errors import JournalError
 from inspectd.records.reading import open_for_reading
-from inspectd.serve.web.access import Role, needs
+from inspectd.serve.web.access.roles import Role, needs
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.photos import NoPhotoError, photo_of
+from inspectd.serve.web.review.photos import NoPhotoError, photo_of
 from inspectd.serve.web.site import Site, site_of
 
 _LARGEST_PART = 2**62

@@ -8,8 +8,8 @@ from starlette.routing import Route
 
 from inspectd.control.client import ask
 from inspectd.errors import ControlError, RefusedError
-from inspectd.serve.web.access import Role, needs
-from inspectd.serve.web.live import live_of
+from inspectd.serve.web.access.roles import Role, needs
+from inspectd.serve.web.live.poller import live_of
 from inspectd.serve.web.pages.errors import error_page
 from inspectd.serve.web.site import record_action, render, site_of
 

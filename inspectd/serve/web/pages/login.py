@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from inspectd.serve.web.access import Role, has_token, needs
-from inspectd.serve.web.accounts import LoginRefusedError
+from inspectd.serve.web.access.accounts import LoginRefusedError
+from inspectd.serve.web.access.roles import Role, has_token, needs
 from inspectd.serve.web.site import Site, address_of, record_action, render, site_of
 
 _MOST_WAITING = 20

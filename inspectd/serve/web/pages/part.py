@@ -9,11 +9,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from inspectd.errors import InspectdError
-from inspectd.serve.web.access import Role, needs
+from inspectd.serve.web.access.roles import Role, needs
 from inspectd.serve.web.journal_reading import engine_of, journal_of
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.part_view import decision_view, read_parts, view
-from inspectd.serve.web.photos import has_photo
+from inspectd.serve.web.review.part_view import decision_view, read_parts, view
+from inspectd.serve.web.review.photos import has_photo
 from inspectd.serve.web.site import Site, render, site_of
 from inspectd.serve.web.wording import moment
 

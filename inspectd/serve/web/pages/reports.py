@@ -8,10 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from inspectd.errors import InspectdError
-from inspectd.serve.web.access import Role, needs
+from inspectd.serve.web.access.roles import Role, needs
+from inspectd.serve.web.live.shown import causes
 from inspectd.serve.web.pages.errors import error_page
 from inspectd.serve.web.report import SPANS, make_report, read_range
-from inspectd.serve.web.shown import causes
 from inspectd.serve.web.site import render, site_of
 
 

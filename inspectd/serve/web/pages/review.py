@@ -13,12 +13,12 @@ from starlette.routing import Route
 from inspectd.errors import AuditError, InspectdError, JournalError, ReviewError
 from inspectd.learning.wanted import wanted
 from inspectd.records.reviews import UNKNOWN, Decision
-from inspectd.serve.web.access import Role, needs
+from inspectd.serve.web.access.roles import Role, needs
 from inspectd.serve.web.journal_reading import engine_of, journal_of
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.part_view import decision_view, label_words, read_parts, view
-from inspectd.serve.web.photos import NoPhotoError, has_photo, photo_of
-from inspectd.serve.web.review_queue import SEEN, SHOWS, SORTS, VERDICTS, Chooser, Filters, next_page, read_filters
+from inspectd.serve.web.review.part_view import decision_view, label_words, read_parts, view
+from inspectd.serve.web.review.photos import NoPhotoError, has_photo, photo_of
+from inspectd.serve.web.review.queue import SEEN, SHOWS, SORTS, VERDICTS, Chooser, Filters, next_page, read_filters
 from inspectd.serve.web.site import Site, record_action, render, site_of
 
 _CARDS = 60

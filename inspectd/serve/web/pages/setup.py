@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from inspectd.control.client import ask
 from inspectd.errors import ConfigError, ControlError, RefusedError
-from inspectd.serve.web.access import Role, needs
+from inspectd.serve.web.access.roles import Role, needs
 from inspectd.serve.web.command import CommandError, inspectd
 from inspectd.serve.web.config import WebConfig
 from inspectd.serve.web.jobs import BusyError

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from inspectd.records.passwords import LONGEST, SHORTEST, hash_password
 from inspectd.records.users import LOCKED_AFTER, Role
-from inspectd.serve.web.access import needs
+from inspectd.serve.web.access.roles import needs
 from inspectd.serve.web.site import record_action, render, site_of
 
 

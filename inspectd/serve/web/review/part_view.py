@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from inspectd.records.reviews import UNKNOWN, Decision
-from inspectd.serve.web.engine_facts import EngineFacts
+from inspectd.serve.web.engines.facts import EngineFacts
 from inspectd.serve.web.wording import CAUSES, Field, class_words, field_of, image_url, moment, number, said
 
 _PARTS: Final = """

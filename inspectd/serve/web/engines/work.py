@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from inspectd.control.client import ask
 from inspectd.errors import ControlError, RefusedError, ReviewError
 from inspectd.records.reviews import Reviewed, Reviews
-from inspectd.serve.web.bundles import Bundle, bundle_id
 from inspectd.serve.web.command import CommandError, Done, inspectd
+from inspectd.serve.web.engines.bundles import Bundle, bundle_id
 from inspectd.serve.web.jobs import Job
 from inspectd.serve.web.site import Site
 

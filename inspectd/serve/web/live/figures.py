@@ -11,8 +11,8 @@ from datetime import datetime
 from datetime import time as time_of_day
 from typing import Any
 
-from inspectd.serve.web.shifts import ns, shift_at
-from inspectd.serve.web.tally import MINUTE_NS, Minutes, Tally
+from inspectd.serve.web.live.shifts import ns, shift_at
+from inspectd.serve.web.live.tally import MINUTE_NS, Minutes, Tally
 
 REJECTS = 20
 _LAST_PARTS = 1000

@@ -15,7 +15,7 @@ import structlog
 
 from inspectd.control.client import ask
 from inspectd.errors import InspectdError
-from inspectd.serve.web.engine_facts import EngineFacts, read_engine_facts
+from inspectd.serve.web.engines.facts import EngineFacts, read_engine_facts
 from inspectd.serve.web.line_facts import LineFacts
 
 log = structlog.get_logger()

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from inspectd.records.users import Role
+from inspectd.serve.web.access.request_checks import READS
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.request_checks import READS
 
 __all__ = ["Role", "User", "needs"]
 

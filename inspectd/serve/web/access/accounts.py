@@ -13,7 +13,7 @@ from inspectd.errors import AccountError
 from inspectd.records.audit import AuditTrail
 from inspectd.records.passwords import is_password
 from inspectd.records.users import LOCKED_AFTER, Account, Failures, Users
-from inspectd.serve.web.access import User
+from inspectd.serve.web.access.roles import User
 
 _USER_FREE, _ADDRESS_FREE = 3, 10
 """So many failed attempts cost no waiting. After them each further one doubles the wait, from 1 s."""

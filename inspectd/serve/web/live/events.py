@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from inspectd.serve.web.access import Role, needs
-from inspectd.serve.web.clients import LIMIT, Client
-from inspectd.serve.web.live import Live, live_of
+from inspectd.serve.web.access.roles import Role, needs
+from inspectd.serve.web.live.clients import LIMIT, Client
+from inspectd.serve.web.live.poller import Live, live_of
 
 _MEDIA_TYPE = "text/event-stream"
 _BEAT_S = 1.0
