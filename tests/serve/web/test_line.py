@@ -1,6 +1,7 @@
 """The Line page without a browser: what it says, its images, and the acknowledgement."""
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -11,10 +12,12 @@ from starlette.testclient import TestClient
 from inspectd.gate.outcome import GateState, Outcome
 from inspectd.part import TEXT_REASONS, MissedReason
 from inspectd.records.audit import AuditTrail
+from inspectd.records.reading import open_for_reading
 from inspectd.serve.web.access.roles import Role
 from inspectd.serve.web.app import make_app
+from inspectd.serve.web.live.figures import Look, Session
 from inspectd.serve.web.live.line_now import LineNow
-from inspectd.serve.web.live.shown import Rejects
+from inspectd.serve.web.live.shown import Rejects, line_state
 from inspectd.serve.web.wording import CAUSES, GATE, GATE_STATES, said
 from tests.serve.web.conftest import login_fields
 from tests.serve.web.lines import running_line
@@ -40,6 +43,20 @@ def test_the_last_rejects_are_said_in_words(client, plant):
 
 def test_it_says_how_many_rejects_wait_for_review(client):
     assert '<span id="waiting">(40)</span>' in client(Role.VIEWER).get("/").text  # of 70 labels; 10 were not inspected
+
+
+def test_a_line_that_does_not_answer_is_not_said_to_run(plant):
+    with closing(open_for_reading(plant.site.line.journal)) as connection:
+        figures = Look(connection, plant.site.config.shift_begins).figures()
+    figures = replace(figures, session=Session(True, figures.t_utc_ns, False, None, None))
+    line = replace(plant.site.line, control=plant.archive / "control.sock")
+    answer = LineNow({"run_permit": True, "stop": None, "gate": "running"}, asked_s=time.monotonic())
+    assert line_state(figures, answer, line).kind == "runs"
+    assert line_state(figures, replace(answer, asked_s=time.monotonic() - 60), line).kind == "unknown"
+    assert line_state(figures, LineNow(None, "no answer", asked_s=time.monotonic()), line).kind == "unknown"
+    assert (
+        line_state(figures, LineNow(), plant.site.line).kind == "runs"
+    )  # nobody can be asked: the journal knows of no stop
 
 
 def test_every_word_of_the_journal_has_words_for_an_operator():

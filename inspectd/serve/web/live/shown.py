@@ -84,6 +84,8 @@ def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
         kind, since_ns, detail = session.outage
         what = "The camera gives no images" if kind == "camera" else "The reject output can't be driven"
         return LineState("stopped", "Belt stopped", f"{what}: {detail}.", clock(since_ns))
+    if line.control is not None and status is None:
+        return LineState("unknown", "Line has not answered", "So it is not known whether the belt may run.")
     return LineState("runs", "Line runs")
 
 
