@@ -110,6 +110,22 @@ def test_a_page_too_many_is_refused_in_words(served, monkeypatch):
             assert "pages are open" in next(others)["said"]
 
 
+def test_one_computer_can_not_take_all_places(monkeypatch):
+    monkeypatch.setattr(clients, "LIMIT", 3)
+
+    async def scenario() -> None:
+        pages = Clients()
+        oldest, *others = [pages.join("10.0.0.1") for _ in range(3)]
+        assert pages.join("10.0.0.1") is None
+        assert pages.join("10.0.0.2") is not None
+        assert oldest.queue.get_nowait() is None
+        assert all(each.queue.empty() for each in others)
+        assert len(pages) == 3
+        assert pages.join("10.0.0.2") is None  # no computer has two more than this one
+
+    asyncio.run(scenario())
+
+
 def test_somebody_without_a_login_gets_no_events(client):
     assert client(None).get("/events").status_code == 303
 
@@ -117,7 +133,7 @@ def test_somebody_without_a_login_gets_no_events(client):
 def test_a_page_that_does_not_read_is_sent_away_and_holds_no_memory():
     async def scenario() -> tuple[int, object]:
         pages = Clients()
-        slow = pages.join()
+        slow = pages.join("10.0.0.1")
         for number in range(1000):
             pages.publish(f"{number}".encode())
         await asyncio.sleep(0)

@@ -2,16 +2,18 @@
 
 import asyncio
 import threading
+from collections import Counter
 
 LIMIT = 50
-"""More pages than this are refused."""
+"""So many pages at once. When all are taken, the next one takes the place of a page of the computer that has the most."""
 _WAITING = 32
 
 
 class Client:
     """One page. Its loop takes messages from `queue` until it gets None."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str) -> None:
+        self.address = address
         self.queue = asyncio.Queue[bytes | None](_WAITING)
         self.loop = asyncio.get_running_loop()
         self._is_sent_away = False
@@ -21,10 +23,16 @@ class Client:
         if self._is_sent_away:
             return
         if self.queue.full():  # what waits is old by now: the page comes back and begins anew
-            self._is_sent_away = True
-            while not self.queue.empty():
-                self.queue.get_nowait()
-        self.queue.put_nowait(None if self._is_sent_away else message)
+            self.send_away()
+        else:
+            self.queue.put_nowait(message)
+
+    def send_away(self) -> None:
+        """In the loop's thread."""
+        self._is_sent_away = True
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        self.queue.put_nowait(None)
 
 
 class Clients:
@@ -32,23 +40,30 @@ class Clients:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._clients: set[Client] = set()
+        self._clients: dict[Client, None] = {}
+        """In the order in which they came."""
 
     def __len__(self) -> int:
         return len(self._clients)
 
-    def join(self) -> Client | None:
-        """A new client of the running loop; None if there are too many."""
-        client = Client()
+    def join(self, address: str) -> Client | None:
+        """A new client of the running loop; None if there are too many, and no other computer has more of them."""
+        client = Client(address)
         with self._lock:
             if len(self._clients) >= LIMIT:
-                return None
-            self._clients.add(client)
+                pages = Counter(each.address for each in self._clients)
+                most = max(pages, key=pages.__getitem__)
+                if pages[most] <= pages[address] + 1:
+                    return None
+                oldest = next(each for each in self._clients if each.address == most)
+                del self._clients[oldest]
+                oldest.send_away()
+            self._clients[client] = None
         return client
 
     def leave(self, client: Client) -> None:
         with self._lock:
-            self._clients.discard(client)
+            self._clients.pop(client, None)
 
     def publish(self, message: bytes) -> None:
         """To all, from any thread. Never waits."""

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from inspectd.serve.web.access.roles import Role, needs
 from inspectd.serve.web.live.clients import LIMIT, Client
 from inspectd.serve.web.live.poller import Live, live_of
+from inspectd.serve.web.site import address_of
 
 _MEDIA_TYPE = "text/event-stream"
 _BEAT_S = 1.0
@@ -28,7 +29,7 @@ async def events(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(media_type=_MEDIA_TYPE)
     live = live_of(request)
-    client = live.clients.join()
+    client = live.clients.join(address_of(request))
     if client is None:
         said = f"More than {LIMIT} pages are open. Close one; this page tries again."
         text = f"retry: {_AGAIN_WHEN_FULL_MS}\nevent: refused\ndata: {json.dumps(said)}\n\n"
@@ -39,6 +40,7 @@ async def events(request: Request) -> Response:
 async def _stream(live: Live, client: Client) -> AsyncIterator[bytes]:
     """Ends when the client is too slow. The session's end ends the answer."""
     try:
+        live.asker.again()  # while no page was open, nobody asked
         await live.first_look()
         yield f"retry: {_AGAIN_MS}\n\n".encode()
         yield live.whole()
