@@ -80,7 +80,11 @@ def _fitting(node: Schema, value: Any, root: Schema) -> Schema:
     if not alternatives:
         return node
     chosen = node.get("discriminator")
-    if chosen and isinstance(value, dict) and (reference := chosen["mapping"].get(value.get(chosen["propertyName"]))):
+    if (
+        chosen
+        and isinstance(value, dict)
+        and (reference := chosen["mapping"].get(str(value.get(chosen["propertyName"]))))
+    ):
         return _fitting({"$ref": reference}, value, root)
     fitting = (_fitting(each, value, root) for each in alternatives)
     return next((each for each in fitting if _fits(each, value)), node)

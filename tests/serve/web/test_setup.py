@@ -2,7 +2,7 @@
 
 import time
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
@@ -39,6 +39,7 @@ def test_fields_of_text_are_described_too(plant):
 @given(
     st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner))
 )
+@example({"kind": {}})
 def test_any_config_is_shown(value):
     keys = key_list({"name": value, "gate": {"output": value}}, _SCHEMA)
     assert {key.path for key in keys} == {"name", "gate"}
