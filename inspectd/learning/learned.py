@@ -77,7 +77,7 @@ def learn(bundle: Bundle, reviewed: Iterable[Reviewed], counts: LineCounts | Non
     """`counts`: None if the line's journal is not known. Raises EngineError if this engine can't learn, ConfigError for a photo."""
     network = OpenNetwork(bundle)
     kept = kept_rows(bundle)
-    return learn_from(bundle, network, kept, photos.judge(reviewed, bundle, network, kept.digests), counts)
+    return learn_from(bundle, network, kept, photos.judge(reviewed, bundle, network, kept), counts)
 
 
 def kept_rows(bundle: Bundle) -> Rows:

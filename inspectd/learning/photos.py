@@ -39,6 +39,11 @@ _ALIKE: Final = 1.5
 """Photos whose small images differ by at most so many grey levels on average show the same thing. The same photo with noise and
 another brightness differs by 0.4 to 1.5; photos of two rendered labels by 8 or more, of two magnetic tiles by 2.5 or more."""
 
+_SAME_FEATURES: Final = 0.02
+"""Features of the same pixels differ by at most this share of their length: the file keeps 11 bits of each, and another runtime
+rounds otherwise. Those of two magnetic tiles differ by 0.14 or more."""
+_KNOWN: Final = "the engine has learned from it before"
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -77,13 +82,13 @@ class _Photo:
     guard: tuple[float, ...]
 
 
-def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, known: Iterable[str]) -> Judged:
-    """`known`: SHA-256 of the photos that the engine already learned from or was calibrated with.
+def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, known: Rows) -> Judged:
+    """`known`: the photos that the engine already learned from or was calibrated with, also if other files hold them.
 
     Photos are left out, and counted: reviewers disagree; the engine knows it; it is like an earlier one with another label (both
     are left out) or the same label; the guard can't judge it. Raises ConfigError naming a photo that can't be read, EngineError.
     """
-    manifest, known = bundle.manifest, set(known)
+    manifest, digests = bundle.manifest, set(known.digests)
     guard = None if manifest.guard is None else BundledGuard(bundle, manifest.guard, 0)
     left_out: Counter[str] = Counter()
     photos: list[_Photo] = []
@@ -93,8 +98,8 @@ def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, kn
             continue
         data = read_bytes(one.photo)
         digest = hashlib.sha256(data).hexdigest()
-        if digest in known:
-            left_out["the engine has learned from it before"] += 1
+        if digest in digests:
+            left_out[_KNOWN] += 1
             continue
         image = decode_photo(data, one.photo)
         try:
@@ -104,6 +109,9 @@ def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, kn
             continue
         label = REVIEWED_UNKNOWN if one.label == UNKNOWN else one.label
         features = network.features(preprocess(image, manifest.input))
+        if _is_one_of(features, known.features):
+            left_out[_KNOWN] += 1
+            continue
         photos.append(_Photo(one, label, digest, _look(image), features, scores))
     kept = _different(photos, left_out)
     blocks = np.arange(len(kept)) // _BLOCK
@@ -127,6 +135,12 @@ def judge(reviewed: Iterable[Reviewed], bundle: Bundle, network: OpenNetwork, kn
         blocks,
         +left_out,
     )
+
+
+def _is_one_of(features: NDArray[np.float32], known: NDArray[np.float32]) -> bool:
+    """(features,), (N, features): whether one of the N photos has the same pixels."""
+    nearest = np.linalg.norm(known - features, axis=1).min(initial=np.inf)
+    return bool(nearest <= _SAME_FEATURES * np.linalg.norm(features))
 
 
 def _different(photos: Sequence[_Photo], left_out: Counter[str]) -> list[_Photo]:

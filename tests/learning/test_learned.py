@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from inspectd.learning.network import OpenNetwork, replaced
 from inspectd.learning.photos import REVIEWED_UNKNOWN, Judged
 from inspectd.learning.proof import Golden, worse
 from inspectd.learning.rows import Rows, unpacked
+from inspectd.records.reviews import Reviewed
 from tests.learning.product import CLASSES, GOOD, UNKNOWN, Product, features_of, make_engine, no_guard
 
 NAMES = np.array([*CLASSES, REVIEWED_UNKNOWN])
@@ -299,6 +301,19 @@ def test_the_same_thing_is_used_once_and_never_with_two_labels():
         "it looks the same as another one": 1,
         "photos that look the same have different labels": 2,
     }
+
+
+def test_a_photo_that_the_engine_knows_proves_nothing_also_from_another_file(line, tmp_path):
+    rng = np.random.default_rng(5)
+    known, new = (Product().photo(GOOD, rng) for _ in range(2))
+    cv2.imwrite(str(tmp_path / "known.png"), known, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    cv2.imwrite(str(tmp_path / "new.png"), new)
+    reviewed = [Reviewed(part, GOOD, tmp_path / name, part, ()) for part, name in enumerate(("known.png", "new.png"))]
+    row = line.kept.take(np.array([0]))
+    kept = line.kept.joined(replace(row, features=features_of(known)[None], digests=("f" * 64,)))
+    judged = photos.judge(reviewed, line.bundle, line.network, unpacked(kept.packed()))
+    assert judged.line_parts.tolist() == [1]
+    assert judged.left_out == {"the engine has learned from it before": 1}
 
 
 def test_no_usable_photo_is_a_refusal(line):

@@ -81,7 +81,7 @@ class _Line:
             for place, label, both in zip(places, labels, twice, strict=True)
         ]
         seen = self.passes[: places[-1] + 1]
-        judged = judge(reviewed, self.bundle, self.network, self.kept.digests)
+        judged = judge(reviewed, self.bundle, self.network, self.kept)
         counts = LineCounts(int(seen.sum()), int((~seen).sum()))
         return learn_from(self.bundle, self.network, self.kept, judged, counts)
 
