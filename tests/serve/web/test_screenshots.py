@@ -91,6 +91,22 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _ends_badly(labels: Path, folder: Path) -> Path:
+    """Good labels, and then only bad ones."""
+    folder.mkdir()
+    with (labels / "truth.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    rows.sort(key=lambda row: row["class"] != "no_fail")
+    rows = rows[_GOOD - 120 :]
+    with (folder / "truth.csv").open("w") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        for number, row in enumerate(rows):
+            (folder / f"{number:06}.png").symlink_to(labels / row["file"])
+            writer.writerow({**row, "file": f"{number:06}.png"})
+    return folder
+
+
 @contextmanager
 def _line(labels: Path, folder: Path, **gate: object) -> Iterator[subprocess.Popen[bytes]]:
     """`inspectd demo`: a line that plays the labels once, and is told its texts."""
@@ -228,7 +244,7 @@ def test_every_page_of_a_line_that_runs(labels: Path, tmp_path: Path, browser: B
 
 
 def test_a_line_whose_belt_has_stopped(labels: Path, tmp_path: Path, browser: Browser) -> None:
-    with _line(labels, tmp_path, stop_after_rejects=2):
+    with _line(_ends_badly(labels, tmp_path / "labels"), tmp_path, stop_after_rejects=10):
         _wait_for_parts(tmp_path, 50)
         with _web(tmp_path) as web:
             light = _open(browser, web, "/", color_scheme="light", **_DESK)
