@@ -8,7 +8,7 @@ import hashlib
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from inspectd.learning.head import Head
 from inspectd.learning.learned import Learned, LineCounts, kept_rows, learn_from
 from inspectd.learning.network import OpenNetwork
 from inspectd.learning.new_bundle import write_bundle
-from inspectd.learning.photos import judge
+from inspectd.learning.photos import Judged, judge
 from inspectd.learning.rates import Rate
 from inspectd.learning.rows import Rows
 from inspectd.records.reviews import UNKNOWN, Decision, Reviewed
@@ -67,8 +67,8 @@ class _Line:
     """Of the stream, what people look at, in its order."""
     test: Rows
 
-    def learn(self, count: int, labels: Sequence[str], twice: NDArray[np.bool_]) -> Learned:
-        """From the first `count` that people look at. `twice`: (count,) a second person says the same."""
+    def judged(self, count: int, labels: Sequence[str], twice: NDArray[np.bool_]) -> Judged:
+        """The first `count` that people look at. `twice`: (count,) a second person says the same."""
         places = self.looked_at[:count]
         reviewed = [
             Reviewed(
@@ -80,8 +80,10 @@ class _Line:
             )
             for place, label, both in zip(places, labels, twice, strict=True)
         ]
-        seen = self.passes[: places[-1] + 1]
-        judged = judge(reviewed, self.bundle, self.network, self.kept)
+        return judge(reviewed, self.bundle, self.network, self.kept)
+
+    def learn(self, judged: Judged, count: int) -> Learned:
+        seen = self.passes[: self.looked_at[count - 1] + 1]
         counts = LineCounts(int(seen.sum()), int((~seen).sum()))
         return learn_from(self.bundle, self.network, self.kept, judged, counts)
 
@@ -193,13 +195,13 @@ def _step(line: _Line, count: int, folder: Path) -> dict[str, Any]:
     """After `count` labels. If they are doubtful, a second person looks at those that are asked for, the worst first."""
     truth, twice = line.truth(count), np.zeros(count, bool)
     begin_s = time.monotonic()
-    found = line.learn(count, truth, twice)
+    found = line.learn(line.judged(count, truth, twice), count)
     alone = not found.reasons
     while found.doubts.too_many:
         asked = found.usable.line_parts[found.doubts.worst_first]
         twice |= np.isin(line.looked_at[:count], asked)
         begin_s = time.monotonic()
-        found = line.learn(count, truth, twice)
+        found = line.learn(line.judged(count, truth, twice), count)
     after = written = None
     if found.candidate is not None:
         after = line.errors(found.candidate.head, found.candidate.threshold.value)
@@ -221,24 +223,27 @@ def _step(line: _Line, count: int, folder: Path) -> dict[str, Any]:
 
 def _swaps(line: _Line, count: int, plan: Plan) -> dict[str, dict[str, int]]:
     """Which share of each label is swapped -> how many of the tries were refused. One person reviews."""
-    good, truth = line.bundle.manifest.pass_class, np.array(line.truth(count))
+    once = line.judged(count, line.truth(count), np.zeros(count, bool))
+    good, names = line.bundle.manifest.pass_class, once.rows.names
+    truth = once.rows.truths
     faults = [name for name in line.bundle.manifest.classes if name != good]
     found: dict[str, dict[str, int]] = {}
     tries = [(share, number) for share in _SWAPPED for number in range(plan.repeats)]
     for share, number in track(tries, "swap"):
         rng = np.random.default_rng([plan.seed, number])
-        chosen = np.zeros(count, bool)
+        chosen = np.zeros(len(truth), bool)
         for name in np.unique(truth):
             own = rng.permutation(np.flatnonzero(truth == name))
             chosen[own[: max(1, round(share * len(own)))]] = True
-        other = rng.choice(faults, count)
+        other = rng.choice(faults, len(truth))
         kinds = {
             "both": np.where(chosen, np.where(truth == good, other, good), truth),
             "good as faulty": np.where(chosen & (truth == good), other, truth),
             "faulty as good": np.where(chosen & (truth != good), good, truth),
         }
         for kind, labels in kinds.items():
-            refused = bool(line.learn(count, labels.tolist(), np.zeros(count, bool)).reasons)
+            rows = replace(once.rows, labels=np.array([names.index(name) for name in labels.tolist()]))
+            refused = bool(line.learn(replace(once, rows=rows), count).reasons)
             cell = found.setdefault(f"{kind}, {share:.0%}", {"refused": 0, "tries": 0})
             cell["tries"] += 1
             cell["refused"] += refused
