@@ -101,9 +101,9 @@ def test_a_part_without_an_image_says_so(client, part, words):
     assert words in answer.text
 
 
-def _acknowledge(client: TestClient) -> Response:
+def _acknowledge(client: TestClient, **shown: str) -> Response:
     token = client.get("/").text.partition('name="csrf" content="')[2].partition('"')[0]
-    return client.post("/acknowledge", headers={"X-CSRF-Token": token, "accept": "text/plain"})
+    return client.post("/acknowledge", data=shown, headers={"X-CSRF-Token": token, "accept": "text/plain"})
 
 
 def test_an_operator_acknowledges_a_stop_and_a_viewer_does_not(plant, tmp_path):
@@ -123,6 +123,20 @@ def test_an_operator_acknowledges_a_stop_and_a_viewer_does_not(plant, tmp_path):
     answer = _acknowledge(client)
     assert answer.status_code == 503
     assert "not known" in answer.text
+
+
+def test_a_stop_that_the_page_has_not_shown_is_not_acknowledged(plant, tmp_path):
+    socket = tmp_path / "control.sock"
+    app = make_app(replace(plant.site, line=replace(plant.site.line, control=socket)))
+    with running_line(plant.journal, socket) as line, TestClient(app, "http://localhost") as client:
+        client.post("/login", data=login_fields(Role.OPERATOR, client.get("/login").text))
+        line.halt("reject_not_driven")
+        while not (state := app.state.live.state).can_acknowledge:
+            time.sleep(0.01)
+        answer = _acknowledge(client, stop="10 rejects in a row. 14:51:40")
+        assert (answer.status_code, line.stop) == (409, "reject_not_driven")
+        assert "Find this label" in answer.text
+        assert (_acknowledge(client, stop=state.stop).status_code, line.stop) == (200, None)
 
 
 def test_nothing_is_acknowledged_if_it_can_not_be_written_down(plant, tmp_path):

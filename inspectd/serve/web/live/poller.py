@@ -252,6 +252,7 @@ class Live:
             "rejects": sorted(rejects.items()),
             "is_stopped": self._state.kind == "stopped",
             "can_acknowledge": self._state.can_acknowledge,
+            "stop": self._state.stop,
             "age_s": round(time.monotonic() - self._looked_s, 2),
             "problem": self._problem,
             "has_values": bool(self._id),

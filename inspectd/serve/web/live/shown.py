@@ -57,6 +57,11 @@ class LineState:
     can_acknowledge: bool = False
     """A person must look and acknowledge before the belt runs again."""
 
+    @property
+    def stop(self) -> str:
+        """Distinguishes this stop from the next one."""
+        return f"{self.sentence} {self.since}"
+
 
 def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
     """From the journal, and from the line's own answer where it is newer."""

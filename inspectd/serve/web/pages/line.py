@@ -23,14 +23,20 @@ async def line(request: Request) -> Response:
 
 @needs(Role.OPERATOR)
 async def acknowledge(request: Request) -> Response:
-    """The answer is a sentence for scripts, and the page that was open for a form."""
+    """The answer is a sentence for scripts, and the page that was open for a form.
+
+    A page that says which stop it has shown can't acknowledge one that came after it.
+    """
     site = site_of(request)
     control = site.line.control
     if control is None:
         return _answer(
             request, 409, "This line has no control socket. Acknowledge on its computer: sudo systemctl reload inspectd"
         )
-    await record_action(request, "acknowledge", {"stop": live_of(request).state.words})
+    state, shown = live_of(request).state, (await request.form()).get("stop", "")
+    if state.can_acknowledge and shown not in ("", state.stop):
+        return _answer(request, 409, f"Another stop has come: {state.sentence} Nothing was acknowledged yet.")
+    await record_action(request, "acknowledge", {"stop": state.words})
     try:
         said = await asyncio.to_thread(ask, control, "acknowledge")
     except RefusedError as error:

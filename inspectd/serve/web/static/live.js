@@ -64,6 +64,7 @@ function take(event) {
   putRejects(said.rejects, event.type === "state");
   const acknowledge = document.getElementById("acknowledge");
   if (acknowledge !== null) acknowledge.hidden = !said.can_acknowledge;
+  if (form !== null) form.elements.stop.value = said.stop;
   document.getElementById("top-row").classList.toggle("is-stopped", said.is_stopped);
   document.dispatchEvent(new CustomEvent("live", { detail: { rejects: said.rejects.map(([part]) => part) } }));
   showAge();
@@ -124,7 +125,8 @@ form?.addEventListener("submit", async (event) => {
   let text = "No answer came. It is not known whether the stop was acknowledged.";
   try {
     const token = document.querySelector("meta[name=csrf]").content;
-    const said = await fetch(form.action, { method: "POST", headers: { "X-CSRF-Token": token, Accept: "text/plain" } });
+    const headers = { "X-CSRF-Token": token, Accept: "text/plain" };
+    const said = await fetch(form.action, { method: "POST", headers, body: new URLSearchParams(new FormData(form)) });
     const isPlain = said.headers.get("content-type")?.startsWith("text/plain");
     text = isPlain ? await said.text() : "Not acknowledged: log in again.";
   } catch { /* the text above says it */ }
