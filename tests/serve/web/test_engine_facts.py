@@ -53,6 +53,9 @@ def test_a_bundle_that_was_replaced_is_read_again(tmp_path):
 def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"engine\.yaml: can't be read"):
         read_engine_facts(tmp_path, {})
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match="can't be read"):
+        read_engine_facts(tmp_path / "loop", {})
     (tmp_path / "engine.yaml").write_text("name: x\n")
     with pytest.raises(ConfigError, match="not the description of an engine"):
         read_engine_facts(tmp_path, {})

@@ -3,6 +3,7 @@
 A page names a bundle by the beginning of its hash, never by a path.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def find_bundles(link: Path, learned: Path, inference: Mapping[str, Any]) -> Bun
         active, problem = None, str(error)
     previous = _readable(link.with_name(link.name + ".previous"), learned, inference)
     found = {active.facts.hash: active} if active else {}
-    for place in dict.fromkeys((link.parent.resolve(), link.resolve().parent, learned)):
+    for place in dict.fromkeys((link.parent.resolve(), Path(os.path.realpath(link)).parent, learned)):
         for folder in _folders(place):
             if (bundle := _readable(folder, learned, inference)) is not None:
                 found.setdefault(bundle.facts.hash, bundle)

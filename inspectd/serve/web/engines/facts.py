@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class EngineFacts:
 
 def read_engine_facts(folder: Path, inference: Mapping[str, Any]) -> EngineFacts:
     """`inference`: that section of the line's config. Raises ConfigError if `engine.yaml` can't be read or lacks a key."""
-    path = folder.resolve() / _MANIFEST
+    path = Path(os.path.realpath(folder)) / _MANIFEST  # `Path.resolve` fails at a loop of links
     try:
         status = path.stat()
     except OSError as error:
