@@ -205,7 +205,7 @@ def _read_head(path: Path) -> _Head | None:
         said = json.loads(_head_file(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    if not isinstance(said, dict) or said.keys() != {"number", "hash", "next"}:
+    if not isinstance(said, dict) or said.keys() != {"number", "hash", "next"} or not isinstance(said["number"], int):
         raise ValueError(f"{_head_file(path).name} was altered")
     return _Head(**said)
 

@@ -160,7 +160,7 @@ def test_a_changed_table_is_found(path: Path, sql: str) -> None:
     assert verify(path)
 
 
-@pytest.mark.parametrize("what", ["removed", "cut short", "other numbers", "not text"])
+@pytest.mark.parametrize("what", ["removed", "cut short", "other numbers", "not a number", "not text"])
 def test_a_changed_head_is_found_and_nothing_covers_it_up(path: Path, what: str) -> None:
     head = path.with_suffix(".head")
     said = head.read_text()
@@ -168,6 +168,7 @@ def test_a_changed_head_is_found_and_nothing_covers_it_up(path: Path, what: str)
         "removed": head.unlink,
         "cut short": lambda: head.write_text(said[:20]),
         "other numbers": lambda: head.write_text(said.replace("12", "11")),
+        "not a number": lambda: head.write_text(said.replace('"number": 12', '"number": "12"')),
         "not text": lambda: head.write_bytes(b"\xff\xfe"),
     }[what]()
     assert verify(path)
