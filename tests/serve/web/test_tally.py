@@ -1,13 +1,19 @@
 """Counts per minute, shifts and charts."""
 
+from contextlib import closing
 from datetime import datetime, time, timedelta
+from time import time_ns
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspectd.records.journal import Journal, JournalConfig
+from inspectd.records.reading import open_for_reading
 from inspectd.serve.web.charts import p_chart, p_limits
 from inspectd.serve.web.live.shifts import shift_at
+from inspectd.serve.web.live.tally import MINUTE_NS, Minutes
 from inspectd.serve.web.wording import percent
+from tests.serve.web.conftest import write_parts
 
 
 @given(st.datetimes(), st.lists(st.times().map(lambda t: t.replace(second=0, microsecond=0)), min_size=1, max_size=5))
@@ -22,6 +28,22 @@ def test_every_moment_is_in_one_shift_of_at_most_a_day(moment, begins):
 def test_the_night_shift_goes_over_midnight():
     begins = (time(6), time(14), time(22))
     assert shift_at(datetime(2026, 11, 28, 1), begins) == (datetime(2026, 11, 27, 22), datetime(2026, 11, 28, 6))
+
+
+def test_a_clock_that_is_set_back_leaves_no_labels_of_the_future(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal.open(JournalConfig(path=path))
+    journal.use_engine("toy", "0" * 64)
+    now_ns, hour_ns = time_ns(), 60 * MINUTE_NS
+    write_parts(journal, tmp_path, 3)
+    journal.close()
+    minutes = Minutes()
+    with closing(open_for_reading(path)) as connection:
+        for back_ns, parts in ((0, 3), (24 * hour_ns, 0), (0, 3)):
+            t_ns = now_ns - back_ns
+            minutes.cover(t_ns - hour_ns, t_ns + MINUTE_NS)
+            minutes.refresh(connection, within_s=5)
+            assert minutes.total(t_ns - hour_ns).parts == parts
 
 
 def test_control_limits_are_those_of_the_textbook():

@@ -77,17 +77,20 @@ class Minutes:
         return not self._stale
 
     def cover(self, since_ns: int, until_ns: int) -> None:
-        """Minutes that come into the range are counted at the next `refresh`; those that leave it are forgotten."""
+        """Minutes that come into the range are counted at the next `refresh`; those that leave it are forgotten.
+
+        If the clock is set back, the minutes after the new time leave it.
+        """
         since, until = since_ns // MINUTE_NS, until_ns // MINUTE_NS + 1
         known = range(self._since, self._until)
         self._stale.update(minute for minute in range(since, until) if minute not in known)
-        self._stale = {minute for minute in self._stale if minute >= since}
-        self._tallies = {minute: tally for minute, tally in self._tallies.items() if minute >= since}
+        self._stale = {minute for minute in self._stale if since <= minute < until}
+        self._tallies = {minute: tally for minute, tally in self._tallies.items() if since <= minute < until}
         self._since, self._until = since, until
 
     def changed(self, utc_ns: int) -> None:
         """A row of this time was added or changed."""
-        if (minute := utc_ns // MINUTE_NS) >= self._since:
+        if self._since <= (minute := utc_ns // MINUTE_NS) < self._until:
             self._stale.add(minute)
 
     def refresh(self, connection: sqlite3.Connection, within_s: float) -> None:
