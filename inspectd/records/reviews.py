@@ -124,7 +124,8 @@ class Reviews:
             raise ReviewError(f"{folder}: reviews can't be kept there: {error}") from error
         try:
             self._prepare(path, read_only)
-        except sqlite3.Error as error:
+            self._file = _identity(path)
+        except (OSError, sqlite3.Error) as error:
             self._connection.close()
             raise ReviewError(f"{path}: can't be used for reviews: {error}") from error
         except ReviewError:
@@ -248,6 +249,11 @@ class Reviews:
                 f"{path}: has schema {version}, this version of inspectd knows {_SCHEMA_VERSION}; update inspectd"
             )
 
+    def _check_file(self) -> None:
+        """What is written into a file that was replaced is lost. Raises OSError, ReviewError."""
+        if _identity(self._folder / _FILE) != self._file:
+            raise ReviewError(f"{self._folder / _FILE}: was replaced by another file; start the page again")
+
     def _copy(self, photo: Path, name: str, part: int) -> None:
         data = read_bytes(photo, _MAX_PHOTO_BYTES)
         if not data.startswith(_PNG):
@@ -260,6 +266,7 @@ class Reviews:
     def _writing(self, what: str) -> Iterator[None]:
         self._unneeded = None
         try:
+            self._check_file()
             with self._transaction():
                 yield
         except BaseException as error:
@@ -285,9 +292,15 @@ class Reviews:
     def _reading(self) -> Iterator[None]:
         try:
             with self._lock:
+                self._check_file()
                 yield
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise ReviewError(f"{self._folder / _FILE}: can't be read: {error}") from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _decision(row: tuple[int, int, int, str, str | None, str, str, int]) -> Decision:

@@ -164,6 +164,24 @@ def test_a_database_of_another_program_or_version_is_refused(reviews, tmp_path):
         Reviews(tmp_path / "reviews")
 
 
+def test_nothing_is_written_into_a_file_that_was_replaced(reviews, photo, tmp_path):
+    reviews.decide(7, "no_fail", "anna", photo=photo, t_trigger_utc_ns=1)
+    file = tmp_path / "reviews" / "reviews.sqlite"
+    copy = tmp_path / "copy"
+    copy.write_bytes(file.read_bytes())
+    copy.replace(file)
+    for use in (
+        lambda: reviews.decide(7, "no_fail", "ben", photo=photo, t_trigger_utc_ns=1),
+        lambda: reviews.undo("anna"),
+        reviews.counts,
+    ):
+        with pytest.raises(ReviewError, match="was replaced"):
+            use()
+    file.unlink()
+    with pytest.raises(ReviewError):
+        reviews.decide(7, "no_fail", "ben", photo=photo, t_trigger_utc_ns=1)
+
+
 def test_a_decision_is_never_changed_or_deleted(reviews, photo, tmp_path):
     reviews.decide(7, "no_fail", "anna", photo=photo, t_trigger_utc_ns=5)
     with sqlite3.connect(tmp_path / "reviews/reviews.sqlite") as connection:
