@@ -13,6 +13,7 @@ from inspectd.errors import ConfigError
 from inspectd.records.audit import AuditTrail
 from inspectd.serve.web.access.accounts import Accounts
 from inspectd.serve.web.access.connection import Connection
+from inspectd.serve.web.access.listening import Listening
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.config import WebConfig, load_web_config
 from inspectd.serve.web.line_facts import read_line_facts
@@ -91,6 +92,7 @@ def server_settings(site: Site) -> uvicorn.Config:
     config, tls = site.config, site.config.tls
     settings = uvicorn.Config(
         make_app(site),
+        loop="asyncio",  # others would not ask `Listening`
         http=Connection,
         ws="none",
         lifespan="on",
@@ -117,7 +119,7 @@ def server_settings(site: Site) -> uvicorn.Config:
     return settings
 
 
-def _listen(config: WebConfig) -> socket.socket:
+def _listen(config: WebConfig) -> Listening:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
         listening = socket.create_server((config.host, config.port), family=family, backlog=128)
@@ -129,7 +131,7 @@ def _listen(config: WebConfig) -> socket.socket:
     # acknowledgement of the one before (Nagle), which takes 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_FOR_MS)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
+    return Listening(listening, config.behind_proxy)
 
 
 def _url(config: WebConfig, listening: socket.socket) -> str:

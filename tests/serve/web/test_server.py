@@ -30,9 +30,11 @@ from inspectd.errors import ConfigError
 from inspectd.records.audit import AuditTrail, verify
 from inspectd.records.passwords import hash_password
 from inspectd.records.users import Role, Users
-from inspectd.serve.web.access import connection
+from inspectd.serve.web.access import connection, listening
 from inspectd.serve.web.access.accounts import Accounts
+from inspectd.serve.web.access.listening import Listening
 from inspectd.serve.web.app import make_app
+from inspectd.serve.web.config import TlsConfig
 from inspectd.serve.web.server import serve, server_settings
 from inspectd.serve.web.site import Site
 from tests.serve.web.conftest import PASSWORD, Plant, login_fields
@@ -140,7 +142,7 @@ def test_what_cannot_be_used_is_said(plant: Plant, tmp_path: Path, lines: str, s
 @contextmanager
 def running(site: Site) -> Iterator[int]:
     """The port of the site, served as the process serves it."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with Listening(socket.create_server(("127.0.0.1", 0)), site.config.behind_proxy) as listening:
         server = uvicorn.Server(server_settings(site))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -155,7 +157,7 @@ def running(site: Site) -> Iterator[int]:
 def port(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A site whose connections may take 0.3 s for a request, and of which one address may have three."""
     monkeypatch.setattr(connection, "_WHOLE_REQUEST_WITHIN_S", 0.3)
-    monkeypatch.setattr(connection, "_MOST_PER_ADDRESS", 3)
+    monkeypatch.setattr(listening, "_MOST_PER_ADDRESS", 3)
     with running(plant.site) as port:
         yield port
 
@@ -240,6 +242,19 @@ def test_one_address_cannot_take_all_connections(port: int) -> None:
         again.settimeout(2)
         again.sendall(HEAD + b"\r\n")
         assert again.recv(12) == b"HTTP/1.1 200"
+
+
+def test_one_address_cannot_take_all_connections_before_tls_has_begun(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_MOST_PER_ADDRESS", 3)
+    write_certificate(tmp_path)
+    tls = TlsConfig(certificate=tmp_path / "page.pem", key=tmp_path / "page.key")
+    with running(replace(plant.site, config=plant.site.config.model_copy(update={"tls": tls}))) as port:
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(4)]
+        assert is_closed(clients[3])
+        for each in clients:
+            each.close()
 
 
 def test_a_stream_ends_with_its_session(plant: Plant) -> None:
