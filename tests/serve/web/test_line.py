@@ -139,6 +139,22 @@ def test_a_stop_that_the_page_has_not_shown_is_not_acknowledged(plant, tmp_path)
         assert (_acknowledge(client, stop=state.stop).status_code, line.stop) == (200, None)
 
 
+def test_every_reason_of_a_stop_is_said(plant, tmp_path):
+    socket = tmp_path / "control.sock"
+    app = make_app(replace(plant.site, line=replace(plant.site.line, control=socket)))
+    with running_line(plant.journal, socket) as line, TestClient(app, "http://localhost") as client:
+        client.post("/login", data=login_fields(Role.OPERATOR, client.get("/login").text))
+        line.halt("too_many_rejects")
+        line.halt("reject_unconfirmed")
+        end_s = time.monotonic() + 5
+        while "The plant did not confirm" not in app.state.live.state.sentence and time.monotonic() < end_s:
+            time.sleep(0.01)
+        sentence = app.state.live.state.sentence
+        assert "Look at the print head" in sentence
+        assert "The plant did not confirm a reject" in sentence
+        assert _acknowledge(client).status_code == 200
+
+
 def test_nothing_is_acknowledged_if_it_can_not_be_written_down(plant, tmp_path):
     socket = tmp_path / "control.sock"
     site = replace(plant.site, line=replace(plant.site.line, control=socket))

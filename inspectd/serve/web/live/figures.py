@@ -45,8 +45,8 @@ class Session:
     t_seen_utc_ns: int
     """Its last sign of life."""
     ended_cleanly: bool
-    stop: tuple[str, int] | None
-    """(reason, UTC ns) of the latched stop that nobody has acknowledged."""
+    stop: tuple[tuple[str, ...], int] | None
+    """(reasons, UTC ns of the first) of the latched stop that nobody has acknowledged. Another reason may come while it lasts."""
     outage: tuple[str, int, str] | None
     """(kind, UTC ns, the cause in a sentence) of an outage that lasts."""
 
@@ -135,10 +135,9 @@ def session_of(connection: sqlite3.Connection) -> Session | None:
     row = connection.execute("SELECT * FROM sessions ORDER BY id DESC LIMIT 1").fetchone()
     if row is None:
         return None
-    stop = connection.execute(
-        "SELECT reason, t_utc_ns FROM stops WHERE session = ? AND acknowledged_utc_ns IS NULL ORDER BY id LIMIT 1",
-        (row["id"],),
-    ).fetchone()
+    stops = connection.execute(
+        "SELECT reason, t_utc_ns FROM stops WHERE session = ? AND acknowledged_utc_ns IS NULL ORDER BY id", (row["id"],)
+    ).fetchall()
     outage = connection.execute(
         "SELECT kind, t_from_utc_ns, detail FROM outages WHERE session = ? AND t_to_utc_ns IS NULL "
         "AND kind IN ('camera', 'output') ORDER BY id LIMIT 1",
@@ -148,7 +147,7 @@ def session_of(connection: sqlite3.Connection) -> Session | None:
         is_alive=row["ended_utc_ns"] is None and 0 <= time.monotonic_ns() - row["alive_mono_ns"] < _ALIVE_NS,
         t_seen_utc_ns=row["alive_utc_ns"],
         ended_cleanly=bool(row["ended_cleanly"]),
-        stop=tuple(stop) if stop else None,
+        stop=(tuple(dict.fromkeys(stop["reason"] for stop in stops)), stops[0]["t_utc_ns"]) if stops else None,
         outage=tuple(outage) if outage else None,
     )
 

@@ -78,8 +78,9 @@ def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
     gate = line.config.get("gate") or {}
     status = now.status if now.is_fresh else None
     if session.stop is not None:
-        reason, since_ns = session.stop
-        return LineState("stopped", "Belt stopped", stop_words(reason, gate), clock(since_ns), can_acknowledge=True)
+        reasons, since_ns = session.stop
+        sentences = " ".join(stop_words(reason, gate) for reason in reasons)
+        return LineState("stopped", "Belt stopped", sentences, clock(since_ns), can_acknowledge=True)
     if status is not None and not status["run_permit"]:
         state = status["stop"] or status["gate"]
         sentence = stop_words(state, gate) if state in _LATCHED else GATE_STATES.get(state, f"The gate says: {state}.")
