@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from inspectd.records.passwords import hash_password
 from inspectd.records.users import LOCKED_AFTER, Role
 from inspectd.serve.web.access.accounts import Accounts, LoginRefusedError
 from inspectd.serve.web.access.roles import User
+from inspectd.serve.web.app import make_app
 from tests.serve.web.conftest import PASSWORD, Plant, login_fields
 
 Client = Callable[[Role | None], TestClient]
@@ -185,3 +187,12 @@ def test_a_login_leads_to_pages_of_this_site_only(client: Client, to: str) -> No
     answer = client(None).post("/login", data=fields | {"next": to})
     assert answer.headers["location"] == "/"
     client(None).cookies.clear()
+
+
+def test_somebody_without_a_login_writes_nothing_into_the_audit_trail(plant: Plant) -> None:
+    site = replace(plant.site, config=plant.site.config.model_copy(update={"anonymous_viewer": True}))
+    newest = site.audit.entries(limit=1)
+    with TestClient(make_app(site), "http://localhost", follow_redirects=False) as client:
+        csrf = login_fields(Role.VIEWER, client.get("/login").text)["csrf"]
+        assert client.post("/logout", data={"csrf": csrf}).status_code == 303
+    assert site.audit.entries(limit=1) == newest
