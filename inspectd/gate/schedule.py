@@ -296,7 +296,8 @@ class Schedule:
 
     def _not_driven(self, done: Done) -> None:
         self._outcomes.append(done)
-        self._latched = self._latched or GateState.REJECT_NOT_DRIVEN
+        if self._latched is not GateState.REJECT_UNCONFIRMED:
+            self._latched = GateState.REJECT_NOT_DRIVEN  # who looks at too many rejects must also look for this label
 
     def _is_vouched_for(self, now_ns: int) -> bool:
         return self.state(now_ns) not in _NOBODY_VOUCHES

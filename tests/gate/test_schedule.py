@@ -274,6 +274,17 @@ def test_rejects_in_a_row_stop_the_belt_until_somebody_looked():
     assert bench.at(9).device.signals.run_permit, "the count begins anew"
 
 
+def test_a_reject_that_is_not_driven_while_the_belt_is_stopped_is_a_stop_of_its_own():
+    bench = Bench(stop_after_rejects=1, width_ms=10)
+    bench.expect(1, 10)
+    assert bench.at(25).schedule.state(25 * MS) is GateState.TOO_MANY_REJECTS
+    bench.device.drives_actuator = False
+    bench.expect(2, 30)
+    bench.at(1000)
+    assert bench.outcomes[2] is Outcome.NOT_DRIVEN
+    assert bench.schedule.state(1000 * MS) is GateState.REJECT_NOT_DRIVEN
+
+
 def test_a_pass_between_rejects_begins_the_row_anew():
     bench = Bench(stop_after_rejects=2, width_ms=1)
     for part, cleared in ((1, False), (2, True), (3, False)):
