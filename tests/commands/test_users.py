@@ -94,7 +94,7 @@ def test_a_damaged_file_is_named(users, tmp_path: Path, capfd: pytest.CaptureFix
 def test_root_makes_files_that_the_owner_of_the_folder_can_read(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
-    for each in (folder, *list(tmp_path.parents)[:2], tmp_path):
+    for each in (folder, tmp_path, *(each for each in tmp_path.parents if each.name.startswith(("pytest-", "popen-")))):
         each.chmod(0o755)
     os.chown(folder, 4242, 4242)
     child = os.fork()

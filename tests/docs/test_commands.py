@@ -29,6 +29,7 @@ _OTHERS = (
     "install",
     "chgrp",
     "chmod",
+    "find",
     "sudoedit",
     "systemctl",
     "journalctl",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-import httpx
+import httpx2
 import pytest
 
 from inspectd.records.journal import Journal, JournalConfig
@@ -21,7 +21,7 @@ from tests.serve.web.conftest import VERDICTS, login_fields, serving, write_part
 def _follow(address: str, last_id: str | None = None) -> Iterator[Iterator[dict]]:
     """The events of one connection: their data, with `event` and `id`."""
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
-    with httpx.Client(base_url=address, timeout=10) as client:
+    with httpx2.Client(base_url=address, timeout=10) as client:
         client.post("/login", data=login_fields(Role.VIEWER, client.get("/login").text))
         with client.stream("GET", "/events", headers=headers) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
