@@ -1,7 +1,7 @@
 """Ridge regression of class membership on features: which directions distinguish the classes (Hoerl and Kennard, 1970).
 
-Every class has the same weight, however many photos it has. It is solved in the space of the photos, which are fewer than
-the features.
+Every class has the same weight, however many photos it has. It is solved in the space of the photos or in that of
+the features, whichever is smaller.
 """
 
 from dataclasses import dataclass
@@ -38,8 +38,13 @@ def fit(features: NDArray[np.floating], targets: NDArray[np.float64], groups: ND
     size = features.shape[1]
     # one more feature, which is constant, carries the offset
     inputs = np.concatenate([(features - mean) / spread, np.full((len(features), 1), np.sqrt(size))], axis=1) * root
-    kernel = inputs @ inputs.T / size
-    solved = np.linalg.solve(kernel + _PENALTY * np.eye(len(kernel)), targets * root)
-    found = (inputs.T @ solved / size).T
+    if len(inputs) > inputs.shape[1]:
+        found = _solve(inputs.T @ inputs / size, inputs.T @ (targets * root) / size).T
+    else:
+        found = (inputs.T @ _solve(inputs @ inputs.T / size, targets * root) / size).T
     weight = found[:, :-1] / spread
     return Ridge(weight, found[:, -1] * np.sqrt(size) - weight @ mean)
+
+
+def _solve(gram: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linalg.solve(gram + _PENALTY * np.eye(len(gram)), right).astype(np.float64)
