@@ -27,6 +27,9 @@ _SHARES: Final = (0.0, 1.0, 4.0)
 """Of the regression in log K, as `with_discriminant` takes them."""
 _REJECTED_BY_GUARD: Final = 0.01
 """As tools/build_engine.py has it by default."""
+_ROUNDED: Final = 0.005
+"""The features that a bundle keeps are rounded. That moves a certainty of the shipped engine's 4800 calibration photos by at most
+0.004, so the threshold must be further above the largest certainty that must not pass."""
 _LEAST_FOR_LIMITS: Final = 10
 """Good photos. With fewer, the limits stay."""
 _REMARK: Final = (
@@ -102,7 +105,7 @@ def choose_threshold(
         manifest.threshold.calibration_fingerprint,
         alpha,
         _REMARK,
-        margin=least_margin("fp32"),
+        margin=least_margin("fp32") + _ROUNDED,
         good_alone=alone if manifest.guard else None,
         rejected=USUAL_CAP if manifest.threshold.alpha > alpha else None,
         at_least=at_least,

@@ -40,8 +40,8 @@ _ALIKE: Final = 1.5
 another brightness differs by 0.4 to 1.5; photos of two rendered labels by 8 or more, of two magnetic tiles by 2.5 or more."""
 
 _SAME_FEATURES: Final = 0.02
-"""Features of the same pixels differ by at most this share of their length: the file keeps 11 bits of each, and another runtime
-rounds otherwise. Those of two magnetic tiles differ by 0.14 or more."""
+"""Features of the same pixels differ by at most this share of their length: the file rounds each to about 1/32 of its spread, and
+another runtime rounds otherwise. Those of two magnetic tiles differ by 0.14 or more."""
 _KNOWN: Final = "the engine has learned from it before"
 
 

@@ -24,7 +24,7 @@ from inspectd_tools.deploy.parts import parts_of
 from inspectd_tools.training.run_folder import TrainedWith
 
 _MOST_FITTED = 200
-"""Photos per class. More change means and covariances little, and the features of each take 2.5 KB."""
+"""Photos per class. More change means and covariances little, and the features of each take 1 KB."""
 
 
 def keep_photos(folder: Path, calibration: Judged, trained: tuple[Images, tuple[str, ...]] | None) -> None:
