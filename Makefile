@@ -29,7 +29,7 @@ engine: $(VENV)/test.stamp  ## train and build the shipped engine again, in out/
 	$(BIN)/python tools/synthesize.py render $(ENGINE)/test --severity gross --count-per-class 1000 --unknowns-per-kind 150 --seed 3
 	$(BIN)/python tools/synthesize.py render $(ENGINE)/small --severity small --count-per-class 150 --unknowns-per-kind 150 --seed 4
 	$(BIN)/python tools/train.py filter-label --data $(ENGINE)/train --weights $(WEIGHTS) --run $(ENGINE)/run
-	$(BIN)/python tools/build_engine.py $(ENGINE)/run --name filter-label --version 2.0.0 --guard-photos $(ENGINE)/train \
+	$(BIN)/python tools/build_engine.py $(ENGINE)/run --name filter-label --version 2.0.1 --guard-photos $(ENGINE)/train \
 		--calibration $(ENGINE)/calibration --test $(ENGINE)/test --alpha 0.0025 --precision auto --out $(ENGINE)/filter-label
 	$(BIN)/inspectd engines compare engines/filter-label $(ENGINE)/filter-label --data $(ENGINE)/small
 

@@ -211,12 +211,14 @@ def add_guard(
 
 
 def without_guard(bundle: Path, folder: Path) -> Path:
-    """A copy in the new `folder`: the network of a guarded engine alone, whose thresholds a new guard need not change."""
-    shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("guard.npz", "*.sig"))
+    """A copy in the new `folder`: the network of a guarded engine alone, whose thresholds a new guard need not change.
+
+    It does not keep the photos that calibrated network and guard together.
+    """
+    shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("guard.npz", "learning.npz", "*.sig"))
     path = folder / "engine.yaml"
-    path.write_bytes(
-        seal(yaml.safe_dump(yaml.safe_load(path.read_bytes()) | {"guard": None}, sort_keys=False).encode())
-    )
+    manifest = yaml.safe_load(path.read_bytes()) | {"guard": None, "learning": None}
+    path.write_bytes(seal(yaml.safe_dump(manifest, sort_keys=False).encode()))
     return folder
 
 

@@ -133,11 +133,11 @@ def _engine(folder: Path) -> Path:
     """A link, as a line has it, with another bundle beside it."""
     link = folder / "engines" / "filter-label"
     link.parent.mkdir(parents=True)
-    for version in ("2.0.0", "1.9.0"):
+    for version in ("2.0.1", "1.9.0"):
         shutil.copytree(_ROOT / "engines" / "filter-label", folder / "engines" / f"filter-label-{version}")
     older = folder / "engines" / "filter-label-1.9.0" / "engine.yaml"
-    older.write_text(older.read_text().replace("version: 2.0.0", "version: 1.9.0").replace("2026-11-27", "2026-10-02"))
-    link.symlink_to("filter-label-2.0.0")
+    older.write_text(older.read_text().replace("version: 2.0.1", "version: 1.9.0").replace("2026-11-27", "2026-10-02"))
+    link.symlink_to("filter-label-2.0.1")
     return link
 
 
