@@ -1,6 +1,7 @@
 """The pages in a real browser."""
 
 import pytest
+from playwright.sync_api import expect
 
 from inspectd.serve.web.access.roles import Role
 from tests.serve.web.conftest import PASSWORD
@@ -13,8 +14,8 @@ def test_an_operator_logs_in_and_sees_the_line(open_page):
     page.get_by_label("Name").fill("operator")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    assert page.get_by_role("heading", name="Line").is_visible()
+    expect(page.get_by_role("heading", name="Line")).to_be_visible()
 
 
 def test_a_page_opens_for_each_role(open_page):
-    assert open_page("/", Role.VIEWER).get_by_text("viewer (viewer)").is_visible()
+    expect(open_page("/", Role.VIEWER).get_by_text("viewer (viewer)")).to_be_visible()
