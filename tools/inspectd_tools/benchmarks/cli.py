@@ -347,7 +347,7 @@ def _add_page(verbs: Verbs) -> argparse.ArgumentParser:
         verbs,
         "page",
         "the operator's page: time to the screen, what it costs the line, memory",
-        description="Runs a line, `inspectd serve web` with the nice value of its unit, and Debian's Chromium. screen: from the "
+        description="Runs a line, `inspectd serve web` with the scheduling policy of its unit, and Debian's Chromium. screen: from the "
         "verdict to the screen. neighbours: blocks with and without the page take turns within one run of the line. "
         "holds: how often a page that is stopped holds a read transaction. memory: of the page's process with ten pages open. large: answer times and scrolling over a journal with many rejects, "
         "such as `python -m tests.records.journals large.sqlite --parts 1000000 --rejects 100000` makes.",

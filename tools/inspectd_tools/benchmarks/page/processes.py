@@ -17,8 +17,6 @@ from inspectd.files.yaml_file import dump_yaml
 from inspectd.records.reading import open_for_reading
 from inspectd_tools.benchmarks.daemon import Bench
 
-NICE = 10
-"""As in the unit of the page. CPUWeight= of the unit is not used here: it needs systemd."""
 _URL = re.compile(r"http://127\.0\.0\.1:\d+")
 _START_S = 60.0
 
@@ -32,7 +30,7 @@ class Web:
         config = line.with_name("web.yaml")
         config.write_text(dump_yaml({"line": str(line), "state": str(state), "port": 0, "anonymous_viewer": True}))
         log = line.with_name("web.log")
-        command = ["nice", "-n", str(NICE), sys.executable, "-m", "inspectd", "serve", "web", "--config", str(config)]
+        command = ["chrt", "--idle", "0", sys.executable, "-m", "inspectd", "serve", "web", "--config", str(config)]
         with log.open("wb") as file:
             self._process = subprocess.Popen(command, stdout=file, stderr=file)
         self.pid = self._process.pid
