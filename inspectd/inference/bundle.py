@@ -57,13 +57,8 @@ def load_bundle(folder: Path) -> Bundle:
     """
     folder = real_folder(folder)
     bundle = Bundle(folder, *read_sealed(folder, _MANIFEST, Manifest, FORMAT))
-    for model_file in bundle.manifest.files:
-        bundle.read(model_file)
-    for golden in bundle.manifest.golden:
-        bundle.read(golden)
-    for listed in (bundle.manifest.guard, bundle.manifest.learning):
-        if listed is not None:
-            bundle.read(listed)
+    for file in bundle.manifest.listed:
+        bundle.read(file)
     return bundle
 
 

@@ -263,6 +263,12 @@ class Manifest(Section):
                     f"golden: {golden.path} would pass as {self.pass_class}: the order of the classes differs from that of the network"
                 )
 
+    @property
+    def listed(self) -> tuple[ListedFile, ...]:
+        """Every file of the bundle but `engine.yaml` and its signatures, each with its SHA-256."""
+        others = (self.guard, self.learning)
+        return (*self.files, *self.golden, *(file for file in others if file is not None))
+
     def recommended_on(self, backend: str) -> Precision:
         """The precision for `inference.precision: auto` with this backend. A bundle has an INT8 plan only on request."""
         if backend == "tensorrt":

@@ -47,8 +47,8 @@ def copy_with_plan(bundle: Path, copy: Path) -> None:
     """Copy a bundle, with a new FP16 plan instead of its own plans. Raises EngineError."""
     manifest = load_bundle(bundle).manifest
     kept = tuple(file for file in manifest.files if file.backend != "tensorrt")
-    guard = [] if manifest.guard is None else [manifest.guard.path]
-    for path in ["engine.yaml", *(file.path for file in kept), *(image.path for image in manifest.golden), *guard]:
+    old_plans = {file.path for file in manifest.files} - {file.path for file in kept}
+    for path in {"engine.yaml", *(file.path for file in manifest.listed)} - old_plans:
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(bundle / path, copy / path)
     graph = in_half_precision((copy / "model.onnx").read_bytes())
