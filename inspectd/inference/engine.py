@@ -16,6 +16,7 @@ from inspectd.guard.placement import Matrix
 from inspectd.inference.base import Backend, InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 from inspectd.inference.bundled_guard import BundledGuard
+from inspectd.inference.image_quality import NOT_MEASURED, Quality, quality_of
 from inspectd.inference.manifest import ArithmeticName, GoldenImage, Precision
 from inspectd.inference.preprocess import preprocess
 from inspectd.part import Fault, Image, Pass, Uncertain
@@ -37,6 +38,7 @@ class Judged:
     """None if the guard did not look: the engine has none, or the network does not let the label pass."""
     print_to_image: Matrix | None = None
     """Where the guard found the print: from px of the straightened print to px of the image. None if it did not look for one."""
+    quality: Quality = NOT_MEASURED
 
 
 class Engine:
@@ -92,6 +94,7 @@ class Engine:
             (t_inferred_ns - t_preprocessed_ns) // 1000,
             guard_us,
             print_to_image,
+            quality_of(batch),
         )
 
     @property

@@ -15,7 +15,7 @@ from inspectd.line.judges import Found, Judges
 from inspectd.line.ledger import Books
 from inspectd.line.liveness import Progress
 from inspectd.logs import Throttle
-from inspectd.part import FieldCheck, Frame, Missed, MissedReason, Part, Pass, Verdict
+from inspectd.part import Frame, Missed, MissedReason, Part, Pass, Verdict
 from inspectd.records.archive import Archive
 from inspectd.records.journal import Journal, Stages
 
@@ -112,7 +112,7 @@ class Inspection:
             text_us=found.text_us,
             verdict_us=(t_verdict_ns - frame.t_trigger_ns) // 1000,
         )
-        verdict = self._record(part, verdict, stages, found.texts)
+        verdict = self._record(part, verdict, stages, found)
         self._books.decide(part.id, verdict)
         if isinstance(verdict, Pass):
             self._gate.clear(part.id)
@@ -149,11 +149,12 @@ class Inspection:
             )
             self._next = self._proven
 
-    def _record(self, part: Part, verdict: Verdict, stages: Stages, texts: tuple[FieldCheck, ...]) -> Verdict:
+    def _record(self, part: Part, verdict: Verdict, stages: Stages, found: Found) -> Verdict:
         """Commit the verdict, and return it. A verdict that can't be recorded becomes `record_error`."""
         t_begin_ns = time.monotonic_ns()
+        quality = None if found.engine is None else found.engine.quality
         try:
-            self._journal.append(part, verdict, stages, texts)
+            self._journal.append(part, verdict, stages, found.texts, quality)
         except JournalError as error:
             self._journal.unrecorded(part)
             log.error("verdict can't be recorded", part=part.id, error=str(error))

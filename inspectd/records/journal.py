@@ -41,9 +41,9 @@ log = structlog.get_logger()
 _INSERT_PART = """
 INSERT INTO parts (id, session, engine, frame_number, t_utc_ns, t_mono_ns, verdict, reason, class, certainty, scores,
                    acquire_us, queue_us, preprocess_us, infer_us, verdict_us, guard_us, text_us, reader,
-                   anomaly_kind, anomaly_left, anomaly_top, anomaly_width, anomaly_height, anomaly_excess)
+                   anomaly_kind, anomaly_left, anomaly_top, anomaly_width, anomaly_height, anomaly_excess, brightness, sharpness)
 VALUES (?, ?, (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-        (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?)
+        (SELECT id FROM engines WHERE name = ? AND hash = ?), ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_TEXT = "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -97,7 +97,7 @@ class JournalConfig(Section):
     """Parts that are older than this many days are deleted. Only the time during which the line ran counts, so a wrong clock
     can't delete a record."""
     max_mb: int = Field(default=2000, ge=10, le=1_000_000)
-    """When the journal is larger than this many megabytes, the oldest parts are deleted. One million parts take about 250 MB, and
+    """When the journal is larger than this many megabytes, the oldest parts are deleted. One million parts take about 270 MB, and
     120 MB more per text field."""
 
 
@@ -198,8 +198,15 @@ class Journal:
         self._reader = reader or ("", "")
         self._engine_is_known = False
 
-    def append(self, part: Part, verdict: Verdict, stages: Stages, texts: Sequence[FieldCheck] = ()) -> None:
-        """Commit one part's verdict, and what its text fields say.
+    def append(
+        self,
+        part: Part,
+        verdict: Verdict,
+        stages: Stages,
+        texts: Sequence[FieldCheck] = (),
+        quality: tuple[float | None, float | None] | None = None,
+    ) -> None:
+        """Commit one part's verdict, and what its text fields say. `quality`: brightness and sharpness of its image.
 
         Raises JournalError if it could not be recorded, for any reason; if the file is locked, within `busy_timeout_ms`.
         """
@@ -207,7 +214,7 @@ class Journal:
             if not self._engine_is_known:
                 known = [each for each in (self._engine, self._reader) if each != ("", "")]
                 self._connection.executemany("INSERT OR IGNORE INTO engines (name, hash) VALUES (?, ?)", known)
-            self._connection.execute(_INSERT_PART, self._row(part, verdict, stages))
+            self._connection.execute(_INSERT_PART, self._row(part, verdict, stages, quality or (None, None)))
             self._connection.executemany(_INSERT_TEXT, (_text_row(part, text) for text in texts))
         self._engine_is_known = True
         self._last_part = part.id
@@ -404,7 +411,9 @@ class Journal:
             ),
         )
 
-    def _row(self, part: Part, verdict: Verdict, stages: Stages) -> tuple[object, ...]:
+    def _row(
+        self, part: Part, verdict: Verdict, stages: Stages, quality: tuple[float | None, float | None]
+    ) -> tuple[object, ...]:
         said = words(verdict)
         scores = None if isinstance(verdict, Missed) else verdict.scores
         anomaly = verdict.anomaly if isinstance(verdict, Uncertain) else None
@@ -429,6 +438,7 @@ class Journal:
             stages.text_us,
             *self._reader,
             *((anomaly.kind, *anomaly.box, anomaly.excess) if anomaly else (None,) * 6),
+            *quality,
         )
 
 

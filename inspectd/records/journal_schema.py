@@ -12,7 +12,7 @@ from pathlib import Path
 from inspectd.errors import JournalError
 from inspectd.part import TEXT_FAULTS, TEXT_NOT_EXPECTED, TEXT_REASONS
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 APPLICATION_ID = 0x1A5BEC7D
 """Marks a SQLite file as a journal of inspectd."""
 
@@ -69,6 +69,8 @@ _PARTS = f"""CREATE TABLE parts (  -- one row per label
     text_us INTEGER,  -- verifying texts and codes; empty if they were not looked at
     reader INTEGER REFERENCES engines (id),  -- the reader in use for texts; empty if there is none
     change INTEGER,  -- number of the row's newest change; empty if that is older than schema version 6
+    brightness REAL,  -- mean grey level of the image as a share of white, 0 to 1; empty if it was not measured
+    sharpness REAL,  -- variance of the image's Laplacian divided by the variance of its grey levels; empty if it was not measured
     CHECK ({_ANOMALY})
 ) STRICT"""
 
@@ -213,17 +215,22 @@ ALTER TABLE parts ADD COLUMN text_us INTEGER;
 ALTER TABLE parts ADD COLUMN reader INTEGER REFERENCES engines (id);
 """
 
-# The rows stay as they are, so a large journal needs little more disk. Only SQLite's text of the table changes, since
-# ALTER TABLE can't change a CHECK (https://sqlite.org/lang_altertable.html, section 7).
-_QUOTED_PARTS = _PARTS.replace("'", "''")
-_PARTS_6 = f"""
+_CHANGE_6 = """
 ALTER TABLE parts ADD COLUMN change INTEGER;
-PRAGMA writable_schema = ON;
-UPDATE sqlite_schema SET sql = '{_QUOTED_PARTS}' WHERE name = 'parts';
-PRAGMA writable_schema = RESET;
 ALTER TABLE sessions ADD COLUMN change INTEGER;
 ALTER TABLE outages ADD COLUMN change INTEGER;
 ALTER TABLE stops ADD COLUMN change INTEGER;
+"""
+
+# The rows stay as they are, so a large journal needs little more disk. Only SQLite's text of the table changes, since
+# ALTER TABLE can't change a CHECK (https://sqlite.org/lang_altertable.html, section 7).
+_QUOTED_PARTS = _PARTS.replace("'", "''")
+_PARTS_7 = f"""
+ALTER TABLE parts ADD COLUMN brightness REAL;
+ALTER TABLE parts ADD COLUMN sharpness REAL;
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = '{_QUOTED_PARTS}' WHERE name = 'parts';
+PRAGMA writable_schema = RESET;
 """  # noqa: S608
 
 _FEED = """
@@ -278,7 +285,8 @@ _MIGRATIONS = {
     2: _PARTS_3,
     3: _SINCE_4 + _DROP_CHANGE.format("stops"),
     4: _PARTS_5 + _SINCE_5,
-    5: _PARTS_6 + _SINCE_6,
+    5: _CHANGE_6 + _SINCE_6,
+    6: _PARTS_7,
 }
 """Per version n: the statements that make it version n + 1. Rows are kept."""
 

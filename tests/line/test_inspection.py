@@ -15,6 +15,7 @@ from inspectd.decision import Policy
 from inspectd.errors import EngineLost, InferenceError, JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.inference import Judged
+from inspectd.inference.image_quality import quality_of
 from inspectd.line.frame_queue import FrameQueue
 from inspectd.line.inspection import Inspection
 from inspectd.line.judges import Judges
@@ -57,7 +58,7 @@ class Engine:
             raise InferenceError("out of memory")
         verdict = self.policy.judge((image[0] / 100).tolist())
         if self.anomaly is None or not isinstance(verdict, Pass):
-            return Judged(verdict, 3_000, 7_000, None)
+            return Judged(verdict, 3_000, 7_000, None, quality=quality_of(image[np.newaxis, np.newaxis]))
         self._clock.now_ns += 1_000_000
         return Judged(Uncertain(verdict.scores, self.anomaly), 3_000, 7_000, 1_000)
 
@@ -195,6 +196,17 @@ def test_where_the_time_went_is_recorded(bench):
     assert [judged[stage] for stage in stages] == [20_000, 40_002, 3_000, 7_000, 2_000, 70_004]
     # the second one waited for the first, which took 3 + 7 + 2 ms
     assert [missed[stage] for stage in stages] == [20_000, 52_004, None, None, 2_000, 72_005]
+
+
+def test_how_the_image_looks_is_recorded_with_the_verdict(bench):
+    bench.put((0.51, 0.51))
+    bench.put((0.51, 1.0))
+    bench.put(missed=MissedReason.BAD_FRAME)
+    flat, judged, missed = bench.inspect()
+    assert (flat["brightness"], flat["sharpness"]) == (0.2, None)
+    assert judged["brightness"] == pytest.approx(75.5 / 255, abs=1e-6)
+    assert judged["sharpness"] > 0
+    assert (missed["brightness"], missed["sharpness"]) == (None, None)
 
 
 def test_an_anomaly_is_recorded_with_its_place_and_not_cleared(bench):

@@ -157,6 +157,8 @@ def _part(draw: random.Random, number: int, t_utc_ns: int, is_reject: bool, arch
         "guard_us": 1500 if predicted == GOOD else None,
         "text_us": 2500 if kind in ("pass", "text_wrong", TEXT_NOT_EXPECTED) else None,
         "reader": 3,
+        "brightness": round(draw.gauss(0.52, 0.01), 6) if was_inspected else None,
+        "sharpness": round(draw.gauss(1.8, 0.05), 6) if was_inspected else None,
     }
 
 

@@ -34,8 +34,8 @@ from tests.records.test_journal import (
     rows,
 )
 
-VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5 = (
-    Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2, 3, 4, 5)
+VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6 = (
+    Path(__file__).with_name(f"journal_version_{version}.sql").read_text() for version in (1, 2, 3, 4, 5, 6)
 )
 
 
@@ -414,7 +414,7 @@ def test_a_journal_that_is_being_read_is_brought_up_to_date_too(path):
         assert len(reader.execute("SELECT * FROM parts").fetchall()) == 7
         reader.execute("ROLLBACK")
         cursor = reader.execute("SELECT * FROM parts")
-        assert (len(cursor.description), len(cursor.fetchall())) == (columns + 10, 8)
+        assert (len(cursor.description), len(cursor.fetchall())) == (columns + 12, 8)
         journal.close()
 
 
@@ -495,12 +495,36 @@ def test_a_journal_of_version_5_is_brought_up_to_date(path, capsys):
         assert summarise(connection, 0, 2**62).books_balance
 
 
+def _make_version_6(path: Path) -> None:
+    """What version 6 wrote into a journal of version 5: a pass, a fault with an image, a wrong text, and a stop."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_6)
+
+
+def test_a_journal_of_version_6_is_brought_up_to_date(path, capsys):
+    """Its parts have no brightness. Nothing changes for who follows it: only the new part has a new number."""
+    _make_version_6(path)
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute("SELECT * FROM parts ORDER BY id").fetchall()
+    assert main(["report", "--journal", str(path)]) == 74
+    assert "schema 6" in capsys.readouterr().err
+    journal = open_journal(path)
+    journal.append(part(22), PASS, STAGES, quality=(0.42, 1.75))
+    journal.close()
+    assert _as_before(path, before) == before
+    assert [tuple(row)[-2:] for row in rows(path)][-2:] == [(None, None), (0.42, 1.75)]
+    with closing(Feed(path)) as feed:
+        assert [change.row["id"] for change in feed.after(10) if change.kind == "part"] == [22]
+    assert whole(path)
+
+
 def _as_before(path: Path, before: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
     """The rows and columns that were there before."""
     return [tuple(row)[: len(before[0])] for row in rows(path)][: len(before)]
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     fill(path, 3).close()
     with closing(sqlite3.connect(path)) as connection:
@@ -521,9 +545,10 @@ def test_a_journal_that_no_longer_numbers_its_changes_is_damaged(path):
     assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path, version):
-    (_make_version_1, _make_version_2, _make_version_3, _make_version_4, _make_version_5)[version - 1](path)
+    make = (_make_version_1, _make_version_2, _make_version_3, _make_version_4, _make_version_5, _make_version_6)
+    make[version - 1](path)
     open_journal(path).close()
     new = tmp_path / "new.sqlite"
     open_journal(new).close()

@@ -91,7 +91,8 @@ def write_parts(journal: Journal, archive: Path, count: int) -> None:
         journal.next_part_id += 1
         verdict = VERDICTS[(number - 1) % len(VERDICTS)]
         part = Part(number, number, time.monotonic_ns(), time.time_ns(), time.monotonic_ns() + 150_000_000)
-        journal.append(part, verdict, STAGES, (_WRONG_LOT,) if verdict is VERDICTS[5] else ())
+        quality = None if isinstance(verdict, Missed) else (0.52, 1.84)
+        journal.append(part, verdict, STAGES, (_WRONG_LOT,) if verdict is VERDICTS[5] else (), quality)
         passed = isinstance(verdict, Pass)
         journal.amend_outcome(number, Outcome.PASSED if passed else Outcome.REJECTED, 300)
         if not passed and not isinstance(verdict, Missed):

@@ -10,16 +10,18 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from inspectd.gate.outcome import GateState, Outcome
-from inspectd.part import TEXT_REASONS, MissedReason
+from inspectd.part import TEXT_REASONS, MissedReason, Part
 from inspectd.records.audit import AuditTrail
+from inspectd.records.journal import Journal, JournalConfig
 from inspectd.records.reading import open_for_reading
 from inspectd.serve.web.access.roles import Role
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.live.figures import Look, Session
 from inspectd.serve.web.live.line_now import LineNow
 from inspectd.serve.web.live.shown import Rejects, line_state
+from inspectd.serve.web.live.tally import MINUTE_NS
 from inspectd.serve.web.wording import CAUSES, GATE, GATE_STATES, said
-from tests.serve.web.conftest import login_fields
+from tests.serve.web.conftest import STAGES, VERDICTS, login_fields
 from tests.serve.web.lines import running_line
 
 
@@ -57,6 +59,39 @@ def test_a_line_that_does_not_answer_is_not_said_to_run(plant):
     assert (
         line_state(figures, LineNow(), plant.site.line).kind == "runs"
     )  # nobody can be asked: the journal knows of no stop
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ((0.52, 1.8), set()),
+        ((0.54, 1.75), set()),  # less than half of the usual range, or than 5 %, away
+        ((0.3, 1.8), {"darker than usual"}),
+        ((0.7, 1.1), {"brighter than usual", "less sharp than usual"}),
+        ((0.52, 2.4), {"sharper than usual"}),
+        ((None, None), set()),
+    ],
+)
+def test_images_that_look_unlike_the_usual_ones_are_said_in_words(plant, tmp_path, now, said):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal.open(JournalConfig(path=path))
+    journal.use_engine("toy", "0" * 64)
+    for number in range(1, 31):  # one label per minute
+        t_utc_ns = time.time_ns() - (31 - number) * MINUTE_NS
+        usual = (0.51 + 0.02 * (number % 2), 1.8)
+        part = Part(number, number, number, t_utc_ns, number)
+        journal.append(part, VERDICTS[0], STAGES, (), now if number >= 29 else usual)
+    journal.close()
+    app = make_app(replace(plant.site, line=replace(plant.site.line, journal=path)))
+    with TestClient(app, "http://localhost") as client:
+        client.post("/login", data=login_fields(Role.VIEWER, client.get("/login").text))
+        page = client.get("/").text
+    words = {"darker than usual", "brighter than usual", "less sharp than usual", "sharper than usual"}
+    assert {each for each in words if f"{each}, usual" in page} == said
+    assert "usual 0.51\u20130.53" in page
+    value = page.partition("Brightness of the images")[2].partition("</dd>")[0]
+    assert ("✕" in value) == bool(said & {"darker than usual", "brighter than usual"})
+    assert ("\u2013" if now[0] is None else f"{now[0]:.2f}") in value
 
 
 def test_every_word_of_the_journal_has_words_for_an_operator():

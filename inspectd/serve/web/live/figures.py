@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from datetime import time as time_of_day
-from typing import Any
+from typing import Any, TypeVar
 
 from inspectd.serve.web.live.shifts import ns, shift_at
-from inspectd.serve.web.live.tally import MINUTE_NS, Minutes, Tally
+from inspectd.serve.web.live.tally import MINUTE_NS, Mean, Minutes, Tally
 
 REJECTS = 20
 _LAST_PARTS = 1000
@@ -20,8 +20,12 @@ _SPARK_MINUTES = 60
 _GROUP_MINUTES = 10
 _LEAST_MINUTES = 10
 """A normal range is named after so many full minutes with labels."""
+_LEAST_DIFFERENCE = 0.05
+"""Of brightness and sharpness, as a share: nobody needs to look at less."""
 _ALIVE_NS = 5 * 10**9
 """A running line writes a sign of life every second."""
+
+_Number = TypeVar("_Number", int, float)
 
 _PARTS = "SELECT parts.*, engines.name AS engine_name FROM parts JOIN engines ON engines.id = parts.engine"
 _LAST_REJECTS = f"{_PARTS} WHERE verdict <> 'pass' ORDER BY parts.id DESC LIMIT {REJECTS}"
@@ -52,6 +56,25 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A value that is good if it is as usual."""
+
+    now: float | None
+    """Mean of the last one to two minutes; None if nothing was measured then."""
+    usual: tuple[float, float] | None
+    """Nine of ten full minutes of the last 8 hours had such a mean."""
+
+    @property
+    def differs(self) -> int:
+        """1: clearly more than usual; -1: clearly less. By half of the usual range, and by 5 %."""
+        if self.now is None or self.usual is None:
+            return 0
+        low, high = self.usual
+        margin = max((high - low) / 2, _LEAST_DIFFERENCE * high)
+        return int(self.now > high + margin) - int(self.now < low - margin)
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """One look at the journal."""
 
@@ -73,6 +96,9 @@ class Figures:
     """(parts, rejected) per 10 minutes of the shift."""
     verdict_p99_ms: float | None
     lateness_p99_ms: float | None
+    brightness: Watched
+    """Share of white."""
+    sharpness: Watched
     is_counted: bool
     """False while the parts of the day are still counted, after the start of the page."""
 
@@ -102,14 +128,15 @@ class Look:
         (per_minute,) = self._connection.execute(
             "SELECT count(*) FROM parts WHERE t_utc_ns > ? AND t_utc_ns <= ?", (now_ns - MINUTE_NS, now_ns)
         ).fetchone()
-        rates = [tally.parts for tally in self._minutes.groups(now_ns - 8 * 60 * MINUTE_NS, now_ns, 1)]
+        minutes = self._minutes.groups(now_ns - 8 * 60 * MINUTE_NS, now_ns, 1)
+        rates = [tally.parts for tally in minutes]
         return Figures(
             t_utc_ns=now_ns,
             session=session_of(self._connection),
             newest_part=newest and newest["id"],
             newest_utc_ns=newest and newest["t_utc_ns"],
             per_minute=per_minute,
-            usual_per_minute=_usual(rates[:-1]),
+            usual_per_minute=_usual([rate for rate in rates[:-1] if rate]),
             rates=tuple(rates[-_SPARK_MINUTES - 1 : -1]),
             today=self._minutes.total(midnight_ns),
             shift=self._minutes.total(shift_ns),
@@ -119,6 +146,8 @@ class Look:
             ),
             verdict_p99_ms=self._p99_ms("verdict_us"),
             lateness_p99_ms=self._p99_ms("gate_lateness_us"),
+            brightness=_watched([tally.brightness for tally in minutes]),
+            sharpness=_watched([tally.sharpness for tally in minutes]),
             is_counted=self._minutes.is_complete,
         )
 
@@ -174,9 +203,17 @@ def _with_texts(connection: sqlite3.Connection, row: sqlite3.Row) -> dict[str, A
     return {**dict(row), "texts": [dict(text) for text in texts]}
 
 
-def _usual(rates: Sequence[int]) -> tuple[int, int] | None:
-    """From the 5th to the 95th percentile of the minutes with labels."""
-    busy = sorted(rate for rate in rates if rate)
-    if len(busy) < _LEAST_MINUTES:
+def _watched(minutes: Sequence[Mean]) -> Watched:
+    """One mean per minute; the last minute is not over."""
+    now = Mean()
+    for minute in minutes[-2:]:
+        now.add(minute)
+    return Watched(now.value, _usual([minute.value for minute in minutes[:-2] if minute.value is not None]))
+
+
+def _usual(values: Sequence[_Number]) -> tuple[_Number, _Number] | None:
+    """From the 5th to the 95th percentile of minutes with labels; None if there are too few."""
+    ordered = sorted(values)
+    if len(ordered) < _LEAST_MINUTES:
         return None
-    return busy[int(0.05 * (len(busy) - 1))], busy[int(0.95 * (len(busy) - 1))]
+    return ordered[int(0.05 * (len(ordered) - 1))], ordered[int(0.95 * (len(ordered) - 1))]

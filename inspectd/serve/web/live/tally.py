@@ -1,4 +1,4 @@
-"""How many parts there were per minute, by what became of them. Only minutes in which a row has changed are counted again."""
+"""How many parts there were per minute, by what became of them, and how their images looked. Only minutes in which a row has changed are counted again."""
 
 import sqlite3
 import time
@@ -10,12 +10,30 @@ MINUTE_NS = 60 * 10**9
 
 # `cause` names a verdict further: the guard's finding, the fault of a text, why there was no inspection, or the fault class.
 _COUNT = """
-SELECT verdict, coalesce(anomaly_kind, reason, CASE verdict WHEN 'fault' THEN class END, '') AS cause, count(*)
+SELECT verdict, coalesce(anomaly_kind, reason, CASE verdict WHEN 'fault' THEN class END, '') AS cause, count(*),
+    total(brightness), count(brightness), total(sharpness), count(sharpness)
 FROM parts WHERE t_utc_ns >= ? AND t_utc_ns < ? GROUP BY 1, 2
 """
 _UNRECORDED = """
 SELECT t_from_utc_ns, parts FROM outages WHERE parts > 0 AND t_from_utc_ns >= ? AND t_from_utc_ns < ?
 """
+
+
+@dataclass(slots=True)
+class Mean:
+    """Of values that were added up."""
+
+    total: float = 0.0
+    n: int = 0
+
+    def add(self, other: "Mean") -> None:
+        self.total += other.total
+        self.n += other.n
+
+    @property
+    def value(self) -> float | None:
+        """None: there is no value."""
+        return self.total / self.n if self.n else None
 
 
 @dataclass(slots=True)
@@ -25,6 +43,8 @@ class Tally:
     passed: int = 0
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(verdict, cause) -> parts."""
+    brightness: Mean = field(default_factory=Mean)
+    sharpness: Mean = field(default_factory=Mean)
 
     @property
     def rejected(self) -> int:
@@ -37,6 +57,8 @@ class Tally:
     def add(self, other: "Tally") -> None:
         self.passed += other.passed
         self.rejects.update(other.rejects)
+        self.brightness.add(other.brightness)
+        self.sharpness.add(other.sharpness)
 
 
 def together(tallies: Iterable[Tally]) -> Tally:
@@ -50,7 +72,9 @@ def together(tallies: Iterable[Tally]) -> Tally:
 def count(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> Tally:
     """The parts triggered in [t_from_ns, t_to_ns) that have a row. Raises sqlite3.Error."""
     tally = Tally()
-    for verdict, cause, parts in connection.execute(_COUNT, (t_from_ns, t_to_ns)):
+    for verdict, cause, parts, *seen in connection.execute(_COUNT, (t_from_ns, t_to_ns)):
+        tally.brightness.add(Mean(*seen[:2]))
+        tally.sharpness.add(Mean(*seen[2:]))
         if verdict == "pass":
             tally.passed += parts
         else:

@@ -28,6 +28,7 @@ _STAGES: Final = {
     "verdict_us": "trigger to verdict",
     "record_us": "recording",
 }
+_IMAGE: Final = {"brightness": "brightness (white is 1)", "sharpness": "sharpness"}
 
 
 @needs(Role.VIEWER)
@@ -64,6 +65,7 @@ def _part(site: Site, number: int, user: str) -> dict[str, Any] | str:
         "row": row,
         "card": view(row, engine, has_photo=has_photo(site, row)),
         "stages": [(words, row[column]) for column, words in _STAGES.items() if row[column] is not None],
+        "image": [(words, row[column]) for column, words in _IMAGE.items() if row[column] is not None],
         "session": session,
         "started": None if session is None else moment(session["started_utc_ns"]),
         "near": near,
