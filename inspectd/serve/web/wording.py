@@ -1,10 +1,11 @@
 """What an operator reads instead of the journal's words. One table for all pages."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from inspectd.serve.web.journal_values import texts_in
 
 Kind = Literal["pass", "fault", "uncertain", "missed"]
 
@@ -117,7 +118,7 @@ def said(row: Mapping[str, Any], pass_class: str | None = None) -> Said:
     return Said(
         part=row["id"],
         kind=kind,
-        shape=SHAPES[kind],
+        shape=SHAPES.get(kind, "?"),
         cause=cause_of(row, pass_class),
         fields=fields,
         certainty=row["certainty"] if row["reason"] is None else None,
@@ -217,7 +218,7 @@ def stop_words(reason: str, gate: Mapping[str, Any]) -> str:
 def field_of(text: Mapping[str, Any]) -> Field:
     index = text["character"]
     expected: list[tuple[str, bool]] = []
-    for allowed in json.loads(text["expected"]):
+    for allowed in texts_in(text["expected"]) or ():
         expected += [(" or ", False)] if expected else []
         expected += _marked(allowed, index, text["character_expected"])
     return Field(

@@ -56,6 +56,6 @@ class EngineHistory:
             engines = {id_: (name, hash_) for id_, name, hash_ in journal.execute(_ENGINES)}
         found, last = [], self._newest
         for first, t_utc_ns, engine in reversed(self._changes):
-            found.append(Reign(*engines[engine], first, last, t_utc_ns))
+            found.append(Reign(*engines.get(engine, ("unknown", "")), first, last, t_utc_ns))
             last = first - 1
         return found

@@ -78,7 +78,7 @@ def count(connection: sqlite3.Connection, t_from_ns: int, t_to_ns: int) -> Tally
         if verdict == "pass":
             tally.passed += parts
         else:
-            tally.rejects[verdict, cause] += parts
+            tally.rejects[str(verdict), str(cause)] += parts
     return tally
 
 

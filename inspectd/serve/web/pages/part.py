@@ -12,7 +12,7 @@ from inspectd.errors import InspectdError
 from inspectd.serve.web.access.roles import Role, needs
 from inspectd.serve.web.journal_reading import engine_of, journal_of
 from inspectd.serve.web.pages.errors import error_page
-from inspectd.serve.web.review.part_view import decision_view, read_parts, view
+from inspectd.serve.web.review.part_view import decision_view, finite, read_parts, view
 from inspectd.serve.web.review.photos import has_photo
 from inspectd.serve.web.site import Site, render, site_of
 from inspectd.serve.web.wording import moment
@@ -65,7 +65,7 @@ def _part(site: Site, number: int, user: str) -> dict[str, Any] | str:
         "row": row,
         "card": view(row, engine, has_photo=has_photo(site, row)),
         "stages": [(words, row[column]) for column, words in _STAGES.items() if row[column] is not None],
-        "image": [(words, row[column]) for column, words in _IMAGE.items() if row[column] is not None],
+        "image": [(words, row[column]) for column, words in _IMAGE.items() if finite(row[column]) is not None],
         "session": session,
         "started": None if session is None else moment(session["started_utc_ns"]),
         "near": near,

@@ -5,7 +5,7 @@ import { element } from "./dom.js";
 const percent = (share) => `${Math.min(Math.max(share, 0), 1) * 100}%`;
 
 export function why(card) {
-  return [verdict(card), certainty(card), scores(card), guard(card), texts(card), people(card),
+  return [verdict(card), unreadable(card), certainty(card), scores(card), guard(card), texts(card), people(card),
     element("p", { class: "secondary" }, `Engine ${card.engine}`)].filter(Boolean);
 }
 
@@ -14,6 +14,11 @@ function verdict(card) {
     element("h2", { class: card.kind }, element("span", { class: "shape", "aria-hidden": "true" }, card.shape), ` ${card.cause}`),
     element("p", {}, element("a", { href: `/parts/${card.part}` }, `Part ${card.part}`), ` · ${card.time}`),
     element("p", { class: card.must_be_found ? "fault" : "secondary" }, card.gate));
+}
+
+function unreadable(card) {
+  if (!card.unreadable.length) return null;
+  return element("p", {}, `⚠ The journal is damaged here. It can't be read: ${card.unreadable.join("; ")}.`);
 }
 
 function certainty(card) {
