@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 
 from inspectd.errors import ConfigError, JournalError
 from inspectd.records.reading import UNREADABLE, open_for_reading
-from inspectd.serve.web.engines.facts import EngineFacts, read_engine_facts
+from inspectd.serve.engine_facts import EngineFacts, read_engine_facts
 from inspectd.serve.web.site import Site
 
 

@@ -11,12 +11,12 @@ import uvicorn
 
 from inspectd.errors import ConfigError
 from inspectd.records.audit import AuditTrail
+from inspectd.serve.line_facts import read_line_facts
 from inspectd.serve.web.access.accounts import Accounts
 from inspectd.serve.web.access.connection import Connection
 from inspectd.serve.web.access.listening import Listening
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.config import WebConfig, load_web_config
-from inspectd.serve.web.line_facts import read_line_facts
 from inspectd.serve.web.line_file import LineFile
 from inspectd.serve.web.site import Site
 from inspectd.systemd import Notifier

@@ -17,9 +17,9 @@ from starlette.templating import Jinja2Templates
 
 from inspectd.records.audit import AuditTrail, Detail
 from inspectd.records.reviews import Reviews
+from inspectd.serve.line_facts import LineFacts
 from inspectd.serve.web.config import WebConfig
 from inspectd.serve.web.jobs import Jobs
-from inspectd.serve.web.line_facts import LineFacts
 from inspectd.serve.web.line_file import LineFile
 
 if TYPE_CHECKING:

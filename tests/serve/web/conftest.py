@@ -38,11 +38,11 @@ from inspectd.part import (
 from inspectd.records.audit import AuditTrail
 from inspectd.records.journal import Journal, JournalConfig, Stages
 from inspectd.records.passwords import hash_password
+from inspectd.serve.line_facts import LineFacts
 from inspectd.serve.web.access.accounts import Accounts
 from inspectd.serve.web.access.roles import Role
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.config import WebConfig
-from inspectd.serve.web.line_facts import LineFacts
 from inspectd.serve.web.line_file import LineFile
 from inspectd.serve.web.site import Site
 from tests.factories import GREY_OF_CLASS, make_toy_bundle, toy_image

@@ -19,6 +19,7 @@ from inspectd.control.config import ControlConfig
 from inspectd.control.server import ControlServer
 from inspectd.records.journal import Journal, JournalConfig
 from inspectd.records.reviews import Reviews
+from inspectd.serve.line_facts import LineFacts
 from inspectd.serve.web.access.roles import Role
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.command import CommandError, inspectd
@@ -27,7 +28,6 @@ from inspectd.serve.web.engines.bundles import find_bundles
 from inspectd.serve.web.engines.card import card, picture
 from inspectd.serve.web.engines.history import EngineHistory
 from inspectd.serve.web.jobs import BusyError, Job, Jobs
-from inspectd.serve.web.line_facts import LineFacts
 from inspectd.serve.web.pages.engines import LEARN
 from tests.commands.learn.test_learn import LABELS, decide
 from tests.factories import make_toy_bundle

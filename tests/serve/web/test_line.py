@@ -14,15 +14,15 @@ from inspectd.part import TEXT_REASONS, MissedReason, Part
 from inspectd.records.audit import AuditTrail
 from inspectd.records.journal import Journal, JournalConfig
 from inspectd.records.reading import open_for_reading
+from inspectd.serve.line_now import LineNow
 from inspectd.serve.web.access.roles import Role
 from inspectd.serve.web.app import make_app
 from inspectd.serve.web.live.figures import Look, Session
-from inspectd.serve.web.live.line_now import LineNow
 from inspectd.serve.web.live.shown import Rejects, line_state
 from inspectd.serve.web.live.tally import MINUTE_NS
 from inspectd.serve.web.wording import CAUSES, GATE, GATE_STATES, said
+from tests.serve.lines import running_line
 from tests.serve.web.conftest import STAGES, VERDICTS, login_fields
-from tests.serve.web.lines import running_line
 
 
 def _image_of(plant, part):

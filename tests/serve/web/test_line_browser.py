@@ -11,8 +11,8 @@ from playwright.sync_api import expect
 
 from inspectd.part import Fault, Part
 from inspectd.serve.web.access.roles import Role
+from tests.serve.lines import FakeLine, running_line
 from tests.serve.web.conftest import STAGES, Plant, login_fields, scores, serving
-from tests.serve.web.lines import FakeLine, running_line
 
 pytestmark = pytest.mark.slow
 

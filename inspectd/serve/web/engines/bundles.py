@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inspectd.errors import ConfigError
-from inspectd.serve.web.engines.facts import EngineFacts, read_engine_facts
+from inspectd.serve.engine_facts import EngineFacts, read_engine_facts
 
 _ID_LENGTH = 16
 _MOST = 200

@@ -22,10 +22,10 @@ from inspectd.errors import JournalError, ReviewError
 from inspectd.records.feed import Change, Feed
 from inspectd.records.reading import open_for_reading
 from inspectd.records.reviews import Reviews
-from inspectd.serve.web.line_facts import LineFacts
+from inspectd.serve.line_facts import LineFacts
+from inspectd.serve.line_now import LineAsker
 from inspectd.serve.web.live.clients import Clients
 from inspectd.serve.web.live.figures import MOST_WAITING, Look, last_image, last_rejects, waiting_for_review
-from inspectd.serve.web.live.line_now import LineAsker
 from inspectd.serve.web.live.shown import LineState, Rejects, figures_shown, line_state, part_shown, trouble_shown
 from inspectd.serve.web.site import FOLDER
 

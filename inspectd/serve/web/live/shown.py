@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
+from inspectd.serve.line_facts import LineFacts
+from inspectd.serve.line_now import LineNow
 from inspectd.serve.web.charts import bar, p_chart, sparkline
-from inspectd.serve.web.line_facts import LineFacts
 from inspectd.serve.web.live.figures import REJECTS, Figures
-from inspectd.serve.web.live.line_now import LineNow
 from inspectd.serve.web.live.tally import Tally
 from inspectd.serve.web.site import TEMPLATES
 from inspectd.serve.web.wording import (

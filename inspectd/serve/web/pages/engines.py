@@ -17,13 +17,13 @@ from starlette.routing import Route
 from inspectd.errors import AuditError, ConfigError, JournalError, ReviewError
 from inspectd.learning.wanted import wanted
 from inspectd.records.audit import Entry
+from inspectd.serve.line_now import LineNow
 from inspectd.serve.web.access.roles import Role, needs
 from inspectd.serve.web.engines import work as engine_work
 from inspectd.serve.web.engines.bundles import Bundle, Bundles, find_bundles
 from inspectd.serve.web.engines.card import card, picture
 from inspectd.serve.web.engines.history import EngineHistory
 from inspectd.serve.web.jobs import BusyError, Job, Work
-from inspectd.serve.web.live.line_now import LineNow
 from inspectd.serve.web.pages.errors import error_page
 from inspectd.serve.web.site import Site, record_action, render, site_of
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from inspectd.errors import JournalError
 from inspectd.records.reviews import UNKNOWN, Decision
-from inspectd.serve.web.engines.facts import EngineFacts
+from inspectd.serve.engine_facts import EngineFacts
 from inspectd.serve.web.journal_values import numbers_in, texts_in
 from inspectd.serve.web.wording import CAUSES, Field, class_words, field_of, image_url, moment, number, said
 

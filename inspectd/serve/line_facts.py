@@ -1,4 +1,4 @@
-"""What the page must know about the line. `inspectd config` says it, so that this process needs none of the line's code."""
+"""What a page or a bridge must know about the line. `inspectd config` says it, so that it needs none of the line's code."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ class LineFacts:
     archive: Path | None
     """The folder of the images; None if the line keeps none."""
     control: Path | None
-    """The control socket; None if the line has none, so nothing can be acknowledged from the page."""
+    """The control socket; None if the line has none, so it can not be asked."""
     engine: Path
     """The bundle, or the link to it."""
     config: dict[str, Any]

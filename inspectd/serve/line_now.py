@@ -1,6 +1,6 @@
 """What the journal does not say about the line: its answer to `status`, the free disk space, and the engine's threshold.
 
-All of it may take long or hang, so a thread of its own asks, once for all pages. A page shows the last answer with its age.
+All of it may take long or hang, so a thread of its own asks, once for all who look. They get the last answer with its age.
 """
 
 import os
@@ -15,8 +15,8 @@ import structlog
 
 from inspectd.control.client import ask
 from inspectd.errors import InspectdError
-from inspectd.serve.web.engines.facts import EngineFacts, read_engine_facts
-from inspectd.serve.web.line_facts import LineFacts
+from inspectd.serve.engine_facts import EngineFacts, read_engine_facts
+from inspectd.serve.line_facts import LineFacts
 
 log = structlog.get_logger()
 
@@ -81,10 +81,10 @@ class LineAsker:
             if self._is_watched() or self.now.asked_s == 0:
                 try:
                     self.now = self._ask()
-                except Exception as error:  # a fault of the page: it must go on asking
-                    log.error("the page can't ask the line", error=f"{type(error).__name__}: {error}", exc_info=error)
+                except Exception as error:  # a fault of this program: it must go on asking
+                    log.error("the line can't be asked", error=f"{type(error).__name__}: {error}", exc_info=error)
                     self.now = LineNow(
-                        problem=f"the page has failed ({type(error).__name__})", asked_s=time.monotonic()
+                        problem=f"this program has failed ({type(error).__name__})", asked_s=time.monotonic()
                     )
             self._wake.wait(EVERY_S)
             self._wake.clear()
@@ -115,5 +115,5 @@ def _disks(line: LineFacts) -> tuple[Disk, ...]:
                 free = disk.f_bavail * disk.f_frsize
                 found[device] = Disk(name, free / 1e9, free / max(1, disk.f_blocks * disk.f_frsize))
         except OSError:
-            continue  # the page then names no figure
+            continue  # then there is no figure
     return tuple(found.values())

@@ -5,7 +5,7 @@ import yaml
 
 from inspectd.errors import ConfigError
 from inspectd.inference.bundle import load_bundle
-from inspectd.serve.web.engines.facts import read_engine_facts
+from inspectd.serve.engine_facts import read_engine_facts
 from inspectd.shipped import shipped
 from tests.factories import make_toy_bundle
 
