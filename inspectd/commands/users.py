@@ -92,8 +92,8 @@ def _list(state: Path) -> int:
     users, _ = _open(state)
     table = folding_table("name", "role", "login")
     for account in users.all():
-        locked = users.failures("user", account.name).count >= LOCKED_AFTER
-        table.add_row(account.name, account.role.name.lower(), "locked" if locked else "")
+        locked_at = ", ".join(users.locked_at(account.name))
+        table.add_row(account.name, account.role.name.lower(), f"locked at {locked_at}" if locked_at else "")
     console().print(table)
     return 0
 

@@ -18,11 +18,14 @@ from inspectd.errors import AccountError, StoreError
 FILE = "accounts.sqlite"
 LONGEST_NAME = 64
 LOCKED_AFTER = 10
-"""So many failed logins, one after another, lock a name until somebody unlocks it."""
+"""So many failed logins with a name from one address, one after another, lock the name there until somebody unlocks it."""
+LOCKED_EVERYWHERE_AFTER = 100
+"""So many from all addresses together lock it everywhere but on the line's own computer (NIST SP 800-63B, 5.2.2)."""
 _WAIT_S = 5.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, role INTEGER NOT NULL, password TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS failures (who BLOB PRIMARY KEY, count INTEGER NOT NULL, last_utc_s REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS attempts (who BLOB, address TEXT, count INTEGER NOT NULL, last_utc_s REAL NOT NULL,
+    PRIMARY KEY (who, address)) STRICT, WITHOUT ROWID;
 """
 _MOST_FAILURES_KEPT = 5000
 
@@ -47,7 +50,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Logins that failed one after another, of one name or from one address."""
+    """Logins that failed one after another."""
 
     count: int = 0
     last_utc_s: float = 0.0
@@ -76,7 +79,7 @@ class Users:
             if _find(connection, name) is not None:
                 raise AccountError(f"the user {name} exists already")
             connection.execute("INSERT INTO users VALUES (?, ?, ?)", (name, int(role), password_hash))
-            connection.execute("DELETE FROM failures WHERE who = ?", (_key("user", name),))
+            connection.execute("DELETE FROM attempts WHERE who = ?", (_key(name),))
 
     def set_role(self, name: str, role: Role) -> None:
         with self._changing() as connection:
@@ -96,27 +99,39 @@ class Users:
             _keep_an_admin(connection, account)
             connection.execute("DELETE FROM users WHERE name = ?", (account.name,))
 
-    def failures(self, kind: str, who: str) -> Failures:
-        """Of the "user" or the "address" `who`. A name counts whether there is such a user or not."""
+    def failures(self, address: str, name: str | None = None) -> Failures:
+        """From this address: with one name, or with any. A name counts whether there is such a user or not."""
         with self._open() as connection:
-            row = connection.execute(
-                "SELECT count, last_utc_s FROM failures WHERE who = ?", (_key(kind, who),)
-            ).fetchone()
+            sql = "SELECT count, last_utc_s FROM attempts WHERE who = ? AND address = ?"
+            row = connection.execute(sql, (_key(name), address)).fetchone()
         return Failures(*row) if row else Failures()
 
-    def set_failures(self, kind: str, who: str, failures: Failures) -> None:
+    def failures_everywhere(self, name: str) -> int:
+        """With this name, from all addresses."""
+        with self._open() as connection:
+            return _failures_everywhere(connection, name)
+
+    def locked_at(self, name: str) -> list[str]:
+        """From where this name can't log in: addresses, or "every address"."""
+        with self._open() as connection:
+            if _failures_everywhere(connection, name) >= LOCKED_EVERYWHERE_AFTER:
+                return ["every address"]
+            sql = "SELECT address FROM attempts WHERE who = ? AND count >= ? ORDER BY address"
+            return [address for (address,) in connection.execute(sql, (_key(name), LOCKED_AFTER))]
+
+    def set_failures(self, failures: Failures, address: str, name: str | None = None) -> None:
         """The oldest failures of names that are not users are forgotten, so that the file stays small."""
         with self._changing() as connection:
             connection.execute(
-                "INSERT INTO failures VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count, "
+                "INSERT INTO attempts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count, "
                 "last_utc_s = excluded.last_utc_s",
-                (_key(kind, who), failures.count, failures.last_utc_s),
+                (_key(name), address, failures.count, failures.last_utc_s),
             )
-            (kept,) = connection.execute("SELECT count(*) FROM failures").fetchone()
+            (kept,) = connection.execute("SELECT count(*) FROM attempts").fetchone()
             if kept > _MOST_FAILURES_KEPT:
-                names = [_key("user", name) for (name,) in connection.execute("SELECT name FROM users")]
+                names = [_key(name) for (name,) in connection.execute("SELECT name FROM users")]
                 connection.execute(
-                    "DELETE FROM failures WHERE who IN (SELECT who FROM failures WHERE who NOT IN "  # noqa: S608 - only ?
+                    "DELETE FROM attempts WHERE (who, address) IN (SELECT who, address FROM attempts WHERE who NOT IN "  # noqa: S608 - only ?
                     f"({', '.join('?' * len(names))}) ORDER BY last_utc_s LIMIT ?)",
                     (*names, kept - _MOST_FAILURES_KEPT),
                 )
@@ -124,7 +139,7 @@ class Users:
     def unlock(self, name: str) -> None:
         with self._changing() as connection:
             account = _existing(connection, name)
-            connection.execute("DELETE FROM failures WHERE who = ?", (_key("user", account.name),))
+            connection.execute("DELETE FROM attempts WHERE who = ?", (_key(account.name),))
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -140,7 +155,7 @@ class Users:
                 os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             uri = f"{self.path.resolve().as_uri()}?mode=rw" if self.path.exists() else ":memory:"
             with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_S)) as connection:
-                if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                if not connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'attempts'").fetchone()[0]:
                     connection.executescript(_TABLES)
                 yield connection
         except (OSError, sqlite3.Error, ValueError) as error:
@@ -174,6 +189,11 @@ def _keep_an_admin(connection: sqlite3.Connection, account: Account) -> None:
         raise AccountError(f"{account.name} is the only admin: make another user an admin first")
 
 
-def _key(kind: str, who: str) -> bytes:
-    """People type their password into the field for the name by mistake, so the name itself is not kept."""
-    return hashlib.sha256(f"{kind} {normal_name(who)}".encode(errors="surrogatepass")).digest()
+def _failures_everywhere(connection: sqlite3.Connection, name: str) -> int:
+    sql = "SELECT coalesce(sum(count), 0) FROM attempts WHERE who = ?"
+    return int(connection.execute(sql, (_key(name),)).fetchone()[0])
+
+
+def _key(name: str | None) -> bytes:
+    """People type their password into the field for the name by mistake, so the name itself is not kept. None: any name."""
+    return b"" if name is None else hashlib.sha256(normal_name(name).encode(errors="surrogatepass")).digest()

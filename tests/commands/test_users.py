@@ -33,14 +33,14 @@ def test_a_user_from_the_first_day_to_the_last(users, tmp_path: Path, capfd: pyt
     assert anna is not None
     assert anna.role == Role.OPERATOR
     assert is_password(NEW_PASSWORD, anna.password_hash)
-    kept.set_failures("user", "anna", Failures(10, 0.0))
+    kept.set_failures(Failures(10, 0.0), "10.0.0.7", "anna")
     capfd.readouterr()
     assert users("list") == 0
     shown = capfd.readouterr().out
     assert "operator" in shown
-    assert "locked" in shown
+    assert "locked at 10.0.0.7" in shown
     assert users("unlock", "anna") == 0
-    assert kept.failures("user", "anna") == Failures()
+    assert kept.failures("10.0.0.7", "anna") == Failures()
     assert users("remove", "anna") == 0
     assert [account.name for account in kept.all()] == ["root"]
     trail = AuditTrail(tmp_path / "audit.sqlite").entries()

@@ -25,7 +25,7 @@ from inspectd.serve.web.access.request_checks import RequestChecks
 from inspectd.serve.web.access.roles import Role, User
 from inspectd.serve.web.live import events
 from inspectd.serve.web.live.poller import Live
-from inspectd.serve.web.pages import engines, export, images, line, login, part, reports, review, setup, users
+from inspectd.serve.web.pages import engines, export, images, line, login, part, password, reports, review, setup, users
 from inspectd.serve.web.pages.errors import HEADINGS, error_page
 from inspectd.serve.web.site import FOLDER, Site
 
@@ -53,6 +53,7 @@ def make_app(site: Site) -> Starlette:
         *line.routes,
         *login.routes,
         *part.routes,
+        *password.routes,
         *reports.routes,
         *review.routes,
         *setup.routes,

@@ -40,7 +40,7 @@ def _least(method: str, path: str) -> Role:
     about = path.split("/")[1]
     if about == "users":
         return Role.ADMIN
-    if method == "GET" or path == "/logout":
+    if method == "GET" or path in ("/logout", "/password"):
         return Role.OPERATOR if about == "review" else Role.VIEWER
     return Role.ENGINEER if about in ("engines", "expect", "setup") else Role.OPERATOR
 

@@ -22,7 +22,17 @@ _TOO_WIDE = """() => [...document.querySelectorAll("main *")].filter(each => {
 def _paths(plant: Plant) -> list[str]:
     active = find_bundles(plant.site.line.engine, plant.site.config.state / "engines", {}).active
     assert active is not None
-    return ["/", "/review", "/parts/6", "/reports?span=week", "/engines", f"/engines/{active.id}", "/setup", "/users"]
+    return [
+        "/",
+        "/review",
+        "/parts/6",
+        "/reports?span=week",
+        "/engines",
+        f"/engines/{active.id}",
+        "/setup",
+        "/users",
+        "/password",
+    ]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

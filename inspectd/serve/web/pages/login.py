@@ -13,7 +13,7 @@ from inspectd.serve.web.access.accounts import LoginRefusedError
 from inspectd.serve.web.access.roles import Role, has_token, needs
 from inspectd.serve.web.site import Site, address_of, record_action, render, site_of
 
-_MOST_WAITING = 20
+MOST_WAITING = 20
 
 
 async def login_form(request: Request) -> Response:
@@ -26,7 +26,7 @@ async def login(request: Request) -> Response:
     if not await has_token(request):
         return _form(request, 403, to, "This form is too old. Please log in again.")
     one_at_a_time: CapacityLimiter = request.app.state.one_login
-    if one_at_a_time.statistics().tasks_waiting >= _MOST_WAITING:
+    if one_at_a_time.statistics().tasks_waiting >= MOST_WAITING:
         return _form(request, 429, to, "Many people are logging in. Try again in a few seconds.")
     attempt = partial(
         site.accounts.login,
@@ -42,7 +42,7 @@ async def login(request: Request) -> Response:
         return _form(request, 401 if error.may_try_now else 429, to, str(error))
     site.accounts.logout(request.state.session)
     response = RedirectResponse(_safe(to), status_code=303)
-    _set_cookie(response, site, token)
+    set_cookie(response, site, token)
     return response
 
 
@@ -67,11 +67,11 @@ def _form(request: Request, status: int, to: str, problem: str | None = None) ->
         request, "login.html", status, next=_safe(to), problem=problem, has_users=bool(site.accounts.users.all())
     )
     if cookie:
-        _set_cookie(response, site, cookie)
+        set_cookie(response, site, cookie)
     return response
 
 
-def _set_cookie(response: Response, site: Site, value: str) -> None:
+def set_cookie(response: Response, site: Site, value: str) -> None:
     response.set_cookie(
         site.config.session_cookie, value, httponly=True, samesite="strict", secure=site.config.encrypts
     )

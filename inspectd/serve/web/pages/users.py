@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from inspectd.records.passwords import LONGEST, SHORTEST, hash_password
-from inspectd.records.users import LOCKED_AFTER, Role
+from inspectd.records.users import Role
 from inspectd.serve.web.access.roles import needs
 from inspectd.serve.web.site import record_action, render, site_of
 
@@ -15,7 +15,7 @@ from inspectd.serve.web.site import record_action, render, site_of
 @needs(Role.ADMIN)
 async def users(request: Request) -> Response:
     kept = site_of(request).accounts.users
-    rows = [(each, kept.failures("user", each.name).count >= LOCKED_AFTER) for each in kept.all()]
+    rows = [(each, kept.locked_at(each.name)) for each in kept.all()]
     return render(request, "users.html", rows=rows, roles=list(Role), shortest=SHORTEST, longest=LONGEST)
 
 
