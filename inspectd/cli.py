@@ -104,6 +104,7 @@ def parser() -> ArgumentParser:
     _add_engines(verbs)
     _add_learn(verbs)
     _add_report(verbs)
+    _add_repository(verbs)
     _add_schema(verbs)
     _add_serve(verbs)
     _add_text(verbs)
@@ -262,14 +263,26 @@ def _add_report(verbs: Verbs) -> None:
     add_arguments(verbs.add_parser("report", help="summarise what the journal recorded in a range of time"))
 
 
+def _add_repository(verbs: Verbs) -> None:
+    from inspectd.commands.repository.cli import add_arguments
+
+    add_arguments(verbs.add_parser("repository", help="publish engines for many lines, and say which line uses which"))
+
+
 def _add_schema(verbs: Verbs) -> None:
     parser = verbs.add_parser("schema", help="print the JSON schema of a config file, for editors")
-    parser.add_argument("--page", action="store_true", help="of the operator's page instead of the line")
+    of = parser.add_mutually_exclusive_group()
+    of.add_argument("--page", action="store_true", help="of the operator's page instead of the line")
+    of.add_argument("--pull", action="store_true", help="of `inspectd engines pull` instead of the line")
     parser.set_defaults(verb=_schema)
 
 
-def _schema(page: bool) -> int:
-    if page:
+def _schema(page: bool, pull: bool) -> int:
+    if pull:
+        from inspectd.fleet.config import pull_schema
+
+        print(pull_schema())
+    elif page:
         from inspectd.serve.web.config import page_schema
 
         print(page_schema())

@@ -83,10 +83,26 @@ class EngineLost(LineFault):
     """The engine can't judge another label in this process, such as after an error that stays with the GPU. A restart helps."""
 
 
+class RepositoryError(InspectdError):
+    """What a repository of engines says can't be trusted or used. The line goes on with what it has."""
+
+    exit_code = 1
+
+
+class NotReachableError(InspectdError):
+    """The repository of engines is not reachable, or too slow. The line goes on with what it has."""
+
+    exit_code = 75
+
+
 class ControlError(InspectdError):
     """No line answers at the control socket, or this user may not use it."""
 
     exit_code = 69
+
+
+class NoLineError(ControlError):
+    """No process listens at the control socket: the line does not run."""
 
 
 class RefusedError(InspectdError):

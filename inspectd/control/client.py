@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inspectd.control.protocol import VERSION, Verb
-from inspectd.errors import ControlError, RefusedError
+from inspectd.errors import ControlError, NoLineError, RefusedError
 
 _LONGEST_ANSWER = 1 << 20
 _WITHIN_S: dict[Verb, float] = {"status": 10, "acknowledge": 10, "reload": 300, "expect": 10, "confirm_clock": 10}
@@ -20,7 +20,7 @@ _AGAIN_S = 0.02
 def ask(path: Path, verb: Verb, **more: Any) -> dict[str, Any]:
     """The line's answer. `more`: what the request says beside its verb.
 
-    Raises ControlError if no line answers, RefusedError if the line refuses.
+    Raises ControlError if no line answers (NoLineError if none listens), RefusedError if the line refuses.
     """
     request = json.dumps({"version": VERSION, "verb": verb, **more}).encode() + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
@@ -31,7 +31,7 @@ def ask(path: Path, verb: Verb, **more: Any) -> dict[str, Any]:
         except TimeoutError as error:
             raise ControlError(f"{path}: the line has not answered within {_WITHIN_S[verb]:g} s") from error
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise ControlError(
+            raise NoLineError(
                 f"{path}: no line listens there; start the line, or name the socket of another"
             ) from error
         except PermissionError as error:

@@ -19,6 +19,9 @@ VERSION = 1
 MAX_BYTES = 4096
 """Length of the longest request, with its line end."""
 
+GOES_ON = "the line goes on with its old engine: "
+"""With this begins the answer to a reload that was tried and refused. Any other refusal is one for now only."""
+
 Verb = Literal["status", "reload", "acknowledge", "expect", "confirm_clock"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 

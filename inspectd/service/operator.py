@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from inspectd.config import Config
+from inspectd.control.protocol import GOES_ON
 from inspectd.control.requester import SIGHUP, Requester
 from inspectd.control.server import NO_TEXT, ControlServer, Pending
 from inspectd.gate.outcome import GateState
@@ -131,7 +132,7 @@ class Operator:
         self._notifier.ready()
         if self._waiting is not None:
             if reload.judges is None:
-                self._waiting.refuse(f"the line goes on with its old engine: {reload.refusal}")
+                self._waiting.refuse(f"{GOES_ON}{reload.refusal}")
             else:
                 manifest = reload.judges.engine.manifest
                 self._waiting.answer(

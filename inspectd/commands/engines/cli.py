@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from inspectd.commands.engines import activation, compare, listing, signing
+from inspectd.errors import ConfigError
 
 _EPILOG = """\
 a new engine, from the build to the line and back:
@@ -14,7 +15,7 @@ a new engine, from the build to the line and back:
   systemctl reload inspectd
   inspectd engines rollback /etc/inspectd/engines/filter-label && systemctl reload inspectd
 
-exit codes: 0 done; 1 `list` found no bundle, or rejected one; 2 wrong usage; 78 bundle, link, key or photos rejected"""
+exit codes: 0 done; 1 `list` found no bundle, or rejected one; 2 wrong usage; of `pull`: its own help; 78 bundle, link, key or photos rejected"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +68,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_link(verb)
     verb.set_defaults(verb=activation.run_rollback)
 
+    verb = verbs.add_parser(
+        "pull",
+        help="fetch the engine that a repository assigns to this line, and put it on the line",
+        description="Checks signatures and every SHA-256, loads the bundle as the line does, switches the link, and lets the "
+        "line reload. If the line refuses, the link goes back. Exit code 0: done, or nothing new. 1: the repository or the "
+        "bundle is refused. 74: a file can't be written. 75: the repository or the line does not answer, or another pull runs. "
+        "78: wrong config. The line goes on in each case.",
+    )
+    verb.add_argument("--config", type=Path, required=True, metavar="FILE", help="such as /etc/inspectd/pull.yaml")
+    verb.add_argument(
+        "--again",
+        action="store_true",
+        help="also put on what the line has refused, or what somebody has replaced by hand",
+    )
+    verb.add_argument("--json", action="store_true", dest="as_json", help="print the result as JSON")
+    verb.set_defaults(verb=_pull)
+
     verb = verbs.add_parser("keygen", help="make a pair of keys for sign and verify (Ed25519, PEM)")
     verb.add_argument("private", type=Path, metavar="PRIVATE.pem", help="new file, mode 0600; do not copy it to a line")
     verb.add_argument("public", type=Path, metavar="PUBLIC.pem", help="new file; `inference.signed_by` names it")
@@ -86,6 +104,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verb.add_argument("bundle", type=Path, metavar="BUNDLE")
     verb.add_argument("--key", type=Path, required=True, metavar="PUBLIC.pem", help="the public key, from keygen")
     verb.set_defaults(verb=signing.run_verify)
+
+
+def _pull(config: Path, again: bool, as_json: bool) -> int:
+    try:
+        from inspectd.commands.engines.pull.run import run
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"inspectd engines pull needs {error.name}: install it with pip install 'inspectd[fleet]'"
+        ) from error
+    return run(config, again, as_json)
 
 
 def _add_json(verb: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""`inspectd engines pull`: fetch the bundles that are assigned to this line, and put them on it."""

@@ -1,0 +1,54 @@
+"""The result of the last `inspectd engines pull`, in a file for whoever watches the line."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from inspectd.errors import ConfigError
+from inspectd.files.atomic_write import atomic_write
+from inspectd.files.json_file import read_json
+from inspectd.fleet.assignments import Assigned
+from inspectd.section import Section, checked
+
+FILE: Final = "last.json"
+"""In the folder `state` of the config."""
+Outcome = Literal["activated", "fetched", "nothing_new", "left_alone", "refused", "not_reachable", "failed"]
+"""`left_alone`: somebody has switched the engine at the line, and nothing else has been assigned since."""
+GOOD: Final = ("activated", "fetched", "nothing_new", "left_alone")
+
+
+class LastPull(Section):
+    """Of one line."""
+
+    line: str
+    """Its name."""
+    outcome: Outcome
+    said: str
+    """The outcome in words."""
+    exit_code: int
+    assigned: Assigned | None
+    """What the repository assigns to the line; null: it was not reached."""
+    ended_utc: datetime
+    reached_utc: datetime | None
+    """When a pull last reached a repository that it trusts."""
+    good_utc: datetime | None
+    """When a pull last ended well."""
+    expires_utc: datetime | None
+    """When the repository, as it was last seen, expires: after that the line takes nothing new."""
+
+
+def read_last_pull(state: Path) -> LastPull | None:
+    """None if there was none. Raises ConfigError if the file can't be read."""
+    path = state / FILE
+    return checked(LastPull, read_json(path), path) if path.exists() else None
+
+
+def write_last_pull(state: Path, last: LastPull) -> None:
+    """Readable by everybody. Raises ConfigError."""
+    path = state / FILE
+    try:
+        with atomic_write(path, flush=True) as unfinished:
+            unfinished.write_text(last.model_dump_json() + "\n")
+            unfinished.chmod(0o644)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
