@@ -172,7 +172,7 @@ class _Session:
         request.state.session = token
         request.state.csrf = self._site.csrf_token(token)
         try:
-            request.state.user = self._user(token)
+            request.state.user = self._user(token, is_use=request.url.path != review.NEW)
         except StoreError as error:
             return await (await _said(request, error))(scope, receive, send)
         if request.state.user is not None and request.state.user.name:
@@ -182,8 +182,8 @@ class _Session:
         except _SessionHasEnded:
             log.info("a session has ended while its page was open")
 
-    def _user(self, token: str) -> User | None:
-        user = self._site.accounts.user(token, now_s=time.monotonic())
+    def _user(self, token: str, *, is_use: bool) -> User | None:
+        user = self._site.accounts.user(token, now_s=time.monotonic(), is_use=is_use)
         return User("", Role.VIEWER) if user is None and self._site.config.anonymous_viewer else user
 
     def _until_the_session_ends(self, token: str, send: Send) -> Send:

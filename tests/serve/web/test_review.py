@@ -5,16 +5,19 @@ import io
 import json
 import sqlite3
 import zipfile
+from hashlib import sha256
 
 import pytest
+from starlette.testclient import TestClient
 
 from inspectd.commands.report import cli as report
 from inspectd.records.reviews import UNKNOWN, Reviews
 from inspectd.records.users import Role
+from inspectd.serve.web.app import make_app
 from inspectd.serve.web.journal_reading import journal_of
 from inspectd.serve.web.review.queue import Chooser, Filters, next_page, read_filters
 from inspectd_tools.data.scan import class_folders
-from tests.serve.web.conftest import VERDICTS
+from tests.serve.web.conftest import VERDICTS, login_fields
 
 HALF = "fail_label_half_printed"
 REVIEWED_KINDS = (3, 4, 5, 6)
@@ -121,6 +124,33 @@ def test_a_filter_that_makes_no_sense_is_refused_in_words(ask, query):
     assert said["problem"].startswith(query.partition("=")[0])
 
 
+def test_new_labels_are_counted_and_come_without_the_others(ask, plant, monkeypatch):
+    newest = ask(Role.ENGINEER, "/review/cards")[1]["newest"]
+    plant.inspect(7)
+    query = f"newer_than={newest}"
+    assert ask(Role.ENGINEER, f"/review/new?{query}")[1]["parts"] == 0, "their images may not be stored yet"
+    monkeypatch.setattr("inspectd.serve.web.review.queue._STORED_NS", 0)
+    assert ask(Role.ENGINEER, f"/review/new?{query}")[1] == {"parts": 4, "is_all": True}
+    assert ask(Role.ENGINEER, f"/review/new?{query}&show=uncertain")[1]["parts"] == 2
+    said = ask(Role.ENGINEER, f"/review/cards?{query}")[1]
+    wanted = [newest + part for part in range(7, 0, -1) if (newest + part - 1) % len(VERDICTS) + 1 in REVIEWED_KINDS]
+    assert [card["part"] for card in said["cards"]] == wanted
+    assert ask(Role.ENGINEER, f"/review/new?newer_than={said['newest']}")[1]["parts"] == 0
+    assert ask(Role.ENGINEER, "/review/new?newer_than=x")[0] == 400
+
+
+def test_a_page_that_asks_for_new_labels_does_not_keep_its_user_logged_in(plant):
+    used = []
+    with TestClient(make_app(plant.site), "http://localhost") as client:
+        client.post("/login", data=login_fields(Role.OPERATOR, client.get("/login").text))
+        session = plant.site.accounts._sessions[sha256(client.cookies["inspectd_session"].encode()).digest()]
+        for path in ("/review/new", "/review/cards"):
+            before = session.used_s
+            assert client.get(path).status_code == 200
+            used.append(session.used_s > before)
+    assert used == [False, True]
+
+
 def test_passes_are_drawn_by_their_number_so_that_everybody_sees_the_same(plant):
     for _ in range(20):
         plant.inspect(1)
@@ -208,7 +238,7 @@ def test_a_full_disk_is_said_and_the_card_stays_undecided(ask, plant, monkeypatc
 
 def test_a_viewer_sees_parts_but_no_review(client):
     assert client(Role.VIEWER).get("/parts/3").status_code == 200
-    for path in ("/review", "/review/cards"):
+    for path in ("/review", "/review/cards", "/review/new"):
         assert client(Role.VIEWER).get(path).status_code == 403
     for path in ("/review/decide", "/review/undo", "/review/export.csv", "/review/export.zip"):
         assert client(Role.VIEWER).post(path).status_code == 403

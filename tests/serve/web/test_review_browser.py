@@ -113,6 +113,29 @@ def test_a_decision_that_can_not_be_kept_comes_back(open_page, plant):
     expect(page.locator(".photo-marks")).to_be_hidden()
 
 
+def test_new_labels_wait_for_a_key_and_move_nothing(open_page, plant, monkeypatch):
+    monkeypatch.setattr("inspectd.serve.web.review.queue._STORED_NS", 0)
+    page = opened(open_page, Role.ADMIN, "?show=rejects")
+    page.add_init_script(
+        "const real = setInterval; window.setInterval = (look, ms) => real(look, ms === 5000 ? 100 : ms)"
+    )
+    page.reload()
+    expect(page.locator("#photo img")).to_be_visible()
+    first = current(page)
+    page.keyboard.press("ArrowRight")
+    part, newest = current(page), plant.journal.next_part_id - 1
+    places = "() => [...document.querySelectorAll('main button, #photo')].map((each) => each.id + each.className + JSON.stringify(each.getBoundingClientRect()))"
+    before = page.evaluate(places)
+    plant.inspect(7)
+    expect(page.get_by_role("button", name="4 new")).to_be_visible()
+    assert page.evaluate(places) == before
+    assert current(page) == part
+    page.keyboard.press("n")
+    expect(page.locator(".strip-card[aria-current]")).to_have_attribute("aria-label", re.compile(f"Part {newest + 6},"))
+    expect(page.locator("#new")).to_be_hidden()
+    assert page.locator(".strip-card").nth(4).get_attribute("aria-label").startswith(f"Part {first},")
+
+
 def test_words_of_the_journal_are_never_markup(open_page, plant):
     evil = "<img src=x onerror=alert(1)>'; DROP TABLE parts --"
     with closing(sqlite3.connect(plant.site.line.journal)) as journal, journal:

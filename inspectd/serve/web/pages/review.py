@@ -21,8 +21,10 @@ from inspectd.serve.web.review.photos import NoPhotoError, has_photo, photo_of
 from inspectd.serve.web.review.queue import SEEN, SHOWS, SORTS, VERDICTS, Chooser, Filters, next_page, read_filters
 from inspectd.serve.web.site import Site, record_action, render, site_of
 
+NEW = "/review/new"
 _CARDS = 60
 _MOST_AT_ONCE = 100
+_MOST_NEW = 100
 _KEYS = "123456789"
 _UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What reading a request raises if it is not of this page."""
@@ -81,6 +83,16 @@ async def cards(request: Request) -> Response:
     try:
         filters = read_filters(request.query_params)
         return await _json(run_in_threadpool(_cards, site, filters, after, reviewer))
+    except ValueError as error:
+        return JSONResponse({"problem": f"{error}."}, 400)
+
+
+@needs(Role.OPERATOR)
+async def new(request: Request) -> Response:
+    """How many parts have come that a page does not show yet, counted up to `_MOST_NEW`. An open page asks for it again and again."""
+    try:
+        filters = read_filters(request.query_params)
+        return await _json(run_in_threadpool(_new, site_of(request), filters, request.state.user.name))
     except ValueError as error:
         return JSONResponse({"problem": f"{error}."}, 400)
 
@@ -155,12 +167,27 @@ def _engines(site: Site) -> list[dict[str, Any]]:
 
 
 def _cards(site: Site, filters: Filters, after: str, reviewer: str) -> dict[str, Any]:
-    engine = engine_of(site)
-    chooser = Chooser(0.5 if engine is None else engine.threshold, site.config.audit_share, reviewer)
     with journal_of(site) as connection:
-        page = next_page(connection, filters, chooser, after, _CARDS)
+        page = next_page(connection, filters, _chooser(site, reviewer), after, _CARDS)
         parts = read_parts(connection, page.numbers)
-    return {"cards": _views(site, parts, reviewer), "after": page.after, "progress": _progress(site)}
+        (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM parts").fetchone()
+    return {
+        "cards": _views(site, parts, reviewer),
+        "after": page.after,
+        "newest": newest,
+        "progress": _progress(site),
+    }
+
+
+def _new(site: Site, filters: Filters, reviewer: str) -> dict[str, Any]:
+    with journal_of(site) as connection:
+        found = next_page(connection, filters, _chooser(site, reviewer), "", _MOST_NEW)
+    return {"parts": len(found.numbers), "is_all": found.after is None}
+
+
+def _chooser(site: Site, reviewer: str) -> Chooser:
+    engine = engine_of(site)
+    return Chooser(0.5 if engine is None else engine.threshold, site.config.audit_share, reviewer)
 
 
 def _photos(site: Site, says: str, wanted_parts: Mapping[int, int]) -> dict[int, Path]:
@@ -249,6 +276,7 @@ def _progress(site: Site) -> dict[str, Any]:
 routes = [
     Route("/review", review, methods=["GET"]),
     Route("/review/cards", cards, methods=["GET"]),
+    Route(NEW, new, methods=["GET"]),
     Route("/review/decide", decide, methods=["POST"]),
     Route("/review/undo", undo, methods=["POST"]),
 ]

@@ -6,6 +6,7 @@ Pages follow each other by key and not by number: the last one is as quick as th
 import hashlib
 import math
 import sqlite3
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,6 +67,9 @@ _ORDER: Final = {
     ),
 }
 """What the parts are sorted by, what comes after a part, and both in SQL. Equal keys are sorted by part number."""
+_NEWEST_STORED: Final = "coalesce((SELECT id FROM parts WHERE t_utc_ns <= :stored ORDER BY t_utc_ns DESC LIMIT 1), 0)"
+_STORED_NS: Final = 3 * 10**9
+"""So long after a label its image is stored, if it is kept at all."""
 _LATEST_NS: Final = 2**63 - 1
 _BEGIN: Final = (-1.0, 2**63 - 1)
 
@@ -87,6 +91,8 @@ class Filters:
     since: str = ""
     """Local time, such as 2026-11-28T06:00."""
     until: str = ""
+    newer_than: int | None = None
+    """Only parts with a higher number whose image has had the time to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,9 @@ def read_filters(query: Mapping[str, str]) -> Filters:
     engine = query.get("engine", "")
     if engine and not (engine.isascii() and engine.isdigit() and len(engine) < 10):
         raise ValueError("engine: must be the number of an engine")
+    newer_than = query.get("newer_than", "")
+    if newer_than and not (newer_than.isascii() and newer_than.isdigit() and len(newer_than) < 19):
+        raise ValueError("newer_than: must be the number of a part")
     for key in ("since", "until"):
         if query.get(key):
             _ns(key, query[key])
@@ -129,6 +138,7 @@ def read_filters(query: Mapping[str, str]) -> Filters:
         engine=int(engine) if engine else None,
         since=query.get("since", ""),
         until=query.get("until", ""),
+        newer_than=int(newer_than) if newer_than else None,
     )
 
 
@@ -178,6 +188,8 @@ def _conditions(filters: Filters, chooser: Chooser) -> tuple[list[str], dict[str
         "engine": filters.engine,
         "since": _ns("since", filters.since) if filters.since else None,
         "until": _ns("until", filters.until) if filters.until else None,
+        "newer_than": filters.newer_than,
+        "stored": time.time_ns() - _STORED_NS,
     }
     terms = {
         _SEEN[filters.seen]: True,
@@ -187,6 +199,7 @@ def _conditions(filters: Filters, chooser: Chooser) -> tuple[list[str], dict[str
         "engine = :engine": filters.engine,
         "t_utc_ns >= :since": filters.since,
         "t_utc_ns < :until": filters.until,
+        f"id > :newer_than AND id <= {_NEWEST_STORED}": filters.newer_than is not None,
     }
     return [term for term, is_wanted in terms.items() if is_wanted], values
 

@@ -10,6 +10,7 @@ const find = (id) => document.getElementById(id);
 const token = document.querySelector("meta[name=csrf]").content;
 const query = new URLSearchParams(location.search);
 const AHEAD = 3; // images that are loaded before they are needed
+const LOOK_MS = 5000;
 
 const photo = new Photo(find("photo"));
 const strip = new Strip(find("strip"), chosen, more);
@@ -21,6 +22,7 @@ const selected = new Set(); // part numbers that are selected
 let current = 0;
 let anchor = 0; // where a row that is selected begins
 let after = ""; // null: no more
+let newest = null; // the newest part when the queue was read; null: it was not read yet
 let loading = false;
 let sending = Promise.resolve();
 let waiting = 0; // decisions that are not kept yet
@@ -58,8 +60,44 @@ async function more() {
   const known = new Set(cards.map(({ part }) => part));
   cards.push(...said.cards.filter(({ part }) => !known.has(part)));
   after = said.after;
+  newest ??= said.newest;
   progress(said.progress);
   show();
+}
+
+async function lookForNew() {
+  if (document.hidden || newest === null) return;
+  const said = await ask(`/review/new?${newerThan()}`);
+  if (said.problem) return; // the top of the page says it
+  find("new").disabled = said.parts === 0;
+  find("new").querySelector("span").textContent = said.parts ? `${said.parts}${said.is_all ? "" : " or more"} new` : "";
+  if (said.parts && !cards.length) takeNew(); // nobody reviews anything now
+}
+
+function newerThan(at = "") {
+  const wanted = new URLSearchParams(query);
+  wanted.set("newer_than", newest);
+  wanted.set("after", at);
+  return wanted;
+}
+
+async function takeNew() {
+  if (find("new").disabled) return;
+  find("new").disabled = true;
+  await sending;
+  const fresh = [];
+  for (let at = ""; at !== null;) {
+    const said = await ask(`/review/cards?${newerThan(at)}`);
+    if (said.problem) return complain(said.problem);
+    fresh.push(...said.cards);
+    at = said.after;
+  }
+  newest = Math.max(newest, ...fresh.map(({ part }) => part));
+  const known = new Set(cards.map(({ part }) => part));
+  cards.unshift(...fresh.filter(({ part }) => !known.has(part)));
+  find("new").querySelector("span").textContent = "";
+  go(0);
+  find("photo").focus({ preventScroll: true });
 }
 
 function show() {
@@ -206,7 +244,7 @@ function toggleKeys() {
 
 const actions = {
   " ": () => go(current + 1), ArrowRight: () => go(current + 1), ArrowLeft: () => go(current - 1), Home: () => go(0), End: () => go(cards.length - 1),
-  z: undo, x: () => select(current), h: toggleMarks,
+  n: takeNew, z: undo, x: () => select(current), h: toggleMarks,
   Escape: () => { selected.clear(); say("Nothing is selected."); show(); },
 };
 
@@ -225,7 +263,7 @@ document.addEventListener("keydown", (event) => {
 
 const clicks = {
   smaller: () => photo.smaller(), fit: () => photo.fit(), larger: () => photo.larger(), marks: toggleMarks, previous: () => go(current - 1),
-  next: () => go(current + 1), skip: () => go(current + 1), mark: () => select(current), undo, keys: toggleKeys,
+  new: takeNew, next: () => go(current + 1), skip: () => go(current + 1), mark: () => select(current), undo, keys: toggleKeys,
 };
 for (const [id, action] of Object.entries(clicks)) find(id).addEventListener("click", action);
 for (const choice of choices) {
@@ -238,4 +276,5 @@ window.addEventListener("beforeunload", (event) => {
   if (waiting) event.preventDefault();
 });
 
+setInterval(lookForNew, LOOK_MS);
 more();
