@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sqlite3
+import unicodedata
 import zipfile
 from hashlib import sha256
 
@@ -354,10 +355,16 @@ def test_names_of_folders_in_the_zip_are_safe_and_never_shared():
     from inspectd.serve.web.pages.export import _Folders
 
     folders = _Folders()
-    names = [folders.of(name) for name in ("a b", "a_b", "A_B", "<x>", "con:", None, UNKNOWN, "a b")]
-    assert names[0] == names[-1]
-    assert len({name.lower() for name in names}) == 7
-    assert not any(set(name) & set('<>:"\\|?*') for name in names)
+    accents = ("e\u0301t\u00e9", "\u00e9te\u0301", "\u00c9T\u00c9", "stra\u00dfe", "STRASSE")
+    devices = ("con", "CON", "con_", "Nul", "aux", "prn", "com1", "LPT9", "com\u00b9", "nul.png", "con:")
+    labels = ("a b", "a_b", "A_B", "a.b", "dots...", "dots___", "<x>", *accents, *devices, None, UNKNOWN)
+    names = [folders.of(name) for name in labels]
+    assert [folders.of(name) for name in labels] == names
+    assert len({unicodedata.normalize("NFKC", name).casefold() for name in names}) == len(labels)
+    assert not any(set(name) & set('<>:"\\|?*.') for name in names)
+    last = {name.rpartition("/")[2].upper() for name in names}
+    assert not last & {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9", "COM\u00b9"}
+    assert {"CON_", "NUL_"} <= last
 
 
 def test_the_reviews_can_be_lost_without_the_journal_being_touched(plant):

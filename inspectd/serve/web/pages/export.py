@@ -4,6 +4,7 @@ Both are made while they are sent, so neither needs room in memory or on the dis
 """
 
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -28,6 +29,8 @@ MOST_PHOTOS: Final = 10_000
 """The contents of a ZIP are listed at its end, and this list is in memory until then."""
 _PAGE = 500
 _SINCE_1980 = (1980, 1, 1, 0, 0, 0)
+_WINDOWS_KEEPS: Final = re.compile(r"photos/(con|prn|aux|nul|(com|lpt)[\d¹²³])", re.IGNORECASE)
+"""Names of devices: Windows makes no folder with such a name."""
 _README = """\
 photos/<class>/        labels on which all reviewers agree. Split them with: python tools/prepare_data.py photos --out labels.csv
 photos/unknown_reviewed/   labels that reviewers call unknown: none of the classes
@@ -164,11 +167,16 @@ class _Folders:
     def of(self, label: str | None) -> str:
         if label not in self._of:
             assert label is not None
-            name = "photos/" + re.sub(r"[^\w-]", "_", label)
-            while name.lower() in (each.lower() for each in self._of.values()):
+            name = "photos/" + re.sub(r"[^\w-]", "_", unicodedata.normalize("NFC", label))
+            while _WINDOWS_KEEPS.fullmatch(name) or _folded(name) in map(_folded, self._of.values()):
                 name += "_"
             self._of[label] = name
         return self._of[label]
+
+
+def _folded(name: str) -> str:
+    """The same for names that Windows or macOS takes for one."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 routes = [Route("/review/export.{kind}", export, methods=["POST"])]
