@@ -4,13 +4,17 @@ from pathlib import Path
 
 from inspectd.commands.engines.link import EngineLink
 from inspectd.config import load_config
-from inspectd.errors import ConfigError
+from inspectd.errors import ConfigError, EngineError
 from inspectd.files.folder_lock import locked
 from inspectd.inference import Bundle, InferenceConfig, load_bundle, load_engine
 
 
 def run_activate(link: Path, bundle: Path, config: Path | None) -> int:
-    """Switch `link` to `bundle`. Raises EngineError if the bundle is rejected, ConfigError if the link can't be switched."""
+    """Switch `link` to `bundle`.
+
+    Raises EngineError if the bundle is rejected, or was proven against another engine than the active one; ConfigError if the link
+    can't be switched.
+    """
     engine_link = EngineLink(link)
     inference = _inference(engine_link, config)
     with locked(link.parent):
@@ -20,6 +24,8 @@ def run_activate(link: Path, bundle: Path, config: Path | None) -> int:
         if before is not None and link.resolve() == loaded.folder:
             print(f"{link}: points to {loaded.folder} already")
             return 0
+        if before is not None:
+            _refuse_if_proven_against_another(loaded, link)
         engine_link.switch(loaded.folder)
     _say(link, loaded, before)
     return 0
@@ -43,6 +49,28 @@ def run_rollback(link: Path, config: Path | None) -> int:
         engine_link.go_back()
     _say(link, bundle, before)
     return 0
+
+
+def _refuse_if_proven_against_another(bundle: Bundle, link: Path) -> None:
+    """A learned engine is proven not worse than the one that it was learned from. Nothing is known about it and any other one."""
+    learned = bundle.manifest.training.get("learned")
+    if learned is None:
+        return
+    is_known = isinstance(learned, dict) and isinstance(learned.get("engine_hash"), str)
+    proven = learned["engine_hash"] if is_known else ""
+    words = f"{learned.get('engine')} ({proven[:12]})" if is_known else "an engine that engine.yaml does not name"
+    try:
+        active = load_bundle(link)
+    except EngineError as error:
+        raise EngineError(
+            f"{bundle.folder}: was learned from {words}, and the active engine can't be compared with that: {error}"
+        ) from error
+    if active.hash not in (proven, bundle.hash):
+        raise EngineError(
+            f"{bundle.folder}: is proven not worse than {words}, but {link} points to {active.manifest.name} "
+            f"{active.manifest.version} ({active.hash[:12]}). Activate {words} first and then this bundle, or learn again from the "
+            "active engine: inspectd learn"
+        )
 
 
 def _inference(link: EngineLink, path: Path | None) -> InferenceConfig:

@@ -94,6 +94,46 @@ def test_only_a_guard_that_gives_its_golden_scores_is_activated(home: Path, caps
     assert version(link) == "1.0.0"
 
 
+def _learned_from(home: Path, folder: str, other: str) -> None:
+    learned = {"engine": "1.0.0", "engine_hash": load_bundle(home / other).hash}
+    edit_manifest(home / folder, lambda values: values["training"].update(learned=learned))
+
+
+def test_a_learned_engine_follows_only_the_engine_that_it_was_proven_against(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = home / "toy"
+    _learned_from(home, "toy-1.1.0", "toy-1.0.0")
+    _learned_from(home, "toy-1.2.0", "toy-1.1.0")
+    for other in ("toy-1.0.0", "toy-1.1.0", "toy-1.2.0"):
+        assert engines("activate", link, home / other) == 0
+    assert engines("rollback", link) == 0, "the way back is always open"
+    link.unlink()
+    assert engines("activate", link, home / "toy-1.0.0") == 0
+    capsys.readouterr()
+    assert engines("activate", link, home / "toy-1.2.0") == 78
+    proven, active = (load_bundle(home / each).hash[:12] for each in ("toy-1.1.0", "toy-1.0.0"))
+    said = capsys.readouterr().err
+    assert f"is proven not worse than 1.0.0 ({proven})" in said
+    assert f"points to toy 1.0.0 ({active}). Activate 1.0.0 ({proven}) first" in said
+    assert version(link) == "1.0.0"
+    shutil.rmtree(home / "toy-1.0.0")
+    assert engines("activate", link, home / "toy-1.1.0") == 78
+    assert "the active engine can't be compared" in capsys.readouterr().err
+    link.unlink()
+    assert engines("activate", link, home / "toy-1.2.0") == 0, "there is no engine that it could be worse than"
+
+
+@pytest.mark.parametrize("learned", [{}, [], "1.0.0", {"engine_hash": 7}, {"engine_hash": ""}])
+def test_a_learned_engine_that_names_no_other_one_is_not_activated(
+    home: Path, capsys: pytest.CaptureFixture[str], learned: object
+) -> None:
+    edit_manifest(home / "toy-1.1.0", lambda values: values["training"].update(learned=learned))
+    assert engines("activate", home / "toy", home / "toy-1.0.0") == 0
+    assert engines("activate", home / "toy", home / "toy-1.1.0") == 78
+    assert "not worse than" in capsys.readouterr().err
+
+
 def test_one_step_back_is_remembered_and_no_more(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     link = home / "toy"
     engines("activate", link, home / "toy-1.0.0")

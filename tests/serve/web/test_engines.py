@@ -30,7 +30,7 @@ from inspectd.serve.web.engines.history import EngineHistory
 from inspectd.serve.web.jobs import BusyError, Job, Jobs
 from inspectd.serve.web.pages.engines import LEARN
 from tests.commands.learn.test_learn import LABELS, decide
-from tests.factories import make_toy_bundle
+from tests.factories import edit_manifest, make_toy_bundle
 from tests.learning.product import make_engine
 from tests.serve.web.conftest import LINE, Plant, login_fields, write_parts
 
@@ -168,6 +168,31 @@ def test_from_reviews_to_a_better_engine_that_is_active_and_back(learner, plant,
     actions = [(entry.action, entry.detail.get("engine")) for entry in plant.site.audit.entries(limit=3)]
     assert actions == [("roll_back_engine", "tiny 1.0.0"), ("activate_engine", "tiny 1.1.0"), ("learn", None)]
     assert "engineer activated tiny 1.1.0" in learner.get("/engines/history").text
+
+    make_toy_bundle(tmp_path / "toy-1.0.5", version="1.0.5")
+    link.unlink()
+    link.symlink_to("toy-1.0.5")
+    assert "is proven not worse than version 1.0.0" in learner.get(found[1]).text
+    answer = _post(learner, f"{found[1]}/activate")
+    assert (answer.status_code, "toy 1.0.5 is active. Activate that version first" in answer.text) == (409, True)
+    assert link.resolve().name == "toy-1.0.5"
+
+
+def test_a_learned_engine_that_was_altered_on_the_disk_is_not_activated(learner, plant, tmp_path):
+    _post(learner, "/engines/learn")
+    found = re.search(r'href="(/engines/\w+)"', _finished(learner))
+    folder = tmp_path / "web" / "engines" / "tiny-1.1.0"
+    golden = next((folder / "golden").iterdir())
+    before = golden.read_bytes()
+    golden.write_bytes(before[:-1] + b"x")
+    _post(learner, f"{found[1]}/activate")
+    assert "is not the file that engine.yaml lists" in _finished(learner)
+    golden.write_bytes(before)
+    edit_manifest(
+        folder, lambda values: values["threshold"].update(value=0.01)
+    )  # its hashes and its seal are right again
+    assert _post(learner, f"{found[1]}/activate").status_code == 404, "it is not the bundle that the page has shown"
+    assert (tmp_path / "tiny").resolve().name == "tiny-1.0.0"
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -32,6 +32,16 @@ class Bundle:
         return _id(self.facts)
 
     @property
+    def proven_against(self) -> tuple[str, str] | None:
+        """Version and hash of the engine from which it was learned; None if it was not learned."""
+        training = self.facts.manifest.get("training")
+        learned = training.get("learned") if isinstance(training, dict) else None
+        if learned is None:
+            return None
+        said = learned if isinstance(learned, dict) else {}
+        return str(said.get("engine")), str(said.get("engine_hash"))
+
+    @property
     def label(self) -> str:
         """Name and version."""
         return f"{self.facts.name} {self.facts.version}"

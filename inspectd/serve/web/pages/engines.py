@@ -98,7 +98,7 @@ async def engine(request: Request) -> Response:
         bundle=bundle,
         is_active=bundle is bundles.active,
         card=text,
-        refusal=_refusal(site, bundle),
+        refusal=_refusal(site, bundle) or _not_proven(bundle, bundles.active),
         jobs=_jobs(site),
     )
 
@@ -115,8 +115,9 @@ async def picture_of_card(request: Request) -> Response:
 @needs(Role.ENGINEER)
 async def activate(request: Request) -> Response:
     site = site_of(request)
-    bundle = _asked_for(request, await run_in_threadpool(_find, site))
-    if refusal := _refusal(site, bundle):
+    bundles = await run_in_threadpool(_find, site)
+    bundle = _asked_for(request, bundles)
+    if refusal := _refusal(site, bundle) or _not_proven(bundle, bundles.active):
         return error_page(request, 409, f"{refusal} Nothing was changed.")
     detail = {"engine": bundle.label, "hash": bundle.facts.hash}
     return await _start(
@@ -199,6 +200,20 @@ def _refusal(site: Site, bundle: Bundle) -> str:
             "private key: inspectd engines sign."
         )
     return ""
+
+
+def _not_proven(bundle: Bundle, active: Bundle | None) -> str:
+    """Why a learned bundle may not follow the active one; `inspectd engines activate` refuses it too."""
+    if bundle.proven_against is None:
+        return ""
+    version, hash_ = bundle.proven_against
+    if active is not None and active.facts.hash in (hash_, bundle.facts.hash):
+        return ""
+    now = "the active engine can't be read" if active is None else f"{active.label} is active"
+    return (
+        f"{bundle.label} is proven not worse than version {version} ({hash_[:12]}), but {now}. Activate that version first and then "
+        "this one, or learn again from the active engine."
+    )
 
 
 def _actions(site: Site) -> list[Entry]:
