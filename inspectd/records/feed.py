@@ -20,7 +20,7 @@ from inspectd.records.reading import UNREADABLE, open_for_reading
 Kind = Literal["part", "stop", "outage", "session"]
 
 _SELECT: dict[Kind, str] = {
-    "part": "SELECT parts.*, engines.name AS engine_name FROM parts LEFT JOIN engines ON engines.id = parts.engine",
+    "part": "SELECT parts.*, engines.name AS engine_name, engines.hash AS engine_hash FROM parts LEFT JOIN engines ON engines.id = parts.engine",
     "stop": "SELECT * FROM stops",
     "outage": "SELECT * FROM outages",
     "session": "SELECT * FROM sessions",
@@ -35,7 +35,7 @@ class Change:
     number: int
     kind: Kind
     row: dict[str, Any]
-    """The columns of its table. A part also has `engine_name`, and `texts`: its rows of that table."""
+    """The columns of its table. A part also has `engine_name` and `engine_hash`, and `texts`: its rows of that table."""
 
 
 class Feed:
@@ -53,6 +53,8 @@ class Feed:
         self._newest = 0
         self.journal = ""
         """The journal's random name. Numbers of two journals can't be compared."""
+        self.deleted = 0
+        """The highest number of all deleted rows, at the moment of the last look."""
         try:
             self.newest()
         except BaseException:
@@ -87,6 +89,12 @@ class Feed:
             self._add_texts({change.row["id"]: change.row for change in changes if change.kind == "part"})
         return changes
 
+    def session(self) -> dict[str, Any] | None:
+        """The newest row of `sessions`; None if there is none. Raises JournalError."""
+        with self._reading():
+            row = self._connection.execute("SELECT * FROM sessions ORDER BY id DESC LIMIT 1").fetchone()
+        return None if row is None else dict(row)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -117,10 +125,10 @@ class Feed:
             raise self._unreadable(error) from error
 
     def _check_numbers(self) -> None:
-        row = self._connection.execute(f"SELECT journal, {NEWEST_CHANGE} AS newest FROM feed").fetchone()  # noqa: S608
+        row = self._connection.execute(f"SELECT journal, {NEWEST_CHANGE} AS newest, deleted FROM feed").fetchone()  # noqa: S608
         if row is None or row["journal"] != (self.journal or row["journal"]) or row["newest"] < self._newest:
             raise JournalError(f"{self._path}: was overwritten by another journal or by an older copy; open it again")
-        self.journal, self._newest = row
+        self.journal, self._newest, self.deleted = row
 
     def _check_file(self) -> None:
         if self._identity() != self._file:

@@ -153,6 +153,7 @@ class Operator:
             "stalled": health.stalled(self._config.watchdog.stall_ms),
             "engine": manifest.name,
             "engine_version": manifest.version,
+            "engine_hash": self._line.judges.engine.hash,
             "reloading": self._reload is not None,
             "parts_per_minute": round(self._status.parts_per_minute()),
             "books": asdict(self._line.books.tally()),

@@ -47,8 +47,8 @@ def table_rows(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
                 row["texts"] = list(
                     map(dict, connection.execute("SELECT * FROM texts WHERE part = ? ORDER BY field", (key,)))
                 )
-                sql = "SELECT name FROM engines WHERE id = ?"
-                (row["engine_name"],) = connection.execute(sql, (row["engine"],)).fetchone()
+                sql = "SELECT name, hash FROM engines WHERE id = ?"
+                row["engine_name"], row["engine_hash"] = connection.execute(sql, (row["engine"],)).fetchone()
     return found
 
 

@@ -48,6 +48,7 @@ class FakeLine:
                 gate=self.stop or "running",
                 engine="toy",
                 engine_version="1.0.0",
+                engine_hash="ab" * 32,
                 text={"next_part": 1, "fields": {"lot": field}},
             )
         elif pending.request.verb == "acknowledge":

@@ -12,19 +12,10 @@ from pydantic import AfterValidator, Field, model_validator
 from inspectd.files.text_file import shown
 from inspectd.files.yaml_file import read_yaml
 from inspectd.section import ConfigPath, Section, checked
+from inspectd.serve.address import ip
 
 TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 _URL = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-
-
-def _address(text: str) -> str:
-    try:
-        ip_address(text)
-    except ValueError:
-        raise ValueError(
-            "must be an IP address: 127.0.0.1 for browsers on this computer only, 0.0.0.0 for all that reach it"
-        ) from None
-    return text
 
 
 def _network(text: str) -> str:
@@ -59,7 +50,7 @@ class WebConfig(Section):
     """The config file of the line that the page shows, such as /etc/inspectd/line.yaml."""
     state: ConfigPath = Path("/var/lib/inspectd-web")
     """The folder in which the page keeps its users, its audit trail, the reviews and the engines that were learned."""
-    host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    host: Annotated[str, AfterValidator(ip)] = "127.0.0.1"
     """The IP address at which the page listens. 127.0.0.1: only browsers on this computer. 0.0.0.0: all that reach it."""
     port: int = Field(default=8440, ge=0, le=65_535)
     """The port at which the page listens. 0: any free port, which the log names."""

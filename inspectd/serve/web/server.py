@@ -11,6 +11,7 @@ import uvicorn
 
 from inspectd.errors import ConfigError
 from inspectd.records.audit import AuditTrail
+from inspectd.serve.address import listen
 from inspectd.serve.line_facts import read_line_facts
 from inspectd.serve.web.access.accounts import Accounts
 from inspectd.serve.web.access.connection import Connection
@@ -120,13 +121,7 @@ def server_settings(site: Site) -> uvicorn.Config:
 
 
 def _listen(config: WebConfig) -> Listening:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    try:
-        listening = socket.create_server((config.host, config.port), family=family, backlog=128)
-    except OSError as error:
-        raise ConfigError(
-            f"host, port: can't listen at {config.host}:{config.port}: {error.strerror or error}"
-        ) from error
+    listening = listen(config.host, config.port, backlog=128)
     # Accepted connections inherit both: a client that no longer reads is disconnected, and no answer waits for the
     # acknowledgement of the one before (Nagle), which takes 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_FOR_MS)
