@@ -16,6 +16,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from inspectd.control.config import ControlConfig
+from inspectd.control.protocol import GOES_ON
 from inspectd.control.server import ControlServer
 from inspectd.records.journal import Journal, JournalConfig
 from inspectd.records.reviews import Reviews
@@ -43,6 +44,8 @@ class Line:
 
     def __init__(self, socket: Path) -> None:
         self.told: list[dict[str, str | None]] = []
+        self.refusals: list[str] = []
+        """What it says to the next requests for a reload."""
         self._ending = threading.Event()
         self._server = ControlServer(ControlConfig(socket=socket))
         self._server.expect = self._expect
@@ -58,7 +61,11 @@ class Line:
     def _run(self) -> None:
         with self._server:
             while not self._ending.wait(0.01):
-                if (pending := self._server.take()) is not None:
+                if (pending := self._server.take()) is None:
+                    continue
+                if self.refusals and pending.request.verb == "reload":
+                    pending.refuse(self.refusals.pop(0))
+                else:
                     pending.answer(engine="toy", engine_version="2.0.0", after_restart=[])
 
     def close(self) -> None:
@@ -193,6 +200,23 @@ def test_a_learned_engine_that_was_altered_on_the_disk_is_not_activated(learner,
     )  # its hashes and its seal are right again
     assert _post(learner, f"{found[1]}/activate").status_code == 404, "it is not the bundle that the page has shown"
     assert (tmp_path / "tiny").resolve().name == "tiny-1.0.0"
+
+
+def test_a_line_that_loads_an_engine_already_is_asked_again(client, plant, line, monkeypatch):
+    """Otherwise it could go on with another engine than the active one, and nothing would ask it any more."""
+    monkeypatch.setattr("inspectd.serve.web.engines.work._AGAIN_S", 0.01)
+    running = "a reload is running; ask again when it has ended"
+    for refusals, left, said in [
+        ([running] * 3, [], "The line judges with toy 2.0.0"),
+        ([f"{GOES_ON}too slow", running], [running], f"{GOES_ON}too slow"),
+    ]:
+        line.refusals = refusals
+        _post(client(Role.ENGINEER), f"/engines/{_id(plant, 'toy-2.0.0')}/activate")
+        assert said in _finished(client(Role.ENGINEER))
+        assert line.refusals == left
+        line.refusals = []
+        plant.site.line.engine.unlink()
+        plant.site.line.engine.symlink_to("engine-1.0.0")
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:

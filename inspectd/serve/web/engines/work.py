@@ -3,8 +3,10 @@
 Each function is the work of a job and returns what the page shows. Write the row of the audit trail before.
 """
 
+import asyncio
 import json
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from inspectd.control.client import ask
+from inspectd.control.protocol import GOES_ON
 from inspectd.errors import ControlError, RefusedError, ReviewError
 from inspectd.records.reviews import Reviewed, Reviews
 from inspectd.serve.web.command import CommandError, Done, inspectd
@@ -22,6 +25,8 @@ from inspectd.serve.web.site import Site
 _SWITCH_WITHIN_S = 300
 _COMPARE_WITHIN_S = 1800
 _LEARN_WITHIN_S = 3600
+_REFUSED_FOR_NOW_S, _AGAIN_S = 60.0, 0.5
+"""For so long a line that loads an engine already is asked again."""
 _REFUSED = 1
 """Exit code of a learn that found nothing that is proven not worse."""
 
@@ -85,11 +90,19 @@ async def _reload(site: Site, job: Job) -> dict[str, Any]:
     if site.line.control is None:
         return {"loads": False, "said": "The line has no control socket. Run: systemctl reload inspectd"}
     job.say("Asking the line to load it ...")
-    try:
-        answer = await run_in_threadpool(ask, site.line.control, "reload")
-    except (ControlError, RefusedError) as error:
-        return {"loads": False, "said": str(error)}
-    return {"loads": True, "said": f"The line judges with {answer['engine']} {answer['engine_version']}."}
+    end_s = time.monotonic() + _REFUSED_FOR_NOW_S
+    while True:
+        try:
+            answer = await run_in_threadpool(ask, site.line.control, "reload")
+        except ControlError as error:
+            return {"loads": False, "said": str(error)}
+        except RefusedError as error:
+            if str(error).startswith(GOES_ON) or time.monotonic() > end_s:
+                return {"loads": False, "said": str(error)}
+            job.say(f"The line says: {error}")
+            await asyncio.sleep(_AGAIN_S)
+            continue
+        return {"loads": True, "said": f"The line judges with {answer['engine']} {answer['engine_version']}."}
 
 
 def _sort_photos(reviews: Path, folder: Path) -> int:
