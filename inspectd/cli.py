@@ -134,7 +134,7 @@ def _add_run(verbs: Verbs) -> None:
         "run",
         help="inspect labels until a signal stops it; the service runs this",
         description="Inspects labels until SIGTERM or Ctrl-C stops it: labels on the way get their verdict first. SIGHUP "
-        "(kill -HUP PID) reads the config again, loads its engine and releases a latched stop, as `inspectd control reload` does. "
+        "(kill -HUP PID) reads the config again, loads its engine and releases the latched stops. "
         "Exit codes: see inspectd --help.",
     )
     _add_config(parser)

@@ -1,4 +1,4 @@
-"""`inspectd control`: ask the running line for its status or a reload, acknowledge a stop, or tell what labels must say."""
+"""`inspectd control`: ask the running line for its status or a reload, acknowledge stops, or tell what labels must say."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from typing import Any
 from inspectd.config import load_config
 from inspectd.control.client import ask
 from inspectd.control.protocol import Verb
+from inspectd.control.stops import STOPS, StopName
 from inspectd.errors import ConfigError, RefusedError
 from inspectd.terminal import console, folding_table
 
@@ -27,14 +28,15 @@ _HELP: dict[Verb, tuple[str, str]] = {
         "Shows the state of the running line. Exit code 1 if run permit is off.",
     ),
     "acknowledge": (
-        "release a latched stop, after you have looked",
-        "Says that somebody has looked: a latched stop ends, and a camera trigger that was found dead is trusted again. "
-        "The log and the journal record who did it. Nothing else changes.",
+        "release latched stops, after you have looked",
+        "Says that somebody has looked: the named stops end. A stop that came after you have looked holds on. Without names, "
+        "the only latched stop ends, and a camera trigger that was found dead is trusted again; if there are more, the line "
+        "refuses. The log and the journal record who did it. Nothing else changes.",
     ),
     "reload": (
-        "load config and engine again, and release a latched stop",
-        "Reads the config again, loads its engine and releases a latched stop, as SIGHUP does, and waits until the engine is "
-        "loaded. Exit code 1 if the line goes on with its old engine.",
+        "load config and engine again",
+        "Reads the config again, loads its engine, and waits until it is loaded. A latched stop holds on: only SIGHUP also "
+        "acknowledges. Exit code 1 if the line goes on with its old engine.",
     ),
     "expect": (
         "tell which text the next labels must bear",
@@ -78,6 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         place.add_argument("--socket", type=Path, metavar="FILE", help="a control socket")
         child.add_argument("--json", action="store_true", help="print the line's answer as JSON")
         child.set_defaults(verb=_asking(verb))
+        if verb == "acknowledge":
+            child.add_argument("stops", nargs="*", metavar="STOP", help="a stop that `status` shows")
+            child.set_defaults(verb=_acknowledge)
         if verb == "expect":
             _add_expect_arguments(child)
 
@@ -113,6 +118,10 @@ def _asking(verb: Verb) -> Callable[..., int]:
         return _run(verb, config, socket, as_json=json)
 
     return run
+
+
+def _acknowledge(config: Path | None, socket: Path | None, json: bool, stops: list[StopName]) -> int:
+    return _run("acknowledge", config, socket, as_json=json, **({"stops": stops} if stops else {}))
 
 
 def _expect(
@@ -158,7 +167,7 @@ def _show_status(answer: dict[str, Any]) -> None:
     books, text = answer["books"], answer.get("text") or {}
     rows = {
         "run permit": "on" if answer["run_permit"] else f"OFF: {answer['gate']}",
-        "latched stop": answer["stop"] or "none",
+        "latched stops": "\n".join(f"{stop}: {STOPS[stop]}" for stop in answer["stops"]) or "none",
         "camera": "delivers" if answer["camera_delivers"] else "does not deliver",
         "stages without progress": ", ".join(answer["stalled"]) or "none",
         "engine": f"{answer['engine']} {answer['engine_version']}"
@@ -176,8 +185,8 @@ def _show_status(answer: dict[str, Any]) -> None:
     for name, value in rows.items():
         table.add_row(name, str(value))
     console().print(table)
-    if answer["stop"]:
-        print("The belt stands until somebody has looked: inspectd control acknowledge")
+    if answer["stops"]:
+        print(f"The belt stands until somebody has looked: inspectd control acknowledge {' '.join(answer['stops'])}")
 
 
 def _expectation(field: dict[str, Any]) -> str:
@@ -189,9 +198,9 @@ def _expectation(field: dict[str, Any]) -> str:
 
 
 def _show_acknowledged(answer: dict[str, Any]) -> None:
-    if answer["stop"]:
+    if answer["stops"]:
         print(
-            f"released: {answer['stop']}; `inspectd control status` shows whether something else keeps run permit off"
+            f"released: {', '.join(answer['stops'])}; `inspectd control status` shows whether something else keeps run permit off"
         )
     else:
         print("there was no latched stop")

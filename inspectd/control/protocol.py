@@ -1,16 +1,18 @@
 """The language of the control socket: one JSON object per line, in both directions.
 
-Request: {"version": 1, "verb": "acknowledge"}
+Request: {"version": 1, "verb": "acknowledge", "stops": ["too_many_rejects"]}
 Or: {"version": 1, "verb": "expect", "fields": {"lot": "7481-83"}, "from": {"part": 1042}}
 Answer: {"version": 1, "ok": true, ...}, or {"version": 1, "ok": false, "error": "a sentence"} if nothing was done.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from inspectd.config_errors import sentences
+from inspectd.control.stops import StopName
 from inspectd.files.json_file import parse_json
 from inspectd.files.text_file import shown
 from inspectd.section import Section
@@ -31,6 +33,13 @@ class Request(Section):
 
     verb: Verb
     """What the line shall do."""
+
+
+class AcknowledgeRequest(Request):
+    """Somebody has looked."""
+
+    stops: Annotated[tuple[StopName, ...], Field(max_length=20)] | None = None
+    """The latched stops that this person was shown; others hold on. It may be left out if there is only one."""
 
 
 class Begin(Section):
@@ -61,6 +70,10 @@ class ExpectRequest(Section):
     """The first label that must have it. `next`: the next one that is triggered."""
 
 
+_MODELS: Mapping[str, type[Request | ExpectRequest]] = {"acknowledge": AcknowledgeRequest, "expect": ExpectRequest}
+"""Of the verbs that take more than their name."""
+
+
 def parse(line: bytes) -> Request | ExpectRequest:
     """The request in one line. Raises ValueError that says in one line what is wrong."""
     try:
@@ -76,7 +89,8 @@ def parse(line: bytes) -> Request | ExpectRequest:
     version = values.pop("version")
     if type(version) is not int or version != VERSION:
         raise ValueError(f"version: {shown(version)} is not allowed: this line knows version {VERSION} only")
-    model = ExpectRequest if values.get("verb") == "expect" else Request
+    verb = values.get("verb")
+    model = _MODELS.get(verb, Request) if isinstance(verb, str) else Request
     try:
         return model.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:

@@ -14,7 +14,7 @@ import structlog
 from inspectd.errors import LineFault, OutputError
 from inspectd.gate.config import GateConfig
 from inspectd.gate.messages import SIZE, Kind, Message
-from inspectd.gate.outcome import Done, GateState, Outcome
+from inspectd.gate.outcome import Alive, Done, GateState, Outcome, Stop
 from inspectd.gate.outputs.base import SAFE_WITHIN_S, make_safe
 from inspectd.gate.thread import GateThread
 from inspectd.ownership import Claim
@@ -51,6 +51,7 @@ class GateLink:
         """Read while the network works: a name may have to be looked up."""
         self._unanswered = 0
         self._asked_ns = 0
+        self._reset_ns = 0
         channel.setblocking(False)
 
     @classmethod
@@ -101,16 +102,20 @@ class GateLink:
         if self._unanswered > _UNANSWERED:
             self._kill_if_hung(now_ns)
 
-    def reset(self) -> None:
-        """An operator has looked: the gate forgets its latched stops. Raises LineFault."""
-        self._send(Message(Kind.RESET))
+    def reset(self, stops: Stop) -> None:
+        """An operator has acknowledged these latched stops: the gate forgets them. Raises LineFault.
+
+        Answers of the gate to what it was asked before that are not received: they may still name these stops.
+        """
+        self._send(Message(Kind.RESET, stops=stops))
+        self._reset_ns = time.monotonic_ns()
 
     def wait(self, timeout_s: float) -> None:
         """Return as soon as there is something to receive, or the gate is dead."""
         select.select([self._channel], [], [], timeout_s)
 
-    def receive(self) -> list[Done | GateState]:
-        """What the gate has said since the last call: what became of labels, and its state at each answer.
+    def receive(self) -> list[Done | Alive]:
+        """What the gate has said since the last call: what became of labels, and its answers.
 
         Raises LineFault if the gate is gone.
         """
@@ -119,7 +124,7 @@ class GateLink:
             raise LineFault(f"the gate is gone{self._exit_code()}")
         return [_news(message) for message in messages]
 
-    def stop(self) -> list[Done | GateState]:
+    def stop(self) -> list[Done | Alive]:
         """Let the gate finish what is in flight, and wait for that. Returns the last it says.
 
         Raises LineFault if that takes longer than it can, or if the gate hangs meanwhile.
@@ -229,6 +234,8 @@ class GateLink:
             message = Message.unpack(data)
             if message.kind is Kind.ALIVE:
                 self._unanswered = 0
+                if message.t_ns < self._reset_ns:
+                    continue
             messages.append(message)
 
     def _send(self, message: Message) -> None:
@@ -248,7 +255,7 @@ class GateLink:
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
             self.wait(0.1)
-            if any(isinstance(news, GateState) for news in self.receive()):
+            if any(isinstance(news, Alive) for news in self.receive()):
                 return
         raise LineFault(f"the gate did not answer within {timeout_s:g} s")
 
@@ -257,7 +264,7 @@ class GateLink:
         return "" if code is None else f" (exit code {code})"
 
 
-def _news(message: Message) -> Done | GateState:
+def _news(message: Message) -> Done | Alive:
     if message.kind is Kind.ALIVE:
-        return GateState(message.code)
+        return Alive(GateState(message.code), Stop(message.stops))
     return Done(message.part, Outcome(message.code), message.t_ns, message.lateness_ns)

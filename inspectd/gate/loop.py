@@ -9,7 +9,7 @@ import structlog
 from inspectd.gate.config import GateConfig
 from inspectd.gate.drive import Drive
 from inspectd.gate.messages import SIZE, Kind, Message
-from inspectd.gate.outcome import Outcome
+from inspectd.gate.outcome import Outcome, Stop
 from inspectd.gate.outputs.base import Output
 from inspectd.gate.schedule import Schedule
 
@@ -35,7 +35,7 @@ class GateLoop:
     def run(self) -> None:
         """Leaves the output as it is: the caller makes it safe."""
         self._channel.setblocking(False)
-        self._send(Message(Kind.ALIVE, self._schedule.state(time.monotonic_ns())))
+        self._answer(0)
         while True:
             self._receive()
             self._drive.turn()
@@ -80,12 +80,11 @@ class GateLoop:
             case Kind.CLEAR:
                 self._schedule.clear(message.part)
             case Kind.PERMIT:
-                now_ns = time.monotonic_ns()
                 self._has_worked |= bool(message.code)
-                self._schedule.permit(bool(message.code), now_ns)
-                self._send(Message(Kind.ALIVE, self._schedule.state(now_ns), t_ns=now_ns))
+                self._schedule.permit(bool(message.code), time.monotonic_ns())
+                self._answer(message.t_ns)
             case Kind.RESET:
-                self._schedule.reset()
+                self._schedule.reset(Stop(message.stops))
             case Kind.STOP:
                 self._stopping = True
                 self._schedule.line_stops()
@@ -100,6 +99,10 @@ class GateLoop:
             if done.outcome is Outcome.NOT_DRIVEN:
                 late_ms = round(done.lateness_ns / 1e6, 1)
                 log.error("reject not driven: look for this label; run permit off", part=done.part, late_ms=late_ms)
+
+    def _answer(self, asked_ns: int) -> None:
+        state = self._schedule.state(time.monotonic_ns())
+        self._send(Message(Kind.ALIVE, state, t_ns=asked_ns, stops=self._schedule.stops))
 
     def _send(self, message: Message) -> None:
         try:

@@ -1,7 +1,10 @@
 """What the gate says: what it did with a label, and why run permit is on or off."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
+from functools import reduce
+from operator import or_
 
 
 class Outcome(IntEnum):
@@ -28,16 +31,28 @@ class GateState(IntEnum):
     LINE_STALLED = 2  # no permit message for `gate.stall_ms`
     LINE_GONE = 3  # the line has closed its end of the channel
     OUTPUT_FAILED = 4  # the output can't be driven, or does not read back what was written
-    REJECT_UNCONFIRMED = 5  # a reject was commanded and not confirmed; latched until a reset
-    TOO_MANY_REJECTS = 6  # latched until a reset
-    STARTING = 7  # no permit message has come yet
-    REJECT_NOT_DRIVEN = 8  # a reject was too late, not verified, or met an open path; latched until a reset
-    TOO_MANY_PARTS = 9  # more parts in flight than can be scheduled; until the last of them has gone by, then latched
+    STOPPED = 5  # a latched stop holds: somebody must look
+    STARTING = 6  # no permit message has come yet
+    TOO_MANY_PARTS = 7  # more parts in flight than can be scheduled, until the last of them has gone by
+
+
+class Stop(IntFlag):
+    """Latched stops: each holds until somebody has looked and acknowledges it, whatever else holds."""
+
+    REJECT_UNCONFIRMED = 1  # a reject was commanded and not confirmed
+    TOO_MANY_REJECTS = 2
+    REJECT_NOT_DRIVEN = 4  # a reject was too late, not verified, or met an open path
+    TOO_MANY_PARTS = 8  # more parts were in flight than can be scheduled
 
     @property
-    def is_latched(self) -> bool:
-        """It lasts until somebody has looked and acknowledges it."""
-        return self in (GateState.REJECT_UNCONFIRMED, GateState.TOO_MANY_REJECTS, GateState.REJECT_NOT_DRIVEN)
+    def words(self) -> tuple[str, ...]:
+        """Their names, as journal and control socket have them."""
+        return tuple(str(stop.name).lower() for stop in self)
+
+    @classmethod
+    def named(cls, words: Iterable[str]) -> "Stop":
+        """Raises KeyError if a word names no stop."""
+        return reduce(or_, (cls[word.upper()] for word in words), cls(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +65,12 @@ class Done:
     """When its pulse really began; 0 if there was no pulse."""
     lateness_ns: int = 0
     """From the due time to the begin of the pulse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The gate's answer to a permit message."""
+
+    state: GateState
+    stops: Stop
+    """All that hold, whatever the state is."""

@@ -12,16 +12,14 @@ from dataclasses import dataclass, field
 
 from inspectd.gate.actuator import Actuator, Pulse
 from inspectd.gate.config import CAPACITY, GateConfig
-from inspectd.gate.outcome import Done, GateState, Outcome
+from inspectd.gate.outcome import Done, GateState, Outcome, Stop
 from inspectd.gate.outputs.base import SAFE, Signals
 
 _NOBODY_VOUCHES = {
     GateState.LINE_STALLED,
     GateState.LINE_GONE,
-    GateState.TOO_MANY_REJECTS,
     GateState.TOO_MANY_PARTS,
-    GateState.REJECT_UNCONFIRMED,
-    GateState.REJECT_NOT_DRIVEN,
+    GateState.STOPPED,
 }
 """In these states not even a cleared part in flight passes. A line that only says "not ok", because its camera is gone for
 example, has still inspected and recorded what it cleared."""
@@ -66,7 +64,8 @@ class Schedule:
         self._line_gone = False
         self._stopping = False
         self._output_failed = False
-        self._latched: GateState | None = None
+        self.stops = Stop(0)
+        """Latched, and not acknowledged yet."""
         self._rejects_in_a_row = 0
         self._recent = deque[bool](maxlen=self._share.of_last if self._share else 1)
         self._confirm_by_ns: int | None = None
@@ -81,6 +80,7 @@ class Schedule:
         One more than CAPACITY can't be scheduled: somebody must look for it, and the belt stops until it has gone by.
         """
         if len(self._dues) >= CAPACITY:
+            self.stops |= Stop.TOO_MANY_PARTS
             self._unscheduled_until_ns = max(due_ns + self._width_ns, self._unscheduled_until_ns or 0)
             self._not_driven(Done(part, Outcome.NOT_DRIVEN))
             return
@@ -102,11 +102,12 @@ class Schedule:
         self._line_ok = ok
         self._permit_ns = now_ns
 
-    def reset(self) -> None:
-        """An operator has looked: forget the latched stops."""
-        self._latched = None
-        self._rejects_in_a_row = 0
-        self._recent.clear()
+    def reset(self, stops: Stop) -> None:
+        """An operator has acknowledged these stops: forget them. Others hold on."""
+        self.stops &= ~stops
+        if Stop.TOO_MANY_REJECTS in stops:
+            self._rejects_in_a_row = 0
+            self._recent.clear()
 
     def line_gone(self) -> None:
         self._line_gone = True
@@ -151,7 +152,8 @@ class Schedule:
     def step(self, now_ns: int) -> Signals:
         """The signals wanted now."""
         if self._confirm_by_ns is not None and now_ns >= self._confirm_by_ns:
-            self._latched, self._confirm_by_ns = GateState.REJECT_UNCONFIRMED, None
+            self.stops |= Stop.REJECT_UNCONFIRMED
+            self._confirm_by_ns = None
         if self._unscheduled_until_ns is not None and now_ns >= self._unscheduled_until_ns:
             self._unscheduled_until_ns = None
         while self._dues and self._dues[0].due_ns <= now_ns:
@@ -178,15 +180,15 @@ class Schedule:
         return outcomes
 
     def state(self, now_ns: int) -> GateState:
-        """Why run permit is on or off."""
+        """Why run permit is on or off: the first reason that applies. `stops` has all latched ones."""
         if self._line_gone:
             return GateState.LINE_GONE
         if self._output_failed:
             return GateState.OUTPUT_FAILED
         if self._unscheduled_until_ns is not None:
             return GateState.TOO_MANY_PARTS
-        if self._latched is not None:
-            return self._latched
+        if self.stops:
+            return GateState.STOPPED
         if self._stopping:
             return GateState.LINE_NOT_OK
         if self._permit_ns is None:
@@ -227,7 +229,8 @@ class Schedule:
         passes = label.is_cleared and self._is_vouched_for(now_ns)
         if self._releases:  # a path that opens late would let the next label in too
             passes &= now_ns - due_ns <= self._max_lateness_ns and not self._output_failed
-        self._count(rejected=not passes)
+        if not (label.is_cleared and self.stops):  # a good label that only a stop rejects says nothing about the print
+            self._count(rejected=not passes)
         if not passes:
             self._fired.append(part)
         outcome = Outcome.PASSED if passes else Outcome.REJECTED_STOPPED if label.is_cleared else Outcome.REJECTED
@@ -296,8 +299,7 @@ class Schedule:
 
     def _not_driven(self, done: Done) -> None:
         self._outcomes.append(done)
-        if self._latched is not GateState.REJECT_UNCONFIRMED:
-            self._latched = GateState.REJECT_NOT_DRIVEN  # who looks at too many rejects must also look for this label
+        self.stops |= Stop.REJECT_NOT_DRIVEN
 
     def _is_vouched_for(self, now_ns: int) -> bool:
         return self.state(now_ns) not in _NOBODY_VOUCHES
@@ -308,8 +310,8 @@ class Schedule:
         too_many = 0 < self._stop_after <= self._rejects_in_a_row
         if self._share is not None and len(self._recent) == self._share.of_last:
             too_many |= 100 * sum(self._recent) > self._share.percent * self._share.of_last
-        if too_many and self._latched is None:
-            self._latched = GateState.TOO_MANY_REJECTS
+        if too_many:
+            self.stops |= Stop.TOO_MANY_REJECTS
 
     def _signals(self, now_ns: int) -> Signals:
         actuator = not self._output_failed and self._actuator_wanted(now_ns)

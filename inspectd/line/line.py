@@ -4,7 +4,6 @@ The owner of the line (`service`) calls `beat` every few ms from the main thread
 first error of any stage, and tells the gate whether the line sees every trigger.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from inspectd.control.requester import Requester
 from inspectd.errors import LineFault
 from inspectd.gate import GateLink
 from inspectd.gate.link import BEAT_S
-from inspectd.gate.outcome import Done, GateState
+from inspectd.gate.outcome import Alive, Done, GateState, Stop
 from inspectd.line.acquisition import Acquisition
 from inspectd.line.frame_queue import FrameQueue, depth_for
 from inspectd.line.inspection import Inspection
@@ -30,9 +29,6 @@ from inspectd.records.journal import Journal
 
 log = structlog.get_logger()
 
-_OLD_NEWS_S = 0.1
-"""For so long after an acknowledgement the gate may still report the state that it had before."""
-
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -43,10 +39,10 @@ class Health:
     inspect_age_ms: float
     gate_age_ms: float
     gate_state: GateState
+    stops: Stop
+    """The latched stops that nobody has acknowledged yet."""
     images_lost: int = 0
     """Images that the archive dropped or could not store."""
-    latched: GateState | None = None
-    """The latched stop that nobody has acknowledged yet."""
 
     def stalled(self, limit_ms: float) -> list[str]:
         """Names of the stages without progress for longer than `limit_ms`."""
@@ -109,8 +105,8 @@ class Line:
         self._failure: BaseException | None = None
         self._gate_alive = Progress()
         self._gate_state = GateState.STARTING
-        self._latched: GateState | None = None
-        self._acknowledged_s = -math.inf
+        self._stops = Stop(0)
+        """Latched, recorded, and not acknowledged yet."""
         self._sees_every_trigger = False
         self._is_stopping = False
 
@@ -145,7 +141,7 @@ class Line:
             gate_age_ms=self._gate_alive.age_ms(),
             gate_state=self._gate_state,
             images_lost=self._journal.images_lost,
-            latched=self._latched,
+            stops=self._stops,
         )
 
     @property
@@ -175,18 +171,20 @@ class Line:
         if judges.texts is not None:
             judges.texts.expectations.next_part_id = lambda: self._acquisition.next_part_id
 
-    def acknowledge(self, by: Requester) -> GateState | None:
-        """Somebody has looked: the gate forgets its latched stops, and the camera's trigger is trusted again.
+    def acknowledge(self, by: Requester, shown: Stop | None = None) -> Stop:
+        """Somebody has looked: the gate forgets the latched stops that this person was shown.
 
-        Returns the stop that ends by this; None if no stop is known. Raises LineFault if the gate is gone.
+        None: all that are recorded, and the camera's trigger is trusted again. A stop that nobody could see yet always stays.
+        Returns the stops that end by this. Raises LineFault if the gate is gone.
         """
-        self._acquisition.reset()
-        self._gate.reset()
-        ended, self._latched = self._latched, None
-        self._acknowledged_s = time.monotonic()
-        if ended is not None:
-            self._journal.stops_acknowledged(by)
-        log.info("acknowledged", stop=ended and ended.name.lower(), **by.words())
+        if not shown:
+            self._acquisition.reset()
+        ended = self._stops if shown is None else self._stops & shown
+        if ended:
+            self._gate.reset(ended)
+            self._stops &= ~ended
+            self._journal.stops_acknowledged(by, ended.words)
+        log.info("acknowledged", stops=ended.words, **by.words())
         return ended
 
     def stop(self) -> None:
@@ -231,20 +229,20 @@ class Line:
         for news in self._gate.receive():
             self._collect(news)
 
-    def _collect(self, news: Done | GateState) -> None:
-        if isinstance(news, GateState):
+    def _collect(self, news: Done | Alive) -> None:
+        if isinstance(news, Alive):
             self._gate_alive.tick()
-            self._note_stop(news)
-            self._gate_changed(news)
+            self._note_stops(news.stops)
+            self._gate_changed(news.state)
             return
         self.books.gate_acted(news.part, passed=news.outcome.lets_through)
         self._journal.amend_outcome(news.part, news.outcome, news.lateness_ns // 1000)
 
-    def _note_stop(self, state: GateState) -> None:
-        is_old_news = time.monotonic() - self._acknowledged_s < _OLD_NEWS_S
-        if state.is_latched and state is not self._latched and not is_old_news:
-            self._latched = state
-            self._journal.stop_begin(state.name.lower())
+    def _note_stops(self, stops: Stop) -> None:
+        for reason in (stops & ~self._stops).words:
+            log.warning("run permit off", reason=reason)
+            self._journal.stop_begin(reason)
+        self._stops |= stops
 
     def _gate_changed(self, state: GateState) -> None:
         if state is self._gate_state:
@@ -253,7 +251,7 @@ class Line:
             log.info("run permit on")
         elif state is GateState.LINE_NOT_OK and self._is_stopping:
             log.info("run permit off", reason="stopping")
-        else:
+        elif state is not GateState.STOPPED:  # each stop has its own line
             log.warning("run permit off", reason=state.name.lower())
         if state is GateState.OUTPUT_FAILED:
             self._journal.outage_begin("output", "the reject output can't be driven")

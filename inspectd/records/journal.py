@@ -292,7 +292,7 @@ class Journal:
         )
 
     def stop_begin(self, reason: str) -> None:
-        """Run permit is off until somebody acknowledges this stop. `reason`: the state of the gate."""
+        """Run permit is off until somebody acknowledges this stop. `reason`: the word of a `Stop`."""
         self._notes.add(
             0,
             "INSERT INTO stops (session, reason, t_utc_ns, t_mono_ns) VALUES (:session, :reason, :utc_ns, :mono_ns)",
@@ -300,12 +300,14 @@ class Journal:
             **now(),
         )
 
-    def stops_acknowledged(self, by: Requester) -> None:
-        """Somebody has looked. Nothing happens if there was no stop."""
+    def stops_acknowledged(self, by: Requester, reasons: Sequence[str]) -> None:
+        """Somebody has looked at the stops with these reasons. Nothing happens to others."""
         self._notes.add(
             0,
             "UPDATE stops SET acknowledged_utc_ns = :utc_ns, duration_ns = :mono_ns - t_mono_ns, acknowledged_by = :user, "
-            "acknowledged_uid = :uid, acknowledged_pid = :pid WHERE session = :session AND acknowledged_utc_ns IS NULL",
+            "acknowledged_uid = :uid, acknowledged_pid = :pid WHERE session = :session AND acknowledged_utc_ns IS NULL "
+            "AND reason IN (SELECT value FROM json_each(:reasons))",
+            reasons=json.dumps(reasons),
             user=by.user,
             uid=by.uid,
             pid=by.pid,

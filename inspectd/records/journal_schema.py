@@ -140,7 +140,7 @@ _SINCE_4 = """
 CREATE TABLE stops (  -- latched stops: run permit is off until somebody has looked
     id INTEGER PRIMARY KEY,  -- number of the stop
     session INTEGER NOT NULL REFERENCES sessions (id),  -- its session
-    reason TEXT NOT NULL,  -- `reject_not_driven`, `reject_unconfirmed` or `too_many_rejects`
+    reason TEXT NOT NULL,  -- `reject_not_driven`, `reject_unconfirmed`, `too_many_rejects` or `too_many_parts`
     t_utc_ns INTEGER NOT NULL,  -- begin
     t_mono_ns INTEGER NOT NULL,  -- begin
     acknowledged_utc_ns INTEGER,  -- when it was acknowledged; empty while it lasts, and if the line ended before

@@ -1,6 +1,6 @@
-"""What people ask the running line for: by a signal or over the control socket, both lead to the same code.
+"""What people ask the running line for: by a signal or over the control socket.
 
-SIGTERM: finish, exit code 0. SIGHUP: acknowledge a latched stop and reload. The control socket: each of these by its verb.
+SIGTERM: finish, exit code 0. SIGHUP: acknowledge the latched stops and reload. The control socket: each of these by its verb.
 """
 
 import math
@@ -12,10 +12,10 @@ from pathlib import Path
 import structlog
 
 from inspectd.config import Config
-from inspectd.control.protocol import GOES_ON
+from inspectd.control.protocol import GOES_ON, AcknowledgeRequest
 from inspectd.control.requester import SIGHUP, Requester
 from inspectd.control.server import NO_TEXT, ControlServer, Pending
-from inspectd.gate.outcome import GateState
+from inspectd.gate.outcome import GateState, Stop
 from inspectd.line.line import Health, Line
 from inspectd.service.reload import Reload
 from inspectd.service.status import StatusLine
@@ -92,6 +92,7 @@ class Operator:
             self._obey(pending, health)
         if self._reload is None and self._signals.reload:
             self._signals.reload = False
+            self._line.acknowledge(SIGHUP)
             self._begin_reload(SIGHUP)
         if self._reload is not None and self._reload.done:
             self._end_reload(self._reload)
@@ -101,7 +102,7 @@ class Operator:
             case "status":
                 pending.answer(**self._figures(health))
             case "acknowledge":
-                pending.answer(stop=_word(self._line.acknowledge(pending.by)))
+                self._acknowledge(pending, health.stops)
             case "confirm_clock":
                 if self._expectations is None:
                     pending.refuse(NO_TEXT)
@@ -118,11 +119,20 @@ class Operator:
                     self._waiting = pending
                     self._begin_reload(pending.by)
 
+    def _acknowledge(self, pending: Pending, stops: Stop) -> None:
+        named = pending.request.stops if isinstance(pending.request, AcknowledgeRequest) else None
+        if named is None and len(stops) > 1:
+            pending.refuse(
+                f"there are {len(stops)} stops ({', '.join(stops.words)}): name those that you have looked at"
+            )
+            return
+        shown = None if named is None else Stop.named(named)
+        pending.answer(stops=self._line.acknowledge(pending.by, shown).words)
+
     def _begin_reload(self, by: Requester) -> None:
         log.info("reload asked for", **by.words())
         self._begun_s = time.monotonic()
         self._notifier.reloading()
-        self._line.acknowledge(by)
         self._reload = Reload(self._path, self._config, self._line.image_size, self._line.judges.texts)
 
     def _end_reload(self, reload: Reload) -> None:
@@ -147,8 +157,8 @@ class Operator:
         return {
             "name": self._config.name,
             "run_permit": health.gate_state is GateState.RUNNING,
-            "gate": _word(health.gate_state),
-            "stop": _word(health.latched),
+            "gate": health.gate_state.name.lower(),
+            "stops": health.stops.words,
             "camera_delivers": health.camera_delivers,
             "stalled": health.stalled(self._config.watchdog.stall_ms),
             "engine": manifest.name,
@@ -160,7 +170,3 @@ class Operator:
             "images_lost": health.images_lost,
             "text": None if self._expectations is None else self._expectations.figures(),
         }
-
-
-def _word(state: GateState | None) -> str | None:
-    return None if state is None else state.name.lower()

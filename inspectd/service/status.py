@@ -26,7 +26,7 @@ class StatusLine:
         self._note_reject(tally)
         return (
             f"{self.parts_per_minute():.0f} parts/min, {tally.passed} passed, {tally.rejected} rejected, "
-            f"last reject {self._last_reject}, gate {health.gate_state.name.lower()}"
+            f"last reject {self._last_reject}, gate {': '.join(filter(None, (health.gate_state.name.lower(), ', '.join(health.stops.words))))}"
             + (f", {health.images_lost} images lost" if health.images_lost else "")
         )
 

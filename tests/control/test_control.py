@@ -58,14 +58,14 @@ def test_a_stop_is_shown_acknowledged_and_recorded(plant, capsys):
     stand_still(plant)
     assert control(plant, "status", "--json") == 1
     status = json.loads(capsys.readouterr().out)
-    assert (status["run_permit"], status["gate"], status["stop"]) == (False, "reject_not_driven", "reject_not_driven")
+    assert (status["run_permit"], status["gate"], status["stops"]) == (False, "stopped", ["reject_not_driven"])
     assert control(plant, "status") == 1
     assert "inspectd control acknowledge" in capsys.readouterr().out
     assert control(plant, "acknowledge") == 0
     assert capsys.readouterr().out.startswith("released: reject_not_driven; ")
     plant.wait_for(lambda: plant.log_text().count("run permit on") >= 2, "run permit")
     assert control(plant, "acknowledge", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"version": 1, "ok": True, "stop": None}
+    assert json.loads(capsys.readouterr().out) == {"version": 1, "ok": True, "stops": []}
     plant.wait_for(lambda: control(plant, "status") == 0, "run permit in the status")
     assert plant.stop() == 0
     assert control(plant, "status") == 69
@@ -74,9 +74,36 @@ def test_a_stop_is_shown_acknowledged_and_recorded(plant, capsys):
     assert stop["reason"] == "reject_not_driven"
     assert [stop[f"acknowledged_{column}"] for column in ("by", "uid", "pid")] == [ME, os.getuid(), os.getpid()]
     assert stop["duration_ns"] > 0
-    lines = [[line[key] for key in ("stop", "user", "uid", "pid")] for line in log(plant, "acknowledged")]
-    assert lines == [[stop, ME, os.getuid(), os.getpid()] for stop in ("reject_not_driven", None)]
+    lines = [[line[key] for key in ("stops", "user", "uid", "pid")] for line in log(plant, "acknowledged")]
+    assert lines == [[stops, ME, os.getuid(), os.getpid()] for stops in (["reject_not_driven"], [])]
     plant.assert_books_balance()
+
+
+def test_each_of_two_stops_is_shown_acknowledged_and_recorded(plant, capsys):
+    plant.config["gate"] |= {"stop_after_rejects": 1, "confirmation": {"within_ms": 20}}
+    plant.config["gate"]["output"]["confirms"] = False
+    plant.start()
+    plant.wait_for(lambda: {"too_many_rejects", "reject_unconfirmed"} <= stops_of(plant, capsys), "both stops")
+    assert control(plant, "status") == 1
+    out = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "too_many_rejects: Look at the print head" in out
+    assert "reject_unconfirmed: The plant did not confirm a reject." in out
+    assert "inspectd control acknowledge reject_unconfirmed too_many_rejects" in out
+    assert control(plant, "acknowledge") == 1
+    assert "there are 2 stops (reject_unconfirmed, too_many_rejects): name those" in capsys.readouterr().err
+    assert control(plant, "acknowledge", "too_many_reject") == 1
+    assert "too_many_rejects" in capsys.readouterr().err
+    assert control(plant, "acknowledge", "reject_unconfirmed", "reject_not_driven") == 0
+    assert capsys.readouterr().out.startswith("released: reject_unconfirmed; ")
+    assert "too_many_rejects" in stops_of(plant, capsys)
+    assert plant.stop() == 0
+    stops = [(stop["reason"], stop["acknowledged_by"]) for stop in plant._query("SELECT * FROM stops ORDER BY id")]
+    assert sorted(stops[:2]) == [("reject_unconfirmed", ME), ("too_many_rejects", None)]
+
+
+def stops_of(plant: Plant, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    control(plant, "status", "--json")
+    return set(json.loads(capsys.readouterr().out)["stops"])
 
 
 def test_a_reload_waits_for_the_engine_and_says_what_became_of_it(plant, capsys):
@@ -97,7 +124,8 @@ def test_a_reload_waits_for_the_engine_and_says_what_became_of_it(plant, capsys)
     assert plant.stop() == 0
     assert {row["name"] for row in plant._query("SELECT name FROM engines")} == {"toy", "next"}
     assert [line["user"] for line in log(plant, "reload asked for")] == [ME, "SIGHUP"]
-    assert [row["acknowledged_by"] for row in plant._query("SELECT acknowledged_by FROM stops")] == [ME]
+    stops = [row["acknowledged_by"] for row in plant._query("SELECT acknowledged_by FROM stops")]
+    assert stops == ["SIGHUP"], "nobody was shown the stop by a reload over the socket"
 
 
 def test_a_refused_reload_is_exit_code_1_and_one_line(plant, capsys):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inspectd.control.protocol import VERBS, VERSION, Begin, ExpectRequest, answered, parse, refused
+from inspectd.control.protocol import VERBS, VERSION, AcknowledgeRequest, Begin, ExpectRequest, answered, parse, refused
+from inspectd.control.stops import STOPS
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -26,6 +27,7 @@ _NEARLY = st.fixed_dictionaries(
             ["next", "now", {"part": 7}, {"part": 0}, {"time": "now"}, {"part": 7, "time": "x"}, {}]
         )
         | _JSON,
+        "stops": st.lists(st.sampled_from([*STOPS, "", None]), max_size=30) | _JSON,
         "more": _JSON,
     },
 )
@@ -49,6 +51,18 @@ def refusal(line: bytes) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def test_an_acknowledgement_names_the_stops_that_were_shown():
+    line = {"version": 1, "verb": "acknowledge", "stops": ["too_many_rejects", "reject_not_driven"]}
+    found = parse(json.dumps(line).encode())
+    assert isinstance(found, AcknowledgeRequest)
+    assert found.stops == ("too_many_rejects", "reject_not_driven")
+    assert parse(b'{"version": 1, "verb": "acknowledge"}').stops is None
+    said = refusal(json.dumps(line | {"stops": ["too_many"]}).encode())
+    assert said is not None
+    assert "reject_unconfirmed" in said, "it says what is allowed"
+    assert refusal(json.dumps(line | {"verb": "status"}).encode()) is not None
 
 
 _PLAIN = [verb for verb in VERBS if verb != "expect"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from inspectd.gate.outcome import GateState, Outcome
+from inspectd.gate.outcome import GateState, Outcome, Stop
 from inspectd.gate.outputs.base import SAFE, Signals
 from tests.gate.bench import MS, Bench
 
@@ -53,7 +53,7 @@ class Story(Bench):
         self.device.now_ns += ms * MS
 
     def reset(self) -> None:
-        self.schedule.reset()
+        self.schedule.reset(~Stop(0))
         self.looked_at = len(self.done)
 
     def held_arrives(self) -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from inspectd.gate.loop import GateLoop
 from inspectd.gate.messages import SIZE, Kind, Message
-from inspectd.gate.outcome import GateState, Outcome
+from inspectd.gate.outcome import GateState, Outcome, Stop
 from tests.gate.bench import MS, Device, gate_config
 
 
@@ -25,11 +25,11 @@ class Line:
         self._thread = threading.Thread(target=loop.run, daemon=True)
         self._thread.start()
 
-    def say(self, kind: Kind, code: int = 0, part: int = 0, t_ns: int = 0) -> None:
-        self._channel.send(Message(kind, code, part, t_ns).pack())
+    def say(self, kind: Kind, code: int = 0, part: int = 0, t_ns: int = 0, stops: int = 0) -> None:
+        self._channel.send(Message(kind, code, part, t_ns, stops=stops).pack())
 
-    def beat(self, ok: bool = True) -> Message:
-        self.say(Kind.PERMIT, int(ok))
+    def beat(self, ok: bool = True, t_ns: int = 0) -> Message:
+        self.say(Kind.PERMIT, int(ok), t_ns=t_ns)
         return self.hear(Kind.ALIVE)
 
     def hear(self, kind: Kind) -> Message:
@@ -58,18 +58,16 @@ def running(**changes: object) -> Iterator[Line]:
     with ours, theirs:
         line = Line(GateLoop(config, device, theirs), ours, device)
         first = line.hear(Kind.ALIVE)
-        assert (first.code, first.part) == (GateState.STARTING, 0)
+        assert (first.code, first.t_ns, first.stops) == (GateState.STARTING, 0, 0)
         yield line
         line.hang_up()
         assert line.ends()
 
 
-def test_each_beat_is_answered_with_the_gates_state_and_time():
+def test_each_beat_is_answered_with_the_gates_state_and_the_time_of_the_beat():
     with running() as line:
-        before_ns = time.monotonic_ns()
-        answer = line.beat()
-        assert answer.code == GateState.RUNNING
-        assert before_ns <= answer.t_ns <= time.monotonic_ns()
+        answer = line.beat(t_ns=4711)
+        assert (answer.code, answer.t_ns) == (GateState.RUNNING, 4711)
         assert line.beat(ok=False).code == GateState.LINE_NOT_OK
         assert line.beat().code == GateState.RUNNING
 
@@ -105,8 +103,11 @@ def test_an_operators_reset_reaches_the_schedule():
         line.beat()
         line.say(Kind.EXPECT, part=1, t_ns=time.monotonic_ns())
         line.hear(Kind.OUTCOME)
-        assert line.beat().code == GateState.TOO_MANY_REJECTS
-        line.say(Kind.RESET)
+        answer = line.beat()
+        assert (answer.code, answer.stops) == (GateState.STOPPED, Stop.TOO_MANY_REJECTS)
+        line.say(Kind.RESET, stops=Stop.REJECT_NOT_DRIVEN)
+        assert line.beat().code == GateState.STOPPED
+        line.say(Kind.RESET, stops=Stop.TOO_MANY_REJECTS)
         assert line.beat().code == GateState.RUNNING
 
 
@@ -121,7 +122,7 @@ def test_a_reject_that_was_not_driven_says_how_late_it_was():
         done = line.hear(Kind.OUTCOME)
         assert done.code == Outcome.NOT_DRIVEN
         assert done.lateness_ns >= 50 * MS
-        assert line.beat().code == GateState.REJECT_NOT_DRIVEN
+        assert line.beat().stops == Stop.REJECT_NOT_DRIVEN
     told = [(log["part"], log["late_ms"]) for log in logs if "look for this label" in log["event"]]
     assert told == [(2, round(done.lateness_ns / 1e6, 1))]
 

@@ -15,8 +15,8 @@ import pytest
 
 from inspectd.errors import CameraError, InUseError, LineFault, OutputError
 from inspectd.gate import GateConfig, GateLink
-from inspectd.gate.messages import Kind, Message
-from inspectd.gate.outcome import Done, GateState, Outcome
+from inspectd.gate.messages import SIZE, Kind, Message
+from inspectd.gate.outcome import Alive, Done, GateState, Outcome, Stop
 from inspectd.ownership import Claim
 from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.gate.bench import gate_config
@@ -29,7 +29,7 @@ def record(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-News = list[Done | GateState]
+News = list[Done | Alive]
 
 
 def collect(link: GateLink, wanted: Callable[[News], bool], ok: bool = True) -> News:
@@ -49,7 +49,16 @@ def outcomes(messages: News) -> dict[int, Outcome]:
 
 
 def running(messages: News) -> bool:
-    return GateState.RUNNING in messages
+    return said(messages, GateState.RUNNING)
+
+
+def said(messages: News, state: GateState) -> bool:
+    return any(message.state is state for message in messages if isinstance(message, Alive))
+
+
+def stopped(stop: Stop) -> Callable[[News], bool]:
+    """Whether the gate has said that this stop holds."""
+    return lambda messages: any(stop in message.stops for message in messages if isinstance(message, Alive))
 
 
 @pytest.fixture
@@ -72,6 +81,24 @@ def test_what_the_gate_said_last_arrives_although_it_left_a_message_unread():
     link.close()
 
 
+def test_the_answer_to_a_beat_before_an_acknowledgement_is_not_heard():
+    """It may still name the stops that were acknowledged."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, GateLink(gate_config(), ours, None) as link:
+        for _ in range(2):
+            link.permit(True)
+            beat = Message.unpack(theirs.recv(SIZE))
+            link.reset(Stop.REJECT_NOT_DRIVEN)
+            assert Message.unpack(theirs.recv(SIZE)).stops == Stop.REJECT_NOT_DRIVEN
+            theirs.send(Message(Kind.ALIVE, GateState.STOPPED, t_ns=beat.t_ns, stops=Stop.REJECT_NOT_DRIVEN).pack())
+            theirs.send(Message(Kind.OUTCOME, Outcome.NOT_DRIVEN, part=7).pack())
+            assert link.receive() == [Done(7, Outcome.NOT_DRIVEN)]
+        link.permit(True)
+        beat = Message.unpack(theirs.recv(SIZE))
+        theirs.send(Message(Kind.ALIVE, GateState.STOPPED, t_ns=beat.t_ns, stops=Stop.TOO_MANY_REJECTS).pack())
+        assert link.receive() == [Alive(GateState.STOPPED, Stop.TOO_MANY_REJECTS)]
+
+
 def test_rejects_at_due_and_passes_what_is_cleared(simulated):
     link, path = simulated
     collect(link, running)
@@ -85,7 +112,7 @@ def test_rejects_at_due_and_passes_what_is_cleared(simulated):
     assert len(pulses) == 1
     assert pulses[0] >= due
     last = link.stop()
-    assert all(isinstance(message, Done | GateState) for message in last)
+    assert all(isinstance(message, Done | Alive) for message in last)
     assert record(path)[-1]["run_permit"] is False
 
 
@@ -165,12 +192,12 @@ def test_a_gate_that_stood_still_at_due_says_which_label_to_look_for_and_stops_t
     due = time.monotonic_ns() + 60_000_000
     link.expect(1, due)
     stand_still(link.pid, until_ns=due + 60_000_000)
-    messages = collect(link, lambda seen: GateState.REJECT_NOT_DRIVEN in seen)
+    messages = collect(link, stopped(Stop.REJECT_NOT_DRIVEN))
     assert outcomes(messages) == {1: Outcome.NOT_DRIVEN}
     pulse = next(line for line in record(path) if line["actuator"])
     assert int(pulse["t_ns"]) > due + 60_000_000
     assert not record(path)[-1]["run_permit"]
-    link.reset()
+    link.reset(~Stop(0))
     collect(link, running)
 
 
@@ -312,7 +339,7 @@ def test_a_gate_that_waits_for_its_device_does_not_hang(plc):
     with GateLink.start(modbus_config(plc, stall_ms=60)) as link:
         collect(link, running)
         plc.command(do="silent", ms=900)
-        collect(link, lambda seen: GateState.OUTPUT_FAILED in seen)
+        collect(link, lambda seen: said(seen, GateState.OUTPUT_FAILED))
         collect(link, running)
 
 
@@ -353,12 +380,11 @@ def test_a_device_that_answers_badly_is_an_output_that_failed_and_works_again(pl
         collect(link, running)
         plc.command(do=manner, ms=400)
         link.expect(1, time.monotonic_ns() + 50_000_000)
-        messages = collect(link, lambda seen: GateState.OUTPUT_FAILED in seen)
+        messages = collect(link, lambda seen: said(seen, GateState.OUTPUT_FAILED))
         messages += collect(link, lambda seen: bool(outcomes(messages + seen)))
         assert outcomes(messages)[1] is Outcome.NOT_DRIVEN
-        latched = (GateState.REJECT_NOT_DRIVEN, GateState.REJECT_UNCONFIRMED)
-        collect(link, lambda seen: any(news in latched for news in seen))
-        link.reset()
+        assert stopped(Stop.REJECT_NOT_DRIVEN)(collect(link, lambda seen: said(seen, GateState.STOPPED)))
+        link.reset(~Stop(0))
         collect(link, running)
 
 
@@ -424,8 +450,8 @@ def test_an_unconfirmed_reject_takes_run_permit_until_reset(tmp_path):
     with GateLink.start(config) as link:
         collect(link, running)
         link.expect(1, time.monotonic_ns())
-        collect(link, lambda seen: GateState.REJECT_UNCONFIRMED in seen)
-        link.reset()
+        collect(link, stopped(Stop.REJECT_UNCONFIRMED))
+        link.reset(~Stop(0))
         collect(link, running)
 
 
@@ -459,6 +485,24 @@ def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
         time.sleep(0.01)
 
 
+def test_the_belt_stands_until_each_reason_is_acknowledged(plc):
+    """At the coil: a reject is neither driven nor confirmed."""
+    plc.command(do="input", address=7, value=0)
+    with GateLink.start(modbus_config(plc, confirmation={"within_ms": 100}, confirmation_input=7)) as link:
+        collect(link, running)
+        due_ns = time.monotonic_ns() + 50_000_000
+        plc.command(do="ignore", coil=ACTUATOR, ms=300)
+        link.expect(1, due_ns)
+        collect(link, lambda seen: Alive(GateState.STOPPED, Stop.REJECT_UNCONFIRMED | Stop.REJECT_NOT_DRIVEN) in seen)
+        link.reset(Stop.REJECT_UNCONFIRMED)
+        collect(link, lambda seen: Alive(GateState.STOPPED, Stop.REJECT_NOT_DRIVEN) in seen)
+        link.reset(Stop.REJECT_NOT_DRIVEN)
+        acknowledged_ns = time.monotonic_ns()
+        collect(link, running)
+        until(lambda: plc.coil(PERMIT))
+        assert all(t_ns > acknowledged_ns for t_ns, on in plc.writes(PERMIT) if on and t_ns > due_ns)
+
+
 def test_modbus_pulses_and_a_server_that_goes_and_comes_back(plc):
     with GateLink.start(modbus_config(plc)) as link:
         collect(link, running)
@@ -468,12 +512,12 @@ def test_modbus_pulses_and_a_server_that_goes_and_comes_back(plc):
         assert any(level and t_ns >= due for t_ns, level in plc.writes(ACTUATOR))
         assert plc.writes(PERMIT)[-1][1]
         plc.stop()
-        collect(link, lambda seen: GateState.OUTPUT_FAILED in seen)
+        collect(link, lambda seen: said(seen, GateState.OUTPUT_FAILED))
         link.expect(2, time.monotonic_ns())
         assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {2: Outcome.NOT_DRIVEN}
         plc.start()
-        collect(link, lambda seen: GateState.REJECT_NOT_DRIVEN in seen)
-        link.reset()
+        collect(link, stopped(Stop.REJECT_NOT_DRIVEN))
+        link.reset(~Stop(0))
         collect(link, running)
         link.expect(3, time.monotonic_ns() + 50_000_000)
         assert outcomes(collect(link, lambda seen: bool(outcomes(seen)))) == {3: Outcome.REJECTED}

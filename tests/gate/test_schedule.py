@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspectd.gate.config import CAPACITY
-from inspectd.gate.outcome import GateState, Outcome
+from inspectd.gate.outcome import GateState, Outcome, Stop
 from inspectd.gate.outputs.base import SAFE, Signals
 from inspectd.gate.schedule import Schedule
 from tests.gate.bench import MS, Bench, gate_config
@@ -117,7 +117,7 @@ def test_an_actuator_that_is_acknowledged_but_never_on_is_noticed_at_the_first_r
     assert bench.outcomes == {1: Outcome.NOT_DRIVEN}
     bench.at(1000)
     assert not bench.device.signals.run_permit
-    assert bench.schedule.state(1000 * MS) is GateState.REJECT_NOT_DRIVEN
+    assert bench.schedule.stops == Stop.REJECT_NOT_DRIVEN
 
 
 @pytest.mark.parametrize("cleared_at_ms", [2, 8])
@@ -267,8 +267,8 @@ def test_rejects_in_a_row_stop_the_belt_until_somebody_looked():
     assert bench.device.signals.run_permit
     bench.at(5)
     assert not bench.device.signals.run_permit
-    assert bench.schedule.state(5 * MS) is GateState.TOO_MANY_REJECTS
-    bench.schedule.reset()
+    assert bench.schedule.stops == Stop.TOO_MANY_REJECTS
+    bench.schedule.reset(~Stop(0))
     assert bench.at(7).device.signals.run_permit
     bench.expect(3, 8)
     assert bench.at(9).device.signals.run_permit, "the count begins anew"
@@ -277,12 +277,12 @@ def test_rejects_in_a_row_stop_the_belt_until_somebody_looked():
 def test_a_reject_that_is_not_driven_while_the_belt_is_stopped_is_a_stop_of_its_own():
     bench = Bench(stop_after_rejects=1, width_ms=10)
     bench.expect(1, 10)
-    assert bench.at(25).schedule.state(25 * MS) is GateState.TOO_MANY_REJECTS
+    assert bench.at(25).schedule.stops == Stop.TOO_MANY_REJECTS
     bench.device.drives_actuator = False
     bench.expect(2, 30)
     bench.at(1000)
     assert bench.outcomes[2] is Outcome.NOT_DRIVEN
-    assert bench.schedule.state(1000 * MS) is GateState.REJECT_NOT_DRIVEN
+    assert bench.schedule.stops == Stop.TOO_MANY_REJECTS | Stop.REJECT_NOT_DRIVEN
 
 
 def test_a_pass_between_rejects_begins_the_row_anew():
@@ -305,7 +305,7 @@ def test_a_release_that_was_left_out_counts_as_a_reject():
     bench.device.now_ns = 125 * MS
     bench.at(126)
     assert bench.outcomes == {1: Outcome.REJECTED_STOPPED}
-    assert bench.schedule.state(126 * MS) is GateState.TOO_MANY_REJECTS
+    assert bench.schedule.stops == Stop.TOO_MANY_REJECTS
 
 
 def test_rejects_in_a_row_stop_the_belt_though_their_share_is_small():
@@ -334,7 +334,7 @@ def test_a_reject_that_the_plant_does_not_confirm_is_latched():
     bench.at(89.9)
     assert bench.device.signals.run_permit
     bench.at(90)
-    assert bench.schedule.state(90 * MS) is GateState.REJECT_UNCONFIRMED
+    assert bench.schedule.stops == Stop.REJECT_UNCONFIRMED
     assert not bench.device.signals.run_permit
 
 
@@ -404,8 +404,8 @@ def test_a_reject_that_begins_too_late_stops_the_belt_and_must_be_looked_for():
     assert (bench.done[1].outcome, bench.done[1].lateness_ns) == (Outcome.NOT_DRIVEN, 9 * MS)
     assert bench.device.on_ns(200 * MS, 300 * MS) >= 20 * MS, "it is driven all the same"
     assert not bench.device.signals.run_permit
-    assert bench.schedule.state(300 * MS) is GateState.REJECT_NOT_DRIVEN
-    bench.schedule.reset()
+    assert bench.schedule.stops == Stop.REJECT_NOT_DRIVEN
+    bench.schedule.reset(~Stop(0))
     assert bench.at(301).schedule.state(301 * MS) is GateState.RUNNING
 
 
@@ -638,7 +638,7 @@ def test_more_parts_than_can_be_scheduled_are_named_and_the_belt_stands_until_th
     bench.expect(CAPACITY + 1, 7000)
     bench.at(2)
     assert bench.outcomes == {CAPACITY + 1: Outcome.NOT_DRIVEN}
-    bench.schedule.reset()
+    bench.schedule.reset(~Stop(0))
     assert not bench.at(7000).device.signals.run_permit, "a reload does not bring back what can't be rejected"
     assert not bench.at(7000.99).device.signals.run_permit
     assert bench.at(7001).device.signals.run_permit
@@ -747,7 +747,7 @@ def test_whatever_happens_no_part_passes_uncleared_and_each_has_one_outcome(stor
                 schedule.line_gone()
                 gone = True
             case "reset":
-                schedule.reset()
+                schedule.reset(~Stop(0))
             case "cable":
                 device.answers = value
             case "answers":

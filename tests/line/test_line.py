@@ -18,7 +18,7 @@ from inspectd.config import Config
 from inspectd.control.requester import Requester
 from inspectd.errors import CameraError, InferenceError, LineFault
 from inspectd.gate import GateLink
-from inspectd.gate.outcome import GateState
+from inspectd.gate.outcome import GateState, Stop
 from inspectd.inference import Engine, InferenceConfig, load_bundle, load_engine
 from inspectd.line.judges import Judges
 from inspectd.line.line import Line
@@ -214,7 +214,7 @@ def test_a_gap_that_is_found_when_its_labels_have_gone_by_stops_the_belt(tmp_pat
 
     camera.script[20] = a_long_way_behind
     with running(tmp_path, engine, camera) as run:
-        run.until(lambda: run.line.health().gate_state is GateState.REJECT_NOT_DRIVEN)
+        run.until(lambda: run.line.health().stops == Stop.REJECT_NOT_DRIVEN)
         rows = finish(run)
     assert [(row["reason"], row["gate_outcome"]) for row in rows[20:22]] == [("lost_frame", "not_driven")] * 2
 
@@ -489,20 +489,20 @@ def test_a_latched_stop_is_recorded_once_until_somebody_acknowledges_it(tmp_path
     """Also if it comes again at once: good labels only, and a stop after each reject."""
     anna, ben = Requester("anna", 1000, 4711), Requester("ben", 1001, 4712)
     with running(tmp_path, engine, Camera(), gate=gate_section(tmp_path, stop_after_rejects=1)) as run:
-        run.until(lambda: run.line.health().latched is GateState.TOO_MANY_REJECTS)
+        run.until(lambda: run.line.health().stops == Stop.TOO_MANY_REJECTS)
         run.until_triggers(run.line.books.tally().triggers + 10)
-        assert run.line.acknowledge(anna) is GateState.TOO_MANY_REJECTS
-        assert run.line.health().latched is None
-        assert run.line.acknowledge(anna) is None
-        run.until(lambda: run.line.health().latched is not None)
+        assert run.line.acknowledge(anna) == Stop.TOO_MANY_REJECTS
+        assert run.line.health().stops == Stop(0)
+        assert run.line.acknowledge(anna) == Stop(0)
+        run.until(lambda: run.line.health().stops)
         with capture_logs() as logs:
-            assert run.line.acknowledge(ben) is GateState.TOO_MANY_REJECTS
+            assert run.line.acknowledge(ben) == Stop.TOO_MANY_REJECTS
         finish(run)
     assert logs == [
         {
             "event": "acknowledged",
             "log_level": "info",
-            "stop": "too_many_rejects",
+            "stops": ("too_many_rejects",),
             "user": "ben",
             "uid": 1001,
             "pid": 4712,
@@ -515,14 +515,24 @@ def test_a_latched_stop_is_recorded_once_until_somebody_acknowledges_it(tmp_path
     assert len(stops) <= 3
 
 
-def test_old_news_of_the_gate_is_not_a_new_stop(tmp_path, engine):
-    """What the gate sent before it knew of the acknowledgement."""
-    with running(tmp_path, engine, Camera()) as run:
-        run.until(lambda: run.line.health().gate_state is GateState.RUNNING)
-        run.line._collect(GateState.REJECT_NOT_DRIVEN)
-        run.line.acknowledge(Requester("anna"))
-        run.line._collect(GateState.REJECT_NOT_DRIVEN)
-        assert run.line.health().latched is None
-        finish(run)
+def test_every_reason_is_a_stop_of_its_own_and_is_acknowledged_on_its_own(tmp_path, engine):
+    gate = gate_section(tmp_path, stop_after_rejects=1, confirmation={"within_ms": 20})
+    gate["output"]["confirms"] = False
+
+    def good_but_20(number: int) -> Frame:
+        frame = replace(good_frame(3 * number), number=number)
+        return replace(frame, image=toy_image(KINDS[1])) if number == 20 else frame
+
+    with running(tmp_path, engine, Camera(dict.fromkeys(range(1000), good_but_20)), gate=gate) as run:
+        run.until(lambda: run.line.health().stops == Stop.TOO_MANY_REJECTS | Stop.REJECT_UNCONFIRMED)
+        shown = Stop.TOO_MANY_REJECTS | Stop.REJECT_NOT_DRIVEN
+        assert run.line.acknowledge(Requester("anna"), shown) == Stop.TOO_MANY_REJECTS
+        run.until_triggers(run.line.books.tally().triggers + 10)
+        assert run.line.health().stops == Stop.REJECT_UNCONFIRMED
+        assert run.line.health().gate_state is GateState.STOPPED
+        assert run.line.acknowledge(Requester("ben")) == Stop.REJECT_UNCONFIRMED
+        run.line.stop()
+        run.line._journal.close()
     with open_for_reading(run.journal) as connection:
-        assert connection.execute("SELECT count(*) FROM stops").fetchone()[0] == 1
+        stops = connection.execute("SELECT reason, acknowledged_by FROM stops ORDER BY id").fetchall()
+    assert sorted(map(tuple, stops[:2])) == [("reject_unconfirmed", "ben"), ("too_many_rejects", "anna")]

@@ -115,7 +115,7 @@ def act(journal: Journal, action: str, number: int) -> None:
         case "stop":
             journal.stop_begin("too_many_rejects")
         case "acknowledge":
-            journal.stops_acknowledged(ANNA)
+            journal.stops_acknowledged(ANNA, ["too_many_rejects"])
         case "outage":
             journal.outage_begin("camera", "the camera gave no frames")
         case "outage over":

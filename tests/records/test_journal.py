@@ -611,12 +611,13 @@ def test_retention_by_size_is_counted_and_no_loss(tmp_path, monkeypatch):
 def test_a_stop_is_recorded_with_who_acknowledged_it(tmp_path):
     path = tmp_path / "journal.sqlite"
     journal = open_journal(path)
-    journal.stops_acknowledged(SIGHUP)
+    journal.stops_acknowledged(SIGHUP, ["reject_not_driven"])
     journal.stop_begin("reject_not_driven")
-    journal.stops_acknowledged(Requester("anna", 1000, 4711))
+    journal.stops_acknowledged(Requester("anna", 1000, 4711), ["reject_not_driven", "too_many_rejects"])
     journal.stop_begin("too_many_rejects")
     journal.stop_begin("reject_unconfirmed")
-    journal.stops_acknowledged(SIGHUP)
+    journal.stop_begin("reject_not_driven")
+    journal.stops_acknowledged(SIGHUP, ["too_many_rejects", "reject_unconfirmed"])
     journal.stop_begin("too_many_rejects")
     journal.close()
     stops = [
@@ -627,11 +628,12 @@ def test_a_stop_is_recorded_with_who_acknowledged_it(tmp_path):
         ("reject_not_driven", "anna", 1000, 4711),
         ("too_many_rejects", "SIGHUP", None, None),
         ("reject_unconfirmed", "SIGHUP", None, None),
+        ("reject_not_driven", None, None, None),
         ("too_many_rejects", None, None, None),
     ]
     lasted = [row[0] for row in rows(path, "SELECT duration_ns FROM stops ORDER BY id")]
     assert all(0 <= ns < 10**9 for ns in lasted[:3])
-    assert lasted[3] is None
+    assert lasted[3:] == [None, None]
 
 
 def test_an_acknowledgement_belongs_to_the_stops_of_its_session(tmp_path):
@@ -640,6 +642,6 @@ def test_an_acknowledgement_belongs_to_the_stops_of_its_session(tmp_path):
         journal = open_journal(path)
         journal.stop_begin("too_many_rejects")
         if journal._session == 2:
-            journal.stops_acknowledged(SIGHUP)
+            journal.stops_acknowledged(SIGHUP, ["too_many_rejects"])
         journal.close()
     assert [row[0] for row in rows(path, "SELECT acknowledged_by FROM stops ORDER BY id")] == [None, "SIGHUP"]

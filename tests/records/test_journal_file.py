@@ -433,7 +433,7 @@ def test_a_journal_of_version_3_is_brought_up_to_date(path, capsys):
     assert "schema 3" in capsys.readouterr().err
     journal = open_journal(path)
     journal.stop_begin("too_many_rejects")
-    journal.stops_acknowledged(Requester("anna", 1000, 4711))
+    journal.stops_acknowledged(Requester("anna", 1000, 4711), ["too_many_rejects"])
     journal.close()
     assert _as_before(path, before) == before
     assert [row["acknowledged_by"] for row in rows(path, "SELECT * FROM stops")] == ["anna"]

@@ -11,10 +11,10 @@ from inspectd.records.journal import Journal
 
 
 class FakeLine:
-    """`stop`: the reason of its latched stop, or None."""
+    """`stops`: the reasons of its latched stops."""
 
     def __init__(self, journal: Journal) -> None:
-        self.stop: str | None = None
+        self.stops: list[str] = []
         self.acknowledged_by: str | None = None
         self._journal = journal
         self._lock = threading.Lock()
@@ -22,7 +22,7 @@ class FakeLine:
     def halt(self, reason: str) -> None:
         """The gate latches a stop."""
         with self._lock:
-            self.stop = reason
+            self.stops.append(reason)
             self._journal.stop_begin(reason)
             self._journal.flush()
 
@@ -43,18 +43,19 @@ class FakeLine:
         if pending.request.verb == "status":
             field = {"allowed": ["LOT 7481-83"], "source": "given", "later": []}
             pending.answer(
-                run_permit=self.stop is None,
-                stop=self.stop,
-                gate=self.stop or "running",
+                run_permit=not self.stops,
+                stops=self.stops,
+                gate="stopped" if self.stops else "running",
                 engine="toy",
                 engine_version="1.0.0",
                 engine_hash="ab" * 32,
                 text={"next_part": 1, "fields": {"lot": field}},
             )
         elif pending.request.verb == "acknowledge":
-            pending.answer(stop=self.stop)
-            self.stop, self.acknowledged_by = None, pending.by.user
-            self._journal.stops_acknowledged(pending.by)
+            shown = [stop for stop in self.stops if stop in pending.request.stops]
+            pending.answer(stops=shown)
+            self.stops, self.acknowledged_by = [stop for stop in self.stops if stop not in shown], pending.by.user
+            self._journal.stops_acknowledged(pending.by, shown)
             self._journal.flush()
 
 

@@ -14,12 +14,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from inspectd.control.stops import STOPS
 from inspectd.part import Fault, Missed, MissedReason, Pass, Uncertain
 from inspectd.serve.line_now import LineNow
 from inspectd.serve.metrics.counts import Counts, Histogram
 from inspectd.serve.metrics.watching import Seen, Watch
 
-_STOPS = ("reject_not_driven", "reject_unconfirmed", "too_many_rejects")
 _OUTAGES = ("camera", "output", "record_error", "not_driven", "unseen")
 _GATE = ("passed", "rejected", "rejected_late", "rejected_stopped", "rejected_with_other", "not_driven")
 _CAUSES: dict[str, tuple[str, ...]] = {
@@ -123,7 +123,10 @@ def _counts(counts: Counts, classes: Iterable[str]) -> Iterator[Metric]:
         "inspectd_gate_lateness_seconds", "Time from when the gate had to act to when it acted.", counts.lateness_s
     )
     yield _counter(
-        "inspectd_stops", "Stops of the belt that somebody had to acknowledge.", _with(_STOPS, counts.stops), "reason"
+        "inspectd_stops",
+        "Stops of the belt that somebody had to acknowledge.",
+        _with(STOPS, counts.stops),
+        "reason",
     )
     yield _counter(
         "inspectd_outages", "Intervals without full inspection, by kind.", _with(_OUTAGES, counts.outages), "kind"
@@ -187,14 +190,14 @@ def _status(status: Mapping[str, Any], now: LineNow) -> Iterator[Metric]:
     ):
         if key in status:
             yield _gauge(f"inspectd_{name}", about, bool(status[key]))
-    if "stop" in status:
+    if "stops" in status:
         stops = GaugeMetricFamily(
             "inspectd_stop_active",
             "1 if the belt is stopped for this reason, until somebody acknowledges it.",
             labels=["reason"],
         )
-        for reason in dict.fromkeys((*_STOPS, *([status["stop"]] if status["stop"] else []))):
-            stops.add_metric([reason], float(reason == status["stop"]))
+        for reason in dict.fromkeys((*STOPS, *status["stops"])):
+            stops.add_metric([reason], float(reason in status["stops"]))
         yield stops
     if "engine" in status:
         engine = {"engine": str(status["engine"]), "version": str(status.get("engine_version", ""))}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from inspectd.control.stops import STOPS
 from inspectd.serve.web.journal_values import texts_in
 
 Kind = Literal["pass", "fault", "uncertain", "missed"]
@@ -44,12 +45,6 @@ GATE: Mapping[str | None, str] = {
     "not_driven": "not driven: look for this label",
     None: "the gate has not answered yet",
 }
-STOPS: Mapping[str, str] = {
-    "too_many_rejects": "Look at the print head, then acknowledge.",
-    "reject_not_driven": "A label was not rejected for certain. Find this label, then acknowledge.",
-    "reject_unconfirmed": "The plant did not confirm a reject. Find the label, look at the rejector, then acknowledge.",
-    "too_many_parts": "More labels came than the gate can handle. Look at the light barrier, then acknowledge.",
-}
 STOP_NAMES: Mapping[str, str] = {
     "too_many_rejects": "too many rejects",
     "reject_not_driven": "reject not driven",
@@ -62,7 +57,8 @@ GATE_STATES: Mapping[str, str] = {
     "line_gone": "Inspection has ended. The service starts it again.",
     "output_failed": "The reject output can't be driven. Run permit comes back when the device answers.",
     "starting": "The line starts. Run permit comes by itself.",
-    **STOPS,
+    "stopped": "Somebody must look, then acknowledge.",
+    "too_many_parts": "More labels came than the gate can handle. Run permit comes back when they have gone by.",
 }
 OUTAGES: Mapping[str, str] = {
     "camera": "camera gave no images",

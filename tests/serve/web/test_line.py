@@ -9,7 +9,8 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from inspectd.gate.outcome import GateState, Outcome
+from inspectd.control.stops import STOPS
+from inspectd.gate.outcome import GateState, Outcome, Stop
 from inspectd.part import TEXT_REASONS, MissedReason, Part
 from inspectd.records.audit import AuditTrail
 from inspectd.records.journal import Journal, JournalConfig
@@ -20,7 +21,7 @@ from inspectd.serve.web.app import make_app
 from inspectd.serve.web.live.figures import Look, Session
 from inspectd.serve.web.live.shown import Rejects, line_state
 from inspectd.serve.web.live.tally import MINUTE_NS
-from inspectd.serve.web.wording import CAUSES, GATE, GATE_STATES, said
+from inspectd.serve.web.wording import CAUSES, GATE, GATE_STATES, STOP_NAMES, said
 from tests.serve.lines import running_line
 from tests.serve.web.conftest import STAGES, VERDICTS, login_fields
 
@@ -52,7 +53,7 @@ def test_a_line_that_does_not_answer_is_not_said_to_run(plant):
         figures = Look(connection, plant.site.config.shift_begins).figures()
     figures = replace(figures, session=Session(True, figures.t_utc_ns, False, None, None))
     line = replace(plant.site.line, control=plant.archive / "control.sock")
-    answer = LineNow({"run_permit": True, "stop": None, "gate": "running"}, asked_s=time.monotonic())
+    answer = LineNow({"run_permit": True, "stops": [], "gate": "running"}, asked_s=time.monotonic())
     assert line_state(figures, answer, line).kind == "runs"
     assert line_state(figures, replace(answer, asked_s=time.monotonic() - 60), line).kind == "unknown"
     assert line_state(figures, LineNow(None, "no answer", asked_s=time.monotonic()), line).kind == "unknown"
@@ -98,6 +99,7 @@ def test_every_word_of_the_journal_has_words_for_an_operator():
     assert {*MissedReason, *TEXT_REASONS, "print", "part", "turned", "shifted", "faded"} <= CAUSES.keys()
     assert {outcome.name.lower() for outcome in Outcome} < GATE.keys()
     assert {state.name.lower() for state in GateState if state is not GateState.RUNNING} == GATE_STATES.keys()
+    assert STOP_NAMES.keys() == STOPS.keys() == set((~Stop(0)).words)
 
 
 def test_an_image_comes_from_the_archive_and_is_kept_by_the_browser(client, plant):
@@ -150,7 +152,7 @@ def test_an_operator_acknowledges_a_stop_and_a_viewer_does_not(plant, tmp_path):
             client.post("/login", data=login_fields(role, client.get("/login").text))
             answer = _acknowledge(client)
             assert answer.status_code == status
-            assert (line.stop is None) == (status == 200)
+            assert (not line.stops) == (status == 200)
         assert answer.text.startswith("Acknowledged.")
         assert line.acknowledged_by is not None
     entry = plant.site.audit.entries(limit=1)[0]
@@ -169,9 +171,9 @@ def test_a_stop_that_the_page_has_not_shown_is_not_acknowledged(plant, tmp_path)
         while not (state := app.state.live.state).can_acknowledge:
             time.sleep(0.01)
         answer = _acknowledge(client, stop="10 rejects in a row. 14:51:40")
-        assert (answer.status_code, line.stop) == (409, "reject_not_driven")
+        assert (answer.status_code, line.stops) == (409, ["reject_not_driven"])
         assert "Find this label" in answer.text
-        assert (_acknowledge(client, stop=state.stop).status_code, line.stop) == (200, None)
+        assert (_acknowledge(client, stop=state.stop).status_code, line.stops) == (200, [])
 
 
 def test_every_reason_of_a_stop_is_said(plant, tmp_path):
@@ -190,6 +192,19 @@ def test_every_reason_of_a_stop_is_said(plant, tmp_path):
         assert _acknowledge(client).status_code == 200
 
 
+def test_a_reason_that_came_after_the_page_was_read_is_not_acknowledged(plant, tmp_path):
+    socket = tmp_path / "control.sock"
+    app = make_app(replace(plant.site, line=replace(plant.site.line, control=socket)))
+    with running_line(plant.journal, socket) as line, TestClient(app, "http://localhost") as client:
+        client.post("/login", data=login_fields(Role.OPERATOR, client.get("/login").text))
+        line.halt("too_many_rejects")
+        while not (state := app.state.live.state).can_acknowledge:
+            time.sleep(0.01)
+        with line.paused():
+            line.stops.append("reject_not_driven")  # not in the journal yet, so no page can show it
+        assert (_acknowledge(client, stop=state.stop).status_code, line.stops) == (200, ["reject_not_driven"])
+
+
 def test_nothing_is_acknowledged_if_it_can_not_be_written_down(plant, tmp_path):
     socket = tmp_path / "control.sock"
     site = replace(plant.site, line=replace(plant.site.line, control=socket))
@@ -199,7 +214,7 @@ def test_nothing_is_acknowledged_if_it_can_not_be_written_down(plant, tmp_path):
         client.app.state.site = replace(site, audit=AuditTrail(tmp_path / "missing" / "audit.sqlite"))
         answer = _acknowledge(client)
         assert answer.status_code == 503
-        assert line.stop == "too_many_rejects"
+        assert line.stops == ["too_many_rejects"]
 
 
 def test_without_a_control_socket_it_says_how_to_acknowledge(client):

@@ -31,7 +31,6 @@ from inspectd.serve.web.wording import (
 )
 
 _CAUSES_SHOWN = 6
-_LATCHED = ("too_many_rejects", "reject_not_driven", "reject_unconfirmed", "too_many_parts")
 TEMPLATES.env.globals.update(bar=bar, p_chart=p_chart, sparkline=sparkline)
 TEMPLATES.env.filters.update(
     number=number,
@@ -56,11 +55,13 @@ class LineState:
     since: str = ""
     can_acknowledge: bool = False
     """A person must look and acknowledge before the belt runs again."""
+    stops: tuple[str, ...] = ()
+    """The latched stops that the sentence is about."""
 
     @property
     def stop(self) -> str:
         """Distinguishes this stop from the next one."""
-        return f"{self.sentence} {self.since}"
+        return f"{' '.join(self.stops) or self.sentence} {self.since}"
 
 
 def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
@@ -77,22 +78,27 @@ def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
         return LineState("stopped", "Line does not run", f"{how} No label is inspected.", clock(session.t_seen_utc_ns))
     gate = line.config.get("gate") or {}
     status = now.status if now.is_fresh else None
-    if session.stop is not None:
-        reasons, since_ns = session.stop
-        sentences = " ".join(stop_words(reason, gate) for reason in reasons)
-        return LineState("stopped", "Belt stopped", sentences, clock(since_ns), can_acknowledge=True)
+    outage = "" if session.outage is None else _outage_words(*session.outage)
+    reasons, since_ns = session.stop or (tuple(status["stops"]) if status is not None else (), None)
+    if reasons:
+        sentence = " ".join([*(stop_words(reason, gate) for reason in reasons), outage]).strip()
+        since = "" if since_ns is None else clock(since_ns)
+        return LineState("stopped", "Belt stopped", sentence, since, can_acknowledge=True, stops=reasons)
     if status is not None and not status["run_permit"]:
-        state = status["stop"] or status["gate"]
-        sentence = stop_words(state, gate) if state in _LATCHED else GATE_STATES.get(state, f"The gate says: {state}.")
+        state = status["gate"]
+        sentence = GATE_STATES.get(state, f"The gate says: {state}.")
         awaits_trigger = state == "line_not_ok" and (line.config.get("camera") or {}).get("expect_every_s") is not None
-        return LineState("stopped", "Belt stopped", sentence, can_acknowledge=state in _LATCHED or awaits_trigger)
+        return LineState("stopped", "Belt stopped", sentence, can_acknowledge=awaits_trigger)
     if session.outage is not None:
-        kind, since_ns, detail = session.outage
-        what = "The camera gives no images" if kind == "camera" else "The reject output can't be driven"
-        return LineState("stopped", "Belt stopped", f"{what}: {detail}.", clock(since_ns))
+        return LineState("stopped", "Belt stopped", outage, clock(session.outage[1]))
     if line.control is not None and status is None:
         return LineState("unknown", "Line has not answered", "So it is not known whether the belt may run.")
     return LineState("runs", "Line runs")
+
+
+def _outage_words(kind: str, _: int, detail: str) -> str:
+    what = "The camera gives no images" if kind == "camera" else "The reject output can't be driven"
+    return f"{what}: {detail}."
 
 
 class Rejects:

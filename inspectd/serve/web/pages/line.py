@@ -38,7 +38,7 @@ async def acknowledge(request: Request) -> Response:
         return _answer(request, 409, f"Another stop has come: {state.sentence} Nothing was acknowledged yet.")
     await record_action(request, "acknowledge", {"stop": state.words})
     try:
-        said = await asyncio.to_thread(ask, control, "acknowledge")
+        said = await asyncio.to_thread(ask, control, "acknowledge", stops=state.stops)
     except RefusedError as error:
         return _answer(request, 409, f"The line refuses: {error}. The stop was not acknowledged.")
     except ControlError as error:
@@ -46,7 +46,7 @@ async def acknowledge(request: Request) -> Response:
             request, 503, f"The line does not answer ({error}). It is not known whether the stop was acknowledged."
         )
     live_of(request).asker.again()
-    if said.get("stop") is None:
+    if not said["stops"]:
         return _answer(request, 200, "The line had no stop to acknowledge.")
     return _answer(request, 200, "Acknowledged. Run permit comes back when nothing else is wrong.")
 
