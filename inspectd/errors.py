@@ -23,6 +23,12 @@ class EngineError(InspectdError):
     exit_code = 78
 
 
+class NoGpuError(EngineError):
+    """The GPU can't be used now. Its driver may load later than the line starts, or the GPU may be reset: the service tries again."""
+
+    exit_code = 75
+
+
 class InferenceError(InspectdError):
     """One inference failed or gave invalid scores. The part becomes `engine_error`."""
 

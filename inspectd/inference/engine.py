@@ -206,7 +206,7 @@ def load_engine(bundle: Bundle, config: InferenceConfig) -> Engine:
             return _load(bundle, config, "tensorrt")
         except EngineError as error:
             if has == {"tensorrt"}:
-                raise EngineError(
+                raise type(error)(
                     f"{bundle.folder}: contains only TensorRT plans, which can't be used on this machine: {error}"
                 ) from error
             log.warning("tensorrt can't be used; another backend is used", reason=str(error))

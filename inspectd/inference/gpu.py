@@ -19,17 +19,17 @@ import numpy as np
 from cuda.bindings import runtime
 from numpy.typing import NDArray
 
-from inspectd.errors import EngineError, EngineLost, InferenceError
+from inspectd.errors import EngineLost, InferenceError, NoGpuError
 from inspectd.inference.base import TensorType
 
 _SUCCESS, _NOT_READY = runtime.cudaError_t.cudaSuccess, runtime.cudaError_t.cudaErrorNotReady
 
 
 def describe() -> str:
-    """Name and compute capability of the first GPU, and the version of its driver. Raises EngineError if there is none."""
+    """Name and compute capability of the first GPU, and the version of its driver. Raises NoGpuError if there is none."""
     error, count = runtime.cudaGetDeviceCount()
     if error != _SUCCESS or not count:
-        raise EngineError(f"tensorrt: no usable NVIDIA GPU ({_text(error)}); see what nvidia-smi says")
+        raise NoGpuError(f"tensorrt: no usable NVIDIA GPU ({_text(error)}); see what nvidia-smi says")
     card, driver = call(runtime.cudaGetDeviceProperties, 0), call(runtime.cudaDriverGetVersion)
     return f"{card.name.decode()} (compute capability {card.major}.{card.minor}, driver for CUDA {driver // 1000}.{driver % 1000 // 10})"
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from inspectd.errors import EngineError
+from inspectd.errors import EngineError, NoGpuError
 from inspectd.inference.base import InferenceConfig, TensorType
 from inspectd.inference.bundle import Bundle
 
@@ -39,7 +39,7 @@ def load(bundle: Bundle, config: InferenceConfig) -> "OnnxRuntime":
     model = bundle.read(bundle.model_file("onnxruntime", ".onnx", config.precision))
     session = onnxruntime.InferenceSession(model, session_options(config.threads), providers=[provider])
     if session.get_providers()[0] != provider[0]:  # it would go on with the CPU and only log it
-        raise EngineError(
+        raise NoGpuError(
             "inference.device: 'cuda' is not available: no usable NVIDIA GPU, or wrong versions of CUDA and cuDNN; see the lines above"
         )
     return OnnxRuntime(session)

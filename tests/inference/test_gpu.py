@@ -16,7 +16,7 @@ pytest.importorskip("cuda.bindings.runtime")
 
 from cuda.bindings import runtime as real
 
-from inspectd.errors import EngineError, EngineLost, InferenceError
+from inspectd.errors import EngineError, EngineLost, InferenceError, NoGpuError
 from inspectd.inference import InferenceConfig, load_bundle, load_engine
 from inspectd.inference import gpu as module
 from inspectd.inference.base import TensorType
@@ -257,7 +257,7 @@ def test_the_fake_tensorrt_has_what_the_real_one_has() -> None:
 def test_without_a_gpu_the_real_runtime_says_why() -> None:
     if real.cudaGetDeviceCount()[0] == Error.cudaSuccess:
         pytest.skip("there is a GPU")
-    with pytest.raises(EngineError, match=r"no usable NVIDIA GPU \(cudaError\w+, .*\); see what nvidia-smi says"):
+    with pytest.raises(NoGpuError, match=r"no usable NVIDIA GPU \(cudaError\w+, .*\); see what nvidia-smi says"):
         module.describe()
     with pytest.raises(EngineLost, match=r"cudaStreamCreateWithFlags: cudaError"):
         module.Lane(TensorType("uint8", (1, 1, 2, 2)), TensorType("float32", (1, 2)))

@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("cuda.bindings.runtime")
 
+from cuda.bindings import runtime
+
 from tests.factories import edit_manifest
 from tests.faults.plant import Plant
 
@@ -50,12 +52,27 @@ def run_until_the_gpu_breaks(plant: Plant, parts: int) -> int:
         return subprocess.run([sys.executable, "-c", program], stderr=log, cwd=root, timeout=60).returncode
 
 
-def test_a_gpu_that_stops_answering_ends_the_line_and_a_restart_goes_on(tmp_path: Path) -> None:
-    plant = Plant(tmp_path / "plant", inference={"backend": "tensorrt"})
+def plant_with_a_plan(folder: Path) -> Plant:
+    plant = Plant(folder, inference={"backend": "tensorrt"})
     (plant.engine / "model.plan").write_bytes((plant.engine / "model.onnx").read_bytes())
     listed = {"path": "model.plan", "sha256": "", "backend": "tensorrt", "precision": "fp16"}
     edit_manifest(plant.engine, lambda values: values["files"].append(listed))
     edit_manifest(plant.engine)
+    return plant
+
+
+def test_a_gpu_that_is_missing_at_the_start_ends_it_so_that_systemd_tries_again(tmp_path: Path) -> None:
+    """Its driver may load later than the line starts. systemd does not start a line again that ended with 78."""
+    pytest.importorskip("tensorrt_rtx")
+    if runtime.cudaGetDeviceCount()[0] == runtime.cudaError_t.cudaSuccess:
+        pytest.skip("there is a GPU")
+    plant = plant_with_a_plan(tmp_path / "plant")
+    assert plant.run_to_exit() == 75
+    assert "no usable NVIDIA GPU" in plant.log_text()
+
+
+def test_a_gpu_that_stops_answering_ends_the_line_and_a_restart_goes_on(tmp_path: Path) -> None:
+    plant = plant_with_a_plan(tmp_path / "plant")
     plant.write_config()
     for start in (1, 2):
         assert run_until_the_gpu_breaks(plant, start * PARTS) == 70, plant.log_text()[-2000:]
