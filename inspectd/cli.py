@@ -285,6 +285,8 @@ def _add_schema(verbs: Verbs) -> None:
 _SCHEMAS = {
     "--page": ("the operator's page", "inspectd.serve.web.config", "page_schema"),
     "--metrics": ("`inspectd serve metrics`", "inspectd.serve.metrics.config", "metrics_schema"),
+    "--mqtt": ("`inspectd serve mqtt`", "inspectd.serve.mqtt.config", "mqtt_schema"),
+    "--mqtt-messages": ("the messages of `inspectd serve mqtt`", "inspectd.serve.mqtt.messages", "message_schema"),
     "--pull": ("`inspectd engines pull`", "inspectd.fleet.config", "pull_schema"),
 }
 """Option -> what it is, and the function that returns the schema."""
@@ -315,6 +317,18 @@ def _add_serve(verbs: Verbs) -> None:
         "go on after a restart. What can't be known now is left out: then inspectd_line_up or inspectd_journal_readable is 0.",
         "example of a config file:\n  line: /etc/inspectd/line.yaml\n  host: 0.0.0.0   # default: 127.0.0.1\n\n"
         "look at the metrics:\n  curl http://127.0.0.1:9440/metrics",
+    )
+    _add_served(
+        kinds,
+        "mqtt",
+        "every part and stop to an MQTT broker",
+        "Publishes each change of the journal to an MQTT 5 broker, as JSON: parts, stops, outages and runs of the line, and its state "
+        "(retained). Nothing is lost while the broker, the network or this program is down: it goes on where the broker has "
+        "acknowledged. So a message may come twice; journal and number in it say which one it is. It subscribes to nothing, so "
+        "nobody can control the line through it.",
+        "example of a config file:\n  line: /etc/inspectd/line.yaml\n  broker:\n    host: broker.plant.example\n"
+        "    tls: {ca: /etc/inspectd/broker-ca.pem}\n    login: {user: line-1, password_file: /etc/inspectd/mqtt.password}\n\n"
+        "look at the messages:\n  mosquitto_sub -h broker.plant.example -t 'inspectd/#' -v",
     )
 
 

@@ -4,6 +4,7 @@ A follower is a place in the journal: all changes up to its number are taken. Wh
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,14 @@ from inspectd.errors import JournalError
 from inspectd.records.feed import Change, Feed
 
 _AGAIN_S = 1.0
+_ALIVE_NS = 5 * 10**9
+"""A running line writes a sign of life every second."""
+
+
+def is_alive(session: Mapping[str, Any]) -> bool:
+    """Whether the line of this row of `sessions` has given a sign of life in the last 5 s."""
+    age_ns: int = time.monotonic_ns() - session["alive_mono_ns"]
+    return session["ended_utc_ns"] is None and 0 <= age_ns < _ALIVE_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,7 @@ class Place:
     """How far somebody has come."""
 
     journal: str
-    """The journal's random name."""
+    """The journal's random name; empty: any journal, from its begin."""
     number: int
     """Of the last change."""
 
@@ -28,9 +37,9 @@ class Place:
 class Gap:
     """Changes that nobody can take any more. Not each number in it was a change: a row that changes gets a new number."""
 
-    reason: Literal["deleted", "replaced", "older_copy"]
+    reason: Literal["deleted", "replaced", "older_copy", "unreadable"]
     """`deleted`: retention has deleted rows. `replaced`: another journal is there now. `older_copy`: an older copy of the
-    journal was put back."""
+    journal was put back. `unreadable`: a row is damaged."""
     after: Place
     """The last change before the gap."""
     up_to: int | None
@@ -51,6 +60,8 @@ class News:
     """There may be more changes already."""
     gap: Gap | None
     """It is before these changes."""
+    begin: Place
+    """They are after this place."""
 
 
 class Follower:
@@ -63,6 +74,7 @@ class Follower:
         self._feed: Feed | None = None
         self._opened_s = float("-inf")
         self._problem = ""
+        self._has_more = True
         self._told = 0
         """Deleted rows up to this number were in a gap."""
 
@@ -79,18 +91,28 @@ class Follower:
             self._problem = str(error)
             raise
 
+    def go_back(self, place: Place | None) -> None:
+        """Changes after `place` come again."""
+        self.place, self._has_more = place, True
+
+    @property
+    def journal(self) -> str | None:
+        """The journal's random name; None if it can't be read."""
+        return None if self._feed is None else self._feed.journal
+
     def session(self) -> dict[str, Any] | None:
         """The newest session of the line. Raises JournalError."""
         try:
             return self._opened().session()
-        except JournalError:
+        except JournalError as error:
             self.close()
+            self._problem = str(error)
             raise
 
     def close(self) -> None:
         if self._feed is not None:
             self._feed.close()
-            self._feed = None
+            self._feed, self._has_more = None, True
 
     def _opened(self) -> Feed:
         if self._feed is None:
@@ -106,11 +128,15 @@ class Follower:
         return self._feed
 
     def _news(self, feed: Feed, limit: int) -> News:
+        has_news = feed.has_news()
+        if self.place is not None and not (self._has_more or has_news):
+            return News([], False, None, self.place)
+        self._has_more = True  # also if this look fails
         place, gap = self.place, None
         if place is None:
             place = Place(feed.journal, feed.newest())
         elif place.journal != feed.journal:
-            gap = Gap("replaced", place, None)
+            gap = Gap("replaced", place, None) if place.journal else None
             place = Place(feed.journal, 0)
             self._told = 0
         elif place.number > (newest := feed.newest()):
@@ -123,4 +149,5 @@ class Follower:
         self._told = feed.deleted
         reached = changes[-1].number if changes else max(place.number, feed.deleted)
         self.place = Place(feed.journal, reached)
-        return News(changes, len(changes) == limit, gap)
+        self._has_more = len(changes) == limit
+        return News(changes, self._has_more, gap, place)

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from inspectd.control.stops import STOPS
 from inspectd.part import Fault, Missed, MissedReason, Pass, Uncertain
+from inspectd.serve.following import is_alive
 from inspectd.serve.line_now import LineNow
 from inspectd.serve.metrics.counts import Counts, Histogram
 from inspectd.serve.metrics.watching import Seen, Watch
@@ -79,7 +80,7 @@ def _journal(seen: Seen | None) -> Iterator[Metric]:
     yield _gauge(
         "inspectd_line_up",
         "1 if the line runs: it has given a sign of life in the last 5 s. 0 also if the journal can't be read.",
-        seen is not None and seen.is_alive,
+        seen is not None and seen.session is not None and is_alive(seen.session),
     )
     yield _gauge("inspectd_journal_readable", "1 if the journal of the line can be read.", seen is not None)
     if seen is not None:

@@ -22,8 +22,6 @@ _LOOK_S = 0.5
 _LOOK_BEHIND_S = 0.05
 _AT_ONCE = 500
 _KEEP_S = 10.0
-_ALIVE_NS = 5 * 10**9
-"""A running line writes a sign of life every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +31,6 @@ class Seen:
     counts: Counts | None
     """None while the counts are behind the journal."""
     session: dict[str, Any] | None
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the line has given a sign of life in the last 5 s."""
-        return (
-            self.session is not None
-            and self.session["ended_utc_ns"] is None
-            and 0 <= time.monotonic_ns() - self.session["alive_mono_ns"] < _ALIVE_NS
-        )
 
 
 class Watch:
@@ -120,7 +109,8 @@ class Watch:
 
     def _look(self) -> None:
         session = self._follower.session()
-        self._follower.place = self._counts.place  # if the last look has failed, its changes come again
+        if self._follower.place != self._counts.place:  # the last look has failed: its changes come again
+            self._follower.go_back(self._counts.place)
         news = self._follower.news(_AT_ONCE)
         with self._lock:
             if news.gap is not None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from datetime import time as time_of_day
 from typing import Any, TypeVar
 
+from inspectd.serve.following import is_alive
 from inspectd.serve.web.live.shifts import ns, shift_at
 from inspectd.serve.web.live.tally import MINUTE_NS, Mean, Minutes, Tally
 
@@ -22,8 +23,6 @@ _LEAST_MINUTES = 10
 """A normal range is named after so many full minutes with labels."""
 _LEAST_DIFFERENCE = 0.05
 """Of brightness and sharpness, as a share: nobody needs to look at less."""
-_ALIVE_NS = 5 * 10**9
-"""A running line writes a sign of life every second."""
 
 _Number = TypeVar("_Number", int, float)
 
@@ -173,7 +172,7 @@ def session_of(connection: sqlite3.Connection) -> Session | None:
         (row["id"],),
     ).fetchone()
     return Session(
-        is_alive=row["ended_utc_ns"] is None and 0 <= time.monotonic_ns() - row["alive_mono_ns"] < _ALIVE_NS,
+        is_alive=is_alive(dict(row)),
         t_seen_utc_ns=row["alive_utc_ns"],
         ended_cleanly=bool(row["ended_cleanly"]),
         stop=(tuple(dict.fromkeys(stop["reason"] for stop in stops)), stops[0]["t_utc_ns"]) if stops else None,
