@@ -121,7 +121,7 @@ class StopMessage(_ChangeMessage):
     session: int
     """The run of the line."""
     reason: str
-    """`reject_not_driven`, `reject_unconfirmed` or `too_many_rejects`."""
+    """`reject_not_driven`, `reject_unconfirmed`, `too_many_rejects` or `too_many_parts`."""
     time: str
     """When it began, UTC, ISO 8601."""
     acknowledged_time: str | None
@@ -209,8 +209,8 @@ class StateMessage(_Message):
     """Whether the line has given a sign of life in the last 5 s."""
     run_permit: bool | None = None
     """Whether the belt may run."""
-    stop: str | None = None
-    """The reason of the stop that somebody must acknowledge."""
+    stops: list[str] | None = None
+    """The reasons of the stops that somebody must acknowledge."""
     engine: str | None = None
     """Name of the engine in use."""
     engine_version: str | None = None
@@ -253,7 +253,7 @@ def of_state(line: str, journal: str | None, session: _Row | None, now: LineNow,
         journal=journal,
         line_up=None if journal is None else session is not None and is_alive(session),
         run_permit=status.get("run_permit"),
-        stop=status.get("stop"),
+        stops=status.get("stops"),
         engine=status.get("engine"),
         engine_version=status.get("engine_version"),
         problem=problem or now.problem,

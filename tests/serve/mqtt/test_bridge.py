@@ -100,7 +100,7 @@ def test_parts_stops_and_the_state_arrive(
                 line.journal.amend_outcome(part, Outcome.REJECTED, 300)
                 line.journal.flush()
             running.halt("too_many_rejects")
-            until(lambda: receiver.retained[f"{TOPIC}/state"]["stop"] == "too_many_rejects")
+            until(lambda: receiver.retained[f"{TOPIC}/state"]["stops"] == ["too_many_rejects"])
             until(lambda: receiver.of(f"{TOPIC}/stops"))
         until(lambda: len(receiver.of(f"{TOPIC}/parts")) == 2)
         first, second = receiver.of(f"{TOPIC}/parts")
