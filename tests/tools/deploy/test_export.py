@@ -23,6 +23,7 @@ from inspectd_tools.networks.exported import exported
 from inspectd_tools.networks.inputs import normalise
 from inspectd_tools.networks.runtimes import onnx_network
 from inspectd_tools.settings import load_settings
+from tests.factories import make_toy_bundle
 
 needs_tensorrt = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,
@@ -140,6 +141,18 @@ def test_tensorrt_builds_a_plan_of_it(model):
     assert plan.inputs == [TensorType("uint8", (1, 1, 48, 64))]
     assert plan.outputs == [TensorType("float32", (1, 4))]
     assert len(plan.data) > 0.9 * sum(2 * tensor.size for tensor in _weights(folder))
+
+
+@needs_tensorrt
+def test_a_gpu_that_is_not_in_the_list_is_asked_for_alone(tmp_path, monkeypatch):
+    """Only on that machine: without the GPU, TensorRT for RTX refuses. A listed GPU gets the plan for all of the list."""
+    graph = (make_toy_bundle(tmp_path / "toy") / "model.onnx").read_bytes()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))
+    assert build_plan(graph).gpu == "rtx-sm80-sm86-sm89-sm120-sm121"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    with pytest.raises(EngineError, match="can't build"):
+        build_plan(graph)
 
 
 @needs_tensorrt

@@ -22,7 +22,8 @@ from inspectd_tools.deploy.onnx_graph import in_half_precision
 
 RTX_GPUS = ("SM80", "SM86", "SM89", "SM120", "SM121")
 """Compute capabilities for which TensorRT for RTX builds: A30 and A100; RTX 30, A2 to A40; RTX 40, L4, L40; RTX 50; GB10. It does not
-build for 7.5 (Turing), because it has no float32 matrix product there, and the head of the network computes in float32."""
+build for 7.5 (Turing), because it has no float32 matrix product there, and the head of the network computes in float32. On a machine with another GPU, such
+as an H100 (9.0), it is asked to build for that one alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +97,18 @@ def _library() -> ModuleType:
 
 def _aim(library: ModuleType, config: Any) -> str:
     """Set which GPUs the plan is for, and return their name."""
+    here = "SM{}{}".format(*torch.cuda.get_device_capability()) if torch.cuda.is_available() else None
     if library.__name__ == "tensorrt":
-        if not torch.cuda.is_available():
+        if here is None:
             raise EngineError("--tensorrt: TensorRT builds for the GPU of this machine, and torch finds none")
-        major, minor = torch.cuda.get_device_capability()
-        return f"sm{major}{minor}"
-    config.num_compute_capabilities = len(RTX_GPUS)
-    for number, name in enumerate(RTX_GPUS):
+        return here.lower()
+    is_listed = here in (None, *RTX_GPUS)
+    names = RTX_GPUS if is_listed else ("CURRENT",)
+    config.num_compute_capabilities = len(names)
+    for number, name in enumerate(names):
         if not config.set_compute_capability(getattr(library.ComputeCapability, name), number):
             raise EngineError(f"{library.__name__} {library.__version__} can't build for {name}; install a newer one")
-    return "-".join(["rtx", *RTX_GPUS]).lower()
+    return "-".join(["rtx", *(RTX_GPUS if is_listed else (str(here),))]).lower()
 
 
 def _tensor_type(library: ModuleType, tensor: Any) -> TensorType:
