@@ -181,6 +181,23 @@ def test_a_run_goes_on_on_another_device(labels, tmp_path, monkeypatch):
     assert [epoch["number"] for epoch in json.loads((run / "epochs.json").read_text())] == [1, 2, 3]
 
 
+def test_compile_compiles_the_network_only_if_asked_and_changes_no_weight(labels, tmp_path, monkeypatch):
+    compiled = []
+
+    def traced(network):
+        """As it is compiled, but the kernels stay those of PyTorch: to compile them takes half a minute."""
+        compiled.append(network)
+        return compile_with(network, backend="eager")
+
+    compile_with = torch.compile
+    monkeypatch.setattr(torch, "compile", traced)
+    plain = trained(labels, tmp_path / "plain", torch.device("cpu"), monkeypatch)
+    assert not compiled
+    for name, weight in trained(labels, tmp_path / "c", torch.device("cpu"), monkeypatch, "--compile").items():
+        torch.testing.assert_close(weight, plain[name], rtol=1e-3, atol=1e-5)
+    assert len(compiled) == 1
+
+
 def test_compile_is_refused_with_a_gradient_penalty(labels, tmp_path, capsys):
     options = [text for setting in (*SMALL, "gp_const=0.1") for text in ("--set", setting)]
     with pytest.raises(SystemExit):
