@@ -15,7 +15,7 @@ SIDE_BY_SIDE := $(BIN)/python -m pytest -q -n 3 --dist worksteal -m
 
 # two installations into one environment must not run at once
 .NOTPARALLEL:
-.PHONY: run engine test quick lint unit coverage docs faults campaign mutants system benchmark clean help
+.PHONY: run engine test quick lint unit coverage docs faults campaign mutants system gpu benchmark clean help
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
@@ -60,6 +60,10 @@ unit: $(VENV)/test.stamp  ## every test but the fault campaign and the booted sy
 
 docs: $(VENV)/docs.stamp  ## build the documentation site into out/docs; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+gpu: $(VENV)/test.stamp  ## the run for a machine with a GPU, on the CPU: do its steps work?
+	rm -rf out/gpu
+	$(BIN)/python tools/benchmark.py gpu --out out/gpu --device cpu --quick
 
 faults: $(VENV)/dev.stamp  ## the fault campaign, with its table
 	$(BIN)/python -m pytest -m faults -v

@@ -56,16 +56,16 @@ def compare_steps(images: int, epochs: int, device: torch.device = CPU, data: Pa
     seconds = [0.0, 0.0]
     for number in range(1, epochs + 1):
         for several in batched(track(batches.of_epoch(number), f"epoch {number}", total=len(batches)), _IN_TURN):
-            t0 = _now_s(device)
+            t0 = now_s(device)
             for pixels, labels in several:
                 inputs = to_network(sent(pixels, device), settings.input)
                 training_step(ours, settings, optimizers[0], inputs, sent(labels, device), weights)
-            t1 = _now_s(device)
+            t1 = now_s(device)
             for pixels, labels in several:
                 inputs = normalise(sent(pixels, device), settings.input)
                 baseline_step(theirs, optimizers[1], inputs, sent(labels, device), penalty)
             seconds[0] += t1 - t0
-            seconds[1] += _now_s(device) - t1
+            seconds[1] += now_s(device) - t1
     seen = epochs * len(batches) * settings.batch_size
     networks = (
         torch_network(lambda batch: theirs(normalise(batch.to(device), settings.input)).cpu()),
@@ -85,7 +85,8 @@ def batched(items: Iterable[T], count: int) -> Iterator[list[T]]:
         yield several
 
 
-def _now_s(device: torch.device) -> float:
+def now_s(device: torch.device) -> float:
+    """Monotonic seconds, once the device has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.monotonic()

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from inspectd.errors import ConfigError
-from inspectd.terminal import track
 
 _PART = ".part-"
 
@@ -18,7 +17,7 @@ def environment(wheels: Path, folder: Path) -> Path:
     joined = folder / "wheels"
     joined.mkdir(parents=True, exist_ok=True)
     parts: dict[str, list[Path]] = {}
-    for path in sorted(wheels.rglob(f"*.whl{_PART}*")):
+    for path in sorted(wheels.rglob(f"*.whl{_PART}*"), key=lambda path: path.name):
         parts.setdefault(path.name.partition(_PART)[0], []).append(path)
     for name, pieces in parts.items():
         (joined / name).write_bytes(b"".join(piece.read_bytes() for piece in pieces))
@@ -28,8 +27,7 @@ def environment(wheels: Path, folder: Path) -> Path:
     python = folder / "venv" / "bin" / "python"
     if not python.exists():
         _run([sys.executable, "-m", "venv", "--system-site-packages", str(folder / "venv")])
-    for wheel in track(found, "install"):
-        _run([str(python), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)])
+    _run([str(python), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *map(str, found)])
     return python
 
 

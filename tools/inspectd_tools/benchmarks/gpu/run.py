@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from inspectd.terminal import console
 from inspectd_tools.benchmarks.gpu.packages import environment
-from inspectd_tools.benchmarks.gpu.plan import STEPS, Place
+from inspectd_tools.benchmarks.gpu.plan import STEPS, Place, StepsFailed
 from inspectd_tools.benchmarks.gpu.report import as_markdown
 
 _ROOT = Path(__file__).parents[4]
@@ -39,14 +39,19 @@ class Result:
 
 
 def measure(place: Place, steps: Sequence[str], seconds: float, wheels: Path | None) -> dict[str, Any]:
-    """Run the steps, within `seconds` for all. `place.out` then holds results.json, report.md, and a log of each step."""
+    """Run the steps, within `seconds` for all. `place.out` then holds results.json, report.md, and a log of each step.
+
+    Raises StepsFailed in the end if a step failed or took too long.
+    """
     end_s = time.monotonic() + seconds
     place = replace(place, out=place.out.resolve())
     place.out.mkdir(parents=True, exist_ok=True)
     python = sys.executable if wheels is None else str(environment(wheels, place.out))
     results: list[Result] = []
     for name in steps:
-        left_s = min(float(STEPS[name].seconds), end_s - time.monotonic())
+        left_s = end_s - time.monotonic()
+        if name != steps[-1]:
+            left_s = min(left_s, STEPS[name].seconds)
         result = (
             _run(python, name, place, left_s) if left_s > 1 else Result(name, "out of time", 0, says="no time was left")
         )
@@ -56,6 +61,9 @@ def measure(place: Place, steps: Sequence[str], seconds: float, wheels: Path | N
         (place.out / "report.md").write_text(as_markdown(found), encoding="utf-8")
         console().print(f"{name}: {result.outcome} in {result.seconds:.0f} s {result.says}".strip())
     print(f"{place.out / 'report.md'}")
+    failed = [f"{each.step} {each.outcome}" for each in results if each.outcome not in ("done", "not run")]
+    if failed:
+        raise StepsFailed(f"{', '.join(failed)}: see {place.out / 'report.md'}")
     return found
 
 

@@ -23,6 +23,7 @@ _MODULES = {
     "lost": "lost",
     "line": "line",
     "step": "training",
+    "faster": "faster",
     "fashion": "training",
     "cifar": "training",
 }
