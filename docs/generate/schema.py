@@ -5,10 +5,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from prose import code, paragraphs, prose, table
+from pydantic import BaseModel
 
 from inspectd.config import Config
 from inspectd.files.json_file import read_json
 from inspectd.inference.manifest import Manifest
+from inspectd.serve.metrics.config import MetricsConfig
+from inspectd.serve.mqtt.config import MqttConfig
+from inspectd.serve.mqtt.messages import (
+    GapMessage,
+    OutageMessage,
+    PartMessage,
+    SessionMessage,
+    StateMessage,
+    StopMessage,
+)
 from inspectd.serve.web.config import WebConfig
 from inspectd_tools.experiments.config import FOLDER as EXPERIMENTS
 from inspectd_tools.experiments.config import Experiment
@@ -54,6 +65,47 @@ def page_config() -> str:
         "JSON schema, for editors. [The operator's page](../line/page.md) has examples. Relative paths start at the folder of the "
         f"config file. {_NULL}",
     )
+
+
+def metrics_config() -> str:
+    return _page(
+        MetricsConfig.model_json_schema(),
+        "Metrics config",
+        "One YAML file configures `inspectd serve metrics`. An unknown key is an error. `inspectd schema --metrics` prints the same as a "
+        "JSON schema, for editors. [Metrics](../line/metrics.md) has an example. Relative paths start at the folder of the config "
+        f"file. {_NULL}",
+    )
+
+
+def mqtt_config() -> str:
+    return _page(
+        MqttConfig.model_json_schema(),
+        "MQTT config",
+        "One YAML file configures `inspectd serve mqtt`. An unknown key is an error. `inspectd schema --mqtt` prints the same as a "
+        "JSON schema, for editors. [MQTT](../line/mqtt.md) has examples. Relative paths start at the folder of the config "
+        f"file. {_NULL}",
+    )
+
+
+def mqtt_messages() -> str:
+    """Each message with its keys."""
+    sections = [
+        _section_of(message)
+        for message in (PartMessage, StopMessage, OutageMessage, SessionMessage, GapMessage, StateMessage)
+    ]
+    head = (
+        "What `inspectd serve mqtt` publishes, as JSON. `version` is 1. With another version, keys may be gone or mean something else; "
+        "new keys may come at any time. `inspectd schema --mqtt-messages` prints the JSON schema. [MQTT](../line/mqtt.md) says how to use "
+        "them. Topics begin with `inspectd/` and the name of the line."
+    )
+    return "\n\n".join(["# MQTT messages", head, *sections]) + "\n"
+
+
+def _section_of(message: type[BaseModel]) -> str:
+    """Its sections begin with the message's name."""
+    schema = message.model_json_schema()
+    kind = schema["properties"]["kind"]["const"]
+    return "\n\n".join(_sections(schema, schema, kind, {}))
 
 
 def training_settings() -> str:

@@ -23,7 +23,7 @@ class MetricsConfig(Section):
     port: int = Field(default=9440, ge=0, le=65_535)
     """The port at which Prometheus gets the metrics. 0: any free port, which the log names."""
     pull: ConfigPath | None = None
-    """The file in which `inspectd engines pull` keeps its last result, if engines come from a repository."""
+    """The folder `state` of `inspectd engines pull`, if engines come from a repository: /var/lib/inspectd-pull."""
 
 
 def metrics_schema() -> str:

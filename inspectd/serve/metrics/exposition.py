@@ -8,13 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from inspectd.control.stops import STOPS
+from inspectd.errors import ConfigError
+from inspectd.fleet.assignments import KINDS
+from inspectd.fleet.last_pull import GOOD, Outcome, read_last_pull
 from inspectd.part import Fault, Missed, MissedReason, Pass, Uncertain
 from inspectd.serve.following import is_alive
 from inspectd.serve.line_now import LineNow
@@ -35,15 +38,16 @@ _CAUSES: dict[str, tuple[str, ...]] = {
 class LineCollector(Collector):
     """Everything about the line. One collection takes a few milliseconds and reads no part of the journal."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, pull: Path | None) -> None:
+        """`pull`: the folder in which `inspectd engines pull` keeps its last result."""
         self._watch = watch
+        self._pull = pull
 
     def collect(self) -> Iterator[Metric]:
         watch = self._watch
         now = watch.now
-        yield _gauge(
-            "inspectd_info", "The version of inspectd, and the name of the line.", _version(), line=watch.line.name
-        )
+        info = {"name": watch.line.name, "version": metadata.version("inspectd")}
+        yield _gauge("inspectd_info", "The name of the line, and the version of this program.", info)
         with watch.seen() as seen:
             yield from _journal(seen)
             if seen is not None and seen.counts is not None:
@@ -54,18 +58,15 @@ class LineCollector(Collector):
         if now is not None:
             yield from _now(now)
         yield from _files(watch.line.journal)
+        if self._pull is not None:
+            yield from _pulled(self._pull)
 
 
-def _version() -> dict[str, str]:
-    return {"version": metadata.version("inspectd")}
-
-
-def _gauge(name: str, about: str, value: float | dict[str, str], **labels: str) -> Metric:
+def _gauge(name: str, about: str, value: float | dict[str, str]) -> Metric:
     """With a dictionary instead of a value: an info metric, which is 1 and has its values as labels."""
-    if isinstance(value, dict):
-        labels, value = labels | value, 1
+    labels, number = (value, 1.0) if isinstance(value, dict) else ({}, value)
     family = GaugeMetricFamily(name, about, labels=list(labels))
-    family.add_metric(list(labels.values()), value)
+    family.add_metric(list(labels.values()), number)
     return family
 
 
@@ -212,6 +213,33 @@ def _status(status: Mapping[str, Any], now: LineNow) -> Iterator[Metric]:
             "Text fields for which the line does not know the right text. No part can pass then.",
             sum(not field.get("allowed") for field in fields.values()),
         )
+
+
+def _pulled(state: Path) -> Iterator[Metric]:
+    try:
+        last = read_last_pull(state)
+    except ConfigError:
+        last = None
+    if last is None:
+        return
+    outcomes = GaugeMetricFamily(
+        "inspectd_pull_outcome", "1 for how the last `inspectd engines pull` ended.", labels=["outcome"]
+    )
+    for outcome in get_args(Outcome):
+        outcomes.add_metric([outcome], float(outcome == last.outcome))
+    yield outcomes
+    yield _gauge("inspectd_pull_good", "1 if the last pull ended well.", last.outcome in GOOD)
+    for name, about, time in (
+        ("end", "When the last pull ended.", last.ended_utc),
+        ("last_good", "When a pull last ended well.", last.good_utc),
+        ("last_reached", "When a pull last reached the repository.", last.reached_utc),
+        ("expiry", "When the repository, as it was last seen, expires.", last.expires_utc),
+    ):
+        if time is not None:
+            yield _gauge(f"inspectd_pull_{name}_timestamp_seconds", about, time.timestamp())
+    if last.assigned is not None:
+        assigned = {str(kind): last.assigned.get(kind) or "" for kind in KINDS}
+        yield _gauge("inspectd_pull_assigned_info", "What the repository assigns to the line.", assigned)
 
 
 def _files(journal: Path) -> Iterator[Metric]:

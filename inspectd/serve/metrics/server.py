@@ -57,7 +57,7 @@ def serve(path: Path) -> int:
 def application(watch: Watch, config: MetricsConfig) -> WSGIApplication:
     """Answers GET /metrics."""
     registry = CollectorRegistry()
-    registry.register(LineCollector(watch))
+    registry.register(LineCollector(watch, config.pull))
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     metrics: WSGIApplication = make_wsgi_app(registry)

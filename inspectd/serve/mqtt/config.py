@@ -93,7 +93,7 @@ class MqttConfig(Section):
     """The folder in which the bridge keeps how far it has come."""
     prefix: str = Field(default="inspectd", pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=200)
     """What all topics begin with: `inspectd` gives `inspectd/line-1/parts`."""
-    most_per_s: int = Field(default=200, ge=1, le=5000)
+    most_per_s: int = Field(default=500, ge=1, le=5000)
     """Most messages per second while it catches up after an outage. It must be more than the line makes, which is up to three per part."""
 
 

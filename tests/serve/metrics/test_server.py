@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -19,6 +20,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from inspectd.errors import ConfigError
+from inspectd.fleet.assignments import Assigned
+from inspectd.fleet.last_pull import LastPull, write_last_pull
 from inspectd.part import Fault, Missed, MissedReason
 from inspectd.serve import line_now
 from inspectd.serve.address import listen
@@ -30,6 +33,18 @@ from inspectd.serve.metrics.watching import Watch
 from tests.serve.conftest import BAD, Line
 from tests.serve.lines import running_line
 
+NOW = datetime.now(UTC)
+PULL = LastPull(
+    line="printer-3",
+    outcome="refused",
+    said="its signature is wrong",
+    exit_code=1,
+    assigned=Assigned(engine="toy-1.0.1"),
+    ended_utc=NOW,
+    reached_utc=NOW,
+    good_utc=NOW,
+    expires_utc=NOW,
+)
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -65,7 +80,7 @@ def until(holds: Callable[[], bool]) -> None:
 @contextmanager
 def exporting(line: Line) -> Iterator[int]:
     """The port of an exporter of this line."""
-    config = MetricsConfig(line=line.facts.file, state=line.folder, port=0)
+    config = MetricsConfig(line=line.facts.file, state=line.folder, port=0, pull=line.folder / "pull")
     watch = Watch(line.facts, config.state)
     with listen("127.0.0.1", 0, backlog=16) as listening:
         server = MetricsServer(listening, application(watch, config), lambda: watch.turned_s)
@@ -84,6 +99,7 @@ def test_prometheus_gets_what_the_line_does_and_nothing_old(line: Line, monkeypa
     monkeypatch.setattr(watching, "_LOOK_S", 0.05)
     socket_path = line.facts.control
     assert socket_path is not None
+    (line.folder / "pull").mkdir()
     with exporting(line) as port:
         assert value(port, "inspectd_line_up") == 1
         assert value(port, "inspectd_line_answers") == 0
@@ -98,8 +114,12 @@ def test_prometheus_gets_what_the_line_does_and_nothing_old(line: Line, monkeypa
                 line.inspect(Missed(MissedReason.OVERRUN))
             running.halt("too_many_rejects")
             until(lambda: value(port, "inspectd_stop_active", reason="too_many_rejects") == 1)
+            write_last_pull(line.folder / "pull", PULL)
             text = fetched(port)
             found = values(text)
+            assert found["inspectd_pull_outcome", frozenset({("outcome", "refused")})] == 1
+            assert found["inspectd_pull_good", frozenset()] == 0
+            assert found["inspectd_pull_assigned_info", frozenset({("engine", "toy-1.0.1"), ("reader", "")})] == 1
             assert found["inspectd_parts_total", frozenset({("verdict", "fault"), ("cause", "fail_smudge")})] == 1
             assert value(port, "inspectd_parts_total", verdict="missed", cause="overrun") == 1
             assert value(port, "inspectd_stops_total", reason="too_many_rejects") == 1
@@ -107,6 +127,7 @@ def test_prometheus_gets_what_the_line_does_and_nothing_old(line: Line, monkeypa
             assert value(port, "inspectd_run_permit") == 0
             assert value(port, "process_resident_memory_bytes")
             check_names(text)
+            check_documents(text)
         until(lambda: value(port, "inspectd_line_answers") == 0)
         assert value(port, "inspectd_run_permit") is None
         line.facts.journal.rename(line.folder / "gone")
@@ -126,6 +147,16 @@ def check_names(text: str) -> None:
     done = subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
     own = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("inspectd")]
     assert own == []
+
+
+def check_documents(text: str) -> None:
+    """The page lists every metric, and the rules ask for none that does not exist."""
+    found = {family.name for family in text_string_to_metric_families(text) if family.name.startswith("inspectd_")}
+    docs = Path(__file__).parents[3] / "docs" / "line"
+    listed = set(re.findall(r"^\| `(inspectd_\w+?)(?:_total)?[`{]", (docs / "metrics.md").read_text(), re.MULTILINE))
+    assert listed == found
+    asked = set(re.findall(r"inspectd_\w+?(?=_total\b|\b)", (docs / "prometheus" / "rules.yml").read_text()))
+    assert asked <= found
 
 
 def test_clients_that_read_nothing_do_not_hold_up_others(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
