@@ -265,6 +265,7 @@ def test_a_trigger_that_dies_stops_the_belt_until_it_gives_an_image(tmp_path, en
         camera.is_blind = True
         run.until(lambda: camera.opened == 2)
         run.until(lambda: run.line.health().gate_state is GateState.LINE_NOT_OK)
+        run.line.acknowledge(Requester("anna"), Stop.TOO_MANY_REJECTS)  # nobody has looked at the light barrier
         end_s = time.monotonic() + 1.5  # opening takes an image without a trigger, which does not bring run permit back
         run.until(lambda: states.append(run.line.health().gate_state) or time.monotonic() > end_s)
         assert set(states) == {GateState.LINE_NOT_OK}

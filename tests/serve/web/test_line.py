@@ -95,6 +95,21 @@ def test_images_that_look_unlike_the_usual_ones_are_said_in_words(plant, tmp_pat
     assert ("\u2013" if now[0] is None else f"{now[0]:.2f}") in value
 
 
+def test_a_stop_says_all_that_keeps_the_belt(plant):
+    with closing(open_for_reading(plant.site.line.journal)) as connection:
+        figures = Look(connection, plant.site.config.shift_begins).figures()
+    stops = ("reject_not_driven", "reject_unconfirmed")
+    outage = ("output", figures.t_utc_ns, "no answer")
+    figures = replace(figures, session=Session(True, figures.t_utc_ns, False, (stops, figures.t_utc_ns), outage))
+    state = line_state(figures, LineNow(), plant.site.line)
+    assert (state.words, state.stops, state.can_acknowledge) == ("Belt stopped", stops, True)
+    for sentence in (*(STOPS[stop] for stop in stops), "The reject output can't be driven: no answer."):
+        assert sentence in state.sentence
+    answer = LineNow({"run_permit": False, "stops": list(stops), "gate": "stopped"}, asked_s=time.monotonic())
+    figures = replace(figures, session=Session(True, figures.t_utc_ns, False, None, None))
+    assert line_state(figures, answer, plant.site.line).stops == stops, "the journal may not have them yet"
+
+
 def test_every_word_of_the_journal_has_words_for_an_operator():
     assert {*MissedReason, *TEXT_REASONS, "print", "part", "turned", "shifted", "faded"} <= CAUSES.keys()
     assert {outcome.name.lower() for outcome in Outcome} < GATE.keys()

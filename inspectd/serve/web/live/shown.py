@@ -79,7 +79,7 @@ def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
     gate = line.config.get("gate") or {}
     status = now.status if now.is_fresh else None
     outage = "" if session.outage is None else _outage_words(*session.outage)
-    reasons, since_ns = session.stop or (tuple(status["stops"]) if status is not None else (), None)
+    reasons, since_ns = session.stop or (tuple(status.get("stops", ())) if status is not None else (), None)
     if reasons:
         sentence = " ".join([*(stop_words(reason, gate) for reason in reasons), outage]).strip()
         since = "" if since_ns is None else clock(since_ns)
