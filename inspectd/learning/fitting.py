@@ -23,8 +23,9 @@ from inspectd.learning.tolerance import golden_tolerance, least_margin
 from inspectd.terminal import track
 
 _FOLDS: Final = 10
-_SHARES: Final = (0.0, 1.0, 4.0)
-"""Of the regression in log K, as `with_discriminant` takes them."""
+_SHARE: Final = 0.25
+"""Of the regression in log K, as `with_discriminant` takes it. On tiles it was better than 0, 0.5, 1, 2 and 4, and better than a choice
+among them by cross-validation. More would also stretch the scale of the certainty, so that a threshold means less."""
 _REJECTED_BY_GUARD: Final = 0.01
 """As tools/build_engine.py has it by default."""
 _ROUNDED: Final = 0.005
@@ -41,8 +42,6 @@ _REMARK: Final = (
 @dataclass(frozen=True, slots=True)
 class Fitted:
     head: Head
-    share: float
-    """Of the regression, as chosen by cross-validation."""
     scores: NDArray[np.float32]
     """(N, classes) of the photos that it was given: by heads that did not learn from them."""
 
@@ -81,13 +80,9 @@ def fit(rows: Rows, folds: NDArray[np.int64], manifest: Manifest) -> Fitted:
         # a regression of its own takes the last row, so the covariance is judged without that row
         covariance[here] = heads.with_discriminant(head, regression, 0.0).log_scores(rows.features[here])
         membership[here] = regression.predict(rows.features[here])
-    logs = {share: covariance - share * np.square(1 - membership) for share in _SHARES}
-    place = manifest.classes.index(manifest.pass_class)
-    fits = rows.fits
-    share = max(_SHARES, key=lambda share: _separation(logs[share][fits], rows.labels[fits] == place, place))
-    head = heads.with_discriminant(*whole, share)
-    as_stored = opened(closed(head), classes, head.length_scale)
-    return Fitted(as_stored, share, np.exp(logs[share]).astype(np.float32))
+    logs = covariance - _SHARE * np.square(1 - membership)
+    as_stored = opened(closed(heads.with_discriminant(*whole, _SHARE)), classes, described.length_scale)
+    return Fitted(as_stored, np.exp(logs).astype(np.float32))
 
 
 def choose_threshold(
@@ -142,20 +137,10 @@ def choose_limits(rows: Rows, manifest: Manifest, believed: NDArray[np.bool_]) -
     return limits, Rate(int(rows.stopped(limits.largest)[good].sum()), int(good.sum()))
 
 
-def strict_enough(old_passes: NDArray[np.bool_], certainty: Values, share_right: float) -> float:
-    """The lowest threshold at which no more of these labels, which must be rejected, pass than with the old engine.
-
-    (N,) each. `share_right`: share of such labels that the old engine rejects, as in `Paired`. 0 without labels.
-    """
-    if not len(certainty):
-        return 0.0
-    rejected, passed = certainty[~old_passes], certainty[old_passes]
-    for value in [0.0, *np.nextafter(np.sort(certainty), 2).tolist()]:
-        new = share_right * float((rejected >= value).mean()) if len(rejected) else 0.0
-        mended = (1 - share_right) * float((passed < value).mean()) if len(passed) else 0.0
-        if new <= mended:
-            return float(min(value, 1.0))
-    return 1.0
+def as_careful(old_passes: NDArray[np.bool_], certainty: Values) -> float:
+    """The lowest threshold at which no more of these photos pass than passed the old engine. (N,) each; at most 1."""
+    too_many = np.sort(certainty)[::-1][int(old_passes.sum()) :][:1]
+    return float(np.nextafter(too_many.max(initial=0), 2).clip(0, 1))
 
 
 def deal(groups: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -169,16 +154,3 @@ def deal(groups: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int
                 fold_of[int(groups[place])] = number % _FOLDS
                 number += 1
     return np.array([fold_of[group] for group in groups.tolist()], np.int64)
-
-
-def _separation(logs: NDArray[np.float64], good: NDArray[np.bool_], place: int) -> float:
-    """The probability that a good photo has a larger margin than another one (area under the ROC curve)."""
-    margin = margins(logs, place)
-    wins: NDArray[np.bool_] = margin[good][:, None] > margin[~good]
-    return float(np.mean(wins))
-
-
-def margins(logs: NDArray[np.floating], place: int) -> NDArray[np.floating]:
-    """(N, classes) log K -> (N,): that of the class at `place` minus the largest other one."""
-    found: NDArray[np.floating] = logs[:, place] - np.delete(logs, place, axis=1).max(axis=1)
-    return found

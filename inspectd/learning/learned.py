@@ -15,11 +15,13 @@ from inspectd.inference.preprocess import preprocess
 from inspectd.learning import doubts as doubting
 from inspectd.learning import fitting, photos
 from inspectd.learning.doubts import Doubts
+from inspectd.learning.fitting import Fitted
 from inspectd.learning.head import Head
+from inspectd.learning.likely import TRIED, compare, likeliest_threshold
 from inspectd.learning.network import OpenNetwork
 from inspectd.learning.not_worse import Paired
 from inspectd.learning.photos import DISAGREE, REVIEWED_UNKNOWN, Judged
-from inspectd.learning.proof import Golden, Proof, reasons_of_labels
+from inspectd.learning.proof import Golden, Proof, lost, reasons_of_labels
 from inspectd.learning.rates import Rate
 from inspectd.learning.rows import Rows, unpacked
 from inspectd.records.reviews import UNKNOWN, Reviewed
@@ -42,8 +44,6 @@ class Candidate:
     head: Head
     threshold: Threshold
     tolerance: float
-    share: float
-    """Of the regression in the head's scores."""
     limits: tuple[float, ...]
     """Of the guard; empty if there is none."""
     beyond: Rate | None
@@ -115,15 +115,36 @@ def learn_from(bundle: Bundle, network: OpenNetwork, kept: Rows, judged: Judged,
     if reasons:  # nothing is fitted to such labels
         return Learned(judged, usable, doubts, new_classes, None, None, tuple(reasons))
     try:
-        candidate = _fit(manifest, network.head, kept, usable, counts)
+        draft = _fit(manifest, network.head, kept, usable, counts)
+        candidate, proof = _settle(bundle, network, kept, usable, draft, counts)
     except EngineError as error:
         return Learned(judged, usable, doubts, new_classes, None, None, (str(error),))
-    proof = _prove(bundle, network, kept, usable, candidate, counts)
-    return Learned(judged, usable, doubts, new_classes, candidate, proof, tuple(proof.reasons(manifest.pass_class)))
+    return Learned(judged, usable, doubts, new_classes, candidate, proof, tuple(proof.reasons()))
 
 
-def _fit(manifest: Manifest, old: Head, kept: Rows, usable: Judged, counts: LineCounts | None) -> Candidate:
-    """Raises EngineError if no head or no threshold can be found."""
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """All of a new engine but its threshold."""
+
+    fitted: Fitted
+    limits: tuple[float, ...]
+    beyond: Rate | None
+    rows: Rows
+    likeliest: float
+    """Threshold."""
+    at_least: float
+    """Threshold at which certainty alone stops as many of the kept unknown photos as before."""
+
+    def at(self, threshold: float, manifest: Manifest) -> Candidate:
+        """With this threshold or, where the guarantee needs it, a higher one. Raises EngineError."""
+        found, tolerance = fitting.choose_threshold(
+            self.rows, self.fitted.scores, manifest, self.limits, max(threshold, self.at_least)
+        )
+        return Candidate(self.fitted.head, found, tolerance, self.limits, self.beyond, self.rows)
+
+
+def _fit(manifest: Manifest, old: Head, kept: Rows, usable: Judged, counts: LineCounts | None) -> _Draft:
+    """Raises EngineError if no head can be found."""
     fits = usable.take(usable.rows.fits)
     joined = kept.joined(fits.rows)
     new = np.arange(len(joined)) >= len(kept)
@@ -133,38 +154,73 @@ def _fit(manifest: Manifest, old: Head, kept: Rows, usable: Judged, counts: Line
     believed = new & _at(new, fits.confirmed | ~fits.rows.stopped(fitting.limits_of(manifest)))
     chosen = fitting.choose_limits(joined, manifest, believed)
     limits = () if chosen is None else chosen[0].largest
-    certainty = fitting.certainties(joined, fitted.scores, manifest, limits)
-    bad = new & (joined.truths != manifest.pass_class)
+    certainty = fitting.certainties(joined, fitted.scores, manifest, limits)[new]
     judges = Judges.of(old, manifest)
-    old_passes = judges.passes(joined)
+    good = fits.rows.truths == manifest.pass_class
     weight = _weights(judges.passes(usable.rows), counts)
-    share = Paired.of(~old_passes[bad], ~old_passes[bad], weight and weight[::-1]).share_right
-    at_least = fitting.strict_enough(old_passes[bad], certainty[bad], share)
-    threshold, tolerance = fitting.choose_threshold(joined, fitted.scores, manifest, limits, at_least)
-    return Candidate(
-        fitted.head, threshold, tolerance, fitted.share, limits, None if chosen is None else chosen[1], joined
+    likeliest = likeliest_threshold(judges.passes(fits.rows), certainty, good, weight)
+    return _Draft(
+        fitted,
+        limits,
+        None if chosen is None else chosen[1],
+        joined,
+        likeliest,
+        0.0 if manifest.guard is None else _as_careful(old, manifest, joined, fitted),
     )
 
 
-def _prove(
-    bundle: Bundle, network: OpenNetwork, kept: Rows, usable: Judged, new: Candidate, counts: LineCounts | None
-) -> Proof:
+def _as_careful(old: Head, manifest: Manifest, joined: Rows, fitted: Fitted) -> float:
+    """A guard may stop all unknown photos, so that they ask for no certainty. Kinds that it can't see need the certainty."""
+    unknown = joined.calibrates & (joined.labels >= len(manifest.classes))
+    rows, no_limits = joined.take(unknown), (np.inf,) * joined.guard.shape[1]
+    passed = Judges(old, manifest.threshold.value, no_limits, manifest).passes(rows)
+    return fitting.as_careful(passed, fitting.certainties(rows, fitted.scores[unknown], manifest, no_limits))
+
+
+def _settle(
+    bundle: Bundle, network: OpenNetwork, kept: Rows, usable: Judged, draft: _Draft, counts: LineCounts | None
+) -> tuple[Candidate, Proof]:
+    """The threshold nearest to the likeliest one at which the new engine is proven not worse; if there is none, the likeliest.
+
+    The photos that prove may decide how near, without a correction: a lower threshold can only let more labels pass. So the
+    thresholds at which not more faulty labels pass are tested from strict to lax, and those at which not more good ones are rejected
+    from lax to strict (fixed-sequence testing, as in `threshold.choose_threshold`). Raises EngineError if no threshold can be
+    found.
+    """
     manifest = bundle.manifest
     old = Judges.of(network.head, manifest)
-    judges = Judges(new.head, new.threshold.value, new.limits, manifest)
     weight = _weights(old.passes(usable.rows), counts)
     rows = usable.rows.take(~usable.rows.fits)
     good = rows.truths == manifest.pass_class
-    old_passes, new_passes = old.passes(rows), judges.passes(rows)
     calibrated = kept.take(kept.calibrates & ~kept.fits & (kept.truths == manifest.pass_class))
-    also = Paired.of(old.passes(calibrated), judges.passes(calibrated))
-    return Proof(
-        Paired.of(~old_passes[~good], ~new_passes[~good], weight and weight[::-1]),
-        Paired.of(old_passes[good], new_passes[good], weight).with_more_right(also),
-        _golden(bundle, network, old, judges),
-        manifest.threshold,
-        new.threshold,
-    )
+    golden = _golden(bundle, network)
+
+    def at(threshold: float) -> tuple[Candidate, Proof]:
+        new = draft.at(threshold, manifest)
+        judges = Judges(new.head, new.threshold.value, new.limits, manifest)
+        accepts, rejects = compare(old.passes(rows), judges.passes(rows), good, weight)
+        also = Paired.of(old.passes(calibrated), judges.passes(calibrated))
+        seen = tuple(
+            Golden(shows, old.verdict(features, guard), judges.verdict(features, guard))
+            for shows, features, guard in golden
+        )
+        of_golden = sum(lost(image, manifest.pass_class) for image in seen)
+        rejects = rejects.with_more_right(also).with_more_right(Paired(of_golden, of_golden))
+        proof = Proof(accepts, rejects, seen, manifest.threshold, new.threshold, manifest.pass_class)
+        return new, proof
+
+    likeliest = at(draft.likeliest)
+    _, proof = found = likeliest
+    lax = proof.too_lax
+    further = [value for value in TRIED if value != draft.likeliest and (value > draft.likeliest) == lax]
+    for threshold in further if lax else further[::-1]:
+        if proof.too_lax == proof.too_strict or proof.too_lax != lax:
+            break
+        try:
+            _, proof = found = at(threshold)
+        except EngineError:
+            break
+    return found if not proof.reasons() else likeliest
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +259,14 @@ def _weights(passes: NDArray[np.bool_], counts: LineCounts | None) -> tuple[floa
     return max(1.0, counts.passed / passed), max(1.0, counts.rejected / rejected)
 
 
-def _golden(bundle: Bundle, network: OpenNetwork, old: Judges, new: Judges) -> tuple[Golden, ...]:
+def _golden(bundle: Bundle, network: OpenNetwork) -> list[tuple[str, NDArray[np.float32], tuple[float, ...]]]:
+    """What each golden image shows, its features, and its scores by the guard."""
     manifest = bundle.manifest
     recorded = [()] * len(manifest.golden) if manifest.guard is None else manifest.guard.golden_scores
-    found = []
-    for golden, guard in zip(manifest.golden, recorded, strict=True):
-        features = network.features(preprocess(read_photo(bundle.folder / golden.path), manifest.input))
-        found.append(Golden(golden.shows, old.verdict(features, guard), new.verdict(features, guard)))
-    return tuple(found)
+    return [
+        (golden.shows, network.features(preprocess(read_photo(bundle.folder / golden.path), manifest.input)), guard)
+        for golden, guard in zip(manifest.golden, recorded, strict=True)
+    ]
 
 
 def _at(places: NDArray[np.bool_], values: NDArray[T]) -> NDArray[T]:

@@ -6,9 +6,9 @@ share of errors minus that of the old one is
 
     s * P(new error | the old one is right) - (1 - s) * P(mended | the old one is wrong).
 
-Each of the two probabilities gets an exact bound (Clopper-Pearson), and together they may be wrong in 5 % of the cases
-(Bonferroni). Because each side is a probability of its own, it does not matter that people review rejects more often than
-passes. s must come from all labels of the line; s = 1 is the worst case.
+An exact test says whether this can be above the margin (see `exact_test`), at 95 % confidence. Because each side is a probability of
+its own, it does not matter that people review rejects more often than passes. s must come from all labels of the line; s = 1 is
+the worst case.
 """
 
 import math
@@ -19,15 +19,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.binomial import interval, mcnemar, upper_bound
+from inspectd.binomial import interval, mcnemar
+from inspectd.learning import exact_test
 
 MARGIN: Final = 0.1
 """The new engine may not err on this share of the labels more than the old one. Smaller margins need more photos than people
-review in a shift: 0.1 needs 31 labels on each side without a new error, 0.01 needs 321."""
-FIT_ONE_IN: Final = 3
+review in a shift: 0.1 needs 29 labels on each side without a new error, 0.01 needs 299."""
+FIT_ONE_IN: Final = 2
 """One in so many reviewed photos fits the new engine; the others prove it."""
-_NEW, _MENDED = 0.96, 0.99
-"""Confidence of the two bounds. Most of the 5 % goes to new errors: usually there are hardly any others."""
+_MAY_BE_WRONG: Final = 0.05
+_HALVINGS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,20 @@ class Paired:
 
     @property
     def difference_at_most(self) -> float:
-        """Upper bound, at 95 %, of the new engine's share of errors minus that of the old one."""
-        mended_at_least = 1 - upper_bound(self.wrong - self.mended, self.wrong, _MENDED) if self.wrong else 0.0
-        new_at_most = upper_bound(self.new_errors, self.right, _NEW)
-        return self.share_right * new_at_most - (1 - self.share_right) * mended_at_least
+        """Upper bound, at 95 %, of the new engine's share of errors minus that of the old one; at least 0."""
+        low, high = 0.0, self.share_right
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if self._is_shown(middle) else (middle, high)
+        return high
 
     @property
     def is_shown(self) -> bool:
-        return self.difference_at_most <= MARGIN
+        return self._is_shown(MARGIN)
+
+    def _is_shown(self, margin: float) -> bool:
+        new, mended = (self.new_errors, self.right), (self.mended, self.wrong)
+        return exact_test.p_value(new, mended, self.share_right, margin) <= _MAY_BE_WRONG
 
     @property
     def p_value(self) -> float:
@@ -102,4 +109,4 @@ class Paired:
 
 def photos_to_show(share: float) -> int:
     """How many labels without a new error prove that the new engine errs on at most `share` more of them."""
-    return math.ceil(math.log(1 - _NEW) / math.log1p(-share))
+    return math.ceil(math.log(_MAY_BE_WRONG) / math.log1p(-share))

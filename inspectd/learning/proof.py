@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from inspectd.inference.manifest import Threshold
 from inspectd.learning.doubts import CHANCE, Doubts
 from inspectd.learning.not_worse import MARGIN, Paired
+from inspectd.records.reviews import UNKNOWN
 
 _MOST_NAMED: Final = 20
 """Parts named in one sentence."""
@@ -33,7 +34,20 @@ class Proof:
     old: Threshold
     new: Threshold
 
-    def reasons(self, pass_class: str) -> list[str]:
+    pass_class: str
+
+    @property
+    def too_lax(self) -> bool:
+        """A higher threshold may help."""
+        lets_pass = any(worse(golden, self.pass_class) and golden.new == self.pass_class for golden in self.golden)
+        return lets_pass or self.new.alpha > self.old.alpha or not self.false_accepts.is_shown
+
+    @property
+    def too_strict(self) -> bool:
+        """A lower threshold may help."""
+        return not self.false_rejects.is_shown
+
+    def reasons(self) -> list[str]:
         """Why it is not proven that the new engine is not worse; empty if it is."""
         found = []
         if self.new.alpha > self.old.alpha:
@@ -42,9 +56,9 @@ class Proof:
                 f"engine. The old engine guarantees {self.old.alpha:.2%}."
             )
         found += [
-            f"The golden image of {golden.shows} was {_said(golden.old, pass_class)}, and would be {_said(golden.new, pass_class)}."
+            f"The golden image of {golden.shows} was {_said(golden.old, self.pass_class)}, and would be {_said(golden.new, self.pass_class)}."
             for golden in self.golden
-            if worse(golden, pass_class)
+            if worse(golden, self.pass_class)
         ]
         for what, paired, errs, ok in (
             ("faulty or unknown", self.false_accepts, "let pass", "rejects"),
@@ -72,10 +86,20 @@ class Proof:
 
 
 def worse(golden: Golden, pass_class: str) -> bool:
-    """A golden image of a fault or an unknown must not pass, and a class that was right must stay."""
-    if golden.shows != pass_class and golden.new == pass_class != golden.old:
-        return True
-    return golden.old == golden.shows != golden.new
+    """A golden image of a fault or an unknown must not pass. A fault that was right may become unknown, but not another fault.
+
+    One of a good label that is rejected does not decide alone: it counts as one new error (`lost`). An engine from few photos rejects many good
+    labels, and it was fitted to this one.
+    """
+    if golden.shows == pass_class:
+        return False
+    other_fault = golden.old == golden.shows != golden.new and golden.new != UNKNOWN
+    return other_fault or golden.new == pass_class != golden.old
+
+
+def lost(golden: Golden, pass_class: str) -> bool:
+    """A good label that the old engine lets pass, and the new one rejects."""
+    return golden.shows == pass_class == golden.old != golden.new
 
 
 def reasons_of_labels(doubts: Doubts, line_parts: NDArray[np.int64]) -> list[str]:

@@ -9,10 +9,11 @@ example:
   inspectd engines activate /etc/inspectd/engines/filter-label learned/filter-label-2.1.0
 
 What it does:
-  1. One reviewed label in three fits the head anew, together with the photos that the engine keeps. Labels are taken in
+  1. One reviewed label in two fits the head anew, together with the photos that the engine keeps. Labels are taken in
      blocks of ten that came one after another.
-  2. The calibration photos that the engine keeps choose the threshold.
-  3. The other reviewed labels prove that the new engine is not worse. Nothing is fitted to them.
+  2. The calibration photos that the engine keeps say how low the threshold may be.
+  3. The other reviewed labels prove that the new engine is not worse. They decide at which thresholds that is proven; nothing else is
+     fitted to them.
 It refuses if that is not proven, if a golden image gets a worse verdict, if the guarantee would get worse, or if the
 labels contradict each other or the engine. Then it says why, and which labels would help.
 

@@ -3,23 +3,26 @@
 from collections import Counter
 from typing import Any
 
-from inspectd.inference.manifest import Threshold
-from inspectd.learning.learned import Learned
+from inspectd.inference.manifest import Manifest
+from inspectd.learning.learned import Candidate, Learned
 from inspectd.learning.not_worse import MARGIN, Paired
 from inspectd.learning.proof import Proof
 from inspectd.learning.wanted import wanted
 
 HEADING = "## Learned from reviewed labels"
+_MORE = 1.05
+"""A limit that rises by less is not worth a sentence."""
 
 
-def figures(learned: Learned, pass_class: str) -> dict[str, Any]:
+def figures(learned: Learned, manifest: Manifest) -> dict[str, Any]:
     """All but what depends on the new bundle."""
-    proof = learned.proof
+    proof, pass_class = learned.proof, manifest.pass_class
     return {
         "accepted": not learned.reasons,
         "reasons": list(learned.reasons),
         "before": None if proof is None else _errors(proof, 0),
         "after": None if proof is None else _errors(proof, 1),
+        "changes": [] if learned.candidate is None else changes(manifest, learned.candidate),
         "photos": {**photos(learned), "left_out": dict(learned.judged.left_out)},
         "doubtful": learned.usable.line_parts[learned.doubts.worst_first].tolist(),
         "wanted": _wanted(learned, pass_class),
@@ -72,9 +75,22 @@ def _compared(what: str, paired: Paired) -> str:
     )
 
 
-def section(learned: Learned, version: str, threshold: Threshold) -> str:
-    """Of the card. `version`: of the old engine."""
-    by_label = photos(learned)
+def changes(manifest: Manifest, new: Candidate) -> list[str]:
+    """What changes besides the head, for people. `manifest`: of the old engine."""
+    said = [f"The threshold was {manifest.threshold.value:.3f}, and is {new.threshold.value:.3f}."]
+    if manifest.guard is not None:
+        limits = zip(manifest.guard.kinds, manifest.guard.limits, new.limits, strict=True)
+        said += [
+            f"The guard accepts more: its limit for {kind} was {before:.2f}, and is {after:.2f}."
+            for kind, before, after in limits
+            if after > _MORE * before
+        ]
+    return said
+
+
+def section(learned: Learned, manifest: Manifest, new: Candidate) -> str:
+    """Of the card. `manifest`: of the old engine."""
+    by_label, version, threshold = photos(learned), manifest.version, new.threshold
 
     def counted(side: str) -> str:
         return ", ".join(f"{count} {label}" for label, count in sorted(by_label[side].items()))
@@ -88,11 +104,12 @@ def section(learned: Learned, version: str, threshold: Threshold) -> str:
             f"**All figures in other sections are those of version {version}.**",
             "",
             f"- Fitted to the photos of version {version} and to reviewed ones: {counted('fit')}.",
-            f"- Proven with other reviewed photos, from which nothing learned: {counted('prove')}.",
+            f"- Proven with other reviewed photos: {counted('prove')}.",
             *(f"- {sentence}" for sentence in sentences(learned)),
             f"- With 95 % confidence, the new engine errs on at most {MARGIN:.0%} of the labels more than version {version}, "
             "counted for faulty or unknown labels and for good ones. The photos are those that people reviewed, so these are not the "
             "rates of the line.",
+            *(f"- {sentence}" for sentence in changes(manifest, new)),
             f"- Threshold {threshold.value:.4f}. The calibration photos of version {version}, judged by the new head, show that "
             f"at most {threshold.alpha:.2%} of the faulty or unknown labels pass.",
             "- It computes in fp32 only. Other precisions need a build: tools/build_engine.py.",

@@ -41,7 +41,7 @@ def run(config: Path, reviews: Path, out: Path, sign: Path | None, *, as_json: b
         raise ConfigError(f"--reviews: {error}") from error
     learned = learn(bundle, reviewed, _counts(line, bundle, reviewed))
     out.mkdir(parents=True, exist_ok=True)
-    found = report.figures(learned, bundle.manifest.pass_class) | {"bundle": None, "training_manifest": None}
+    found = report.figures(learned, bundle.manifest) | {"bundle": None, "training_manifest": None}
     if learned.needs_training:
         path = out / _TRAINING
         write_training_manifest(path, learned.judged, bundle.manifest.classes)
@@ -101,12 +101,11 @@ def _write(
         "photos": found["photos"],
         "before": found["before"],
         "after": found["after"],
-        "regression_share": candidate.share,
     }
     with atomic_write(folder) as unfinished:
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
-            section = report.section(learned, manifest.version, candidate.threshold)
+            section = report.section(learned, manifest, candidate)
             write_bundle(unfinished, bundle, version, candidate, provenance, section)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -120,7 +119,7 @@ def _write(
 
 def _print(learned: Learned, found: Mapping[str, Any], bundle: Bundle, line: Config, *, signed: bool) -> None:
     screen = console()
-    for sentence in [*report.left_out(learned), *report.sentences(learned)]:
+    for sentence in [*report.left_out(learned), *report.sentences(learned), *found["changes"]]:
         screen.print(sentence)
     if found["accepted"]:
         screen.print(f"{found['bundle']}: written. It is proven not worse than {bundle.manifest.version}.")

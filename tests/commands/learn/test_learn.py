@@ -75,6 +75,9 @@ def test_a_proven_engine_is_written_signed_and_runs_on_both_runtimes(plant, caps
         config = InferenceConfig(backend=backend, precision="fp32", signed_by=plant / "public.pem")
         assert load_engine(bundle, config).manifest.version == "1.1.0"
     assert bundle.manifest.training["learned"]["engine"] == "1.0.0"
+    (threshold,) = found["changes"]
+    assert threshold.endswith(f"and is {bundle.manifest.threshold.value:.3f}.")
+    assert threshold in (bundle.folder / "card.md").read_text()
     assert "## Learned from reviewed labels" in (bundle.folder / "card.md").read_text()
     # what was learned is not learned again, and proves nothing
     (plant / "line.yaml").write_text(
