@@ -25,6 +25,7 @@ def _follow(address: str, last_id: str | None = None) -> Iterator[Iterator[dict]
         client.post("/login", data=login_fields(Role.VIEWER, client.get("/login").text))
         with client.stream("GET", "/events", headers=headers) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
+            assert answer.headers["x-accel-buffering"] == "no"
             yield _parsed(answer.iter_lines())
 
 

@@ -19,6 +19,8 @@ from inspectd.serve.web.live.poller import Live, live_of
 from inspectd.serve.web.site import address_of
 
 _MEDIA_TYPE = "text/event-stream"
+_AT_ONCE = {"X-Accel-Buffering": "no"}
+"""nginx would hold events back."""
 _BEAT_S = 1.0
 _AGAIN_MS = 1000
 _AGAIN_WHEN_FULL_MS = 10_000
@@ -33,8 +35,8 @@ async def events(request: Request) -> Response:
     if client is None:
         said = f"More than {LIMIT} pages are open. Close one; this page tries again."
         text = f"retry: {_AGAIN_WHEN_FULL_MS}\nevent: refused\ndata: {json.dumps(said)}\n\n"
-        return Response(text, media_type=_MEDIA_TYPE)
-    return StreamingResponse(_stream(live, client), media_type=_MEDIA_TYPE)
+        return Response(text, media_type=_MEDIA_TYPE, headers=_AT_ONCE)
+    return StreamingResponse(_stream(live, client), media_type=_MEDIA_TYPE, headers=_AT_ONCE)
 
 
 async def _stream(live: Live, client: Client) -> AsyncIterator[bytes]:
