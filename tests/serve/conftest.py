@@ -43,13 +43,19 @@ class Line:
             schema={},
         )
 
-    def inspect(self, verdict: Verdict, outcome: Outcome | None = Outcome.REJECTED, lateness_us: int = 300) -> int:
+    def inspect(
+        self,
+        verdict: Verdict,
+        outcome: Outcome | None = Outcome.REJECTED,
+        lateness_us: int = 300,
+        quality: tuple[float | None, float | None] | None = None,
+    ) -> int:
         """One part, whose verdict takes 20 ms. `outcome`: what the gate did; None: it has not acted yet."""
         number = self.journal.next_part_id
         self.journal.next_part_id += 1
         now_ns = time.monotonic_ns()
         part = Part(number, number, now_ns - 20_000_000, time.time_ns(), now_ns + 100_000_000)
-        self.journal.append(part, verdict, STAGES)
+        self.journal.append(part, verdict, STAGES, (), quality)
         if outcome is not None:
             self.journal.amend_outcome(number, outcome, lateness_us)
         self.journal.flush()

@@ -7,6 +7,7 @@ A part is counted once, when the gate has acted on it: until then a pass may sti
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,18 @@ class Histogram(_Kept):
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self.limits, value)] += 1
         self.sum += max(0.0, value)
+
+
+class Sum(_Kept):
+    """Of values, and how many they were."""
+
+    count: int = 0
+    sum: float = 0.0
+
+    def observe(self, value: float | None) -> None:
+        if value is not None and isfinite(value):
+            self.count += 1
+            self.sum += value
 
 
 def _empty(limits: tuple[float, ...]) -> Histogram:
@@ -89,6 +102,8 @@ class Counts(_Kept):
     """What the gate did -> parts."""
     verdict_s: Histogram = Field(default_factory=lambda: _empty(_VERDICT_S))
     lateness_s: Histogram = Field(default_factory=lambda: _empty(_LATENESS_S))
+    brightness: Sum = Field(default_factory=Sum)
+    sharpness: Sum = Field(default_factory=Sum)
     stops: Counter[str] = Counter()
     outages: Counter[str] = Counter()
     unrecorded: int = 0
@@ -126,7 +141,10 @@ class Counts(_Kept):
 
     def _part(self, row: dict[str, Any]) -> None:
         number = row["id"]
-        if not self._is_new(number) and number not in self.seen.waiting:
+        if self._is_new(number):
+            self.brightness.observe(row["brightness"])
+            self.sharpness.observe(row["sharpness"])
+        elif number not in self.seen.waiting:
             return
         self.newest_utc_ns = max(self.newest_utc_ns or 0, row["t_utc_ns"])
         cause = row["anomaly_kind"] or row["reason"] or (row["class"] if row["verdict"] == Fault.word else "")

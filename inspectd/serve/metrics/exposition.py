@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, get_args
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -124,6 +124,11 @@ def _counts(counts: Counts, classes: Iterable[str]) -> Iterator[Metric]:
     yield _histogram(
         "inspectd_gate_lateness_seconds", "Time from when the gate had to act to when it acted.", counts.lateness_s
     )
+    for name, about, of_images in (
+        ("brightness", "Mean grey level of the images, as a share of white.", counts.brightness),
+        ("sharpness", "Sharpness of the images: blur makes it smaller.", counts.sharpness),
+    ):
+        yield SummaryMetricFamily(f"inspectd_image_{name}", about, of_images.count, of_images.sum)
     yield _counter(
         "inspectd_stops",
         "Stops of the belt that somebody had to acknowledge.",

@@ -80,6 +80,22 @@ def test_a_part_is_counted_when_the_gate_has_acted_on_it(line: Line) -> None:
     assert counted(exporter.look()).total() == 3
 
 
+def test_brightness_and_sharpness_are_added_up_once_per_image(line: Line) -> None:
+    exporter = Exporter(line)
+    waiting = line.inspect(Pass(GOOD), None, quality=(0.5, 1.5))
+    line.inspect(Fault(BAD), quality=(0.25, None))
+    line.inspect(Missed(MissedReason.LOST_FRAME))
+    line.inspect(Fault(BAD), quality=(float("inf"), 2.0))  # not a number that a line writes
+    exporter.look()
+    line.journal.amend_outcome(waiting, Outcome.PASSED, 120)
+    line.journal.flush()
+    exporter.look()
+    exporter.restart(cleanly=True)
+    counts = exporter.look()
+    assert (counts.brightness.count, counts.brightness.sum) == (2, 0.75)
+    assert (counts.sharpness.count, counts.sharpness.sum) == (2, 3.5)
+
+
 def test_parts_that_the_gate_never_acted_on_are_counted_when_the_line_starts_again(line: Line) -> None:
     exporter = Exporter(line)
     line.inspect(Pass(GOOD), None)
