@@ -107,7 +107,12 @@ def test_a_stop_says_all_that_keeps_the_belt(plant):
         assert sentence in state.sentence
     answer = LineNow({"run_permit": False, "stops": list(stops), "gate": "stopped"}, asked_s=time.monotonic())
     figures = replace(figures, session=Session(True, figures.t_utc_ns, False, None, None))
-    assert line_state(figures, answer, plant.site.line).stops == stops, "the journal may not have them yet"
+    untimed = line_state(figures, answer, plant.site.line)
+    assert untimed.stops == stops, "the journal may not have them yet"
+    assert state.was_shown_as(untimed.stop)
+    assert state.was_shown_as(state.stop)
+    assert not state.was_shown_as(replace(state, stops=stops[:1]).stop)
+    assert not state.was_shown_as(replace(state, since="00:00:00").stop)
 
 
 def test_every_word_of_the_journal_has_words_for_an_operator():

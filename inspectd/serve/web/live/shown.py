@@ -4,7 +4,7 @@ A piece is named by the id of the element that holds it. `templates/pieces.html`
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from markupsafe import Markup
@@ -62,6 +62,10 @@ class LineState:
     def stop(self) -> str:
         """Distinguishes this stop from the next one."""
         return f"{' '.join(self.stops) or self.sentence} {self.since}"
+
+    def was_shown_as(self, stop: str) -> bool:
+        """Whether a page with this `stop` has shown this one. The line may say it a second before its time is in the journal."""
+        return stop in (self.stop, replace(self, since="").stop)
 
 
 def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:

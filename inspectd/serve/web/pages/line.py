@@ -34,7 +34,7 @@ async def acknowledge(request: Request) -> Response:
             request, 409, "This line has no control socket. Acknowledge on its computer: sudo systemctl reload inspectd"
         )
     state, shown = live_of(request).state, (await request.form()).get("stop", "")
-    if state.can_acknowledge and shown not in ("", state.stop):
+    if state.can_acknowledge and shown and not state.was_shown_as(str(shown)):
         return _answer(request, 409, f"Another stop has come: {state.sentence} Nothing was acknowledged yet.")
     await record_action(request, "acknowledge", {"stop": state.words})
     try:
