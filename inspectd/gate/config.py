@@ -77,7 +77,8 @@ class GateConfig(Section):
     """The real-time priority (SCHED_FIFO) of the gate's process; 0 means ordinary scheduling. Without it, pulses may come
     10 to 30 ms late on a busy machine."""
     stop_after_rejects: int = Field(default=0, ge=0, le=10_000)
-    """The belt stops after this many rejects in a row, until somebody acknowledges it; 0 means never."""
+    """The belt stops after this many rejects in a row, until somebody acknowledges it; 0 means never. Good labels that are
+    rejected only because of a latched stop do not count."""
     stop_at_reject_share: RejectShare | None = None
     """The belt stops when too many of the last labels were rejected, until somebody acknowledges it. Leave it out for never."""
     confirmation: ConfirmationConfig | None = None
