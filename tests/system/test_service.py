@@ -159,7 +159,9 @@ def test_the_group_may_control_the_line_and_the_records_say_who_did(line: Line, 
     line.start()
     assert container.run("stat", "-c", "%A %U %G", SOCKET).split() == ["srw-rw----", "inspectd", "inspectd"]
     line.wait_for_log("too_many_rejects")
-    assert "OFF: too_many_rejects" in control("anna", "status", "--config", "/etc/inspectd/line.yaml")
+    status = control("anna", "status", "--config", "/etc/inspectd/line.yaml")
+    assert "OFF: stopped" in status
+    assert "too_many_rejects: Look at the print head" in status
     refused = control("ben", "acknowledge", "--socket", SOCKET)
     assert "this user may not use it" in refused
     assert "exit code 69" in refused

@@ -176,7 +176,7 @@ def test_an_operator_acknowledges_a_stop_and_a_viewer_does_not(plant, tmp_path):
         assert answer.text.startswith("Acknowledged.")
         assert line.acknowledged_by is not None
     entry = plant.site.audit.entries(limit=1)[0]
-    assert (entry.who, entry.action) == ("operator", "acknowledge")
+    assert (entry.who, entry.action, entry.detail) == ("operator", "acknowledge", {"stop": "too_many_rejects"})
     answer = _acknowledge(client)
     assert answer.status_code == 503
     assert "not known" in answer.text

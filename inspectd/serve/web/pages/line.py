@@ -36,7 +36,7 @@ async def acknowledge(request: Request) -> Response:
     state, shown = live_of(request).state, (await request.form()).get("stop", "")
     if state.can_acknowledge and shown and not state.was_shown_as(str(shown)):
         return _answer(request, 409, f"Another stop has come: {state.sentence} Nothing was acknowledged yet.")
-    await record_action(request, "acknowledge", {"stop": state.words})
+    await record_action(request, "acknowledge", {"stop": ", ".join(state.stops) or state.words})
     try:
         said = await asyncio.to_thread(ask, control, "acknowledge", stops=state.stops)
     except RefusedError as error:
