@@ -12,6 +12,7 @@ from tests.system.line import DELAY_MS, SOCKET, UNIT, Line
 pytestmark = pytest.mark.system
 
 PAGE = "inspectd-web.service"
+METRICS, MQTT = "inspectd-metrics.service", "inspectd-mqtt.service"
 EMULATED_CAMERA = {
     "kind": "pylon",
     "emulated": {"images": "/srv/line/images"},
@@ -45,7 +46,7 @@ def test_runs_hardened_as_its_own_user(line: Line, container: Container, backend
     assert container.run("find", "/var/lib/inspectd", "!", "-user", "inspectd") == ""
 
 
-@pytest.mark.parametrize(("unit", "most"), [(UNIT, 2.0), (PAGE, 1.5)])
+@pytest.mark.parametrize(("unit", "most"), [(UNIT, 2.0), (PAGE, 1.5), (METRICS, 1.5), (MQTT, 1.5)])
 def test_exposure_is_low(line: Line, container: Container, unit: str, most: float) -> None:
     told = container.run("systemd-analyze", "security", "--no-pager", unit)
     exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", told)
@@ -91,6 +92,30 @@ def test_the_page_reads_the_line_as_a_user_of_its_own(line: Line, container: Con
     assert container.run(*as_line, *secrets, check=False) == ""
     container.run("systemctl", "stop", PAGE)
     assert container.state(PAGE, "Result", "ActiveState") == {"Result": "success", "ActiveState": "inactive"}
+
+
+def test_the_bridges_read_the_line_as_users_of_their_own(line: Line, container: Container) -> None:
+    line.start()
+    local = "line: /etc/inspectd/line.yaml\\nbroker: {host: 127.0.0.1}\\n"
+    container.run("sh", "-c", f"printf '{local}' > /etc/inspectd/mqtt.yaml")  # there is no broker
+    for unit in (METRICS, MQTT):
+        container.run("systemctl", "start", unit)
+        process = int(container.state(unit, "MainPID")["MainPID"])
+        name = unit.removesuffix(".service")
+        user, group = (container.run("id", "-u", each).strip() for each in (name, "inspectd"))
+        status = line.process(process, "status")
+        assert (status["Uid"].split(), status["CapBnd"], status["NoNewPrivs"]) == ([user] * 4, "0" * 16, "1")
+        inside = ("nsenter", "-t", str(process), "-m", "setpriv", "--reuid", user, "--regid", user, "--groups", group)
+        own, others = f"/var/lib/{name}/x", ("/var/lib/inspectd/journal.sqlite", "/etc/inspectd/mqtt.yaml")
+        assert container.run(*inside, "sh", "-c", _WRITABLE, "sh", own, *others, check=False) == f"{own}\n"
+    wanted = {"inspectd_line_up 1.0", "inspectd_run_permit 1.0", "inspectd_line_answers 1.0"}
+    url = "http://127.0.0.1:9440/metrics"
+    wait_until(lambda: wanted <= set(container.run("python3", "-c", _GET, url).splitlines()), "metrics of the line")
+    wait_until(lambda: "Connection refused" in container.state(MQTT, "StatusText")["StatusText"], "a status")
+    assert "number" in container.run("cat", "/var/lib/inspectd-mqtt/place.json")
+    for unit in (METRICS, MQTT):
+        container.run("systemctl", "stop", unit)
+        assert container.state(unit, "Result", "ActiveState") == {"Result": "success", "ActiveState": "inactive"}
 
 
 _GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
