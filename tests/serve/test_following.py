@@ -53,6 +53,22 @@ def test_an_older_copy_of_the_journal_is_a_gap(line: Line, monkeypatch: pytest.M
     follower.close()
 
 
+def test_deleted_rows_are_a_gap_once(line: Line) -> None:
+    follower = Follower(line.facts.journal, None)
+    follower.news(500)
+    parts = [line.inspect(Fault(BAD)) for _ in range(8)]
+    line.journal.amend_image(parts[0], "image.png")
+    line.journal.flush()
+    with closing(sqlite3.connect(line.facts.journal)) as connection, connection:
+        connection.execute("DELETE FROM parts WHERE id = ?", (parts[0],))
+    news = [follower.news(2) for _ in range(6)]
+    assert [each.gap.reason for each in news if each.gap is not None] == ["deleted"]
+    assert news[0].gap is not None
+    assert (news[0].gap.after, news[0].gap.numbers) == (news[0].begin, news[0].gap.up_to - news[0].begin.number)  # type: ignore[operator]
+    assert sum(change.kind == "part" for each in news for change in each.changes) == 7
+    follower.close()
+
+
 def test_changes_come_again_after_going_back(line: Line) -> None:
     follower = Follower(line.facts.journal, None)
     follower.news(500)

@@ -96,6 +96,17 @@ def test_brightness_and_sharpness_are_added_up_once_per_image(line: Line) -> Non
     assert (counts.sharpness.count, counts.sharpness.sum) == (2, 3.5)
 
 
+def test_a_part_that_is_recorded_after_later_ones_is_counted(line: Line) -> None:
+    exporter = Exporter(line)
+    for number in (1, 3, 2):
+        line.journal.next_part_id = number
+        line.inspect(Fault(BAD))
+        exporter.look()
+    line.journal.amend_image(2, "image.png")
+    line.journal.flush()
+    assert counted(exporter.look()).total() == 3
+
+
 def test_parts_that_the_gate_never_acted_on_are_counted_when_the_line_starts_again(line: Line) -> None:
     exporter = Exporter(line)
     line.inspect(Pass(GOOD), None)

@@ -202,9 +202,10 @@ def test_a_session_is_sent_when_it_begins_and_ends_and_not_at_each_sign_of_life(
         for _ in range(3):
             line.inspect(Fault(BAD))
             with closing(sqlite3.connect(line.facts.journal)) as connection, connection:
-                connection.execute("UPDATE sessions SET alive_utc_ns = alive_utc_ns + 1")
+                connection.execute("UPDATE sessions SET alive_utc_ns = alive_utc_ns + 1 WHERE id = 2")
         until(lambda: len(newest(receiver.of(f"{TOPIC}/parts"))) == 3)
     *_, ended, begun = receiver.of(f"{TOPIC}/sessions")
+    assert len([said for said in receiver.of(f"{TOPIC}/sessions") if said["session"] == 2]) == 1
     assert (ended["session"], ended["ended_cleanly"], begun["session"], begun["end_time"]) == (1, True, 2, None)
 
 
