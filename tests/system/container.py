@@ -163,7 +163,7 @@ def _mirror() -> list[str]:
 
 def wheels() -> Path:
     """What `make install` needs from the index, for the container's Python; downloaded anew when setup.cfg changes."""
-    extras = "[gpio,metrics,modbus,mqtt,signing,web]"
+    extras = "[fleet,gpio,metrics,modbus,mqtt,signing,web]"
     key = hashlib.sha256((PROJECT / "setup.cfg").read_bytes() + extras.encode()).hexdigest()[:12]
     folder = CACHE / f"wheels-{key}"
     if not folder.exists():

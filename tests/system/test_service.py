@@ -13,6 +13,7 @@ pytestmark = pytest.mark.system
 
 PAGE = "inspectd-web.service"
 METRICS, MQTT = "inspectd-metrics.service", "inspectd-mqtt.service"
+PULL = "inspectd-pull.service"
 EMULATED_CAMERA = {
     "kind": "pylon",
     "emulated": {"images": "/srv/line/images"},
@@ -46,7 +47,7 @@ def test_runs_hardened_as_its_own_user(line: Line, container: Container, backend
     assert container.run("find", "/var/lib/inspectd", "!", "-user", "inspectd") == ""
 
 
-@pytest.mark.parametrize(("unit", "most"), [(UNIT, 2.0), (PAGE, 1.5), (METRICS, 1.5), (MQTT, 1.5)])
+@pytest.mark.parametrize(("unit", "most"), [(UNIT, 2.0), (PAGE, 1.5), (METRICS, 1.5), (MQTT, 1.5), (PULL, 1.5)])
 def test_exposure_is_low(line: Line, container: Container, unit: str, most: float) -> None:
     told = container.run("systemd-analyze", "security", "--no-pager", unit)
     exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", told)
@@ -124,6 +125,52 @@ _COUNT = (
     "import sys; from pathlib import Path; from inspectd.records.reading import open_for_reading\n"
     "print(open_for_reading(Path(sys.argv[1])).execute('SELECT count(*) FROM parts').fetchone()[0])"
 )
+
+
+def test_a_pull_puts_an_engine_on_the_line_as_a_user_of_its_own(line: Line, container: Container) -> None:
+    links, repository, keys = "/etc/inspectd/engines", "/srv/line/repository", "/srv/line/keys"
+    container.path(f"{links}/toy").symlink_to("/srv/line/toy")
+    line.configure(engine=f"{links}/toy")
+    make_toy_bundle(line.bundle("next"), version="1.1.0")
+    container.run("inspectd", "repository", "init", repository, "--keys", keys)
+    container.run("inspectd", "repository", "publish", repository, "/srv/line/next", "--keys", keys)
+    container.run("inspectd", "repository", "assign", repository, "toy-1.1.0", "--keys", keys)
+    container.run("install", "-m", "644", f"{keys}/root.json", "/etc/inspectd/root.json")
+    container.run("sed", "-i", "s|^url: .*|url: http://127.0.0.1:8000|", "/etc/inspectd/pull.yaml")
+    web_server = ("python3", "-m", "http.server", "8000", "--bind", "127.0.0.1", "--directory", repository)
+    container.run("systemd-run", "--unit=repository", *web_server)
+    try:
+        line.start()
+        wait_until(lambda: container.run("python3", "-c", _GET, "http://127.0.0.1:8000", check=False), "the web server")
+        container.run("systemctl", "start", PULL, check=False)
+        assert container.state(PULL, "ExecMainStatus") == {"ExecMainStatus": "78"}
+        assert "may not switch the links" in container.run("journalctl", "-u", PULL, "-o", "cat")
+
+        container.run("chgrp", "inspectd-pull", links)
+        container.run("chmod", "775", links)
+        container.run("systemctl", "start", PULL, check=False)
+        assert container.state(PULL, "Result") == {"Result": "success"}, container.run(
+            "journalctl", "-u", PULL, "-o", "cat"
+        )
+        line.wait_for_log("engine in use")
+        fetched = "/var/lib/inspectd-pull/engines/toy-1.1.0"
+        assert container.run("readlink", f"{links}/toy").strip() == fetched
+        assert container.run("stat", "-c", "%U:%G %a", f"{fetched}/engine.yaml").split() == [
+            "inspectd-pull:inspectd",
+            "640",
+        ]
+        assert container.run("runuser", "-u", "nobody", "--", "cat", "/var/lib/inspectd-pull/last.json")
+        assert container.run("runuser", "-u", "nobody", "--", "cat", f"{fetched}/engine.yaml", check=False) == ""
+        container.run("systemctl", "start", "inspectd-pull.timer")
+        assert container.state("inspectd-pull.timer", "ActiveState") == {"ActiveState": "active"}
+        line.wait_for_parts()
+        line.systemctl("restart")
+        line.wait_for_parts()
+    finally:
+        container.run("systemctl", "stop", "repository", "inspectd-pull.timer", check=False)
+        container.run(
+            "sh", "-c", f"rm -rf {links}/toy* /var/lib/inspectd-pull/*; chgrp root {links}; chmod 755 {links}"
+        )
 
 
 def test_stop_finishes_what_is_in_flight(line: Line) -> None:
