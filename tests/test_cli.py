@@ -255,7 +255,10 @@ def test_demo_without_truth_says_how_to_get_some(line, labels, tmp_path, capsys)
     assert "synthesize.py" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("option", "title"), [([], "Config"), (["--page"], "WebConfig")])
+@pytest.mark.parametrize(
+    ("option", "title"),
+    [([], "Config"), (["--page"], "WebConfig"), (["--metrics"], "MetricsConfig"), (["--mqtt"], "MqttConfig")],
+)
 def test_schema_is_json(capsys, option, title):
     assert main(["schema", *option]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == title

@@ -71,7 +71,7 @@ def value(port: int, name: str, **labels: str) -> float | None:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + 8
+    end_s = time.monotonic() + 15
     while not holds():
         assert time.monotonic() < end_s
         time.sleep(0.05)
