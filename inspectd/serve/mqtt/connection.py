@@ -20,7 +20,7 @@ from inspectd.serve.mqtt.config import BrokerConfig, MqttTlsConfig
 
 MOST_ON_THE_WAY = 20
 """Messages that were sent and not acknowledged yet. A broker may allow fewer (Receive Maximum)."""
-_WITHIN_S = 10.0
+_WITHIN_S = 4.0
 _KEEPALIVE_S = 20
 
 
@@ -32,7 +32,7 @@ class Connection:
     """One thread at a time may use it. Nothing happens but in its methods."""
 
     def __init__(self, config: BrokerConfig, client_id: str, will: tuple[str, bytes]) -> None:
-        """Begins to connect; takes up to 10 s. `will`: topic and retained message that the broker sends if it loses this connection.
+        """Begins to connect; takes up to 8 s. `will`: topic and retained message that the broker sends if it loses this connection.
 
         Raises ConnectionFailed.
         """
