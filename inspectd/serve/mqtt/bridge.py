@@ -62,6 +62,8 @@ class Bridge:
         self._keep_problem: str | None = None
         self._pause_s = _FIRST_PAUSE_S
         self._allowed = 0.0
+        self._has_more = False
+        """The journal has changes that were not sent yet."""
         self._connect_s = self._look_s = self._state_s = self._keep_s = float("-inf")
         self._session_s = self._opened_s = self._answered_s = self._allowed_s = float("-inf")
 
@@ -147,7 +149,7 @@ class Bridge:
         if now_s - self._state_s >= _STATE_S:
             self._state_s = now_s
             self._send_state(connection)
-        if now_s - self._look_s >= _LOOK_S:
+        if self._has_more or now_s - self._look_s >= _LOOK_S:
             self._look_s = now_s
             self._send_changes(connection, now_s)
 
@@ -192,8 +194,10 @@ class Bridge:
             news = self._follower.news(places)
         except JournalError as error:
             self._say_journal(str(error))
+            self._has_more = False
             return
         self._say_journal(None)
+        self._has_more = news.has_more
         self._allowed -= len(news.changes)
         self._send(connection, news, now_s)
 

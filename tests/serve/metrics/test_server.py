@@ -191,6 +191,14 @@ def is_closed(client: socket.socket) -> bool:
         return False
 
 
+def test_counts_that_cannot_be_kept_are_shown(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_LOOK_S", 0.05)
+    (line.folder / "counts.json").mkdir()  # as a full disk: nothing can be written there
+    with exporting(line) as port:
+        line.inspect(Fault(BAD))
+        until(lambda: value(port, "inspectd_parts_total", verdict="fault", cause="fail_smudge") == 1)
+
+
 def test_there_is_nothing_at_other_paths(line: Line) -> None:
     with exporting(line) as port, pytest.raises(AssertionError, match="The metrics are at /metrics"):
         fetched(port, "/")
