@@ -102,9 +102,14 @@ def mqtt_messages() -> str:
 
 
 def _section_of(message: type[BaseModel]) -> str:
-    """Its sections begin with the message's name."""
+    """Its sections begin with the message's name. A message always has all its keys, so none has a default."""
     schema = message.model_json_schema()
-    kind = schema["properties"]["kind"]["const"]
+    for section in (schema, *schema.get("$defs", {}).values()):
+        section.pop("required", None)
+        for key in section["properties"].values():
+            key.pop("default", None)
+    kind = schema["properties"]["kind"].pop("const")
+    schema["properties"]["kind"]["description"] = f"Always `{kind}`."
     return "\n\n".join(_sections(schema, schema, kind, {}))
 
 

@@ -17,10 +17,11 @@ from inspectd.serve.line_now import LineNow
 
 VERSION: Literal[1] = 1
 _Row = Mapping[str, Any]
+_FORM = ConfigDict(frozen=True, use_attribute_docstrings=True)  # its schema allows keys that a later version adds
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = _FORM
 
     version: Literal[1] = VERSION
     """Of this form."""
@@ -38,7 +39,7 @@ class _ChangeMessage(_Message):
 class Place(BaseModel):
     """A place in the image."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = _FORM
 
     left: int
     """Left edge, in px."""
@@ -62,7 +63,7 @@ class AnomalyFound(Place):
 class TextFound(BaseModel):
     """One text or code of the label."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = _FORM
 
     field: str
     """Its name in the line's config."""
