@@ -163,18 +163,18 @@ def check_documents(text: str) -> None:
 
 
 def test_clients_that_read_nothing_do_not_hold_up_others(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "LONGEST_S", 1.0)
+    monkeypatch.setattr(server_module, "LONGEST_S", 2.0)
     with exporting(line) as port:
         silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_CONNECTIONS - 1)]
         for each in silent[::2]:
             each.sendall(b"GET /metrics HTTP/1.1\r\n")
         begin_s = time.monotonic()
         fetched(port)
-        assert time.monotonic() - begin_s < 0.25
+        assert time.monotonic() - begin_s < 1
         silent.append(socket.create_connection(("127.0.0.1", port)))
         with socket.create_connection(("127.0.0.1", port)) as too_many:
             assert is_closed(too_many)
-            assert time.monotonic() - begin_s < 0.6, "closed at once, and not because it has lasted too long"
+            assert time.monotonic() - begin_s < 1.5, "closed at once, and not because it has lasted too long"
         until(lambda: all(is_closed(each) for each in silent))
         fetched(port)
         for each in silent:

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
 
-def until(holds: Callable[[], object], within_s: float = 15) -> None:
+def until(holds: Callable[[], object], within_s: float = 30) -> None:
     end_s = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < end_s
