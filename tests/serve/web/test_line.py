@@ -88,7 +88,9 @@ def test_images_that_look_unlike_the_usual_ones_are_said_in_words(plant, tmp_pat
         client.post("/login", data=login_fields(Role.VIEWER, client.get("/login").text))
         page = client.get("/").text
     words = {"darker than usual", "brighter than usual", "less sharp than usual", "sharper than usual"}
-    assert {each for each in words if f"{each} (0.51\u20130.53)" in page or f"{each} (1.80\u20131.80)" in page} == said
+    assert {
+        each for each in words if f"{each} (0.51\u20130.53)" in page or f"{each} (1.800\u20131.800)" in page
+    } == said
     assert "0.51\u20130.53" in page
     value = page.partition("Image brightness")[2].partition("</dd>")[0]
     assert ("✕" in value) == bool(said & {"darker than usual", "brighter than usual"})
