@@ -338,3 +338,8 @@ def test_each_verb_takes_what_its_parser_gives(name, verb):
         taken = inspect.signature(report.Options).parameters
     assert given == set(taken)
     assert all(action.help for action in verb._actions if action.option_strings)
+
+
+def test_no_verb_waits_for_the_runtimes_of_another():
+    loads = "import sys, inspectd.cli; inspectd.cli.parser(); print([name for name in ('cv2', 'openvino', 'pypylon', 'tuf') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True).stdout == "[]\n"

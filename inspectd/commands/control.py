@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inspectd.config import load_config
 from inspectd.control.client import ask
 from inspectd.control.protocol import Verb
 from inspectd.control.stops import STOPS, StopName
@@ -154,6 +153,8 @@ def _run(verb: Verb, config: Path | None, socket: Path | None, *, as_json: bool,
 
 
 def _socket(config: Path | None) -> Path:
+    from inspectd.config import load_config
+
     assert config is not None  # the parser demands one of the two
     section = load_config(config).control
     if section is None:

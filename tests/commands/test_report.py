@@ -378,9 +378,9 @@ def test_latched_stops_are_listed_with_who_acknowledged_them(tmp_path, capsys):
     path = tmp_path / "journal.sqlite"
     journal = Journal.open(JournalConfig(path=path))
     journal.stop_begin("reject_not_driven")
-    journal.stops_acknowledged(Requester("[b]anna", 1000, 4711))
+    journal.stops_acknowledged(Requester("[b]anna", 1000, 4711), ["reject_not_driven"])
     journal.stop_begin("too_many_rejects")
-    journal.stops_acknowledged(SIGHUP)
+    journal.stops_acknowledged(SIGHUP, ["too_many_rejects"])
     journal.stop_begin("reject_unconfirmed")
     journal.flush()
     code, out = report(capsys, "--journal", path)

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from inspectd.commands.engines import activation, compare, listing, signing
 from inspectd.errors import ConfigError
 
 _EPILOG = """\
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser("list", help="show the bundles of a folder, with their thresholds and error rates")
     verb.add_argument("folder", type=Path, nargs="?", default=Path("engines"), help="default: %(default)s")
     _add_json(verb)
-    verb.set_defaults(verb=listing.run)
+    verb.set_defaults(verb=_list)
 
     verb = verbs.add_parser(
         "compare",
@@ -47,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "class; a folder whose name is not a class of the engine holds unknowns",
     )
     _add_json(verb)
-    verb.set_defaults(verb=compare.run)
+    verb.set_defaults(verb=_compare)
 
     verb = verbs.add_parser(
         "activate",
@@ -57,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_link(verb)
     verb.add_argument("bundle", type=Path, metavar="BUNDLE", help="such as /opt/inspectd/engines/filter-label-1.1.0")
-    verb.set_defaults(verb=activation.run_activate)
+    verb.set_defaults(verb=_activate)
 
     verb = verbs.add_parser(
         "rollback",
@@ -66,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Only one step back is remembered. Use `activate` to go forward again.",
     )
     _add_link(verb)
-    verb.set_defaults(verb=activation.run_rollback)
+    verb.set_defaults(verb=_rollback)
 
     verb = verbs.add_parser(
         "pull",
@@ -88,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser("keygen", help="make a pair of keys for sign and verify (Ed25519, PEM)")
     verb.add_argument("private", type=Path, metavar="PRIVATE.pem", help="new file, mode 0600; do not copy it to a line")
     verb.add_argument("public", type=Path, metavar="PUBLIC.pem", help="new file; `inference.signed_by` names it")
-    verb.set_defaults(verb=signing.run_keygen)
+    verb.set_defaults(verb=_keygen)
 
     verb = verbs.add_parser(
         "sign",
@@ -98,12 +97,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("bundle", type=Path, metavar="BUNDLE")
     verb.add_argument("--key", type=Path, required=True, metavar="PRIVATE.pem", help="the private key, from keygen")
-    verb.set_defaults(verb=signing.run_sign)
+    verb.set_defaults(verb=_sign)
 
     verb = verbs.add_parser("verify", help="check that a bundle is whole and signed by the holder of a key")
     verb.add_argument("bundle", type=Path, metavar="BUNDLE")
     verb.add_argument("--key", type=Path, required=True, metavar="PUBLIC.pem", help="the public key, from keygen")
-    verb.set_defaults(verb=signing.run_verify)
+    verb.set_defaults(verb=_verify)
+
+
+# The modules that do the work load runtimes and camera SDK. No other verb of `inspectd` shall wait for these.
+
+
+def _list(folder: Path, as_json: bool) -> int:
+    from inspectd.commands.engines.listing import run
+
+    return run(folder, as_json=as_json)
+
+
+def _compare(a: Path, b: Path, data: Path, as_json: bool) -> int:
+    from inspectd.commands.engines.compare import run
+
+    return run(a, b, data, as_json=as_json)
+
+
+def _activate(link: Path, bundle: Path, config: Path | None) -> int:
+    from inspectd.commands.engines.activation import run_activate
+
+    return run_activate(link, bundle, config)
+
+
+def _rollback(link: Path, config: Path | None) -> int:
+    from inspectd.commands.engines.activation import run_rollback
+
+    return run_rollback(link, config)
+
+
+def _keygen(private: Path, public: Path) -> int:
+    from inspectd.commands.engines.signing import run_keygen
+
+    return run_keygen(private, public)
+
+
+def _sign(bundle: Path, key: Path) -> int:
+    from inspectd.commands.engines.signing import run_sign
+
+    return run_sign(bundle, key)
+
+
+def _verify(bundle: Path, key: Path) -> int:
+    from inspectd.commands.engines.signing import run_verify
+
+    return run_verify(bundle, key)
 
 
 def _pull(config: Path, again: bool, as_json: bool) -> int:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from inspectd.commands.report.tables import tables
-from inspectd.config import load_config
 from inspectd.errors import ConfigError, JournalError
 from inspectd.records.parts_csv import write_csv
 from inspectd.records.reading import UNREADABLE, open_for_reading
@@ -58,6 +57,8 @@ def run(options: Options) -> int:
     """Raises ConfigError if the range is wrong, JournalError if the file is not a journal or is damaged."""
     path = options.journal
     if path is None:
+        from inspectd.config import load_config
+
         assert options.config is not None  # the parser demands one of the two
         path = load_config(options.config).journal.path
     span = _span(options)
