@@ -237,12 +237,16 @@ class LearnOptions:
     audit: int
     repeats: int
     seed: int
+    by_keys: bool
     json: Path | None
 
     def measure(self) -> dict[str, Any]:
-        from inspectd_tools.benchmarks.learning import Plan, measure
+        from inspectd_tools.benchmarks import learning
 
-        plan = Plan(**{key: value for key, value in asdict(self).items() if key != "json"})
+        plan = learning.Plan(**{key: value for key, value in asdict(self).items() if key not in ("json", "by_keys")})
+        measure = learning.measure
+        if self.by_keys:
+            from inspectd_tools.benchmarks.learning_by_keys import measure
         with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
             tables, figures = measure(plan, Path(folder))
         for table in tables:
@@ -466,6 +470,11 @@ def _add_learn(verbs: Verbs) -> None:
         "--repeats", type=positive, default=3, metavar="N", help="tries per kind and share of swaps; default: 3"
     )
     verb.add_argument("--seed", type=not_negative, default=0, help="default: 0")
+    verb.add_argument(
+        "--by-keys",
+        action="store_true",
+        help="run a line on the photos, decide, learn and activate in a browser by keys, until an engine is accepted; no swaps",
+    )
     verb.set_defaults(options=LearnOptions)
 
 

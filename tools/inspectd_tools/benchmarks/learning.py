@@ -55,7 +55,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class Line:
     bundle: Bundle
     network: OpenNetwork
     kept: Rows
@@ -87,9 +87,13 @@ class _Line:
         counts = LineCounts(int(seen.sum()), int((~seen).sum()))
         return learn_from(self.bundle, self.network, self.kept, judged, counts)
 
+    def truth_of_stream(self) -> list[str]:
+        """What people say of each photo."""
+        return [name if name in self.bundle.manifest.classes else UNKNOWN for name in self.stream.truths.tolist()]
+
     def truth(self, count: int) -> list[str]:
-        truths = self.stream.truths[self.looked_at[:count]].tolist()
-        return [name if name in self.bundle.manifest.classes else UNKNOWN for name in truths]
+        said = self.truth_of_stream()
+        return [said[place] for place in self.looked_at[:count]]
 
     def errors(self, head: Head, threshold: float) -> dict[str, Rate]:
         """On the test."""
@@ -104,21 +108,21 @@ class _Line:
 
 def measure(plan: Plan, folder: Path) -> tuple[list[Table], dict[str, Any]]:
     """`folder`: for the first engine and all else that is written. Raises ConfigError and EngineError."""
-    line = _begin(plan, folder)
+    line = begin(plan, folder)
     before = line.errors(line.network.head, line.bundle.manifest.threshold.value)
     steps = [_step(line, count, folder) for count in plan.decisions if count <= len(line.looked_at)]
     swaps = _swaps(line, max(step["decisions"] for step in steps), plan)
     figures = {
         "looked_at": len(line.looked_at),
         "test_parts": len(set(line.test.parts.tolist())),
-        "before": _plain(before),
+        "before": plain(before),
         "steps": steps,
         "swaps": swaps,
     }
     return [_steps_table(before, steps), _swaps_table(swaps)], figures
 
 
-def _begin(plan: Plan, folder: Path) -> _Line:
+def begin(plan: Plan, folder: Path) -> Line:
     """Build the first engine, and judge the stream with it."""
     manifest = _all_photos(plan, folder)
     first, stream, test = _deal(manifest, plan)
@@ -143,7 +147,7 @@ def _begin(plan: Plan, folder: Path) -> _Line:
     number = np.cumsum(passes)
     looked_at = np.flatnonzero(~passes | (number % plan.audit == 0))
     paths = tuple(photo.path for photo in stream)
-    return _Line(bundle, network, kept_rows(bundle), rows, paths, passes, looked_at, tested)
+    return Line(bundle, network, kept_rows(bundle), rows, paths, passes, looked_at, tested)
 
 
 def _all_photos(plan: Plan, folder: Path) -> DataManifest:
@@ -191,7 +195,7 @@ def _rows(photos: Sequence[Photo], names: tuple[str, ...], bundle: Bundle, netwo
     )
 
 
-def _step(line: _Line, count: int, folder: Path) -> dict[str, Any]:
+def _step(line: Line, count: int, folder: Path) -> dict[str, Any]:
     """After `count` labels. If they are doubtful, a second person looks at those that are asked for, the worst first."""
     truth, twice = line.truth(count), np.zeros(count, bool)
     begin_s = time.monotonic()
@@ -215,13 +219,13 @@ def _step(line: _Line, count: int, folder: Path) -> dict[str, Any]:
         "accepted_with_one_person": alone,
         "accepted": not found.reasons,
         "reasons": list(found.reasons),
-        "after": None if after is None else _plain(after),
+        "after": None if after is None else plain(after),
         "seconds": round(time.monotonic() - begin_s, 1),
         "engine": written,
     }
 
 
-def _swaps(line: _Line, count: int, plan: Plan) -> dict[str, dict[str, int]]:
+def _swaps(line: Line, count: int, plan: Plan) -> dict[str, dict[str, int]]:
     """Which share of each label is swapped -> how many of the tries were refused. One person reviews."""
     once = line.judged(count, line.truth(count), np.zeros(count, bool))
     good, names = line.bundle.manifest.pass_class, once.rows.names
@@ -250,7 +254,7 @@ def _swaps(line: _Line, count: int, plan: Plan) -> dict[str, dict[str, int]]:
     return found
 
 
-def _plain(rates: dict[str, Rate]) -> dict[str, Any]:
+def plain(rates: dict[str, Rate]) -> dict[str, Any]:
     return {name: {"errors": rate.errors, "n": rate.n, "interval": rate.interval} for name, rate in rates.items()}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from inspectd.errors import JournalError
 from inspectd.files.yaml_file import dump_yaml
@@ -24,11 +24,13 @@ _START_S = 60.0
 class Web:
     """`inspectd serve web` of one line. Anybody may look, so that readers need no login."""
 
-    def __init__(self, line: Path, state: Path) -> None:
+    def __init__(self, line: Path, state: Path, **options: Any) -> None:
+        """`options`: more of its config."""
         state.mkdir(parents=True, exist_ok=True)
         self.state = state
         config = line.with_name("web.yaml")
-        config.write_text(dump_yaml({"line": str(line), "state": str(state), "port": 0, "anonymous_viewer": True}))
+        values = {"line": str(line), "state": str(state), "port": 0, "anonymous_viewer": True, **options}
+        config.write_text(dump_yaml(values))
         log = line.with_name("web.log")
         command = ["chrt", "--idle", "0", sys.executable, "-m", "inspectd", "serve", "web", "--config", str(config)]
         with log.open("wb") as file:
