@@ -15,7 +15,7 @@ SIDE_BY_SIDE := $(BIN)/python -m pytest -q -n 3 --dist worksteal -m
 
 # two installations into one environment must not run at once
 .NOTPARALLEL:
-.PHONY: run engine test quick lint unit coverage docs faults campaign mutants system gpu benchmark clean help
+.PHONY: run engine test quick lint unit coverage docs faults campaign mutants system gpu ray benchmark clean help
 
 run: $(VENV)/run.stamp  ## render a few hundred labels and inspect them (no hardware needed)
 	rm -rf $(LABELS) out/demo
@@ -34,11 +34,11 @@ engine: $(VENV)/test.stamp  ## train and build the shipped engine again, in out/
 	$(BIN)/inspectd engines compare engines/filter-label $(ENGINE)/filter-label --data $(ENGINE)/small
 
 test: $(VENV)/test.stamp lint  ## what CI runs
-	$(SIDE_BY_SIDE) "not ($(ALONE))"
+	$(SIDE_BY_SIDE) "not ray and not ($(ALONE))"
 	$(BIN)/python -m pytest -q -m "$(ALONE)"
 
 quick: lint  ## lint, types and unit tests, without torch
-	$(SIDE_BY_SIDE) "not slow and not ($(ALONE))"
+	$(SIDE_BY_SIDE) "not slow and not ray and not ($(ALONE))"
 
 lint: $(VENV)/dev.stamp  ## style, types and import contracts
 	$(BIN)/ruff check .
@@ -49,13 +49,13 @@ lint: $(VENV)/dev.stamp  ## style, types and import contracts
 
 coverage: $(VENV)/test.stamp  ## which lines the tests run: a table, and pages in out/coverage
 	rm -rf out/coverage
-	$(BIN)/coverage run -m pytest -q -m "not faults and not system"
+	$(BIN)/coverage run -m pytest -q -m "not ray and not faults and not system"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet
 	$(BIN)/coverage report
 
 unit: $(VENV)/test.stamp  ## every test but the fault campaign and the booted systemd
-	$(SIDE_BY_SIDE) "not ($(ALONE))"
+	$(SIDE_BY_SIDE) "not ray and not ($(ALONE))"
 	$(BIN)/python -m pytest -q -m alone
 
 docs: $(VENV)/docs.stamp  ## build the documentation site into out/docs; a broken link is an error
@@ -80,6 +80,9 @@ mutants: $(VENV)/mutants.stamp  ## change the heart's code bit by bit: do its te
 system: $(VENV)/dev.stamp  ## boots a real systemd (root)
 	$(BIN)/python -m pytest -m system -v
 
+ray: $(VENV)/ray.stamp  ## experiments on a Ray cluster of two nodes on this machine
+	$(BIN)/python -m pytest -m ray -v
+
 benchmark: $(VENV)/test.stamp  ## the line's timing on this machine
 	$(BIN)/python tools/benchmark.py line
 
@@ -100,6 +103,10 @@ $(VENV)/test.stamp: setup.cfg
 
 $(VENV)/mutants.stamp: $(VENV)/test.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[mutants]
+	touch $@
+
+$(VENV)/ray.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[ray]
 	touch $@
 
 $(VENV)/docs.stamp: $(VENV)/dev.stamp

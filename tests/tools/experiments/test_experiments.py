@@ -20,7 +20,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspectd.errors import ConfigError
 from inspectd_tools.changes import as_changes
 from inspectd_tools.experiments import cli as experiments
 from inspectd_tools.experiments.aggregate import over
@@ -417,7 +416,7 @@ def test_a_run_that_fails_is_told_from_one_that_does_not(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / WORK).write_text("{}")
     with (tmp_path / "lock").open("ab") as lock:
-        ((folder, code),) = here([tmp_path / "bad"], 1, lock.fileno(), lambda running: None)
+        ((folder, code),) = here([tmp_path / "bad"], 1, None, lock.fileno(), lambda running: None)
     assert folder.name == "bad"
     assert code != 0
 
@@ -529,11 +528,3 @@ def test_photos_that_are_not_there_are_asked_for(tmp_path, capsys, photos):
     assert "--cifar10" in capsys.readouterr().err
     assert experiments.main(["experiment_1", "--real", str(tmp_path / "none"), "--out", str(tmp_path / "1")]) == 78
     assert "no such folder" in capsys.readouterr().err
-
-
-def test_ray_is_one_line_to_turn_on_and_says_so_where_it_is_not_installed(monkeypatch):
-    from inspectd_tools.experiments.launch import on_ray
-
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"pip install 'inspectd\[ray\]'"):
-        next(on_ray([], lambda running: None))

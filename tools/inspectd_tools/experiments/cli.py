@@ -15,13 +15,13 @@ from rich.table import Table
 
 from inspectd.errors import InspectdError
 from inspectd.terminal import console
-from inspectd_tools.cli import add_device_option, new_parser, positive
+from inspectd_tools.cli import new_parser, positive
 from inspectd_tools.data.published import published
 from inspectd_tools.experiments.config import DATA_NAMES, FOLDER, load_experiment, names
 from inspectd_tools.experiments.data import Data, Sources, classes_of
 from inspectd_tools.experiments.execution import alone, execute, is_done
 from inspectd_tools.experiments.graphs import draw
-from inspectd_tools.experiments.launch import here, on_ray
+from inspectd_tools.experiments.launch import Where, add_launch_options, launcher
 from inspectd_tools.experiments.paths import WORK
 from inspectd_tools.experiments.plan import Changed, Run, Start, Work, changes, plan, real_photos
 from inspectd_tools.experiments.records import write_rows
@@ -72,8 +72,9 @@ class Options:
     weights: list[tuple[str, Path]]
     from_scratch: bool
     jobs: int
+    threads: int | None
     device: str
-    ray: bool
+    ray: str | None
     report: bool
     show_plan: bool
 
@@ -128,11 +129,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="models without --weights start from random weights; nothing is downloaded",
     )
-    program.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at the same time; default: 1")
-    add_device_option(program)
-    program.add_argument(
-        "--ray", action="store_true", help="distribute the runs over a Ray cluster (RAY_ADDRESS) instead"
-    )
+    add_launch_options(program)
     program.add_argument("--report", action="store_true", help="run nothing; report the results so far")
     program.add_argument(
         "--list",
@@ -173,7 +170,10 @@ def _main(options: Options) -> int:
     with alone(out / "lock") as lock:
         works = [(folder / run.place, run) for run in runs]
         waiting = {place: run for place, run in works if not is_done(place, run) and not options.report}
+        where = Where(options.jobs, options.threads, options.device, options.ray)
+        failed = {}
         if waiting:
+            launch = launcher(where, out, lock.fileno())
             weights = start.weights.get("MobileNetV2")
             sources = Sources(options.real, options.synthetic, options.compose, options.cifar10, weights)
             data.make(runs, real_photos(experiment, options.scale, runs), sources)
@@ -181,14 +181,10 @@ def _main(options: Options) -> int:
             place.mkdir(parents=True, exist_ok=True)
             data_sets = {name: data.whole(name).resolve() for name in DATA_NAMES}
             manifest = data.manifest(run.photos).resolve()
-            work = Work(run=run, manifest=manifest, data_sets=data_sets, device=options.device)
+            work = Work(run=run, manifest=manifest, data_sets=data_sets, device=where.device_of_run)
             (place / WORK).write_text(work.model_dump_json(indent=1), encoding="utf-8")
-        failed = execute(
-            waiting,
-            lambda places, watch: (
-                on_ray(places, watch) if options.ray else here(places, options.jobs, lock.fileno(), watch)
-            ),
-        )
+        if waiting:
+            failed = execute(waiting, launch)
         said = {place.relative_to(folder): words for place, words in failed.items()}
         results = gather(path.stem, experiment, options.scale, changed, _photos(options), runs, out, said)
         _write(results, out, time.monotonic() - begin_s)

@@ -2,7 +2,7 @@
 
 import fcntl
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -12,12 +12,9 @@ from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingC
 
 from inspectd.errors import ConfigError
 from inspectd.terminal import console, text_column
-from inspectd_tools.experiments.launch import Ended, last_words
+from inspectd_tools.experiments.launch import Launch, last_words
 from inspectd_tools.experiments.paths import OUTCOME, TRAINED, WORK
 from inspectd_tools.experiments.plan import Run, Work
-
-Launch = Callable[[Sequence[Path], Callable[[Sequence[Path]], None]], Iterator[Ended]]
-"""Folders of runs, and a function that is told which are running -> each run when it has ended."""
 
 
 def is_done(place: Path, run: Run) -> bool:

@@ -3,6 +3,8 @@
 WORK = "run.json"
 """What the run has to do."""
 LOG = "log.txt"
+LOCK = "lock"
+"""Locked by the process that does the run."""
 TRAINED = "training"
 """The run of tools/train.py."""
 MAPS = "maps"

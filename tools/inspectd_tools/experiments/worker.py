@@ -21,6 +21,7 @@ from inspectd_tools.experiments.measures import measure
 from inspectd_tools.experiments.paths import OUTCOME, TRAINED
 from inspectd_tools.experiments.plan import Work
 from inspectd_tools.experiments.records import Outcome, figures_of
+from inspectd_tools.experiments.sole import die_with_parent, sole
 from inspectd_tools.training import cli as train
 
 
@@ -29,17 +30,32 @@ class Options:
     """The command line; the help of `parser` explains each field."""
 
     work: Path
+    die_with_parent: bool
 
 
 def parser() -> argparse.ArgumentParser:
     program = new_parser(__doc__)
     program.add_argument("work", type=Path, help="run.json, written by tools/experiments.py")
+    program.add_argument(
+        "--die-with-parent",
+        action="store_true",
+        help="end with the process that started this one, so that no run goes on when its node is lost",
+    )
     return program
 
 
 def main(arguments: list[str] | None = None) -> int:
-    path = Options(**vars(parser().parse_args(arguments))).work
-    return do(Work.model_validate_json(path.read_bytes()), path.parent)
+    options = Options(**vars(parser().parse_args(arguments)))
+    if options.die_with_parent:
+        die_with_parent()
+    try:
+        with sole(options.work.parent):
+            if (options.work.parent / OUTCOME).exists():  # done by the process that was waited for
+                return 0
+            return do(Work.model_validate_json(options.work.read_bytes()), options.work.parent)
+    except InspectdError as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 def do(work: Work, folder: Path) -> int:
