@@ -103,21 +103,22 @@ class RayCluster:
 
     def _check_nodes(self, folder: Path) -> None:
         """Raises ClusterError naming every node that can't do the runs, and why."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         with asked(folder) as question:
             arguments = question.command("")[1:]
-            answers = {
-                node["NodeManagerHostname"] + " " + node["NodeManagerAddress"]: self._task.options(
-                    num_cpus=0,
-                    num_gpus=0,
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-                ).remote(arguments, {}, None)
-                for node in self._nodes()
-            }
-            troubles = [f"node {name}: {words}" for name, answer in answers.items() if (words := self._trouble(answer))]
+            answers = [(node, self._task_on(node["NodeID"]).remote(arguments, {}, None)) for node in self._nodes()]
+            troubles = [
+                f"node {node['NodeManagerHostname']} {node['NodeManagerAddress']}: {words}"
+                for node, answer in answers
+                if (words := self._trouble(answer))
+            ]
         if troubles:
             raise ClusterError("--ray: " + "; ".join(troubles))
+
+    def _task_on(self, node: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        return self._task.options(num_cpus=0, num_gpus=0, scheduling_strategy=there)
 
     def _trouble(self, answer: Any) -> str:
         try:
