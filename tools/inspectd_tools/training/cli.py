@@ -172,7 +172,7 @@ def _chosen_folds(options: Options, manifest: DataManifest | None, settings: Tra
         return 0
     folds = usual_folds(settings, manifest) if options.folds is None else options.folds
     if not folds:
-        read_manifest(options.data, *SPLITS)
+        read_manifest(options.data, *(SPLITS if manifest.of("test") else SPLITS[:2]))
     elif options.folds is None:
         print(
             f"A class has photos of fewer than {FEW_PARTS} parts, so all train and val photos are used for both, by "

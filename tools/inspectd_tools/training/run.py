@@ -87,7 +87,7 @@ def run(
         results = _validation(classifier, settings, log_scores, sets.validation.labels, epochs)
     else:
         results = _validation(classifier, settings, crossed.known.log_scores, crossed.labels, epochs)
-    if sets.test is not None:
+    if sets.test is not None and (crossed or len(sets.test.labels)):
         learned_from = trained_on, torch.from_numpy(sets.train.labels)
         tested = _answered(classifier, settings, learned_from, sets.test, unknown_sets)
         results |= _test(settings, crossed.joined(tested) if crossed else tested, folder)

@@ -1,0 +1,4 @@
+from inspectd_tools.programs import sweep
+
+if __name__ == "__main__":
+    raise SystemExit(sweep())
