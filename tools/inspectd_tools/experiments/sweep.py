@@ -36,7 +36,7 @@ _EPILOG = """\
 examples:
   python tools/sweep.py photos --data tiles.csv --vary lr=0.01,0.05 --vary model=MobileNetV2,ResNet18 --n_runs 3 \\
       --weights mobilenet_v2-imagenet-features.safetensors --out out/sweep --jobs 2
-  python tools/sweep.py photos --data tiles.csv --vary lr=0.01,0.05 --out /shared/sweep --ray 10.0.0.5:6379
+  python tools/sweep.py photos --data tiles.csv --vary lr=0.01,0.05 --out /net/sweep --ray 10.0.0.5:6379
       the same on a Ray cluster; give the same command again after an interruption: it continues
 
 written to --out:
