@@ -106,7 +106,8 @@ def test_nothing_goes_on_after_ctrl_c_and_the_same_command_goes_on(
 def test_a_node_that_can_not_do_the_runs_is_named(nodes: TwoNodes, toy: list[str], tmp_path: Path) -> None:
     without, old = tmp_path / "without", tmp_path / "old"
     (without / "inspectd_tools").mkdir(parents=True)
-    (without / "inspectd_tools" / "__init__.py").touch()
+    missing = "raise ModuleNotFoundError(\"No module named 'inspectd_tools'\")\n"
+    (without / "inspectd_tools" / "__init__.py").write_text(missing)
     nodes.start("second", python_path=str(without))
     command = [*toy, "--out", str(tmp_path / "out"), "--ray", nodes.address]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
