@@ -4,6 +4,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from pydantic import Field
+
 from inspectd.errors import ConfigError
 from inspectd.files.atomic_write import atomic_write
 from inspectd.files.json_file import read_json
@@ -25,7 +27,7 @@ class LastPull(Section):
     outcome: Outcome
     said: str
     """The outcome in words."""
-    exit_code: int
+    exit_code: int = Field(ge=0, le=255)
     assigned: Assigned | None
     """What the repository assigns to the line; null: it was not reached."""
     ended_utc: datetime

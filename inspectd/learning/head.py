@@ -17,8 +17,8 @@ _AVERAGE_CERTAINTY = 0.9
 _SHRINKAGE = 1e-3
 """How far the covariance of a class is moved towards a ball, so that it can be inverted where it is 0."""
 
-_ROUNDING = 1e-6
-"""Of the largest feature: no image differs from the mean of its class by more if it differs only by rounding."""
+_ROUNDING = 1e-12
+"""Of the largest feature: images with the same features differ from their mean by no more, because it is rounded."""
 
 Features = NDArray[Any]
 """(N, features) of floating point."""

@@ -70,12 +70,13 @@ def test_the_status_shows_what_the_next_label_must_say(control, line, capsys):
     control("lot=7482", "--from-part", "9")
     capsys.readouterr()
     books = {"passed": 1, "faults": {}, "uncertain": 0, "missed": {}}
-    answer = dict.fromkeys(["gate", "stop", "reloading", "images_lost", "parts_per_minute"])
+    answer = dict.fromkeys(["gate", "reloading", "images_lost", "parts_per_minute"])
     answer |= {
         "name": "line",
         "run_permit": True,
         "camera_delivers": True,
         "stalled": [],
+        "stops": [],
         "engine": "e",
         "engine_version": "1",
     }
