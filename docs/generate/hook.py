@@ -35,6 +35,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/metrics-config.md": schema.metrics_config,
     "reference/mqtt-config.md": schema.mqtt_config,
     "reference/mqtt-messages.md": schema.mqtt_messages,
+    "reference/pull-config.md": schema.pull_config,
     "reference/training-settings.md": schema.training_settings,
     "reference/experiment-file.md": schema.experiment_file,
     "reference/engine-bundle.md": schema.engine_bundle,

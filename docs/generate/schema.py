@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from inspectd.config import Config
 from inspectd.files.json_file import read_json
+from inspectd.fleet.config import PullConfig
 from inspectd.inference.manifest import Manifest
 from inspectd.serve.metrics.config import MetricsConfig
 from inspectd.serve.mqtt.config import MqttConfig
@@ -111,6 +112,15 @@ def _section_of(message: type[BaseModel]) -> str:
     kind = schema["properties"]["kind"].pop("const")
     schema["properties"]["kind"]["description"] = f"Always `{kind}`."
     return "\n\n".join(_sections(schema, schema, kind, {}))
+
+
+def pull_config() -> str:
+    return _page(
+        PullConfig.model_json_schema(),
+        "Pull config",
+        "One YAML file configures `inspectd engines pull`. An unknown key is an error. `inspectd schema --pull` prints the same as a "
+        f"JSON schema, for editors. [Many lines](../line/fleet.md) has an example. Relative paths start at the folder of the config file. {_NULL}",
+    )
 
 
 def training_settings() -> str:

@@ -35,7 +35,14 @@ def test_every_column_of_the_journal_has_a_meaning() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [schema.line_config, schema.page_config, schema.training_settings, schema.experiment_file, schema.engine_bundle],
+    [
+        schema.line_config,
+        schema.page_config,
+        schema.pull_config,
+        schema.training_settings,
+        schema.experiment_file,
+        schema.engine_bundle,
+    ],
 )
 def test_every_key_has_a_meaning(page: Callable[[], str]) -> None:
     keys = 0

@@ -25,7 +25,7 @@ def run_activate(link: Path, bundle: Path, config: Path | None) -> int:
             print(f"{link}: points to {loaded.folder} already")
             return 0
         if before is not None:
-            _refuse_if_proven_against_another(loaded, link)
+            refuse_if_proven_against_another(loaded, link)
         engine_link.switch(loaded.folder)
     _say(link, loaded, before)
     return 0
@@ -51,8 +51,11 @@ def run_rollback(link: Path, config: Path | None) -> int:
     return 0
 
 
-def _refuse_if_proven_against_another(bundle: Bundle, link: Path) -> None:
-    """A learned engine is proven not worse than the one that it was learned from. Nothing is known about it and any other one."""
+def refuse_if_proven_against_another(bundle: Bundle, link: Path) -> None:
+    """A learned engine is proven not worse than the one that it was learned from. Nothing is known about it and any other one.
+
+    Raises EngineError.
+    """
     learned = bundle.manifest.training.get("learned")
     if learned is None:
         return

@@ -6,7 +6,7 @@ minutes. `soak` runs the daemon for fifteen minutes while reports are read: part
 `train` compares the DUQ training step with a straightforward one. `engines` runs one network on every runtime. `compose`
 examines composed photos: labels found, ink left, whether a classifier recognises them, images/s. `wrong-text` counts the
 wrong texts that a line lets pass. `page` measures the operator's page: how soon a reject is on the screen, what the page costs the
-line, and its memory. `learn` lets an engine from a few photos learn from reviewed labels. `gpu` is one prepared run for a machine
+line, and its memory. `fleet` runs twenty daemons that get a new engine from one repository. `learn` lets an engine from a few photos learn from reviewed labels. `gpu` is one prepared run for a machine
 with a GPU: docs/development/gpu.md.
 """
 
@@ -40,6 +40,7 @@ examples:
   python tools/benchmark.py soak --minutes 15
   python tools/benchmark.py page screen neighbours
   python tools/benchmark.py page memory --minutes 60
+  python tools/benchmark.py fleet --bridges
   python tools/benchmark.py train
   python tools/benchmark.py engines --backbone MobileNetV2 --runs 50
   python tools/benchmark.py engines --run runs/tiles --data tiles.csv
@@ -135,6 +136,25 @@ class PageOptions(_DaemonOptions):
             if "large" in self.what and self.journal is not None:
                 figures["large"] = measure_large(bench, self.journal, self.rate, self.requests)
         return figures
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    lines: int
+    rate: float
+    before: float
+    spread: float
+    bridges: bool
+    engine: Path
+    seed: int
+    json: Path | None
+
+    def measure(self) -> dict[str, Any]:
+        from inspectd_tools.benchmarks.fleet.measure import Plan, measure
+
+        plan = Plan(self.lines, self.rate, self.before, self.spread, self.bridges, self.seed)
+        with tempfile.TemporaryDirectory(prefix="inspectd-benchmark-") as folder:
+            return measure(plan, self.engine, Path(folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +297,7 @@ def parser() -> argparse.ArgumentParser:
     program = new_parser(__doc__, _EPILOG)
     verbs = program.add_subparsers(required=True, metavar="VERB")
     _add_daemon_verbs(verbs)
+    _add_fleet(verbs)
     _add_train(verbs)
     _add_engines(verbs)
     _add_compose(verbs)
@@ -304,6 +325,7 @@ def _measure(
     | MemoryOptions
     | SoakOptions
     | PageOptions
+    | FleetOptions
     | TrainOptions
     | EnginesOptions
     | ComposeOptions
@@ -376,6 +398,26 @@ def _add_page(verbs: Verbs) -> argparse.ArgumentParser:
     page.add_argument("--requests", type=positive, default=40, help="for large: requests per page; default: 40")
     page.set_defaults(options=PageOptions)
     return page
+
+
+def _add_fleet(verbs: Verbs) -> None:
+    fleet = add_verb(
+        verbs,
+        "fleet",
+        "many lines that get a new engine from one repository",
+        description="Runs real daemons, publishes a new engine, and lets each line pull it at a random time. Line 7 trusts another "
+        "key, and the web server of line 13 alters a file: both must go on with the old engine.",
+    )
+    fleet.add_argument("--lines", type=positive, default=20, help="default: 20")
+    fleet.add_argument("--rate", type=float, default=1, help="parts/s of each line; default: 1")
+    fleet.add_argument("--before", type=float, default=20, metavar="S", help="with the first engine; default: 20 s")
+    fleet.add_argument("--spread", type=float, default=120, metavar="S", help="pulls begin within it; default: 120 s")
+    fleet.add_argument("--bridges", action="store_true", help="also metrics of each line, and all parts to one broker")
+    fleet.add_argument(
+        "--engine", type=Path, default=shipped("engines/filter-label"), help="bundle; default: the shipped filter-label"
+    )
+    fleet.add_argument("--seed", type=not_negative, default=0, help="default: 0")
+    fleet.set_defaults(options=FleetOptions)
 
 
 def _add_train(verbs: Verbs) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inspectd.commands.engines.activation import refuse_if_proven_against_another
 from inspectd.commands.engines.link import EngineLink, Targets
 from inspectd.config import Config
 from inspectd.control.client import ask
@@ -20,6 +21,7 @@ from inspectd.errors import ConfigError, ControlError, EngineError, NoLineError,
 from inspectd.files.folder_lock import locked
 from inspectd.fleet.assignments import MANIFESTS, Kind
 from inspectd.fleet.memory import Before, Hashes, Memory, Refusal, Switch
+from inspectd.inference import load_bundle
 from inspectd.line.judges import load_judges
 from inspectd.line.time_budget import least_budget
 
@@ -98,6 +100,7 @@ class Switching:
         """
         hashes = _hashes(slots)
         self._judge(slots)
+        self._check_proof(slots)
         refusal = self.memory.refusal
         if not again and refusal is not None and (refusal.of, refusal.config) == (hashes, self._config_hash):
             raise RefusedError(f"{refusal.reason} (the line said so before; `--again` asks it again)")
@@ -131,6 +134,12 @@ class Switching:
         refusal = least_budget(line, judges).refusal
         if refusal is not None:
             raise EngineError(f"{line.engine}: {refusal}")
+
+    def _check_proof(self, slots: Sequence[Slot]) -> None:
+        """As `activate` does, unless it is the engine before: going back is always possible. Raises EngineError."""
+        for slot in slots:
+            if slot.kind == "engine" and slot.link.path.exists() and _hash(slot.link.previous, "engine") != slot.hash:
+                refuse_if_proven_against_another(load_bundle(slot.folder), slot.link.path)
 
     def _confirm(self, switch: Switch, *, always: bool) -> str:
         """Ask the line to load what the links name. `always`: also if it says that it has."""
