@@ -15,6 +15,7 @@ import pytest
 from inspectd.cli import main
 from inspectd.files.folder_lock import locked
 from inspectd.fleet import metadata
+from inspectd.inference import load_bundle
 from tests.factories import edit_manifest, make_toy_bundle
 from tests.fleet.centre import Centre, Handler, Line, WebServer
 
@@ -129,7 +130,7 @@ def test_a_line_that_nothing_is_assigned_to(line: Line, centre: Centre, capsys: 
     assert "assigns nothing to a line of the name line-1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("how", ["wrong score", "no signature", "nothing that finds the texts"])
+@pytest.mark.parametrize("how", ["wrong score", "no signature", "learned from another", "nothing that finds the texts"])
 def test_a_bundle_that_the_line_could_not_load(line: Line, centre: Centre, tmp_path: Path, how: str) -> None:
     bundle = make_toy_bundle(tmp_path / "bad", version="2.0.0", backends=["onnxruntime"])
     private, public = tmp_path / "private.pem", tmp_path / "public.pem"
@@ -139,6 +140,9 @@ def test_a_bundle_that_the_line_could_not_load(line: Line, centre: Centre, tmp_p
         case "no signature":
             assert engines("keygen", private, public) == 0
             line.config["inference"] = {"signed_by": str(public)}
+        case "learned from another":
+            learned = {"engine": "1.1.0", "engine_hash": load_bundle(centre.bundle(1)).hash}
+            edit_manifest(bundle, lambda values: values["training"].update(learned=learned))
         case _:
             line.config["text"] = _TEXT
     line.write()
@@ -153,6 +157,8 @@ def test_a_bundle_that_the_line_could_not_load(line: Line, centre: Centre, tmp_p
             assert centre.repo("publish", bundle, "--keys", centre.keys) == 0
             assert line.pull() == 0
             assert line.loaded == "2.0.0"
+        if how == "learned from another":
+            assert "is proven not worse than 1.1.0" in line.last["said"]
 
 
 _CODE = {
