@@ -35,6 +35,7 @@ _OTHERS = (
     "journalctl",
     "python -m",
     "pytest",
+    "rsync",
     "grep",
     ". .venv/bin/activate",
 )
