@@ -34,6 +34,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.stop = False
+        self.acknowledge = False
         self.reload = False
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
@@ -43,7 +44,7 @@ class Signals:
         self.stop = True
 
     def _on_reload(self, *_: object) -> None:
-        self.reload = True
+        self.acknowledge = self.reload = True
 
 
 class Operator:
@@ -90,9 +91,11 @@ class Operator:
             self._expectations.look()
         if self._control is not None and (pending := self._control.take()) is not None:
             self._obey(pending, health)
+        if self._signals.acknowledge:  # at once: a stop that comes while a reload runs was not seen
+            self._signals.acknowledge = False
+            self._line.acknowledge(SIGHUP)
         if self._reload is None and self._signals.reload:
             self._signals.reload = False
-            self._line.acknowledge(SIGHUP)
             self._begin_reload(SIGHUP)
         if self._reload is not None and self._reload.done:
             self._end_reload(self._reload)

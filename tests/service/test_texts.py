@@ -121,7 +121,7 @@ def test_what_is_told_right_after_a_reload_is_told_to_the_new_texts(
     config, one_line = load_config(write(path, line)), OneLine(running)
     control: Any = SimpleNamespace(expect=None, take=lambda: None)
     notifier: Any = SimpleNamespace(reloading=lambda: None, ready=lambda: None)
-    signals: Any = SimpleNamespace(reload=True)
+    signals: Any = SimpleNamespace(acknowledge=False, reload=True)
     operator = Operator(path, config, cast(Any, one_line), signals, control, notifier, cast(Any, None))
     line["text"]["fields"]["date"]["expect"] = {"from": "constant", "value": "261127"}
     write(path, line)
