@@ -155,7 +155,9 @@ class Bridge:
 
     def _take_acknowledged(self, connection: Connection) -> None:
         while connection.acknowledged:
-            self._acknowledged.add(connection.acknowledged.popleft())
+            acknowledged = connection.acknowledged.popleft()
+            if any(acknowledged == mid for mid, _ in self._sent):  # not the state's: ids begin again after 65535
+                self._acknowledged.add(acknowledged)
             self._answered_s = time.monotonic()
             self._pause_s = _FIRST_PAUSE_S
             if self._problem is not None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -56,6 +57,11 @@ class Broker:
     def _listens(self) -> bool:
         with socket.socket() as asking:
             return asking.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def pause(self) -> None:
+        """It stays connected and acknowledges nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         assert self._process is not None

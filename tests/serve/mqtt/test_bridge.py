@@ -248,6 +248,24 @@ def test_a_damaged_place_sends_everything_again(line: Line, broker: Broker, rece
     assert receiver.of(f"{TOPIC}/gaps") == []
 
 
+def test_an_id_of_the_state_acknowledges_no_change_when_ids_begin_again(
+    line: Line, broker: Broker, receiver: Receiver
+) -> None:
+    with bridging(line.facts, config_of(line, broker)) as bridge:
+        until(lambda: receiver.retained)
+        line.inspect(Pass(GOOD), Outcome.PASSED)
+        until(lambda: "up to change" in bridge.said and receiver.of(f"{TOPIC}/parts"))
+        time.sleep(0.2)
+        said = bridge.said
+        broker.pause()
+        assert bridge._connection is not None
+        bridge._connection._client._last_mid = 0  # as after 65535 messages
+        line.inspect(Pass(GOOD), Outcome.PASSED)
+        time.sleep(0.5)
+        assert bridge.said == said
+        broker.kill()
+
+
 def test_a_full_disk_stops_no_message(line: Line, broker: Broker, receiver: Receiver) -> None:
     state = line.folder / "disk"
     state.mkdir()
