@@ -57,7 +57,10 @@ class BundleFolder:
         """Delete waste, and all bundles but those in use and the `keep` newest others. Raises OSError."""
         in_use = set(used)
         for waste in self._folder.glob(".*"):
-            shutil.rmtree(waste)
+            if waste.is_dir() and not waste.is_symlink():
+                shutil.rmtree(waste)
+            else:  # such as a file that a file manager has left
+                waste.unlink()
         others = [folder for folder in self._folder.iterdir() if folder.is_dir() and folder.resolve() not in in_use]
         others.sort(key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
         for old in others[keep:]:

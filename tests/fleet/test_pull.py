@@ -510,3 +510,25 @@ def test_a_root_that_is_none(line: Line, tmp_path: Path) -> None:
     line.write()
     assert line.pull() == 78
     assert "is not the root of a repository" in line.last["said"]
+
+
+def test_what_a_file_manager_has_left_stops_no_pull(line: Line, centre: Centre) -> None:
+    assert line.pull() == 0
+    (line.state / "engines" / ".DS_Store").touch()
+    (line.state / "engines" / ".link").symlink_to(centre.repository)
+    centre.assign(1)
+    assert line.pull() == 0
+    assert (line.version, line.last["outcome"]) == ("1.1.0", "activated")
+    assert not list((line.state / "engines").glob(".*"))
+    assert (centre.repository / "metadata").exists()
+
+
+def test_another_user_leaves_no_files_in_the_state(
+    line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line.state.mkdir()
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert line.pull() == 78
+    assert "belongs to another user" in capsys.readouterr().err
+    assert not list(line.state.iterdir())

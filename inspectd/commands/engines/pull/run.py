@@ -53,6 +53,10 @@ def _make(state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"state: {state}: can't be made: {error.strerror}") from error
+    if state.stat().st_uid != os.geteuid():  # files of root in it would stop the timer's pulls
+        raise ConfigError(
+            f"state: {state}: belongs to another user; pull as that user. For the timer's: sudo systemctl start inspectd-pull"
+        )
 
 
 @dataclass(slots=True)
