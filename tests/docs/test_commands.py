@@ -36,6 +36,7 @@ _OTHERS = (
     "python -m",
     "pytest",
     "rsync",
+    "setpriv",
     "grep",
     ". .venv/bin/activate",
 )
