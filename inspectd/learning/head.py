@@ -10,15 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.errors import EngineError
 from inspectd.learning.ridge import Ridge
 
 _AVERAGE_CERTAINTY = 0.9
 _SHRINKAGE = 1e-3
 """How far the covariance of a class is moved towards a ball, so that it can be inverted where it is 0."""
-
-_ROUNDING = 1e-12
-"""Of the largest feature: images with the same features differ from their mean by no more, because it is rounded."""
 
 Features = NDArray[Any]
 """(N, features) of floating point."""
@@ -67,18 +63,11 @@ def fit_covariance(features: Features, labels: Labels, classes: int, rows: int, 
     The covariance of a class is moved towards the one within all classes; the fewer images the class has, the further
     (Friedman, "Regularized discriminant analysis", 1989). That one is moved towards a ball by the oracle approximating
     shrinkage.
-
-    Raises EngineError if the images of a class all have the same features.
     """
     features = features.astype(np.float64)
     feature_size = features.shape[1]
     means = _means(features, labels, classes)
     offsets = features - means[labels]
-    if np.abs(offsets).max() <= _ROUNDING * np.abs(features).max():
-        raise EngineError(
-            "all images of a class have the same features, so no head can be fitted: the training collapsed; look at epochs.json of the "
-            "run, then train with another seed or a lower lr"
-        )
     components = _principal_components(features, rows if rows >= feature_size else max(1, rows // 2))
     rest, rest_variance = _left_out(components, offsets, rows - components.shape[1])
     reduced = offsets @ components
