@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from inspectd.errors import JournalError
 from inspectd.files.yaml_file import dump_yaml
 from inspectd.part import Missed
 from inspectd.records.reading import open_for_reading
@@ -98,7 +99,11 @@ class Line:
         return self._run("pull", "engines", "pull", before=_IDLE)
 
     def parts(self) -> int:
-        return int(self._ask("SELECT count(*) FROM parts")[0][0]) if (self.home / "journal.sqlite").exists() else 0
+        """How many are recorded; 0 while the journal is not made yet."""
+        try:
+            return int(self._ask("SELECT count(*) FROM parts")[0][0])
+        except JournalError:
+            return 0
 
     def missed(self) -> Counter[str]:
         return Counter(dict(self._ask(_MISSED, Missed.word)))
