@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from inspectd.errors import JournalError
 from inspectd.files.yaml_file import dump_yaml
 from inspectd.part import Missed
+from inspectd.records.journal_schema import prepare_schema
 from inspectd.records.reading import open_for_reading
 
 DELAY_MS = 900
@@ -77,6 +79,8 @@ class Line:
         self._write("line", config)
         self._write("pull", pull)
         if broker is not None:
+            with closing(sqlite3.connect(self.home / "journal.sqlite")) as journal:
+                prepare_schema(journal, self.home / "journal.sqlite")  # so that the bridges see the first label
             self.port = free_port()
             self._write("metrics", {"line": "line.yaml", "state": "metrics", "port": self.port, "pull": "pull"})
             self._write("mqtt", {"line": "line.yaml", "state": "mqtt", "broker": {"host": "127.0.0.1", "port": broker}})
