@@ -23,9 +23,13 @@ from inspectd.commands.demo.ground_truth import read_truth
 from inspectd.config import Config, load_config
 from inspectd.errors import ConfigError, EngineError, InspectdError
 from inspectd.files.yaml_file import read_yaml
+from inspectd.fleet.config import load_pull_config
 from inspectd.gate import GateConfig
 from inspectd.inference.manifest import Manifest
-from inspectd.section import checked
+from inspectd.section import Section, checked
+from inspectd.serve.metrics.config import load_metrics_config
+from inspectd.serve.mqtt.config import load_mqtt_config
+from inspectd.serve.web.config import load_web_config
 from tests.text.test_text_config import SECTION
 
 PROJECT = Path(__file__).parents[1]
@@ -78,6 +82,8 @@ RAW += [
     "' a'",
     "\u202ea",
     "\ufeff",
+    "['0\u0666:00']",
+    "['06:00', '06:00']",
 ]
 
 
@@ -190,6 +196,40 @@ def test_a_mutated_line_config_loads_or_is_refused(tmp_path: Path) -> None:
         return config
 
     outcomes = outcomes_of(load, tmp_path / "line.yaml", lambda rng: mutated(values, rng))
+    assert outcomes["loaded"] > 0 < outcomes["refused"]
+
+
+SERVICES: dict[str, tuple[Callable[[Path], Section], dict[str, Any]]] = {
+    "web": (
+        load_web_config,
+        {
+            "tls": {"certificate": "page.pem", "key": "page.key"},
+            "public_url": "https://line-1.example",
+            "behind_proxy": ["10.0.0.1"],
+            "idle_minutes": 60,
+            "audit_share": 0.01,
+            "shifts": ["06:00", "14:00"],
+        },
+    ),
+    "metrics": (load_metrics_config, {"host": "127.0.0.1", "port": 9440, "pull": "pulled"}),
+    "mqtt": (load_mqtt_config, {"prefix": "inspectd", "most_per_s": 500}),
+    "pull": (load_pull_config, {"ca": "ca.pem", "activate": True, "keep": 3, "within_minutes": 10}),
+}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_mutated_config_of_a_service_loads_or_is_refused(tmp_path: Path, name: str) -> None:
+    load, more = SERVICES[name]
+    values = read_yaml(PROJECT / "systemd" / f"{name}.yaml", "") | more
+
+    def load_and_use(path: Path) -> Section:
+        config = load(path)
+        for key, value in vars(type(config)).items():
+            if isinstance(value, property):
+                getattr(config, key)
+        return config
+
+    outcomes = outcomes_of(load_and_use, tmp_path / f"{name}.yaml", lambda rng: mutated(values, rng))
     assert outcomes["loaded"] > 0 < outcomes["refused"]
 
 

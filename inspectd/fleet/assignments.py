@@ -9,7 +9,7 @@ from inspectd.section import Section
 TARGET: Final = "assignments.json"
 """Its name in the repository."""
 FORMAT: Final = 1
-BundleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}-\d+\.\d+\.\d+$", max_length=100)]
+BundleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}-[0-9]+\.[0-9]+\.[0-9]+$", max_length=100)]
 """Name and version of a bundle, such as filter-label-2.0.1. It is also the name of its folder."""
 LineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")]
 """`name` in the line's config."""

@@ -175,7 +175,7 @@ class Manifest(Section):
     """Version of the file's layout."""
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
     """Name of the engine."""
-    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    version: str = Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
     """Version of the engine."""
     created: datetime
     """When it was built."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from inspectd.section import ConfigPath, Section
+from inspectd.section import ConfigPath, Section, TimeOfDay
 from inspectd.text import gs1
 from inspectd.text.dates import Shift, check_format, parse_shift
 from inspectd.text.pattern import MAX_LENGTH, Pattern
@@ -59,7 +59,7 @@ class DateRule(Section):
     format: Text
     """How the date is printed, with the directives of strftime: `%d` day, `%m` month, `%b` Jan, `%^b` JAN, `%Y` 2026, `%y` 26,
     `%j` day of the year, `%G` and `%V` year and week of ISO 8601 (`%g`: 26), `%u` day of the week from 1 (Monday)."""
-    day_begins: str = Field(default="00:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    day_begins: TimeOfDay = "00:00"
     """The time at which the printer changes the date, in `text.time_zone`. With '06:00' a label of 03:00 bears the day before."""
     grace_s: float = _GRACE_S
     """For so long before and after the change of day, the old and the new date both pass: the clocks of printer and line differ,
@@ -108,7 +108,7 @@ class OfCode(Section):
     """The content of a code on the same label."""
     field: Name
     """The field of the code."""
-    ai: str | None = Field(default=None, pattern=r"^\d{2,4}$")
+    ai: str | None = Field(default=None, pattern=r"^[0-9]{2,4}$")
     """The application identifier of the GS1 element that the text repeats, such as '10' for the lot. Leave it out for the whole
     content."""
     printed: Text = "{}"

@@ -65,7 +65,7 @@ class ReaderManifest(Section):
     kind: Literal["reader"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")
     """Name of the reader."""
-    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    version: str = Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
     """Version of the reader."""
     created: datetime
     """When it was built."""

@@ -86,6 +86,7 @@ def _expect(name: str, /, **values: Any) -> Callable[[dict[str, Any]], object]:
         (_set("serial", pattern="[0-9]{4}S"), "a counter needs a pattern that ends with digits"),
         (_expect("lot", from_="given", printed="LOT"), "must contain {} once"),
         (_expect("date", from_="date", format="%d", day_begins="6:00"), "fields.date.expect.day_begins"),
+        (_expect("date", from_="date", format="%d", day_begins="0\u0666:00"), "fields.date.expect.day_begins"),
         (_expect("date", from_="date", format="%d", shift="2 months"), "fields.date.expect.shift: '2 months'"),
         (_expect("lot", from_="code", field="code", ai="10"), "these fields rest on each other: code, lot"),
         (_expect("lot", from_="code", field="cod"), "there is no field 'cod'"),

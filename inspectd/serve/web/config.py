@@ -11,10 +11,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from inspectd.files.text_file import shown
 from inspectd.files.yaml_file import read_yaml
-from inspectd.section import ConfigPath, Section, checked
+from inspectd.section import ConfigPath, Section, TimeOfDay, checked
 from inspectd.serve.address import ip
 
-TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 _URL = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 

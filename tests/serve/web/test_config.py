@@ -51,6 +51,7 @@ def test_an_encrypted_or_accepted_way_is_taken(tmp_path: Path, lines: list[str])
         (["prot: 80"], "did you mean 'port'?"),
         (["tls: {certificate: page.pem}"], "tls.key: missing"),
         (["idle_minutes: 0"], "idle_minutes"),
+        (['shifts: ["0\u0666:00"]'], "shifts"),
     ],
 )
 def test_an_error_names_key_and_what_is_allowed(tmp_path: Path, lines: list[str], said: str) -> None:
