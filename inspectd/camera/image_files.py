@@ -26,6 +26,7 @@ _OTHER_PICTURES = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", 
 _NO_PHOTOS = frozenset(
     {"#recycle", "#snapshot", "$recycle.bin", "__macosx", "lost+found", "system volume information", "thumbnails"}
 )
+_JPEG = b"\xff\xd8"
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "La", "RGBa"})
 """Pillow's modes for grey or RGB. Palettes and 1-bit images are shorter forms of these."""
@@ -128,7 +129,19 @@ def decode_photo(data: bytes, path: Path) -> Image:
         )
     if problem is not None:
         raise ConfigError(f"{path}: {problem}")
+    if data.startswith(_JPEG):
+        _refuse_damage(data, path)
     return image
+
+
+def _refuse_damage(jpeg: bytes, path: Path) -> None:
+    """OpenCV and Pillow fill a damaged part of a JPEG with grey, and say nothing."""
+    import simplejpeg  # only JPEG files need it
+
+    try:
+        simplejpeg.decode_jpeg(jpeg, "GRAY", strict=True)
+    except ValueError as error:
+        raise ConfigError(f"{path}: is damaged, so a part of the image is wrong: {error}") from error
 
 
 def _problem(data: bytes) -> str | None:

@@ -57,6 +57,15 @@ def _deep(image: Image) -> Any:
     return image.astype(np.uint16) << 4  # 12 bits in 16
 
 
+def _cut(data: bytes) -> bytes:
+    return data[: len(data) - 300]
+
+
+def _without_a_block(data: bytes) -> bytes:
+    """Zeros, as a failing disk or a broken transfer leaves them."""
+    return data[:-400] + bytes(200) + data[-200:]
+
+
 _GAMMA = (b"gAMA", struct.pack(">I", 100000))
 _PRIMARIES = (b"cHRM", struct.pack(">8I", 31270, 32900, 70000, 30000, 17000, 79700, 13100, 4600))
 
@@ -104,6 +113,9 @@ NO_PHOTOS: dict[str, tuple[str, Callable[[Image], bytes], str]] = {
     "gif called jpg": (".jpg", lambda image: saved(image, "GIF"), "not an image that can be read"),
     "web page": (".jpg", lambda _: b"<html>404</html>", "not an image that can be read"),
     "empty file": (".png", lambda _: b"", "not an image that can be read"),
+    "cut jpg with an end": (".jpg", lambda image: _cut(saved(image, "JPEG")) + b"\xff\xd9", "is damaged"),
+    "cut progressive jpg with an end": (".jpg", lambda image: _cut(saved(image, "JPEG", progressive=True)) + b"\xff\xd9", "is damaged"),
+    "jpg with a lost block": (".jpg", lambda image: _without_a_block(saved(image, "JPEG", quality=95)), "is damaged"),
 }  # fmt: skip
 """Kind -> suffix, what makes the file, and a part of the sentence that refuses it."""
 
