@@ -62,7 +62,7 @@ _MEMBER = re.compile(r"^ +([A-Z_]+) = \d+  # (.*)$", re.MULTILINE)
 
 
 def page() -> str:
-    return "\n\n".join([_HEAD, *_tables(journal_schema._SCHEMA), *_outcomes()]) + "\n"
+    return "\n\n".join([_HEAD, *_tables(journal_schema.SCHEMA), *_outcomes()]) + "\n"
 
 
 def _outcomes() -> Iterator[str]:

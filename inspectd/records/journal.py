@@ -33,6 +33,7 @@ from inspectd.records.journal_file import (
 from inspectd.records.journal_notes import Notes
 from inspectd.records.journal_schema import RIGHT
 from inspectd.records.journal_session import INSERT_STEP, begin_session, now, prepare, transaction
+from inspectd.records.reading import UNREADABLE
 from inspectd.section import ConfigPath, Section
 from inspectd.wall_clock import ClockStep, WallClock
 
@@ -187,7 +188,7 @@ class Journal:
             except BaseException:
                 connection.close()
                 raise
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *UNREADABLE) as error:
             raise JournalError(
                 f"{config.path}: is not a usable journal ({error}); move it away to begin a new one"
             ) from error

@@ -12,13 +12,13 @@ import structlog
 
 from inspectd.errors import InUseError, JournalError
 from inspectd.ownership import Claim
-from inspectd.records.journal_schema import (
-    APPLICATION_ID,
-    has_impossible_row,
+from inspectd.records.journal_checks import (
+    HIGHEST_PLAUSIBLE,
+    has_impossible_number,
+    has_impossible_version,
     has_tables_of_its_version,
-    is_new,
-    version_of,
 )
+from inspectd.records.journal_schema import APPLICATION_ID, has_impossible_row, is_new, version_of
 from inspectd.records.reading import UNREADABLE
 
 log = structlog.get_logger()
@@ -29,7 +29,6 @@ _COMPANIONS = ("", "-wal", "-shm")
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-_HIGHEST_PLAUSIBLE = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +149,8 @@ def _damage(connection: sqlite3.Connection, path: Path, header: bytes) -> str | 
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID and {"sessions", "engines", "parts", "outages"} <= tables:
         return "its application id was changed"
+    if application == APPLICATION_ID and has_impossible_version(connection):
+        return "its version was changed"
     version_of(connection, path)
     if any(each not in (1, 2) for each in header[18:20]) or not has_tables_of_its_version(connection):
         return "its header or its tables were changed"
@@ -157,7 +158,7 @@ def _damage(connection: sqlite3.Connection, path: Path, header: bytes) -> str | 
     connection.set_progress_handler(lambda: int(time.monotonic() > end_s), 100_000)
     try:
         (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        if finding == "ok" and has_impossible_row(connection):
+        if finding == "ok" and (has_impossible_row(connection) or has_impossible_number(connection)):
             return "a row has values that no line writes"
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
@@ -169,7 +170,7 @@ def _damage(connection: sqlite3.Connection, path: Path, header: bytes) -> str | 
 
 def is_damage(error: BaseException) -> bool:
     """Whether the database itself is damaged. A full disk or a lock is not damage."""
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeDecodeError) or "Could not decode" in str(error):  # by Python: it has no code of SQLite
         return True
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
@@ -177,7 +178,7 @@ def is_damage(error: BaseException) -> bool:
     return (
         code & 0xFF in _DAMAGED
         or code == sqlite3.SQLITE_IOERR_SHORT_READ
-        or any(words in str(error) for words in ("unsupported file format", "malformed", "Could not decode"))
+        or any(words in str(error) for words in ("unsupported file format", "malformed"))
     )
 
 
@@ -221,7 +222,7 @@ def _highest_part(path: Path) -> int:
                 (value,) = connection.execute(query).fetchone()
         except UNREADABLE:
             continue
-        if isinstance(value, int) and highest < value < _HIGHEST_PLAUSIBLE:
+        if isinstance(value, int) and highest < value < HIGHEST_PLAUSIBLE:
             highest = value
     return highest
 

@@ -6,7 +6,6 @@ label for people. Every `*_mono_ns` is CLOCK_MONOTONIC since the machine was boo
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from inspectd.errors import JournalError
@@ -279,7 +278,7 @@ _SINCE_6 = _FEED + _NUMBERED + _INDEXES
 _DROP_CHANGE = "ALTER TABLE {} DROP COLUMN change;"
 """For a table that an earlier migration makes: this column comes with version 6."""
 
-_SCHEMA = _TABLES + _OUTAGES + _SINCE_2 + _SINCE_4 + _SINCE_5 + _SINCE_6
+SCHEMA = _TABLES + _OUTAGES + _SINCE_2 + _SINCE_4 + _SINCE_5 + _SINCE_6
 _MIGRATIONS = {
     1: _SESSIONS_2 + _OUTAGES + _DROP_CHANGE.format("outages") + _OUTAGES_2 + _SINCE_2,
     2: _PARTS_3,
@@ -297,7 +296,7 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
     Raises JournalError if the file belongs to another program or to a later version of inspectd; sqlite3.Error.
     """
     if is_new(connection):
-        _execute(connection, f"{_SCHEMA} PRAGMA application_id = {APPLICATION_ID};", SCHEMA_VERSION)
+        _execute(connection, f"{SCHEMA} PRAGMA application_id = {APPLICATION_ID};", SCHEMA_VERSION)
     version = version_of(connection, path)
     while version < SCHEMA_VERSION:
         _execute(connection, _MIGRATIONS[version], version + 1)
@@ -309,17 +308,6 @@ def is_new(connection: sqlite3.Connection) -> bool:
     return bool(tables == 0)
 
 
-def has_tables_of_its_version(connection: sqlite3.Connection) -> bool:
-    """Whether tables, columns and triggers are those of this version if the file says so, and others if it says an earlier one."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    with closing(sqlite3.connect(":memory:")) as pattern:
-        pattern.executescript(_SCHEMA)
-        is_current = _columns(pattern) == _columns(connection)
-        return is_current == (version == SCHEMA_VERSION) and (
-            not is_current or _triggers(pattern) <= _triggers(connection)
-        )
-
-
 def has_impossible_row(connection: sqlite3.Connection) -> bool:
     """Whether a row of `parts` has values that its table forbids.
 
@@ -329,17 +317,6 @@ def has_impossible_row(connection: sqlite3.Connection) -> bool:
     rules = [_VERDICT, _CLASS, _CERTAINTY, *((_REASON, _KIND, _ANOMALY) if version >= 3 else (_REASON_BEFORE_3,))]
     allowed = " AND ".join(f"({rule})" for rule in rules)
     return connection.execute(f"SELECT 1 FROM parts WHERE NOT ({allowed}) LIMIT 1").fetchone() is not None  # noqa: S608
-
-
-def _columns(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-    return connection.execute(
-        "SELECT tables.name, columns.name, columns.type, columns.pk FROM sqlite_master AS tables, pragma_table_info(tables.name) "
-        "AS columns WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%' ORDER BY 1, 2"
-    ).fetchall()
-
-
-def _triggers(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    return set(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:

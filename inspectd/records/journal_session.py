@@ -61,11 +61,11 @@ def begin_session(
     """The new session's id, and the number of its first part. `aside`: the damaged journal that a new journal follows."""
     moment = now()
     last = connection.execute("SELECT id, alive_utc_ns FROM sessions ORDER BY id DESC LIMIT 1").fetchone()
+    (next_part_id,) = connection.execute(_NEXT_PART).fetchone()
     if last is None:
-        next_part_id = max(aside.last_part + 1 if aside is not None else 1, first_part_id())
+        next_part_id = max(next_part_id, aside.last_part + 1 if aside is not None else 1, first_part_id())
     else:
         aside = None
-        (next_part_id,) = connection.execute(_NEXT_PART).fetchone()
     cursor = connection.execute(
         "INSERT INTO sessions (started_utc_ns, alive_utc_ns, started_mono_ns, alive_mono_ns, first_part, last_part) "
         "VALUES (:utc_ns, :utc_ns, :mono_ns, :mono_ns, :first, :first - 1)",

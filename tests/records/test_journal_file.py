@@ -17,6 +17,7 @@ from inspectd.errors import InUseError, JournalError
 from inspectd.gate.outcome import Outcome
 from inspectd.records.feed import Feed
 from inspectd.records.journal import Journal, JournalConfig
+from inspectd.records.journal_file import damage
 from inspectd.records.journal_schema import SCHEMA_VERSION
 from inspectd.records.reading import open_for_reading
 from inspectd.records.summary import summarise
@@ -524,11 +525,32 @@ def _as_before(path: Path, before: list[tuple[object, ...]]) -> list[tuple[objec
     return [tuple(row)[: len(before[0])] for row in rows(path)][: len(before)]
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 0, -1, 7 + (1 << 24)])
 def test_a_journal_whose_version_was_changed_is_damaged(path, version):
     fill(path, 3).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
+    journal = open_journal(path)
+    assert journal.next_part_id == 4
+    journal.close()
+    assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "bit"),
+    [
+        (b"ON stops WHEN new", 0x80),  # a trigger
+        (b"REFERENCES sessions", 0x01),
+        (b"'pass', 'fault", 0x01),  # a check of `parts`
+        (b"'right', 'text", 0x01),  # a check of `texts`
+        (b"DEFAULT 0", 0x80),
+    ],
+)
+def test_a_flipped_bit_in_the_text_of_the_tables_is_damage(path, text, bit):
+    fill(path, 3).close()
+    data = bytearray(path.read_bytes())
+    data[data.index(text) + len(text) - 1] ^= bit
+    path.write_bytes(data)
     journal = open_journal(path)
     assert journal.next_part_id == 4
     journal.close()
@@ -543,6 +565,40 @@ def test_a_journal_that_no_longer_numbers_its_changes_is_damaged(path):
     assert journal.next_part_id == 4
     journal.close()
     assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE parts SET id = 9223372036854775807 WHERE id = 3",
+        "UPDATE parts SET change = 9223372036854775807 WHERE id = 3",
+        "UPDATE sessions SET last_part = 9223372036854775807",
+        "INSERT INTO outages VALUES (1, 1, 'camera', 1, 2, 0, '', 1, 1, 1, 9223372036854775807, 1)",
+        "UPDATE feed SET deleted = 9223372036854775807",
+        "DELETE FROM feed",
+    ],
+)
+def test_a_number_that_no_line_reaches_is_damage(path, harm):
+    fill(path, 3).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(harm)
+    journal = open_journal(path)
+    assert journal.next_part_id in (3, 4)
+    journal.append(part(journal.next_part_id), PASS, STAGES)
+    journal.close()
+    assert Feed(path).newest() > 0
+    assert len(list(path.parent.glob("*.damaged-*[0-9]"))) == 1
+
+
+def test_part_numbers_go_on_though_the_sessions_are_gone(path):
+    fill(path, 3).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM sessions")
+    journal = open_journal(path)
+    assert journal.next_part_id == 4
+    journal.append(part(4), PASS, STAGES)
+    journal.close()
+    assert len(rows(path)) == 4
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
@@ -563,6 +619,7 @@ def test_a_migrated_journal_has_the_tables_of_a_new_one(path, tmp_path, version)
     text = "SELECT sql FROM sqlite_master WHERE name = 'parts'"
     assert rows(path, text)[0][0] == rows(new, text)[0][0]
     assert rows(path, "PRAGMA user_version")[0][0] == SCHEMA_VERSION
+    assert damage(path) is None
 
 
 def test_damage_that_shows_while_the_line_runs_ends_it(path):
