@@ -76,7 +76,7 @@ def check(tmp_path: Path, capsys):
 
 @pytest.fixture(autouse=True)
 def wide_terminal(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "500")  # a long tmp_path must not break a sentence
 
 
 def test_the_actuator_is_pulsed_only_when_asked_for(plc, output, check):
