@@ -102,6 +102,10 @@ class GateLink:
         if self._unanswered > _UNANSWERED:
             self._kill_if_hung(now_ns)
 
+    def latch(self, stops: Stop) -> None:
+        """The session before has ended with these stops, and nobody has acknowledged them. Raises LineFault."""
+        self._send(Message(Kind.LATCH, stops=stops))
+
     def reset(self, stops: Stop) -> None:
         """An operator has acknowledged these latched stops: the gate forgets them. Raises LineFault.
 

@@ -83,6 +83,8 @@ class GateLoop:
                 self._has_worked |= bool(message.code)
                 self._schedule.permit(bool(message.code), time.monotonic_ns())
                 self._answer(message.t_ns)
+            case Kind.LATCH:
+                self._schedule.stops |= Stop(message.stops)
             case Kind.RESET:
                 self._schedule.reset(Stop(message.stops))
             case Kind.STOP:

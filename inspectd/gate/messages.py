@@ -1,8 +1,8 @@
 """What line and gate send each other: fixed-size messages over a SOCK_SEQPACKET pair. Only `link` and `loop` use them.
 
 Line to gate: EXPECT (a part exists, reject it at `t_ns`), CLEAR (it passed and is recorded), PERMIT (the line is alive;
-`code` 1: it sees every trigger, so the belt may run), RESET (an operator has acknowledged these `stops`), STOP (finish what is in
-flight, then leave the output safe and exit).
+`code` 1: it sees every trigger, so the belt may run), LATCH (nobody has acknowledged these `stops` of the session before), RESET (an
+operator has acknowledged these `stops`), STOP (finish what is in flight, then leave the output safe and exit).
 Gate to line: OUTCOME (what was done with a part), ALIVE (the answer to each PERMIT, with the gate's state and the latched `stops`).
 The end of the socket means that the other side is dead.
 """
@@ -19,10 +19,11 @@ class Kind(IntEnum):
     EXPECT = 1
     CLEAR = 2
     PERMIT = 3
-    RESET = 4
-    STOP = 5
-    OUTCOME = 6
-    ALIVE = 7
+    LATCH = 4
+    RESET = 5
+    STOP = 6
+    OUTCOME = 7
+    ALIVE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Message:
     lateness_ns: int = 0
     """OUTCOME: from the due time to the begin of the pulse."""
     stops: int = 0
-    """ALIVE and RESET: `Stop`s."""
+    """ALIVE, LATCH and RESET: `Stop`s."""
 
     def pack(self) -> bytes:
         return _FORMAT.pack(self.kind, self.code, self.stops, self.part, self.t_ns, self.lateness_ns)

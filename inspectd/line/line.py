@@ -14,6 +14,7 @@ import structlog
 from inspectd.camera import Camera
 from inspectd.config import Config
 from inspectd.control.requester import Requester
+from inspectd.control.stops import STOPS
 from inspectd.errors import LineFault
 from inspectd.gate import GateLink
 from inspectd.gate.link import BEAT_S
@@ -105,12 +106,16 @@ class Line:
         self._failure: BaseException | None = None
         self._gate_alive = Progress()
         self._gate_state = GateState.STARTING
-        self._stops = Stop(0)
-        """Latched, recorded, and not acknowledged yet."""
+        self._stops = Stop.named(STOPS.keys() & set(journal.open_stops()))
+        """Latched, recorded, and not acknowledged yet. A restart does not end them: nobody has looked."""
         self._sees_every_trigger = False
         self._is_stopping = False
 
     def start(self) -> None:
+        """Raises LineFault if the gate is gone."""
+        if self._stops:
+            log.warning("run permit off", reasons=self._stops.words, since="the session before")
+            self._gate.latch(self._stops)
         for thread in self._threads:
             thread.start()
 

@@ -292,6 +292,11 @@ class Journal:
             **now(),
         )
 
+    def open_stops(self) -> list[str]:
+        """Reasons of the stops with which this session began: the session before had them, and nobody acknowledged them."""
+        sql = "SELECT reason FROM stops WHERE session = ? AND acknowledged_utc_ns IS NULL"
+        return [reason for (reason,) in self._connection.execute(sql, (self._session,))]
+
     def stop_begin(self, reason: str) -> None:
         """Run permit is off until somebody acknowledges this stop. `reason`: the word of a `Stop`."""
         self._notes.add(

@@ -140,9 +140,9 @@ CREATE TABLE stops (  -- latched stops: run permit is off until somebody has loo
     id INTEGER PRIMARY KEY,  -- number of the stop
     session INTEGER NOT NULL REFERENCES sessions (id),  -- its session
     reason TEXT NOT NULL,  -- `reject_not_driven`, `reject_unconfirmed`, `too_many_rejects` or `too_many_parts`
-    t_utc_ns INTEGER NOT NULL,  -- begin
-    t_mono_ns INTEGER NOT NULL,  -- begin
-    acknowledged_utc_ns INTEGER,  -- when it was acknowledged; empty while it lasts, and if the line ended before
+    t_utc_ns INTEGER NOT NULL,  -- begin, or begin of the session if it goes on from the session before
+    t_mono_ns INTEGER NOT NULL,  -- the same on the other clock
+    acknowledged_utc_ns INTEGER,  -- when it was acknowledged; empty while it lasts, and if the line ended before: then it goes on in the next session
     duration_ns INTEGER,  -- begin to acknowledgement
     acknowledged_by TEXT,  -- name of the user who acknowledged it, or `SIGHUP` after a reload by a signal
     acknowledged_uid INTEGER,  -- number of this user; empty after a signal

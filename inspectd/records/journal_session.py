@@ -40,6 +40,12 @@ WHERE ended_utc_ns IS NULL AND sessions.id <> :session
 """
 
 
+_STOPS_GO_ON = """
+INSERT INTO stops (session, reason, t_utc_ns, t_mono_ns)
+SELECT DISTINCT :session, reason, :utc_ns, :mono_ns FROM stops WHERE session = :last AND acknowledged_utc_ns IS NULL
+"""
+
+
 def prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
     """Set up the connection and the tables. Raises JournalError if the file is not a journal."""
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only a new file takes it
@@ -73,6 +79,8 @@ def begin_session(
     )
     session = int(cursor.lastrowid or 0)
     _report_unseen(connection, session, moment)
+    if last is not None:
+        connection.execute(_STOPS_GO_ON, {**moment, "session": session, "last": last[0]})
     if aside is not None:
         detail = f"the journal was damaged ({aside.reason}): its records are in {aside.path}"
         _insert_unseen(connection, session, moment["utc_ns"], moment["utc_ns"], detail)

@@ -12,11 +12,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import pytest
 import yaml
 
+from inspectd.control.client import ask
 from inspectd_tools.plc.modbus_plc import ModbusPlc
 from tests.faults.plant import Plant
 
@@ -244,6 +246,36 @@ def test_modbus_server_gone_and_back(tmp_path):
             assert any(level and due_ns <= t_ns < due_ns + 60_000_000 for t_ns, level in server.writes(0)) or any(
                 t_ns < due_ns for t_ns, level in server.writes(0) if level
             )
+
+
+@pytest.mark.parametrize("end", [Plant.kill, Plant.stop])
+def test_a_restart_does_not_end_a_stop_that_nobody_has_acknowledged(tmp_path, end):
+    with ModbusPlc(tmp_path / "coils.csv") as server:
+        plant = Plant(tmp_path / "plant", control={"socket": str(tmp_path / "control.sock")})
+        plant.config["gate"]["output"] = {
+            "kind": "modbus",
+            "host": "127.0.0.1",
+            "port": server.port,
+            "actuator_coil": 0,
+            "run_permit_coil": 1,
+            "heartbeat_register": 2,
+        }
+        plant.config["gate"]["stop_after_rejects"] = 1
+        socket = Path(plant.config["control"]["socket"])
+        try:
+            plant.start()
+            plant.wait_for(lambda: ask(socket, "status")["stops"] == ["too_many_rejects"], "the stop")
+            for _ in range(2):
+                end(plant)
+                ended_ns = time.monotonic_ns()
+                plant.start(until_parts=30)
+                assert ask(socket, "status")["stops"] == ["too_many_rejects"]
+                assert not any(on for t_ns, on in server.writes(1) if t_ns > ended_ns)
+            assert ask(socket, "acknowledge")["stops"] == ["too_many_rejects"]
+            plant.wait_for(lambda: any(on for t_ns, on in server.writes(1) if t_ns > ended_ns), "run permit")
+        finally:
+            if plant.daemon is not None and plant.daemon.poll() is None:
+                plant.kill()
 
 
 @pytest.mark.parametrize("file", ["openvino/model.bin", "openvino/model.xml", "golden/no_fail.png", "engine.yaml"])

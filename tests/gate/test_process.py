@@ -503,6 +503,18 @@ def test_the_belt_stands_until_each_reason_is_acknowledged(plc):
         assert all(t_ns > acknowledged_ns for t_ns, on in plc.writes(PERMIT) if on and t_ns > due_ns)
 
 
+def test_stops_of_the_session_before_keep_the_coil_off_until_they_are_acknowledged(plc):
+    with GateLink.start(modbus_config(plc)) as link:
+        link.latch(Stop.REJECT_NOT_DRIVEN | Stop.TOO_MANY_REJECTS)
+        collect(link, stopped(Stop.REJECT_NOT_DRIVEN | Stop.TOO_MANY_REJECTS))
+        link.reset(Stop.TOO_MANY_REJECTS)
+        collect(link, stopped(Stop.REJECT_NOT_DRIVEN))
+        assert not any(on for _, on in plc.writes(PERMIT))
+        link.reset(Stop.REJECT_NOT_DRIVEN)
+        collect(link, running)
+        until(lambda: plc.coil(PERMIT))
+
+
 def test_modbus_pulses_and_a_server_that_goes_and_comes_back(plc):
     with GateLink.start(modbus_config(plc)) as link:
         collect(link, running)

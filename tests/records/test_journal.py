@@ -636,12 +636,36 @@ def test_a_stop_is_recorded_with_who_acknowledged_it(tmp_path):
     assert lasted[3:] == [None, None]
 
 
-def test_an_acknowledgement_belongs_to_the_stops_of_its_session(tmp_path):
+@pytest.mark.parametrize("cleanly", [True, False])
+def test_a_stop_goes_on_in_the_next_sessions_until_it_is_acknowledged(tmp_path, cleanly):
     path = tmp_path / "journal.sqlite"
-    for _ in range(2):
+    open_stops = []
+    for session in range(5):
         journal = open_journal(path)
-        journal.stop_begin("too_many_rejects")
-        if journal._session == 2:
+        open_stops.append(sorted(journal.open_stops()))
+        if session == 0:
+            journal.stop_begin("too_many_rejects")
+            journal.stop_begin("reject_not_driven")
             journal.stops_acknowledged(SIGHUP, ["too_many_rejects"])
-        journal.close()
-    assert [row[0] for row in rows(path, "SELECT acknowledged_by FROM stops ORDER BY id")] == [None, "SIGHUP"]
+            journal.stop_begin("reject_not_driven")
+            journal.stop_begin("too_many_rejects")
+        if session == 2:
+            journal.stops_acknowledged(SIGHUP, ["too_many_rejects"])
+        if session == 3:
+            journal.stops_acknowledged(SIGHUP, ["reject_not_driven"])
+        journal.flush()
+        if cleanly:
+            journal.close()
+        else:
+            journal._connection.close()
+    both = ["reject_not_driven", "too_many_rejects"]
+    assert open_stops == [[], both, both, ["reject_not_driven"], []]
+    left = rows(path, "SELECT session, reason FROM stops WHERE acknowledged_by IS NULL ORDER BY session, reason")
+    assert [(row["session"], row["reason"]) for row in left] == [
+        (1, "reject_not_driven"),
+        (1, "reject_not_driven"),
+        (1, "too_many_rejects"),
+        (2, "reject_not_driven"),
+        (2, "too_many_rejects"),
+        (3, "reject_not_driven"),
+    ]
