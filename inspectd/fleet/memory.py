@@ -27,7 +27,6 @@ class Switch(Section):
     """A change that has begun and that the line has not confirmed yet."""
 
     to: Hashes
-    names: dict[Kind, str]
     before: dict[Kind, Before]
 
 

@@ -147,16 +147,12 @@ class Operator:
             if reload.judges is None:
                 self._waiting.refuse(f"{GOES_ON}{reload.refusal}")
             else:
-                manifest = reload.judges.engine.manifest
-                self._waiting.answer(
-                    engine=manifest.name, engine_version=manifest.version, after_restart=reload.after_restart
-                )
+                self._waiting.answer(**self._engine(), after_restart=reload.after_restart)
         self._reload = self._waiting = None
         now_s = time.monotonic()
         self._next_reload_s = now_s + _RESTS * (now_s - self._begun_s)
 
     def _figures(self, health: Health) -> dict[str, object]:
-        manifest = self._line.judges.engine.manifest
         return {
             "name": self._config.name,
             "run_permit": health.gate_state is GateState.RUNNING,
@@ -164,12 +160,19 @@ class Operator:
             "stops": health.stops.words,
             "camera_delivers": health.camera_delivers,
             "stalled": health.stalled(self._config.watchdog.stall_ms),
-            "engine": manifest.name,
-            "engine_version": manifest.version,
-            "engine_hash": self._line.judges.engine.hash,
+            **self._engine(),
             "reloading": self._reload is not None,
             "parts_per_minute": round(self._status.parts_per_minute()),
             "books": asdict(self._line.books.tally()),
             "images_lost": health.images_lost,
             "text": None if self._expectations is None else self._expectations.figures(),
+        }
+
+    def _engine(self) -> dict[str, object]:
+        """What judges the next label."""
+        engine = self._line.judges.engine
+        return {
+            "engine": engine.manifest.name,
+            "engine_version": engine.manifest.version,
+            "engine_hash": engine.hash,
         }

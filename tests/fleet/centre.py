@@ -68,6 +68,7 @@ class Line:
         self.link.symlink_to(centre.bundle(0))
         self.state = folder / "state"
         self.loaded: str | None = None
+        self.loaded_hash: str | None = None
         self.reloads = 0
         self.refusal = ""
         self.config: dict[str, Any] = {
@@ -111,7 +112,7 @@ class Line:
     @contextmanager
     def running(self) -> Iterator[None]:
         """A line that answers at the control socket, and loads what the link names."""
-        self.loaded = self.version
+        self._load()
         ending = threading.Event()
         with ControlServer(ControlConfig(socket=self.folder / "control.sock")) as control:
 
@@ -134,8 +135,12 @@ class Line:
             if self.refusal:
                 pending.refuse(f"{GOES_ON}{self.refusal}")
                 return
-            self.loaded = self.version
-        pending.answer(engine="toy", engine_version=self.loaded)
+            self._load()
+        pending.answer(engine="toy", engine_version=self.loaded, engine_hash=self.loaded_hash)
+
+    def _load(self) -> None:
+        bundle = load_bundle(self.link)
+        self.loaded, self.loaded_hash = bundle.manifest.version, bundle.hash
 
 
 Answer = Callable[["Handler"], bool]

@@ -14,8 +14,12 @@ import pytest
 
 from inspectd.cli import main
 from inspectd.files.folder_lock import locked
+from inspectd.files.yaml_file import read_yaml
 from inspectd.fleet import metadata
+from inspectd.fleet.bundles import full_name
 from inspectd.inference import load_bundle
+from inspectd.shipped import shipped
+from inspectd.text.bundle import load_reader_bundle
 from tests.factories import edit_manifest, make_toy_bundle
 from tests.fleet.centre import Centre, Handler, Line, WebServer
 
@@ -64,7 +68,9 @@ def test_a_line_that_was_starting_with_the_old_engine_is_asked_again(line: Line,
     centre.assign(1)
     assert line.pull() == 0
     with line.running():
-        line.loaded = "1.0.0"
+        line.loaded_hash = load_bundle(
+            centre.bundle(0)
+        ).hash  # the line answers with its version too, which may be the same
         assert line.pull() == 0
         assert (line.loaded, line.reloads) == ("1.1.0", 1)
 
@@ -110,6 +116,39 @@ def test_what_somebody_has_switched_by_hand_stays(line: Line, centre: Centre) ->
         assert (line.last["outcome"], line.version) == ("left_alone", "1.0.0")
         assert line.pull("--again") == 0
         assert line.version == "1.1.0"
+
+
+@pytest.mark.slow
+def test_a_reader_is_put_on_the_line_and_an_engine_that_was_switched_by_hand_stays(
+    line: Line, centre: Centre, tmp_path: Path
+) -> None:
+    engine, reader = shipped("engines/filter-label"), shipped("engines/filter-label-reader")
+    text = read_yaml(shipped("config/demo.yaml"), "'text'")["text"]
+    for bundle in (engine, reader):
+        assert centre.repo("publish", bundle, "--keys", centre.keys) == 0
+    line.link.unlink()
+    line.link.symlink_to(shutil.copytree(engine, tmp_path / "by-hand"))
+    reader_link = line.folder / "links" / "reader"
+    reader_link.symlink_to(shutil.copytree(reader, tmp_path / "first-reader"))
+    line.config["text"] = text | {"reader": "links/reader"}
+    line.write()
+    name = full_name(load_bundle(engine))
+    assert centre.repo("assign", name, "--keys", centre.keys) == 0
+    edit_manifest(tmp_path / "by-hand", lambda values: values.update(version="9.0.0"))
+    with line.running():
+        assert line.pull() == 0
+        assert line.version == name.rpartition("-")[2]
+        line.link.unlink()
+        line.link.symlink_to(tmp_path / "by-hand")
+        (tmp_path / "first-reader" / "reader.yaml").write_bytes(b"")
+        assert centre.repo("assign", full_name(load_reader_bundle(reader)), "--keys", centre.keys) == 0
+        assert line.pull() == 0
+        assert (line.last["outcome"], line.version) == ("activated", "9.0.0")
+        assert load_reader_bundle(reader_link).folder == (line.state / "engines" / reader_link.resolve().name).resolve()
+        assert line.pull() == 0
+        assert (line.last["outcome"], line.version) == ("left_alone", "9.0.0")
+        assert line.pull("--again") == 0
+        assert line.version == name.rpartition("-")[2]
 
 
 def test_without_activate_a_bundle_is_only_fetched(line: Line, centre: Centre) -> None:

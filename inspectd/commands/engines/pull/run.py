@@ -109,17 +109,23 @@ class Pull:
         return slots
 
     def _use(self, slots: Sequence[Slot], switching: Switching | None) -> tuple[Outcome, str]:
-        names = " and ".join(slot.name for slot in slots)
+        names = _names(slots)
         if switching is None:
             return "fetched", f"{names} is in {self.config.bundles}"
         if all(slot.is_switched for slot in slots):
             return "nothing_new", ": ".join(filter(None, [f"{names} is on the line", switching.accept(slots)]))
-        if switching.was_left(slots) and not self.again:
+        left = [] if self.again else [slot for slot in slots if switching.was_left(slot)]
+        wanted = [slot for slot in slots if slot not in left]
+        if all(slot.is_switched for slot in wanted):
             return "left_alone", (
-                f"somebody has switched this line from {names} to another bundle. It stays so until the repository assigns "
+                f"somebody has switched this line from {_names(left)} to another bundle. It stays so until the repository assigns "
                 "another one, or until a pull with --again"
             )
-        return "activated", f"{names}: {switching.put_on(slots, self.again)}"
+        return "activated", f"{_names(wanted)}: {switching.put_on(wanted, self.again)}"
+
+
+def _names(slots: Sequence[Slot]) -> str:
+    return " and ".join(slot.name for slot in slots)
 
 
 def _ended(pull: Pull) -> LastPull:

@@ -82,9 +82,9 @@ class Switching:
             else:  # it was not begun, or somebody has switched meanwhile
                 self._remember(switch=None)
 
-    def was_left(self, slots: Sequence[Slot]) -> bool:
-        """Whether these bundles were put on the line, and somebody has switched it to others since."""
-        return self.memory.applied == _hashes(slots)
+    def was_left(self, slot: Slot) -> bool:
+        """Whether this bundle was put on the line, and somebody has switched it to another one since."""
+        return not slot.is_switched and self.memory.applied.get(slot.kind) == slot.hash
 
     def accept(self, slots: Sequence[Slot]) -> str:
         """The links name these bundles already. Returns what the line says, if it has not confirmed them yet."""
@@ -109,7 +109,7 @@ class Switching:
             before = {slot.kind: _before(slot.link.targets) for slot in slots}
             if earlier is not None:
                 before |= {kind: each for kind, each in earlier.before.items() if kind in before}
-            switch = Switch(to=hashes, names={slot.kind: slot.name for slot in slots}, before=before)
+            switch = Switch(to=hashes, before=before)
             self._remember(switch=switch)
             try:
                 for slot in slots:
@@ -150,12 +150,12 @@ class Switching:
             self._remember(refusal=Refusal(of=switch.to, config=self._config_hash, reason=str(error)))
             raise
         except NoLineError:
-            self._remember(applied=switch.to)  # and the switch, until the line has confirmed it
+            self._remember(applied=self.memory.applied | switch.to)  # and the switch, until the line has confirmed it
             return NO_LINE
         except ControlError:
             self._take_back(switch)
             raise
-        self._remember(applied=switch.to, switch=None, refusal=None)
+        self._remember(applied=self.memory.applied | switch.to, switch=None, refusal=None)
         return said
 
     def _reload(self, switch: Switch, always: bool) -> str:
@@ -177,14 +177,17 @@ class Switching:
                 time.sleep(_AGAIN_S)
                 continue
             if not _runs(answer, switch):
-                raise RefusedError(f"{socket}: this line uses another config: it has loaded {_name(answer)}")
+                raise RefusedError(
+                    f"{socket}: this line uses another link, or an older version of inspectd: it has loaded {_name(answer)}"
+                )
             return f"the line uses {_name(answer)}"
 
     def _take_back(self, switch: Switch) -> None:
         for kind, before in switch.before.items():
             if kind in self._links:
                 self._links[kind].put_back(_targets(before))
-        self._remember(switch=None, applied={})
+        others = {kind: hash_ for kind, hash_ in self.memory.applied.items() if kind not in switch.to}
+        self._remember(switch=None, applied=others)
 
     def _remember(self, **changes: Any) -> None:
         self.memory = self.memory.model_copy(update=changes)
@@ -200,8 +203,8 @@ class Switching:
 
 
 def _runs(answer: Mapping[str, Any], switch: Switch) -> bool:
-    """Whether the line's answer names the engine. A line does not say which reader it uses."""
-    return "engine" not in switch.names or _name(answer) == switch.names["engine"]
+    """Whether the line's answer names the engine, by its hash: a version may be made twice. It does not name its reader."""
+    return "engine" not in switch.to or answer.get("engine_hash") == switch.to["engine"]
 
 
 def _name(answer: Mapping[str, Any]) -> str:
