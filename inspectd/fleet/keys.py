@@ -3,7 +3,6 @@
 A key is found by its id, which the root metadata of the repository names. So the names of the files do not matter.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from securesystemslib.signer import CryptoSigner
 
 from inspectd.errors import ConfigError
 from inspectd.files.text_file import read_bytes
+from inspectd.files.whole_file import write_new
 
 
 def new_key(folder: Path, name: str) -> CryptoSigner:
@@ -21,12 +21,9 @@ def new_key(folder: Path, name: str) -> CryptoSigner:
     path = folder / f"{name}-{signer.public_key.keyid[:8]}.pem"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(signer.private_bytes)
-            file.flush()
-            os.fsync(file.fileno())
     except OSError as error:
-        raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
+        raise ConfigError(f"{folder}: can't be made: {error.strerror}") from error
+    write_new(path, signer.private_bytes, mode=0o600)
     return signer
 
 

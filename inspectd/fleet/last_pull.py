@@ -6,9 +6,8 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from inspectd.errors import ConfigError
-from inspectd.files.atomic_write import atomic_write
 from inspectd.files.json_file import read_json
+from inspectd.files.whole_file import write_whole
 from inspectd.fleet.assignments import Assigned
 from inspectd.section import Section, checked
 
@@ -47,10 +46,4 @@ def read_last_pull(state: Path) -> LastPull | None:
 
 def write_last_pull(state: Path, last: LastPull) -> None:
     """Readable by everybody. Raises ConfigError."""
-    path = state / FILE
-    try:
-        with atomic_write(path, flush=True) as unfinished:
-            unfinished.write_text(last.model_dump_json() + "\n")
-            unfinished.chmod(0o644)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
+    write_whole(state / FILE, f"{last.model_dump_json()}\n".encode(), mode=0o644)

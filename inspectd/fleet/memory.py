@@ -5,9 +5,8 @@ from typing import Final
 
 from pydantic import Field
 
-from inspectd.errors import ConfigError
-from inspectd.files.atomic_write import atomic_write
 from inspectd.files.json_file import read_json
+from inspectd.files.whole_file import write_whole
 from inspectd.fleet.assignments import Kind
 from inspectd.section import Section, checked
 
@@ -53,9 +52,4 @@ class Memory(Section):
 
     def write(self, state: Path) -> None:
         """Raises ConfigError."""
-        path = state / _FILE
-        try:
-            with atomic_write(path, flush=True) as unfinished:
-                unfinished.write_text(self.model_dump_json())
-        except OSError as error:
-            raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
+        write_whole(state / _FILE, self.model_dump_json().encode())

@@ -16,8 +16,8 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 from tuf.api.serialization import DeserializationError
 
 from inspectd.errors import ConfigError, RepositoryError
-from inspectd.files.atomic_write import atomic_write
 from inspectd.files.text_file import read_bytes
+from inspectd.files.whole_file import write_whole
 
 KeyRole = Literal["root", "targets", "timestamp"]
 KEY_ROLES: tuple[KeyRole, ...] = ("root", "targets", "timestamp")
@@ -90,18 +90,18 @@ class RepositoryMetadata:
             self.snapshot.signed.meta["targets.json"] = MetaFile.from_data(
                 self.targets.signed.version, data, ["sha256"]
             )
-            write(self._folder / f"{self.targets.signed.version}.targets.json", data)
+            write_whole(self._folder / f"{self.targets.signed.version}.targets.json", data)
         self._sign(self.snapshot, keys, also)
         data = self.snapshot.to_bytes()
         self.timestamp.signed.snapshot_meta = MetaFile.from_data(self.snapshot.signed.version, data, ["sha256"])
-        write(self._folder / f"{self.snapshot.signed.version}.snapshot.json", data)
+        write_whole(self._folder / f"{self.snapshot.signed.version}.snapshot.json", data)
         self._sign(self.timestamp, keys, also)
-        write(self._folder / "timestamp.json", self.timestamp.to_bytes())
+        write_whole(self._folder / "timestamp.json", self.timestamp.to_bytes())
 
     def write_root(self, keys: Keys, also: Keys | None = None) -> None:
         """Sign and write the next version of root. Raises ConfigError."""
         self._sign(self.root, keys, also)
-        write(self._folder / f"{self.root.signed.version}.root.json", self.root.to_bytes())
+        write_whole(self._folder / f"{self.root.signed.version}.root.json", self.root.to_bytes())
 
     def _sign(self, metadata: Metadata[Any], keys: Keys, also: Keys | None) -> None:
         signed = metadata.signed
@@ -144,16 +144,6 @@ def new_metadata(folder: Path, keys: Mapping[KeyRole, CryptoSigner], days: Mappi
     for signed in (root, targets, snapshot, timestamp):
         signed.version = 0
     return RepositoryMetadata(folder, Metadata(root), Metadata(targets), Metadata(snapshot), Metadata(timestamp))
-
-
-def write(path: Path, data: bytes) -> None:
-    """Atomically, and on the disk when it returns. Raises ConfigError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path, flush=True) as unfinished:
-            unfinished.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
 
 
 def _newest_root(folder: Path, trusted: Path | None) -> Metadata[Root]:

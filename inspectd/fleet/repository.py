@@ -16,10 +16,11 @@ from tuf.api.metadata import TargetFile
 
 from inspectd.errors import ConfigError, RepositoryError
 from inspectd.files.text_file import refuse_odd
+from inspectd.files.whole_file import write_whole
 from inspectd.fleet.assignments import KINDS, MANIFESTS, TARGET, Assignments, Kind
 from inspectd.fleet.bundles import full_name, load_any
 from inspectd.fleet.keys import load_keys, new_key
-from inspectd.fleet.metadata import KEY_ROLES, ROLES_OF_KEY, KeyRole, RepositoryMetadata, new_metadata, write
+from inspectd.fleet.metadata import KEY_ROLES, ROLES_OF_KEY, KeyRole, RepositoryMetadata, new_metadata
 from inspectd.section import checked
 
 ROOT_COPY = "root.json"
@@ -51,7 +52,7 @@ def create(folder: Path, keys: Path, days: Mapping[KeyRole, int]) -> None:
     repository = Repository(folder, metadata, _by_id(signers.values()))
     repository.put_assignments(Assignments())
     repository.commit("root", "targets")
-    write(keys / ROOT_COPY, metadata.root.to_bytes())
+    write_whole(keys / ROOT_COPY, metadata.root.to_bytes())
 
 
 class Repository:
@@ -174,7 +175,7 @@ class Repository:
         if custom is not None:
             target.unrecognized_fields["custom"] = custom
         if not _is_whole(self._place(target), target):
-            write(self._place(target), data)
+            write_whole(self._place(target), data)
         self._targets[path] = target
 
     def _place(self, target: TargetFile) -> Path:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from inspectd.errors import ConfigError, EngineError
-from inspectd.files.atomic_write import atomic_write
 from inspectd.files.text_file import read_bytes
+from inspectd.files.whole_file import write_new, write_whole
 
 try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -61,11 +61,7 @@ def sign(bundle: Bundle, private: Path) -> Path:
     """Write the signature of the bundle and return its path. Replaces an older signature. Raises ConfigError."""
     signature = _private_key(private).sign(bundle.manifest_bytes)
     path = bundle.folder / (bundle.manifest_name + SUFFIX)
-    try:
-        with atomic_write(path, flush=True) as unfinished:
-            unfinished.write_bytes(signature)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be written: {error.strerror}") from error
+    write_whole(path, signature)
     return path
 
 
@@ -75,8 +71,8 @@ def write_keys(private: Path, public: Path) -> None:
         if os.path.lexists(path):
             raise ConfigError(f"{path}: exists; a key is never overwritten: give a new name")
     key = Ed25519PrivateKey.generate()
-    _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-    _write(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), mode=0o644)
+    write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    write_new(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), mode=0o644)
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:
@@ -103,11 +99,3 @@ def _private_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{path}: contains a key of kind {type(key).__name__}; only Ed25519 is allowed")
     return key
-
-
-def _write(path: Path, data: bytes, *, mode: int) -> None:
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be written: {error.strerror}") from error

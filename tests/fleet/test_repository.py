@@ -19,7 +19,7 @@ def test_a_line_that_reads_between_two_writes_sees_the_old_or_the_new_state(
     line = Line(tmp_path / "line", centre, f"file://{centre.repository}")
     config = load_pull_config(line.folder / "pull.yaml")
     seen = []
-    write = metadata.write
+    write = metadata.write_whole
 
     def write_and_look(path: Path, data: bytes) -> None:
         write(path, data)
@@ -27,8 +27,8 @@ def test_a_line_that_reads_between_two_writes_sees_the_old_or_the_new_state(
         line.state.mkdir()
         seen.append(Download(config).assigned(LINE).engine)
 
-    monkeypatch.setattr(metadata, "write", write_and_look)
-    monkeypatch.setattr("inspectd.fleet.repository.write", write_and_look)
+    monkeypatch.setattr(metadata, "write_whole", write_and_look)
+    monkeypatch.setattr("inspectd.fleet.repository.write_whole", write_and_look)
     centre.assign(1)
     for role in ("targets", "timestamp", "root"):
         assert centre.repo("rotate", role, "--keys", centre.keys) == 0
