@@ -112,6 +112,10 @@ def test_a_stop_says_all_that_keeps_the_belt(plant):
     untimed = line_state(figures, answer, plant.site.line)
     assert untimed.stops == stops, "the journal may not have them yet"
     assert state.was_shown_as(untimed.stop)
+    old = replace(figures, session=Session(True, figures.t_utc_ns, False, (stops, figures.t_utc_ns - 60 * 10**9), None))
+    assert not line_state(old, answer, plant.site.line).was_shown_as(untimed.stop), (
+        "a page left open showed another stop"
+    )
     assert state.was_shown_as(state.stop)
     assert not state.was_shown_as(replace(state, stops=stops[:1]).stop)
     assert not state.was_shown_as(replace(state, since="00:00:00").stop)

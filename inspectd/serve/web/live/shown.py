@@ -31,6 +31,7 @@ from inspectd.serve.web.wording import (
 )
 
 _CAUSES_SHOWN = 6
+_NEW_NS = 10 * 10**9
 TEMPLATES.env.globals.update(bar=bar, p_chart=p_chart, sparkline=sparkline)
 TEMPLATES.env.filters.update(
     number=number,
@@ -57,6 +58,8 @@ class LineState:
     """A person must look and acknowledge before the belt runs again."""
     stops: tuple[str, ...] = ()
     """The latched stops that the sentence is about."""
+    is_new: bool = False
+    """It began a few seconds ago."""
 
     @property
     def stop(self) -> str:
@@ -64,8 +67,10 @@ class LineState:
         return f"{' '.join(self.stops) or self.sentence} {self.since}"
 
     def was_shown_as(self, stop: str) -> bool:
-        """Whether a page with this `stop` has shown this one. The line may say it a second before its time is in the journal."""
-        return stop in (self.stop, replace(self, since="").stop)
+        """Whether a page with this `stop` has shown this one. The line may say it a second before its time is in the journal: a page
+        that still shows it without a time later has shown an earlier stop.
+        """
+        return stop == self.stop or (self.is_new and stop == replace(self, since="").stop)
 
 
 def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
@@ -87,7 +92,8 @@ def line_state(figures: Figures, now: LineNow, line: LineFacts) -> LineState:
     if reasons:
         sentence = " ".join([*(stop_words(reason, gate) for reason in reasons), outage]).strip()
         since = "" if since_ns is None else clock(since_ns)
-        return LineState("stopped", "Belt stopped", sentence, since, can_acknowledge=True, stops=reasons)
+        is_new = since_ns is not None and figures.t_utc_ns - since_ns < _NEW_NS
+        return LineState("stopped", "Belt stopped", sentence, since, can_acknowledge=True, stops=reasons, is_new=is_new)
     if status is not None and not status["run_permit"]:
         state = status["gate"]
         sentence = GATE_STATES.get(state, f"The gate says: {state}.")
