@@ -77,11 +77,12 @@ def test_images_that_look_unlike_the_usual_ones_are_said_in_words(plant, tmp_pat
     path = tmp_path / "journal.sqlite"
     journal = Journal.open(JournalConfig(path=path))
     journal.use_engine("toy", "0" * 64)
-    for number in range(1, 31):  # one label per minute
-        t_utc_ns = time.time_ns() - (31 - number) * MINUTE_NS
+    now_ns = time.time_ns()
+    for number in range(1, 32):  # one label per minute; the last two are news, also if a minute ends before the page looks
+        t_utc_ns = now_ns - (31 - number) * MINUTE_NS
         usual = (0.51 + 0.02 * (number % 2), 1.8)
         part = Part(number, number, number, t_utc_ns, number)
-        journal.append(part, VERDICTS[0], STAGES, (), now if number >= 29 else usual)
+        journal.append(part, VERDICTS[0], STAGES, (), now if number >= 30 else usual)
     journal.close()
     app = make_app(replace(plant.site, line=replace(plant.site.line, journal=path)))
     with TestClient(app, "http://localhost") as client:
