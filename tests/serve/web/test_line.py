@@ -78,7 +78,9 @@ def test_images_that_look_unlike_the_usual_ones_are_said_in_words(plant, tmp_pat
     journal = Journal.open(JournalConfig(path=path))
     journal.use_engine("toy", "0" * 64)
     now_ns = time.time_ns()
-    for number in range(1, 32):  # one label per minute; the last two are news, also if a minute ends before the page looks
+    for number in range(
+        1, 32
+    ):  # one label per minute; the last two are news, also if a minute ends before the page looks
         t_utc_ns = now_ns - (31 - number) * MINUTE_NS
         usual = (0.51 + 0.02 * (number % 2), 1.8)
         part = Part(number, number, number, t_utc_ns, number)
