@@ -68,7 +68,7 @@ def _from_file(path: Path) -> Iterator[bytes]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise DownloadHTTPError(f"{path}: there is no such file", 404) from error
+        raise DownloadHTTPError(f"{path}: does not exist", 404) from error
     except OSError as error:
         raise DownloadError(f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 def load(bundle: Bundle, config: InferenceConfig) -> "TensorRt":
     """Load the first plan that this GPU can run. A plan is for some kinds of GPU, one library and one precision.
 
-    INT8 plans are used only for precision int8. Raises EngineError, NoGpuError if there is no GPU now, or EngineLost if the GPU fails for good.
+    INT8 plans are used only for precision int8. Raises EngineError, NoGpuError if no GPU is found now, EngineLost if the GPU fails for good.
     """
     wanted = config.precision == "int8"
     plans = [

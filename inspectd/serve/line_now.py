@@ -115,5 +115,5 @@ def _disks(line: LineFacts) -> tuple[Disk, ...]:
                 free = disk.f_bavail * disk.f_frsize
                 found[device] = Disk(name, free / 1e9, free / max(1, disk.f_blocks * disk.f_frsize))
         except OSError:
-            continue  # then there is no figure
+            continue  # its figure is left out
     return tuple(found.values())

@@ -12,7 +12,7 @@ from inspectd.files.atomic_write import atomic_write, flush_to_disk
 
 
 class Targets(NamedTuple):
-    """Of a link and of its LINK.previous, as written in them; None: there is no link."""
+    """Of a link and of its LINK.previous, as written in them; None for a link that does not exist."""
 
     current: Path | None
     previous: Path | None

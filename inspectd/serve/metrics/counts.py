@@ -212,7 +212,7 @@ class Counts(_Kept):
 
 
 def read_counts(path: Path) -> Counts:
-    """What `Counts.write` has written. Counts that begin at 0 if there is no file, or none that can be used."""
+    """What `Counts.write` has written. Counts that begin at 0 if the file is missing or can't be used."""
     try:
         return Counts.model_validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -255,5 +255,5 @@ def _files(journal: Path) -> Iterator[Metric]:
         try:
             size.add_metric([word], Path(f"{journal}{suffix}").stat().st_size)
         except OSError:
-            continue  # then there is no figure
+            continue  # its figure is left out
     yield size

@@ -126,7 +126,7 @@ class Bridge:
     def _lose(self, problem: str, now_s: float) -> None:
         """Everything that is not acknowledged comes again. The pauses get longer, and differ, so that many bridges do not come at once."""
         if problem != self._problem:
-            log.warning("there is no connection to the broker", problem=problem, host=self._config.broker.host)
+            log.warning("the broker is not connected", problem=problem, host=self._config.broker.host)
         self._problem, self._connection = problem, None
         self._sent.clear()
         self._acknowledged.clear()

@@ -25,7 +25,7 @@ _KEEPALIVE_S = 20
 
 
 class ConnectionFailed(Exception):
-    """The message says in words why there is no connection, or why it has ended."""
+    """The message says in words why the broker does not connect, or why the connection has ended."""
 
 
 class Connection:

@@ -32,7 +32,7 @@ class Mean:
 
     @property
     def value(self) -> float | None:
-        """None: there is no value."""
+        """None without values."""
         return self.total / self.n if self.n else None
 
 

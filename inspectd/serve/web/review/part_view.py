@@ -154,7 +154,7 @@ def _unreadable(part: Mapping[str, Any]) -> list[str]:
 
 
 def finite(value: float | None) -> float | None:
-    """None: there is no value, or JSON has no such number."""
+    """None for None, and for a number that JSON does not have."""
     return value if value is not None and math.isfinite(value) else None
 
 
