@@ -14,12 +14,12 @@ import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from inspectd.errors import ConfigError
 from inspectd.serve.address import listen
 from inspectd.serve.line_facts import read_line_facts
 from inspectd.serve.metrics.config import MetricsConfig, load_metrics_config
 from inspectd.serve.metrics.exposition import LineCollector
 from inspectd.serve.metrics.watching import Watch
+from inspectd.serve.state_folder import make_state_folder
 from inspectd.systemd import Notifier
 
 log = structlog.get_logger()
@@ -34,10 +34,7 @@ _HANGS_AFTER_S = 30.0
 def serve(path: Path) -> int:
     """Serve until SIGTERM or Ctrl-C. Raises ConfigError if the config, the state folder or the port can't be used."""
     config = load_metrics_config(path)
-    try:
-        config.state.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"state: {config.state} can't be used: {error.strerror}") from error
+    make_state_folder(config.state, 0o750)
     line = read_line_facts(config.line)
     with listen(config.host, config.port, backlog=MOST_CONNECTIONS) as listening:
         watch = Watch(line, config.state)

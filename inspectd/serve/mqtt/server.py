@@ -7,11 +7,11 @@ from pathlib import Path
 
 import structlog
 
-from inspectd.errors import ConfigError
 from inspectd.serve.line_facts import read_line_facts
 from inspectd.serve.mqtt.bridge import Bridge
 from inspectd.serve.mqtt.config import load_mqtt_config
 from inspectd.serve.mqtt.connection import read_password, tls_context
+from inspectd.serve.state_folder import make_state_folder
 from inspectd.systemd import Notifier
 
 log = structlog.get_logger()
@@ -22,10 +22,7 @@ _FED_EVERY_S = 5.0
 def serve(path: Path) -> int:
     """Publish until SIGTERM or Ctrl-C. Raises ConfigError if the config, its files or the state folder can't be used."""
     config = load_mqtt_config(path)
-    try:
-        config.state.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"state: {config.state} can't be used: {error.strerror}") from error
+    make_state_folder(config.state, 0o750)
     if config.broker.login is not None:
         read_password(config.broker.login.password_file)
     if config.broker.tls is not None:

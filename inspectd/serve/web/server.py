@@ -13,6 +13,7 @@ from inspectd.errors import ConfigError
 from inspectd.records.audit import AuditTrail
 from inspectd.serve.address import listen
 from inspectd.serve.line_facts import read_line_facts
+from inspectd.serve.state_folder import make_state_folder
 from inspectd.serve.web.access.accounts import Accounts
 from inspectd.serve.web.access.connection import Connection
 from inspectd.serve.web.access.listening import Listening
@@ -73,10 +74,7 @@ async def _feed_watchdog() -> None:
 
 def open_site(config: WebConfig) -> Site:
     """Open what the page keeps. Raises ConfigError."""
-    try:
-        config.state.mkdir(mode=0o711, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"state: {config.state} can't be used: {error.strerror}") from error
+    make_state_folder(config.state, 0o711)
     audit = AuditTrail(config.state / "audit.sqlite")
     accounts = Accounts(config.state, audit, idle_s=config.idle_minutes * 60, longest_s=config.session_hours * 3600)
     return Site(
