@@ -293,7 +293,7 @@ class Journal:
         )
 
     def open_stops(self) -> list[str]:
-        """Reasons of the stops with which this session began: the session before had them, and nobody acknowledged them."""
+        """Reasons of the stops that go on from the session before, because nobody has acknowledged them."""
         sql = "SELECT reason FROM stops WHERE session = ? AND acknowledged_utc_ns IS NULL"
         return [reason for (reason,) in self._connection.execute(sql, (self._session,))]
 

@@ -138,11 +138,11 @@ CREATE TABLE deletions (  -- parts that retention has deleted
 _SINCE_4 = """
 CREATE TABLE stops (  -- latched stops: run permit is off until somebody has looked
     id INTEGER PRIMARY KEY,  -- number of the stop
-    session INTEGER NOT NULL REFERENCES sessions (id),  -- its session
+    session INTEGER NOT NULL REFERENCES sessions (id),  -- its session; a stop that nobody acknowledges goes on in the next one
     reason TEXT NOT NULL,  -- `reject_not_driven`, `reject_unconfirmed`, `too_many_rejects` or `too_many_parts`
-    t_utc_ns INTEGER NOT NULL,  -- begin, or begin of the session if it goes on from the session before
-    t_mono_ns INTEGER NOT NULL,  -- the same on the other clock
-    acknowledged_utc_ns INTEGER,  -- when it was acknowledged; empty while it lasts, and if the line ended before: then it goes on in the next session
+    t_utc_ns INTEGER NOT NULL,  -- begin
+    t_mono_ns INTEGER NOT NULL,  -- begin; after a restart as the wall clock has it
+    acknowledged_utc_ns INTEGER,  -- when it was acknowledged; empty while it lasts
     duration_ns INTEGER,  -- begin to acknowledgement
     acknowledged_by TEXT,  -- name of the user who acknowledged it, or `SIGHUP` after a reload by a signal
     acknowledged_uid INTEGER,  -- number of this user; empty after a signal

@@ -40,9 +40,10 @@ WHERE ended_utc_ns IS NULL AND sessions.id <> :session
 """
 
 
+# The machine may have started again, and then its monotonic clock too.
 _STOPS_GO_ON = """
-INSERT INTO stops (session, reason, t_utc_ns, t_mono_ns)
-SELECT DISTINCT :session, reason, :utc_ns, :mono_ns FROM stops WHERE session = :last AND acknowledged_utc_ns IS NULL
+UPDATE stops SET session = :session, t_mono_ns = :mono_ns - (:utc_ns - t_utc_ns)
+WHERE session = :last AND acknowledged_utc_ns IS NULL
 """
 
 
