@@ -657,7 +657,10 @@ def test_a_stop_goes_on_in_the_next_sessions_until_it_is_acknowledged(tmp_path, 
             journal.close()
         else:
             journal._connection.close()
-        with closing(sqlite3.connect(path)) as connection, connection:  # as after a reboot: the monotonic clock begins anew
+        with (
+            closing(sqlite3.connect(path)) as connection,
+            connection,
+        ):  # as after a reboot: the monotonic clock begins anew
             connection.execute("UPDATE stops SET t_mono_ns = ? WHERE acknowledged_utc_ns IS NULL", (10**18,))
     both = ["reject_not_driven", "too_many_rejects"]
     assert open_stops == [[], both, both, ["reject_not_driven"], []]
